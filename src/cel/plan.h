@@ -1,0 +1,100 @@
+// Plan: many checked expressions compiled into one graph in which equal sub-expressions exist once. All expressions of
+// an event type (conditions, keys, values, reasons) share a Plan; the engine evaluates the roots that it needs, and a
+// node with several parents is computed at most once per event (memo in the Frame).
+//
+// `&&` and `||` are n-ary here and their operands are ordered by cost: the language makes both commutative, errors
+// included (cel-spec, "Logical Operators"), so order is ours to choose.
+//
+// Lifetime: a Plan is immutable and thread-safe; a Frame belongs to one thread. Cost: eval() of a comparison of a slot
+// with a constant is a few nanoseconds; nothing on the path of eval() calls malloc once the arena is warm.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "cel/ast.h"
+
+namespace tamis::cel {
+
+using NodeId = uint32_t;
+inline constexpr NodeId kNoNode = ~NodeId{0};
+
+// A node as a test of one slot against constants, where it is one: the raw material of a rule index.
+struct Predicate {
+  enum class Op : uint8_t {
+    kEq, kNe, kLt, kLe, kGt, kGe,          // slot OP constants[0]
+    kIn,                                   // slot in constants
+    kTrue, kFalse,                         // slot, !slot
+    kContains, kStartsWith, kEndsWith, kMatches,  // constants[0] is the text or the pattern
+  };
+  Op op;
+  bool negated = false;  // the predicate stands under a `!`
+  int32_t slot;
+  std::span<const Value> constants;
+};
+
+class Plan;
+
+// The working memory of evaluations over one event after another.
+class Frame {
+ public:
+  explicit Frame(const Plan& plan);
+  ~Frame();
+  Frame(Frame&&) noexcept;
+  Frame& operator=(Frame&&) noexcept;
+
+  // Starts an event: forgets all memoised results. `slots` must stay valid and unchanged while it is evaluated.
+  void begin(const Value* slots, base::Arena& arena, const Host* host, int64_t cost_max = 1'000'000);
+
+  struct Impl;
+  Impl& impl() { return *impl_; }
+
+ private:
+  std::unique_ptr<Impl> impl_;
+};
+
+class Plan {
+ public:
+  // The value of a node for the event of the frame; errors are values. Never throws, never loops without bound.
+  Value eval(NodeId node, Frame& frame) const;
+  // Only whether the value is `true` (not matched: false, error, not a bool). The fast way for conditions.
+  enum class Truth : uint8_t { kFalse, kTrue, kError };
+  Truth test(NodeId node, Frame& frame) const;
+
+  // Structure, for the rule index, for costs and for explanations.
+  size_t size() const;
+  std::vector<NodeId> conjuncts(NodeId node) const;  // operands of an n-ary &&, or the node itself
+  std::optional<Predicate> predicate(NodeId node) const;
+  std::vector<int32_t> slots_read(NodeId node) const;  // sorted, each once
+  uint32_t cost(NodeId node) const;                    // static estimate, in units of Call::cost_left
+  std::string text(NodeId node) const;                 // the expression, as CEL, for explanations
+  Type type(NodeId node) const;
+
+  struct Impl;
+  const Impl& impl() const { return *impl_; }
+
+ private:
+  friend class PlanBuilder;
+  std::shared_ptr<const Impl> impl_;
+};
+
+class PlanBuilder {
+ public:
+  PlanBuilder();
+  ~PlanBuilder();
+
+  // Adds an expression; equal ones give equal nodes. The Compiled must be ok() and may die afterwards.
+  NodeId add(const Compiled& compiled);
+  // Makes every later read of `slot` mean the value of `node`: this is how `let` variables work.
+  void define(int32_t slot, NodeId node);
+  Plan build();
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace tamis::cel

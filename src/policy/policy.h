@@ -1,0 +1,214 @@
+// Policy: a folder of YAML, checked as a whole and compiled. Immutable and shared: the engine runs one, a reload builds
+// the next one aside and swaps. Every name is resolved to a number here, so nothing is looked up by text per event.
+//
+// The format is documented in docs/POLICY.md; this header is what its compiler leaves behind.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/arena.h"
+#include "base/result.h"
+#include "cel/plan.h"
+#include "event/schema.h"
+#include "state/feature.h"
+#include "state/label.h"
+#include "state/list.h"
+
+namespace tamis::policy {
+
+using cel::kNoNode;
+using cel::NodeId;
+using event::Value;
+
+struct Diagnostic {
+  enum class Severity : uint8_t { kError, kWarning };
+  Severity severity = Severity::kError;
+  std::string file;         // relative to the policy folder
+  uint32_t line = 0;        // from 1; 0: the file as a whole
+  uint32_t column = 0;      // from 1, in code points
+  std::string message;      // what is wrong, what was expected
+  std::string source_line;  // the line itself
+  uint32_t length = 1;      // columns to underline
+  std::string hint;         // "did you mean ...?" or empty
+};
+// As a compiler prints it: file:line:column: error: message, the line, a caret, the hint.
+std::string to_string(const Diagnostic& diagnostic);
+
+enum class Mode : uint8_t { kOff, kShadow, kCanary, kLive };
+
+// Text with expressions in braces: "{signups} signups from {ip.net24}". Pieces alternate as they stand.
+struct TemplatePiece {
+  std::string literal;
+  NodeId node = kNoNode;  // kNoNode: the literal
+};
+using Template = std::vector<TemplatePiece>;
+
+inline constexpr int64_t kForever = 0;
+
+struct LabelEffect {
+  std::string entity_kind;
+  NodeId entity = kNoNode;   // the value of the entity, string or int
+  std::string name;
+  int64_t for_ms = kForever;
+};
+struct ListEffect {
+  uint32_t list = 0;
+  NodeId value = kNoNode;
+  int64_t for_ms = kForever;
+};
+struct NotifyEffect {
+  std::string channel;
+  Template message;
+};
+
+struct RuleTest {
+  // Names as in expressions (fields, derived attributes, features) with their values; `labels` and `lists` for what is
+  // in force. Everything else is absent.
+  std::map<std::string, Value> given;
+  std::vector<std::pair<std::string, std::vector<std::string>>> labels;  // expression text of the entity, names
+  std::string expect;            // a verdict, "match", "no match" or "error"
+  bool has_expect_value = false;
+  Value expect_value;            // of the rule's `value`
+  std::string file;
+  uint32_t line = 0;
+};
+
+// One rule as it applies to one event type. A rule `on` several types is compiled once for each.
+struct Rule {
+  std::string id;
+  Mode mode = Mode::kShadow;
+  double canary_percent = 0;         // (0, 100]
+  NodeId canary_by = kNoNode;        // the entity whose hash decides
+  NodeId when = kNoNode;
+  NodeId value = kNoNode;            // `value:`, or kNoNode
+  int32_t verdict = -1;              // position in EventType::ladder, or -1
+  NodeId points = kNoNode;           // number; kNoNode: none
+  std::vector<LabelEffect> labels;
+  std::vector<ListEffect> lists;
+  std::vector<NotifyEffect> notify;
+  Template reason;
+  std::string owner;
+  std::string doc;
+  std::string when_text;             // as written
+  std::vector<RuleTest> tests;
+  std::string file;
+  uint32_t line = 0;
+};
+
+// A feature as one event type reads it: slot `slot` takes window `window` of feature `feature` under the key made of
+// the values of `by`. If any of `by` is absent or an error the slot is absent.
+struct FeatureRead {
+  uint32_t feature = 0;
+  uint32_t window = 0;
+  int32_t slot = 0;
+  std::vector<NodeId> by;
+  bool include_self = false;         // then `of`, `where` and `hit` of this type's FeatureUpdate apply, if it has one
+  std::string name;                  // the variable: "signups_per_net_1h"
+};
+// How one event type feeds a feature.
+struct FeatureUpdate {
+  uint32_t feature = 0;
+  std::vector<NodeId> by;
+  NodeId where = kNoNode;            // filter; kNoNode: every event
+  NodeId of = kNoNode;               // the value aggregated
+  NodeId hit = kNoNode;              // ratio: the numerator's condition
+};
+
+struct EntityField {
+  std::string kind;                  // account, ip, network, domain, device, ...
+  int32_t slot = 0;
+  std::string name;                  // the field or attribute
+};
+
+enum class FailMode : uint8_t { kOpen, kClosed };
+
+struct EventType {
+  event::EventSchema schema;
+  int32_t slot_count = 0;            // fields, derived attributes, features, lets, then `points`
+  cel::Plan plan;
+  std::vector<std::string> ladder;   // verdicts, mildest first; [0] is the default
+  int32_t override_verdict = -1;     // a matching live rule with this verdict wins over all others; -1: none does
+  // Points from which a verdict applies, ascending by points: (points, position in ladder).
+  std::vector<std::pair<double, int32_t>> thresholds;
+  NodeId score = kNoNode;            // double 0..1; may read `points`
+  int32_t points_slot = -1;
+  std::vector<FeatureRead> reads;    // those that some expression of this type uses
+  std::vector<FeatureUpdate> updates;
+  std::vector<Rule> rules;           // in order of file and place; modes kOff included
+  std::vector<EntityField> entities; // first: the one that canaries go by
+  FailMode overload = FailMode::kOpen;
+  std::string overload_verdict;      // what a caller gets when the server cannot decide in time
+};
+
+struct FeatureDecl {
+  state::FeatureSpec spec;
+  std::vector<std::string> variables;  // one per window
+  bool include_self = false;
+  // Changes exactly when kept state no longer fits the declaration: a reload keeps the state where it is equal.
+  uint64_t fingerprint = 0;
+  std::string doc;
+};
+
+struct ListDecl {
+  std::string name;
+  state::ListKind kind = state::ListKind::kString;
+  uint64_t entries_max = 10'000'000;
+  std::vector<state::ListEntry> entries;  // inline and from files
+  bool managed = false;                   // entries of run time survive a reload
+  std::string doc;
+};
+
+// A test of the whole policy: events in order, and what is decided for them.
+struct PolicyTest {
+  struct Step {
+    std::string type;
+    std::string event_json;
+    std::string expect_verdict;              // empty: not compared
+    bool has_rules = false;
+    std::vector<std::string> expect_rules;   // ids that must match, in any order
+    std::map<std::string, Value> expect_features;
+    uint32_t line = 0;
+  };
+  std::string name;
+  std::vector<Step> steps;
+  std::string file;
+  uint32_t line = 0;
+};
+
+struct Policy {
+  std::string version;                 // 16 hex digits: a hash of all files by name and content
+  std::string name;
+  std::vector<EventType> types;
+  std::vector<FeatureDecl> features;
+  std::vector<ListDecl> lists;
+  std::vector<std::string> entity_kinds;  // numbers in handles of type tamis.entity_kind
+  std::vector<PolicyTest> tests;
+  std::vector<std::string> type_path = {"type"};  // where the event type stands in JSON that does not name it elsewhere
+  std::shared_ptr<base::Arena> memory; // what the Values here point to
+
+  const EventType* find_type(std::string_view name) const;
+};
+
+struct Loaded {
+  std::shared_ptr<const Policy> policy;  // null if there is an error
+  std::vector<Diagnostic> diagnostics;   // errors and warnings, by file and line
+};
+
+// A file of a policy, by name relative to its folder.
+struct SourceFile {
+  std::string name;
+  std::string text;
+};
+
+// Reads DIR/**/*.yaml and *.yml (sorted by name) and the list files that they name, and compiles them.
+Loaded load_folder(const std::string& folder);
+// The same from memory; `read_list` gives list files by name, as written in the policy.
+Loaded load_files(const std::vector<SourceFile>& files,
+                  base::Result<std::vector<state::ListEntry>> (*read_list)(void* context, const std::string& name),
+                  void* context);
+
+}  // namespace tamis::policy

@@ -1,0 +1,108 @@
+// Features: what is remembered of past events, keyed by entities, over windows of time.
+//
+// The contract. For an event at time t (milliseconds), a window of width w covers the events earlier in order whose time
+// lies in (t-w, t]; the event itself is excluded unless `include_self`. Events may come out of order by up to the
+// allowed lateness and then count at their own time. count, sum, mean, min, max and ratio are exact while a window has
+// at most 16 events; beyond that the events lie in buckets and a reading errs by at most the events of the one bucket
+// that the far edge of the window cuts. distinct is exact to 64 values, beyond that a HyperLogLog of 4096 registers
+// (standard error about 1.6 %; Flajolet et al. 2007, with the bias handling of Ertl 2017) per bucket ring.
+// Everything is deterministic: the same calls in the same order give the same answers, on every machine.
+//
+// One FeatureTable holds one feature with all its windows for all keys. One thread. Keys are 64-bit hashes made by the
+// caller (base/hash.h) over the values of `by`.
+//
+// Memory: at most 128 bytes (aim: 64) per live (key, window) of count or sum, table overhead included; at most 4.2 KiB
+// of a distinct. A key whose newest event has left the widest window is dead and is freed by advance(). Tables grow step
+// by step: no call takes longer than a fraction of a millisecond, whatever the size.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/arena.h"
+#include "base/result.h"
+#include "event/value.h"
+
+namespace tamis::state {
+
+using event::Value;
+
+enum class Aggregate : uint8_t {
+  kCount,      // int
+  kSum,        // int or double, as the type of `of`; an int sum that leaves its range saturates
+  kMean,       // double; absent while the window is empty
+  kMin, kMax,  // int, double, timestamp or duration, as `of`; absent while empty
+  kDistinct,   // int
+  kLast,       // value of `of` of the newest event; absent while empty (scalars; text is copied, 256 bytes at most)
+  kFirstSeen,  // timestamp of the first event of the key within the window; absent while empty
+  kRate,       // double: events (or sum of `of`) a second, exponentially decayed with the window as time constant
+  kQuantile,   // double: a quantile of `of` with a relative error of 1 % (DDSketch, Masson et al. 2019)
+  kTopK,       // list of the most frequent values, most frequent first (space-saving, Metwally et al. 2005)
+  kRatio,      // double: share of the events for which `where` holds, among all; absent while empty
+  kSet,        // list of the distinct values while they are few (`k` at most, 32 by default), oldest first
+};
+
+enum class AtCap : uint8_t {
+  kEvictOldest,  // forget the key that has been silent for longest
+  kIgnoreNew,    // do not remember keys beyond the cap
+};
+
+struct FeatureSpec {
+  std::string name;
+  Aggregate aggregate = Aggregate::kCount;
+  std::vector<int64_t> windows_ms;     // ascending, 1 s to 90 d, at least one
+  int64_t lateness_ms = 3'600'000;
+  uint64_t keys_max = 10'000'000;
+  AtCap at_cap = AtCap::kEvictOldest;
+  double quantile = 0.5;
+  uint32_t k = 10;                     // kTopK, kSet
+  event::Kind value_kind = event::Kind::kInt;  // type of `of`: kSum, kMin, kMax, kLast, kTopK, kSet
+};
+
+struct TableStats {
+  uint64_t keys = 0;
+  uint64_t bytes = 0;     // all memory of the table
+  uint64_t evicted = 0;   // by the cap
+  uint64_t ignored = 0;   // by the cap
+  uint64_t late = 0;      // updates dropped for lateness
+};
+
+// Where a key lives, so that reading and then updating one key finds it once. Valid until the next update or advance
+// of the same table that touches another key; a stale one is detected and looked up again.
+struct Cursor {
+  uint64_t key = 0;
+  uint32_t place = 0;
+  uint32_t version = 0;
+};
+
+class FeatureTable {
+ public:
+  static std::unique_ptr<FeatureTable> make(const FeatureSpec& spec);
+  virtual ~FeatureTable() = default;
+
+  virtual const FeatureSpec& spec() const = 0;
+  virtual void prefetch(uint64_t key) const = 0;   // a hint: the key will be used within microseconds
+  virtual Cursor find(uint64_t key) const = 0;
+  // The value over window number `window` as of time t. Lists live in the arena.
+  virtual Value read(const Cursor& cursor, int64_t t_ms, size_t window, base::Arena& arena) const = 0;
+  // As read(), as if the event with `of` and `hit` at t_ms had been added: for include_self.
+  virtual Value read_with(const Cursor& cursor, int64_t t_ms, size_t window, Value of, bool hit,
+                          base::Arena& arena) const = 0;
+  // Adds an event. `of` is the value aggregated (ignored by kCount, kFirstSeen); for kRatio `hit` tells if the event
+  // counts in the numerator. `now_ms` is the engine's time; t_ms <= now_ms.
+  virtual void update(const Cursor& cursor, int64_t t_ms, int64_t now_ms, Value of, bool hit) = 0;
+  // Moves time on and does a bounded piece of housekeeping (expiry, growth). Call it once per event or more rarely.
+  virtual void advance(int64_t now_ms) = 0;
+
+  virtual TableStats stats() const = 0;
+  // A digest of all live state, independent of table layout and insertion order.
+  virtual uint64_t digest() const = 0;
+  // The whole state as bytes, and back. load() refuses bytes of another spec or damaged ones.
+  virtual void save(std::string& out) const = 0;
+  virtual base::Status load(std::string_view bytes) = 0;
+};
+
+}  // namespace tamis::state
