@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <chrono>
 
-#include "base/file.h"
 #include "event/json_writer.h"
 
 namespace tamis::door {
@@ -48,9 +47,9 @@ std::shared_ptr<const policy::Policy> Service::policy() const {
   return policy_;
 }
 
-policy::Loaded Service::activate(const std::vector<policy::SourceFile>& files, const std::string& folder) {
+policy::Loaded Service::activate(const std::vector<policy::SourceFile>& files) {
   std::lock_guard one(activate_mutex_);
-  policy::Loaded loaded = policy::load_files(files, folder);
+  policy::Loaded loaded = policy::load_files(files);
   if (loaded.policy == nullptr) {
     ++counters_.reload_failures;
     return loaded;
@@ -69,7 +68,7 @@ policy::Loaded Service::activate(const std::vector<policy::SourceFile>& files, c
 
 policy::Loaded Service::activate_folder(const std::string& folder) {
   base::Result<std::vector<policy::SourceFile>> files = policy::read_folder(folder);
-  if (files) return activate(*files, folder);
+  if (files) return activate(*files);
   ++counters_.reload_failures;
   policy::Loaded loaded;
   policy::Diagnostic diagnostic;
@@ -175,6 +174,13 @@ void Service::run_intake() {
     out.clear();
     (void)decide(worker, next.first, next.second, out);  // refusals and overload are counted there
   }
+}
+
+base::Status Service::act(const engine::Act& act) {
+  std::lock_guard lock(engine_mutex_);
+  if (engine_.policy() == nullptr) return base::fail(base::Code::kUnavailable, "no policy is active yet");
+  if (sink_ != nullptr) TAMIS_CHECK(sink_->act(clock_(), engine::to_json(act)));
+  return engine::apply(engine_, act);
 }
 
 void Service::with_engine(const std::function<void(Engine&)>& use) {

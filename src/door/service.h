@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "engine/act.h"
 #include "engine/engine.h"
 
 namespace tamis::door {
@@ -29,6 +30,8 @@ class RecordSink {
   virtual void event(int64_t receive_ms, std::string_view type, std::string_view json) = 0;
   // The policy that decides from here on; `files` is its content.
   virtual void policy(int64_t receive_ms, const std::string& version, const std::vector<policy::SourceFile>& files) = 0;
+  // An act of a person, as engine::to_json() writes it. Durable before it returns: people are told that it is done.
+  virtual base::Status act(int64_t receive_ms, std::string_view json) = 0;
 };
 
 struct ServiceOptions {
@@ -46,7 +49,7 @@ class Service {
   ~Service();  // decides what was accepted, then stops
 
   // Compiles files and, if they are good, makes them the policy. The diagnostics come back in either case.
-  policy::Loaded activate(const std::vector<policy::SourceFile>& files, const std::string& folder);
+  policy::Loaded activate(const std::vector<policy::SourceFile>& files);
   // The same for a folder on disk.
   policy::Loaded activate_folder(const std::string& folder);
   std::shared_ptr<const policy::Policy> policy() const;
@@ -76,7 +79,11 @@ class Service {
   // Takes an event to be decided soon, in order of acceptance. Errors: the event is bad, or the intake is full (kLimit).
   base::Status accept(Worker& worker, std::string_view type, std::string_view json);
 
-  // Runs `read` on the engine under the lock: for metrics, statistics, labels, lists. Keep it short.
+  // Does what a person asked for (engine/act.h) and journals it.
+  base::Status act(const engine::Act& act);
+
+  // Runs `use` on the engine under the lock: for metrics, statistics, labels. It must not change what decisions depend
+  // on, since nothing of it is journaled. Keep it short.
   void with_engine(const std::function<void(engine::Engine&)>& use);
 
   struct Counters {
