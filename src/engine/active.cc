@@ -71,6 +71,7 @@ Engine::PreparedPointer Engine::build(std::shared_ptr<const policy::Policy> poli
       base::Status added = list->add(entry);
       TAMIS_ASSERT(added.has_value());  // the policy's compiler has refused bad entries
     }
+    (void)list->contains(Value::string("x"), 0);  // a first look compiles what is compiled lazily, off the hot path
     prepared->lists.push_back(std::move(list));
     prepared->run_time_lists.push_back(state::List::make(decl.name, decl.kind, decl.entries_max));
   }
