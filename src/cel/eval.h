@@ -30,6 +30,7 @@ class Evaluator {
   static Truth truth_of(bool b) { return b ? Truth::kTrue : Truth::kFalse; }
   static Value compare_values(Op op, Value a, Value b);  // kEq..kGe; neither is an error
   Truth test_slot(const Node& n);                        // a test of slots only (see is_slot_test)
+  Truth test_value(const Node& n, Value v) const;        // the same for a value of the slot; not kCode*
   Value slot_error(const Node& n) const;                 // the error behind Truth::kError of such a test
   Value apply(const Node& n, const Value* operands);     // a strict operator on operands, errors included
 
