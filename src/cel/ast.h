@@ -39,7 +39,7 @@ struct Expr {
   Value constant;            // kConst
   std::string name;          // kIdent, field of kSelect, function of kCall, message of kStruct
   bool absolute = false;     // kIdent and kCall: written with a leading dot
-  bool test_only = false;    // kSelect: has(e.f)
+  bool test_only = false;    // kSelect: has(e.f); kIdent: has(x), where the dialect is ours
   bool optional = false;     // kSelect: e.?f
   bool member = false;       // kCall: args[0] is the receiver
   Macro macro = Macro::kAll;
@@ -84,7 +84,9 @@ struct CompileLimits {
 
 // Parses only. Issues are syntax errors.
 Compiled parse(const Env& env, std::string_view source, const CompileLimits& limits = {});
-// Parses, resolves names, and checks types; with `check` off, only resolves (every type is dyn).
+// Parses, resolves names, and checks types; with `check` off, only resolves: every type is dyn, and a name that means
+// nothing is no issue but an error when evaluated (a kIdent without variable and local, a kCall without overloads).
+// A call of a namespaced function, math.greatest(a, b), comes out as a global call of "math.greatest".
 Compiled compile(const Env& env, std::string_view source, bool check = true, const CompileLimits& limits = {});
 
 }  // namespace tamis::cel

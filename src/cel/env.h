@@ -29,20 +29,24 @@ class Env {
   explicit Env(Dialect dialect = Dialect::kTamis);  // with the libraries of the dialect
 
   void add_variable(Variable variable);  // a later one of the same name hides an earlier one
-  void add_overload(Overload overload);  // for functions of a caller
+  // For functions of a caller. One with the id of an earlier one of the same function replaces it.
+  void add_overload(Overload overload);
   void set_container(std::string container) { container_ = std::move(container); }
   void enable_macros(bool on) { macros_ = on; }
 
   Dialect dialect() const { return dialect_; }
   const std::string& container() const { return container_; }
   bool macros_enabled() const { return macros_; }
+  // Also finds the names of types ("int", "google.protobuf.Timestamp", "net.IP"): constants of type `type`, which a
+  // variable of the same name hides.
   const Variable* find_variable(std::string_view name) const;
   // All overloads of a function, member and global, in declaration order; empty if there is none.
   const std::vector<const Overload*>& find_overloads(std::string_view function) const;
   bool has_function(std::string_view name) const { return !find_overloads(name).empty(); }
 
   // For "did you mean": the declared names nearest to `name` by edit distance, best first, at most three.
-  std::vector<std::string> nearest_names(std::string_view name) const;
+  enum class Names { kVariables, kFunctions };
+  std::vector<std::string> nearest_names(std::string_view name, Names which = Names::kVariables) const;
 
  private:
   Dialect dialect_;
