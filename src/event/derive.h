@@ -7,6 +7,7 @@
 
 #include "base/arena.h"
 #include "base/result.h"
+#include "event/ip.h"
 #include "event/schema.h"
 
 namespace tamis::event {
@@ -31,12 +32,5 @@ class NetworkIntel {
 
 // Fills the slots of schema.derived. Attributes of absent or unusable fields become absent. `intel` may be null.
 void derive(Event& event, const NetworkIntel* intel, base::Arena& arena);
-
-// Addresses: IPv4 dotted quad, IPv6 (RFC 4291 text forms); canonical text is RFC 5952. IPv4-mapped IPv6 is read as IPv4.
-bool parse_ip(std::string_view text, IpData& out);
-bool parse_cidr(std::string_view text, IpData& out);       // host bits may be set
-std::string_view format_ip(const IpData& ip, base::Arena& arena);
-std::string_view format_cidr(const IpData& cidr, base::Arena& arena);
-IpData mask_ip(const IpData& ip, int prefix);               // host bits cleared, prefix set
 
 }  // namespace tamis::event

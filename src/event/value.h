@@ -28,7 +28,7 @@ enum class Kind : uint8_t {
   kInt,
   kUint,
   kDouble,
-  kString,     // UTF-8, valid (checked where bytes enter the house)
+  kString,  // UTF-8, valid (checked where bytes enter the house)
   kBytes,
   kTimestamp,  // seconds since the epoch and nanoseconds, years 0001 to 9999
   kDuration,   // nanoseconds in 64 bits
@@ -62,7 +62,7 @@ struct ErrorData {
 
 struct MapEntry;  // key and value, see below
 
-// Entries in insertion order. Equality ignores order; lookup is linear for small maps and hashed beyond (see map.h).
+// Entries in insertion order. Equality ignores order; lookup is linear for small maps and hashed beyond (map_find).
 struct MapData {
   uint32_t size = 0;
   const MapEntry* entries = nullptr;
