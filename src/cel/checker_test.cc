@@ -233,7 +233,7 @@ TEST(Checker, SaysWhatIsWrongAndWhere) {
            {"l.map(s)", "l.map(s)", "undeclared function `map`",
             "`map` is a macro of other arguments: list.map(x, expression)"},
            {"size", "size", "undeclared name `size`", "`size` is a function: call it"},
-           {"dyn", "dyn", "undeclared name `dyn`", ""},
+           {"dyn", "dyn", "undeclared name `dyn`", "`dyn` is a function: call it"},
        }) {
     Compiled got = compile(strict(), c.source);
     ASSERT_EQ(got.issues.size(), 1u) << c.source;
