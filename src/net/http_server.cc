@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "base/assert.h"
+#include "base/metrics.h"
 #include "net/http_loop.h"
 
 namespace tamis::net {
@@ -20,6 +21,10 @@ struct HttpServer::Impl {
 
   base::Status open();
   void run();
+  void remove_unix_files() {
+    for (const std::string& path : unix_paths) unlink(path.c_str());
+    unix_paths.clear();
+  }
 
   const HttpServerOptions options;
   Router router;
@@ -122,9 +127,37 @@ void HttpServer::after_batch(std::function<void()> task) {
   impl_->after_batch = std::move(task);
 }
 
+void HttpServer::register_metrics(base::MetricRegistry& registry) {
+  TAMIS_ASSERT(!impl_->started);
+  auto counter = [&](const char* name, const char* help, base::MetricLabels labels, auto read) {
+    registry.counter_from(name, help, std::move(labels), [this, read] { return static_cast<double>(read(stats())); });
+  };
+  using Stats = const HttpServerStats&;
+  counter("tamis_http_connections_accepted_total", "Connections accepted.", {},
+          [](Stats s) { return s.connections_accepted; });
+  counter("tamis_http_connections_refused_total", "Connections closed at once because of a connection limit.", {},
+          [](Stats s) { return s.connections_refused; });
+  counter("tamis_http_timeouts_total", "Connections that ran into a timeout.", {}, [](Stats s) { return s.timeouts; });
+  counter("tamis_http_aborted_total", "Connections that ended within a request or an answer.", {},
+          [](Stats s) { return s.aborted; });
+  counter("tamis_http_tls_failures_total", "TLS handshakes that failed.", {}, [](Stats s) { return s.tls_failures; });
+  counter("tamis_http_read_bytes_total", "Bytes read, without TLS.", {}, [](Stats s) { return s.read_bytes; });
+  counter("tamis_http_written_bytes_total", "Bytes written, without TLS.", {}, [](Stats s) { return s.written_bytes; });
+  for (size_t c = 2; c <= 5; ++c)
+    counter("tamis_http_requests_total", "Requests answered, by class of status.",
+            {{"class", std::to_string(c) + "xx"}}, [c](Stats s) { return s.responses_by_class[c]; });
+  registry.gauge_from("tamis_http_connections", "Open connections.", {},
+                      [this] { return static_cast<double>(stats().connections_open); });
+  registry.gauge_from("tamis_http_in_flight", "Requests begun and not answered.", {},
+                      [this] { return static_cast<double>(impl_->in_flight.count()); });
+}
+
 base::Status HttpServer::start() {
   TAMIS_ASSERT(!impl_->started);
-  TAMIS_CHECK(impl_->open());
+  if (auto status = impl_->open(); !status) {
+    impl_->remove_unix_files();
+    return status;
+  }
   impl_->started = true;
   impl_->run();
   return {};
@@ -147,7 +180,7 @@ void HttpServer::stop(int drain_ms) {
   for (std::thread& thread : impl.threads) thread.join();
   impl.threads.clear();
   impl.shared_listeners.clear();
-  for (const std::string& path : impl.unix_paths) unlink(path.c_str());
+  impl.remove_unix_files();
 }
 
 HttpServerStats HttpServer::stats() const {

@@ -182,7 +182,8 @@ class HttpServer {
   // make a whole batch durable at once. Before start() only.
   void after_batch(std::function<void()> task);
 
-  // Counters and gauges with the prefix `tamis_http_`. Before start() only; the registry must outlive the server.
+  // Counters and gauges with the prefix `tamis_http_`, read from the server when they are shown: the registry must not
+  // be shown any more once the server is destroyed. One server per registry. Before start() only.
   void register_metrics(base::MetricRegistry& registry);
 
   // Binds all addresses and starts the loop threads. Errors name the address and the system's reason.
@@ -197,7 +198,7 @@ class HttpServer {
   bool post_task(std::function<void()> task);
 
   // Stops listening, lets requests in progress finish for up to `drain_ms` (their answers say "Connection: close"),
-  // closes everything and joins the threads. Idempotent.
+  // closes everything and joins the threads. Idempotent; not for two threads at once.
   void stop(int drain_ms);
 
   HttpServerStats stats() const;
