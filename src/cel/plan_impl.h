@@ -207,12 +207,17 @@ struct Plan::Impl {
   std::vector<CodeSet> code_sets;
   std::vector<std::shared_ptr<const std::string>> sources;
   std::shared_ptr<base::Arena> constants = std::make_shared<base::Arena>();
+  std::vector<uint32_t> cache_of;  // per node with several parents: its place among the columnar caches, else kNoAux
+  uint32_t cache_count = 0;
   uint32_t memo_count = 0;
   uint32_t local_count = 0;
   uint32_t slot_count = 0;  // one more than the highest slot read
 
   std::span<const NodeId> args_of(const Node& n) const { return {args.data() + n.first_arg, n.argc}; }
 };
+
+// The slots that a node reads, sorted, each once.
+std::vector<int32_t> slots_below(const Plan::Impl& plan, NodeId node);
 
 struct Frame::Impl {
   struct Memo {
