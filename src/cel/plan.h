@@ -3,7 +3,10 @@
 // node with several parents is computed at most once per event (memo in the Frame).
 //
 // `&&` and `||` are n-ary here and their operands are ordered by cost: the language makes both commutative, errors
-// included (cel-spec, "Logical Operators"), so order is ours to choose.
+// included (cel-spec, "Logical Operators"), so order is ours to choose. Where several operands are errors, the result
+// is the first of them in the plan's order; both evaluators keep to it.
+//
+// A constant part is computed once, here; where it is an error it stays as it is and gives that error at run time.
 //
 // Lifetime: a Plan is immutable and thread-safe; a Frame belongs to one thread. Cost: eval() of a comparison of a slot
 // with a constant is a few nanoseconds; nothing on the path of eval() calls malloc once the arena is warm.
@@ -25,10 +28,19 @@ inline constexpr NodeId kNoNode = ~NodeId{0};
 // A node as a test of one slot against constants, where it is one: the raw material of a rule index.
 struct Predicate {
   enum class Op : uint8_t {
-    kEq, kNe, kLt, kLe, kGt, kGe,          // slot OP constants[0]
-    kIn,                                   // slot in constants
-    kTrue, kFalse,                         // slot, !slot
-    kContains, kStartsWith, kEndsWith, kMatches,  // constants[0] is the text or the pattern
+    kEq,
+    kNe,
+    kLt,
+    kLe,
+    kGt,
+    kGe,  // slot OP constants[0]
+    kIn,  // slot in constants
+    kTrue,
+    kFalse,  // slot, !slot
+    kContains,
+    kStartsWith,
+    kEndsWith,
+    kMatches,  // constants[0] is the text or the pattern
   };
   Op op;
   bool negated = false;  // the predicate stands under a `!`
@@ -47,6 +59,8 @@ class Frame {
   Frame& operator=(Frame&&) noexcept;
 
   // Starts an event: forgets all memoised results. `slots` must stay valid and unchanged while it is evaluated.
+  // `cost_max` bounds each eval() and test() of the event by itself, memoised parts counted in full, so that a result
+  // never depends on what was evaluated before it.
   void begin(const Value* slots, base::Arena& arena, const Host* host, int64_t cost_max = 1'000'000);
 
   struct Impl;
@@ -67,6 +81,7 @@ class Plan {
   // Structure, for the rule index, for costs and for explanations.
   size_t size() const;
   std::vector<NodeId> conjuncts(NodeId node) const;  // operands of an n-ary &&, or the node itself
+  std::vector<NodeId> disjuncts(NodeId node) const;  // operands of an n-ary ||, or the node itself
   std::optional<Predicate> predicate(NodeId node) const;
   std::vector<int32_t> slots_read(NodeId node) const;  // sorted, each once
   uint32_t cost(NodeId node) const;                    // static estimate, in units of Call::cost_left
@@ -78,6 +93,7 @@ class Plan {
 
  private:
   friend class PlanBuilder;
+  friend class Frame;
   std::shared_ptr<const Impl> impl_;
 };
 
@@ -86,10 +102,12 @@ class PlanBuilder {
   PlanBuilder();
   ~PlanBuilder();
 
-  // Adds an expression; equal ones give equal nodes. The Compiled must be ok() and may die afterwards.
+  // Adds an expression; equal ones give equal nodes. The Compiled must be ok(); it and its Env may die afterwards (the
+  // constants of an Env's variables excepted: what they point to outlives the Env by contract, and is copied anyway).
   NodeId add(const Compiled& compiled);
   // Makes every later read of `slot` mean the value of `node`: this is how `let` variables work.
   void define(int32_t slot, NodeId node);
+  // The finished plan; the builder is empty again afterwards.
   Plan build();
 
  private:
