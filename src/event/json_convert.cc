@@ -35,38 +35,6 @@ int64_t units_per_second(double magnitude, TimeFormat format) {
 
 bool is_timestamp(int64_t seconds) { return seconds >= kTimestampSecondsMin && seconds <= kTimestampSecondsMax; }
 
-// What was found, for messages: the type, and the value where it is short.
-std::string describe(dom::element found) {
-  switch (found.type()) {
-    case dom::element_type::ARRAY:
-      return "list";
-    case dom::element_type::OBJECT:
-      return "map";
-    case dom::element_type::NULL_VALUE:
-      return "null";
-    case dom::element_type::BOOL:
-      return found.get_bool().value_unsafe() ? "bool true" : "bool false";
-    case dom::element_type::INT64:
-      return "int " + std::to_string(found.get_int64().value_unsafe());
-    case dom::element_type::UINT64:
-      return "uint " + std::to_string(found.get_uint64().value_unsafe());
-    case dom::element_type::DOUBLE: {
-      char digits[40];
-      const auto end = std::to_chars(digits, digits + sizeof digits, found.get_double().value_unsafe());
-      return "double " + std::string(digits, end.ptr);
-    }
-    case dom::element_type::STRING:
-      break;
-  }
-  constexpr size_t kShownBytes = 60;
-  const std::string_view text = found.get_string().value_unsafe();
-  size_t cut = std::min(text.size(), kShownBytes);
-  while (cut < text.size() && cut > 0 && (text[cut] & 0xC0) == 0x80) --cut;  // not inside a character
-  std::string shown = "string \"";
-  for (const char c : text.substr(0, cut)) shown += static_cast<unsigned char>(c) < 0x20 ? '?' : c;
-  return shown + (cut < text.size() ? "...\"" : "\"");
-}
-
 }  // namespace
 
 bool instant_of(int64_t number, TimeFormat format, int64_t& seconds, uint32_t& nanos) {
@@ -101,12 +69,46 @@ bool instant_of(double number, TimeFormat format, int64_t& seconds, uint32_t& na
   return is_timestamp(seconds);
 }
 
-bool JsonConverter::refuse(dom::element from, std::string_view expected) {
+// What was found, for messages: the type, and the value where it is short.
+std::string JsonConverter::describe(size_t found) const {
+  switch (tape_.kind(found)) {
+    case JsonTape::Kind::kArray:
+      return "list";
+    case JsonTape::Kind::kObject:
+      return "map";
+    case JsonTape::Kind::kNull:
+      return "null";
+    case JsonTape::Kind::kTrue:
+      return "bool true";
+    case JsonTape::Kind::kFalse:
+      return "bool false";
+    case JsonTape::Kind::kInt:
+      return "int " + std::to_string(tape_.integer(found));
+    case JsonTape::Kind::kUint:
+      return "uint " + std::to_string(tape_.uinteger(found));
+    case JsonTape::Kind::kDouble: {
+      char digits[40];
+      const auto end = std::to_chars(digits, digits + sizeof digits, tape_.real(found));
+      return "double " + std::string(digits, end.ptr);
+    }
+    case JsonTape::Kind::kString:
+      break;
+  }
+  constexpr size_t kShownBytes = 60;
+  const std::string_view text = tape_.text(found);
+  size_t cut = std::min(text.size(), kShownBytes);
+  while (cut < text.size() && cut > 0 && (text[cut] & 0xC0) == 0x80) --cut;  // not inside a character
+  std::string shown = "string \"";
+  for (const char c : text.substr(0, cut)) shown += static_cast<unsigned char>(c) < 0x20 ? '?' : c;
+  return shown + (cut < text.size() ? "...\"" : "\"");
+}
+
+bool JsonConverter::refuse(size_t from, std::string_view expected) {
   why_ = "expected " + std::string(expected) + ", found " + describe(from);
   return false;
 }
 
-bool JsonConverter::refuse_range(dom::element from, std::string_view type) {
+bool JsonConverter::refuse_range(size_t from, std::string_view type) {
   why_ = describe(from) + " is out of the range of " + std::string(type);
   return false;
 }
@@ -117,14 +119,14 @@ bool JsonConverter::within_limit(size_t items) {
   return false;
 }
 
-bool JsonConverter::convert(dom::element from, const Type& type, Semantic semantic, Value& to) {
+bool JsonConverter::convert(size_t from, const Type& type, Semantic semantic, Value& to) {
   switch (type.kind) {
-    case Type::Kind::kBool: {
-      bool value = false;
-      if (from.get_bool().get(value) != simdjson::SUCCESS) return refuse(from, "bool");
-      to = Value::boolean(value);
+    case Type::Kind::kBool:
+      if (tape_.kind(from) != JsonTape::Kind::kTrue && tape_.kind(from) != JsonTape::Kind::kFalse) {
+        return refuse(from, "bool");
+      }
+      to = Value::boolean(tape_.kind(from) == JsonTape::Kind::kTrue);
       return true;
-    }
     case Type::Kind::kInt:
       return to_integer(from, to);
     case Type::Kind::kUint:
@@ -157,15 +159,15 @@ bool JsonConverter::convert(dom::element from, const Type& type, Semantic semant
   return false;
 }
 
-bool JsonConverter::to_integer(dom::element from, Value& to) {
-  switch (from.type()) {
-    case dom::element_type::INT64:
-      to = Value::integer(from.get_int64().value_unsafe());
+bool JsonConverter::to_integer(size_t from, Value& to) {
+  switch (tape_.kind(from)) {
+    case JsonTape::Kind::kInt:
+      to = Value::integer(tape_.integer(from));
       return true;
-    case dom::element_type::UINT64:
+    case JsonTape::Kind::kUint:
       return refuse_range(from, "int");
-    case dom::element_type::DOUBLE: {
-      const double value = from.get_double().value_unsafe();
+    case JsonTape::Kind::kDouble: {
+      const double value = tape_.real(from);
       if (value != std::floor(value)) break;
       if (value < -kTwo63 || value >= kTwo63) return refuse_range(from, "int");
       to = Value::integer(static_cast<int64_t>(value));
@@ -177,19 +179,19 @@ bool JsonConverter::to_integer(dom::element from, Value& to) {
   return refuse(from, "int");
 }
 
-bool JsonConverter::to_uinteger(dom::element from, Value& to) {
-  switch (from.type()) {
-    case dom::element_type::UINT64:
-      to = Value::uinteger(from.get_uint64().value_unsafe());
+bool JsonConverter::to_uinteger(size_t from, Value& to) {
+  switch (tape_.kind(from)) {
+    case JsonTape::Kind::kUint:
+      to = Value::uinteger(tape_.uinteger(from));
       return true;
-    case dom::element_type::INT64: {
-      const int64_t value = from.get_int64().value_unsafe();
+    case JsonTape::Kind::kInt: {
+      const int64_t value = tape_.integer(from);
       if (value < 0) return refuse_range(from, "uint");
       to = Value::uinteger(static_cast<uint64_t>(value));
       return true;
     }
-    case dom::element_type::DOUBLE: {
-      const double value = from.get_double().value_unsafe();
+    case JsonTape::Kind::kDouble: {
+      const double value = tape_.real(from);
       if (value != std::floor(value)) break;
       if (value < 0 || value >= kTwo64) return refuse_range(from, "uint");
       to = Value::uinteger(static_cast<uint64_t>(value));
@@ -201,25 +203,25 @@ bool JsonConverter::to_uinteger(dom::element from, Value& to) {
   return refuse(from, "uint");
 }
 
-bool JsonConverter::to_real(dom::element from, Value& to) {
-  switch (from.type()) {
-    case dom::element_type::DOUBLE:
-      to = Value::real(from.get_double().value_unsafe());
+bool JsonConverter::to_real(size_t from, Value& to) {
+  switch (tape_.kind(from)) {
+    case JsonTape::Kind::kDouble:
+      to = Value::real(tape_.real(from));
       return true;
-    case dom::element_type::INT64:
-      to = Value::real(static_cast<double>(from.get_int64().value_unsafe()));
+    case JsonTape::Kind::kInt:
+      to = Value::real(static_cast<double>(tape_.integer(from)));
       return true;
-    case dom::element_type::UINT64:
-      to = Value::real(static_cast<double>(from.get_uint64().value_unsafe()));
+    case JsonTape::Kind::kUint:
+      to = Value::real(static_cast<double>(tape_.uinteger(from)));
       return true;
     default:
       return refuse(from, "double");
   }
 }
 
-bool JsonConverter::to_string(dom::element from, Semantic semantic, Value& to) {
-  std::string_view text;
-  if (from.get_string().get(text) != simdjson::SUCCESS) return refuse(from, "string");
+bool JsonConverter::to_string(size_t from, Semantic semantic, Value& to) {
+  if (tape_.kind(from) != JsonTape::Kind::kString) return refuse(from, "string");
+  const std::string_view text = tape_.text(from);
   to = Value::string(keep(text));
   if (semantic != Semantic::kIp) return true;
   // One address has one text, so that lists, windows and joins meet; what is no address is kept as it came.
@@ -232,9 +234,9 @@ bool JsonConverter::to_string(dom::element from, Semantic semantic, Value& to) {
   return true;
 }
 
-bool JsonConverter::to_bytes(dom::element from, Value& to) {
-  std::string_view text;
-  if (from.get_string().get(text) != simdjson::SUCCESS) return refuse(from, "bytes (base64)");
+bool JsonConverter::to_bytes(size_t from, Value& to) {
+  if (tape_.kind(from) != JsonTape::Kind::kString) return refuse(from, "bytes (base64)");
+  const std::string_view text = tape_.text(from);
   char* out = static_cast<char*>(arena_.allocate(base::base64_decoded_bytes_max(text), 1));
   const size_t bytes = base::decode_base64(text, out);
   if (bytes == base::kNotBase64) return refuse(from, "bytes (base64)");
@@ -242,20 +244,20 @@ bool JsonConverter::to_bytes(dom::element from, Value& to) {
   return true;
 }
 
-bool JsonConverter::to_instant(dom::element from, TimeFormat format, int64_t& seconds, uint32_t& nanos) {
+bool JsonConverter::to_instant(size_t from, TimeFormat format, int64_t& seconds, uint32_t& nanos) {
   constexpr std::string_view kExpected[] = {"a time (RFC 3339 or a number since the epoch)", "a time (RFC 3339)",
                                             "a time (seconds since the epoch)", "a time (milliseconds since the epoch)",
                                             "a time (microseconds since the epoch)"};
   bool done = false;
-  switch (from.type()) {
-    case dom::element_type::INT64:
-      done = instant_of(from.get_int64().value_unsafe(), format, seconds, nanos);
+  switch (tape_.kind(from)) {
+    case JsonTape::Kind::kInt:
+      done = instant_of(tape_.integer(from), format, seconds, nanos);
       break;
-    case dom::element_type::DOUBLE:
-      done = instant_of(from.get_double().value_unsafe(), format, seconds, nanos);
+    case JsonTape::Kind::kDouble:
+      done = instant_of(tape_.real(from), format, seconds, nanos);
       break;
-    case dom::element_type::STRING: {
-      const std::string_view text = from.get_string().value_unsafe();
+    case JsonTape::Kind::kString: {
+      const std::string_view text = tape_.text(from);
       const bool takes_text = format == TimeFormat::kAuto || format == TimeFormat::kRfc3339;
       done = takes_text && parse_timestamp(text, seconds, nanos);
       break;
@@ -266,21 +268,21 @@ bool JsonConverter::to_instant(dom::element from, TimeFormat format, int64_t& se
   return done || refuse(from, kExpected[static_cast<size_t>(format)]);
 }
 
-bool JsonConverter::to_id(dom::element from, std::string_view& to) {
+bool JsonConverter::to_id(size_t from, std::string_view& to) {
   char digits[40];
   std::to_chars_result end{digits, std::errc{}};
-  switch (from.type()) {
-    case dom::element_type::STRING:
-      to = keep(from.get_string().value_unsafe());
+  switch (tape_.kind(from)) {
+    case JsonTape::Kind::kString:
+      to = keep(tape_.text(from));
       return true;
-    case dom::element_type::INT64:
-      end = std::to_chars(digits, digits + sizeof digits, from.get_int64().value_unsafe());
+    case JsonTape::Kind::kInt:
+      end = std::to_chars(digits, digits + sizeof digits, tape_.integer(from));
       break;
-    case dom::element_type::UINT64:
-      end = std::to_chars(digits, digits + sizeof digits, from.get_uint64().value_unsafe());
+    case JsonTape::Kind::kUint:
+      end = std::to_chars(digits, digits + sizeof digits, tape_.uinteger(from));
       break;
-    case dom::element_type::DOUBLE:
-      end = std::to_chars(digits, digits + sizeof digits, from.get_double().value_unsafe());
+    case JsonTape::Kind::kDouble:
+      end = std::to_chars(digits, digits + sizeof digits, tape_.real(from));
       break;
     default:
       return refuse(from, "string or number");
@@ -289,25 +291,25 @@ bool JsonConverter::to_id(dom::element from, std::string_view& to) {
   return true;
 }
 
-bool JsonConverter::to_duration(dom::element from, Value& to) {
+bool JsonConverter::to_duration(size_t from, Value& to) {
   constexpr std::string_view kExpected = "duration (\"1h30m\" or a number of seconds)";
   int64_t nanos = 0;
-  switch (from.type()) {
-    case dom::element_type::STRING:
-      if (!parse_duration(from.get_string().value_unsafe(), nanos)) return refuse(from, kExpected);
+  switch (tape_.kind(from)) {
+    case JsonTape::Kind::kString:
+      if (!parse_duration(tape_.text(from), nanos)) return refuse(from, kExpected);
       break;
-    case dom::element_type::INT64:
-      if (__builtin_mul_overflow(from.get_int64().value_unsafe(), kNanosPerSecond, &nanos)) {
+    case JsonTape::Kind::kInt:
+      if (__builtin_mul_overflow(tape_.integer(from), kNanosPerSecond, &nanos)) {
         return refuse_range(from, "duration");
       }
       break;
-    case dom::element_type::DOUBLE: {
-      const double scaled = std::round(from.get_double().value_unsafe() * 1e9);
+    case JsonTape::Kind::kDouble: {
+      const double scaled = std::round(tape_.real(from) * 1e9);
       if (!(std::fabs(scaled) < kTwo63)) return refuse_range(from, "duration");
       nanos = static_cast<int64_t>(scaled);
       break;
     }
-    case dom::element_type::UINT64:
+    case JsonTape::Kind::kUint:
       return refuse_range(from, "duration");
     default:
       return refuse(from, kExpected);
@@ -316,15 +318,14 @@ bool JsonConverter::to_duration(dom::element from, Value& to) {
   return true;
 }
 
-bool JsonConverter::to_list(dom::element from, const Type& item, Value& to) {
-  dom::array array;
-  if (from.get_array().get(array) != simdjson::SUCCESS) return refuse(from, "list");
-  const size_t count = array.size();
+bool JsonConverter::to_list(size_t from, const Type& item, Value& to) {
+  if (tape_.kind(from) != JsonTape::Kind::kArray) return refuse(from, "list");
+  const size_t count = tape_.count(from);
   if (!within_limit(count)) return false;
   Value* items = arena_.allocate_array<Value>(count);
   size_t i = 0;
-  for (const dom::element element : array) {
-    if (!convert(element, item, Semantic::kNone, items[i])) {
+  for (size_t at = tape_.first(from); at != tape_.end(from); at = tape_.next(at)) {
+    if (!convert(at, item, Semantic::kNone, items[i])) {
       where_.insert(0, "[" + std::to_string(i) + "]");
       return false;
     }
@@ -334,16 +335,16 @@ bool JsonConverter::to_list(dom::element from, const Type& item, Value& to) {
   return true;
 }
 
-bool JsonConverter::to_map(dom::element from, const Type& item, Value& to) {
-  dom::object object;
-  if (from.get_object().get(object) != simdjson::SUCCESS) return refuse(from, "map");
-  const size_t count = object.size();
+bool JsonConverter::to_map(size_t from, const Type& item, Value& to) {
+  if (tape_.kind(from) != JsonTape::Kind::kObject) return refuse(from, "map");
+  const size_t count = tape_.count(from);
   if (!within_limit(count)) return false;
   auto* entries = arena_.allocate_array<MapEntry>(count);
   size_t i = 0;
-  for (const auto [key, element] : object) {
+  for (size_t at = tape_.first(from); at != tape_.end(from); at = tape_.next(at + 1)) {
+    const std::string_view key = tape_.text(at);
     entries[i].key = Value::string(keep(key));
-    if (!convert(element, item, Semantic::kNone, entries[i].value)) {
+    if (!convert(at + 1, item, Semantic::kNone, entries[i].value)) {
       where_.insert(0, "[\"" + std::string(key.substr(0, 100)) + "\"]");
       return false;
     }
@@ -355,28 +356,29 @@ bool JsonConverter::to_map(dom::element from, const Type& item, Value& to) {
   return false;
 }
 
-bool JsonConverter::to_any(dom::element from, Value& to) {
-  switch (from.type()) {
-    case dom::element_type::ARRAY:
+bool JsonConverter::to_any(size_t from, Value& to) {
+  switch (tape_.kind(from)) {
+    case JsonTape::Kind::kArray:
       return to_list(from, Type::dyn(), to);
-    case dom::element_type::OBJECT:
+    case JsonTape::Kind::kObject:
       return to_map(from, Type::dyn(), to);
-    case dom::element_type::INT64:
-      to = Value::integer(from.get_int64().value_unsafe());
+    case JsonTape::Kind::kInt:
+      to = Value::integer(tape_.integer(from));
       break;
-    case dom::element_type::UINT64:
-      to = Value::uinteger(from.get_uint64().value_unsafe());
+    case JsonTape::Kind::kUint:
+      to = Value::uinteger(tape_.uinteger(from));
       break;
-    case dom::element_type::DOUBLE:
-      to = Value::real(from.get_double().value_unsafe());
+    case JsonTape::Kind::kDouble:
+      to = Value::real(tape_.real(from));
       break;
-    case dom::element_type::STRING:
-      to = Value::string(keep(from.get_string().value_unsafe()));
+    case JsonTape::Kind::kString:
+      to = Value::string(keep(tape_.text(from)));
       break;
-    case dom::element_type::BOOL:
-      to = Value::boolean(from.get_bool().value_unsafe());
+    case JsonTape::Kind::kTrue:
+    case JsonTape::Kind::kFalse:
+      to = Value::boolean(tape_.kind(from) == JsonTape::Kind::kTrue);
       break;
-    case dom::element_type::NULL_VALUE:
+    case JsonTape::Kind::kNull:
       to = Value::null();
       break;
   }

@@ -1,5 +1,7 @@
 #include "event/json_event.h"
 
+#include <simdjson.h>
+
 #include <algorithm>
 #include <bit>
 #include <charconv>
@@ -23,17 +25,18 @@ constexpr size_t kCapacityMin = 4096;
 
 std::string in_quotes(std::string_view text) { return "\"" + std::string(text) + "\""; }
 
-std::string_view name_of(dom::element_type type) {
-  switch (type) {
-    case dom::element_type::ARRAY:
+std::string_view name_of(JsonTape::Kind kind) {
+  switch (kind) {
+    case JsonTape::Kind::kArray:
       return "an array";
-    case dom::element_type::OBJECT:
+    case JsonTape::Kind::kObject:
       return "an object";
-    case dom::element_type::STRING:
+    case JsonTape::Kind::kString:
       return "a string";
-    case dom::element_type::BOOL:
+    case JsonTape::Kind::kTrue:
+    case JsonTape::Kind::kFalse:
       return "true or false";
-    case dom::element_type::NULL_VALUE:
+    case JsonTape::Kind::kNull:
       return "null";
     default:
       return "a number";
@@ -54,8 +57,8 @@ struct JsonReader::Impl {
   Status explain(std::string_view json, simdjson::error_code error) const;
   bool reserve(size_t bytes);
   JsonPlan& plan_of(const EventSchema& schema);
-  bool walk(JsonPlan& plan, JsonPlan::Node& node, dom::object object, Event& event, JsonConverter& converter);
-  bool take(const JsonPlan::Target& target, dom::element from, Event& event, JsonConverter& converter);
+  bool walk(JsonPlan& plan, JsonPlan::Node& node, size_t object, Event& event, JsonConverter& converter);
+  bool take(const JsonPlan::Target& target, size_t from, Event& event, JsonConverter& converter);
   bool complete(const JsonPlan& plan, Event& event);
   bool fail_target(const JsonPlan::Target& target, const EventSchema& schema, const JsonConverter& converter);
 
@@ -65,10 +68,10 @@ struct JsonReader::Impl {
   };
 
   JsonLimits limits;
-  dom::parser parser;
+  simdjson::dom::parser parser;
   std::unique_ptr<char[]> padded;
   size_t capacity = 0;
-  dom::element root;
+  JsonTape tape;
   bool has_document = false;
   std::vector<KnownPlan> plans;
   uint64_t event_number = 0;
@@ -104,9 +107,10 @@ Status JsonReader::Impl::parse(std::string_view json) {
   if (!reserve(json.size() + 1)) return base::fail(Code::kUnavailable, "no memory to parse JSON");
   if (!json.empty()) std::memcpy(padded.get(), json.data(), json.size());
   std::memset(padded.get() + json.size(), ' ', simdjson::SIMDJSON_PADDING);
-  const simdjson::error_code code = parser.parse(padded.get(), json.size(), false).get(root);
+  const simdjson::error_code code = parser.parse(padded.get(), json.size(), false).error();
   if (code != simdjson::SUCCESS) [[unlikely]]
     return explain(json, code);
+  tape = JsonTape(parser.doc.tape.get(), parser.doc.string_buf.get());
   has_document = true;
   return {};
 }
@@ -124,23 +128,28 @@ Status JsonReader::Impl::explain(std::string_view json, simdjson::error_code cod
 Status JsonReader::parse(std::string_view json) {
   Status status = impl_->parse(json);
   if (!status) return status;
-  if (!impl_->root.is_object()) {
+  const JsonTape::Kind kind = impl_->tape.kind(JsonTape::kRoot);
+  if (kind != JsonTape::Kind::kObject) {
     impl_->has_document = false;
-    return base::invalid("expected a JSON object, found " + std::string(name_of(impl_->root.type())));
+    return base::invalid("expected a JSON object, found " + std::string(name_of(kind)));
   }
   return status;
 }
 
 std::string_view JsonReader::text_at(std::span<const std::string> path, base::Arena& arena) {
   if (!impl_->has_document || path.empty()) return {};
-  dom::element at = impl_->root;
+  const JsonTape& tape = impl_->tape;
+  size_t at = JsonTape::kRoot;
   for (const std::string& key : path) {
-    dom::object object;
-    if (at.get_object().get(object) != simdjson::SUCCESS) return {};
-    if (object.at_key(key).get(at) != simdjson::SUCCESS) return {};
+    if (tape.kind(at) != JsonTape::Kind::kObject) return {};
+    const size_t end = tape.end(at);
+    at = tape.first(at);
+    while (at != end && tape.text(at) != key) at = tape.next(at + 1);
+    if (at == end) return {};
+    ++at;
   }
   std::string_view text;
-  JsonConverter converter(arena, impl_->limits, false);
+  JsonConverter converter(tape, arena, impl_->limits, false);
   return converter.to_id(at, text) ? text : std::string_view{};
 }
 
@@ -165,18 +174,19 @@ Status JsonReader::read(Event& event, base::Arena& arena) {
   impl.unknown_fields = 0;
   JsonPlan& plan = impl.plan_of(*event.schema);
   impl.event_number = plan.next_event();
-  JsonConverter converter(arena, impl.limits, false);
-  const bool done = impl.walk(plan, plan.root(), impl.root.get_object().value_unsafe(), event, converter) &&
-                    impl.complete(plan, event);
+  JsonConverter converter(impl.tape, arena, impl.limits, false);
+  const bool done = impl.walk(plan, plan.root(), JsonTape::kRoot, event, converter) && impl.complete(plan, event);
   if (!done) [[unlikely]]
     return base::invalid(std::move(impl.error));
   return {};
 }
 
-bool JsonReader::Impl::walk(JsonPlan& plan, JsonPlan::Node& node, dom::object object, Event& event,
+bool JsonReader::Impl::walk(JsonPlan& plan, JsonPlan::Node& node, size_t object, Event& event,
                             JsonConverter& converter) {
   int32_t* guess = &node.first;
-  for (const auto [name, element] : object) {
+  const size_t end = tape.end(object);
+  for (size_t at = tape.first(object); at != end; at = tape.next(at)) {
+    const std::string_view name = tape.text(at++);
     JsonPlan::Key* key = plan.find(node, *guess, name);
     if (key == nullptr) {
       ++unknown_fields;
@@ -188,29 +198,33 @@ bool JsonReader::Impl::walk(JsonPlan& plan, JsonPlan::Node& node, dom::object ob
       return false;
     }
     key->seen = event_number;
-    if (element.is_null()) continue;
+    if (tape.kind(at) == JsonTape::Kind::kNull) continue;
     for (uint32_t i = key->target_begin; i < key->target_end; ++i) {
-      if (!take(plan.targets()[i], element, event, converter)) return false;
+      if (!take(plan.targets()[i], at, event, converter)) return false;
     }
     if (key->child < 0) continue;
-    dom::object below;
-    if (element.get_object().get(below) != simdjson::SUCCESS) {
-      converter.refuse(element, "map");
+    if (tape.kind(at) != JsonTape::Kind::kObject) {
+      converter.refuse(at, "map");
       error = "key " + in_quotes(name) + ": " + converter.why() + ", but fields are expected below it";
       return false;
     }
-    if (!walk(plan, plan.node(key->child), below, event, converter)) return false;
+    if (!walk(plan, plan.node(key->child), at, event, converter)) return false;
   }
   return true;
 }
 
-bool JsonReader::Impl::take(const JsonPlan::Target& target, dom::element from, Event& event, JsonConverter& converter) {
+bool JsonReader::Impl::take(const JsonPlan::Target& target, size_t from, Event& event, JsonConverter& converter) {
   if (target.role == JsonPlan::Role::kField) {
     const auto index = static_cast<size_t>(target.field);
     Value& slot = event.slots[index];
-    // The common type needs no look at the schema.
-    if (target.kind == Type::Kind::kString && target.semantic != Semantic::kIp && from.is_string()) {
-      slot = Value::string(from.get_string().value_unsafe());
+    // The common cases need neither a call nor a look at the schema.
+    const JsonTape::Kind found = tape.kind(from);
+    if (found == JsonTape::Kind::kString && target.kind == Type::Kind::kString && target.semantic != Semantic::kIp) {
+      slot = Value::string(tape.text(from));
+      return true;
+    }
+    if (found == JsonTape::Kind::kInt && target.kind == Type::Kind::kInt) {
+      slot = Value::integer(tape.integer(from));
       return true;
     }
     if (converter.convert(from, event.schema->fields[index].type, target.semantic, slot)) return true;
@@ -269,9 +283,9 @@ bool JsonReader::Impl::complete(const JsonPlan& plan, Event& event) {
 base::Result<Value> JsonReader::to_value(std::string_view json, base::Arena& arena, const JsonLimits& limits) {
   Impl impl(limits);
   TAMIS_CHECK(impl.parse(json));
-  JsonConverter converter(arena, impl.limits, true);
+  JsonConverter converter(impl.tape, arena, impl.limits, true);
   Value value;
-  if (converter.to_any(impl.root, value)) return value;
+  if (converter.to_any(JsonTape::kRoot, value)) return value;
   const std::string at = converter.where().empty() ? "" : "at " + converter.where() + ": ";
   return base::invalid(at + converter.why());
 }
