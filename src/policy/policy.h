@@ -70,7 +70,9 @@ struct RuleTest {
   // in force. Everything else is absent.
   std::map<std::string, Value> given;
   std::vector<std::pair<std::string, std::vector<std::string>>> labels;  // expression text of the entity, names
-  std::string expect;                                                    // a verdict, "match", "no match" or "error"
+  // Entries that lists have for this test besides their own: number of the list, values as written.
+  std::vector<std::pair<uint32_t, std::vector<std::string>>> lists;
+  std::string expect;  // a verdict, "match", "no match" or "error"
   bool has_expect_value = false;
   Value expect_value;  // of the rule's `value`
   std::string file;
@@ -136,6 +138,7 @@ struct EventType {
   std::vector<std::pair<double, int32_t>> thresholds;
   NodeId score = kNoNode;  // double 0..1; may read `points`
   int32_t points_slot = -1;
+  int32_t time_slot = -1;  // of `event.time`, the engine's time of the event as a timestamp; -1: nobody reads it
   std::vector<FeatureRead> reads;  // those that some expression of this type uses
   std::vector<FeatureUpdate> updates;
   std::vector<Rule> rules;            // in order of file and place; modes kOff included
