@@ -153,8 +153,16 @@ def to_cpp(tree, constants):
 
 
 def cpp_source(rules):
-    """Functions of 100 rules each, so that the compiler's time stays linear."""
-    parts, calls = [], []
+    """The event, its reader, and the rules in functions of 100 each, so that the compiler's time stays linear."""
+    types = {"string": "std::string_view", "int": "int64_t", "double": "double", "bool": "bool"}
+    readers = {"string": "string", "int": "int64", "double": "double", "bool": "bool"}
+    scalars = [(name, of) for name, of in FIELDS.items() if of in types]
+    parts = ["struct Event {\n", *(f"  {types[of]} {name};\n" for name, of in scalars),
+             "  std::array<std::string_view, 16> labels;\n  size_t label_count;\n};\n",
+             "static bool read_field(Event& e, std::string_view key, simdjson::dom::element value) {\n",
+             *(f'  if (key == "{name}"sv) {{ e.{name} = value.get_{readers[of]}().value_unsafe(); return true; }}\n'
+               for name, of in scalars), "  return false;\n}\n"]
+    calls = []
     for first in range(0, len(rules), 100):
         constants, lines = [], []
         for number in range(first, min(first + 100, len(rules))):
