@@ -175,8 +175,8 @@ def cpp_source(rules):
 
 def policy_files(rules):
     """The rules as a Tamis policy: file name -> text. One event type, whatever `event_type` says."""
-    header = ["event: event", "id: event_id", "time: {field: ts, format: ms}", "fields:"]
-    header += [f"  {name}: {of}" for name, of in FIELDS.items() if name not in ("event_id", "ts")]
+    header = ["event: event", "id: event_id", "time: {at: ts, format: ms}", "fields:"]
+    header += [f"  {name}: {of}" for name, of in FIELDS.items()]
     files = {"event.yaml": "\n".join(header) + "\n"}
     for first in range(0, len(rules), 500):
         lines = ["rules:"]
