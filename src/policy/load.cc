@@ -49,14 +49,14 @@ bool is_yaml(const std::string& name) {
 }
 
 // Where list files come from: a folder, or the files that came with the policy. What is read is kept.
-struct ListSource {
+struct ListFiles {
   std::string folder;                                 // empty: `given`
   const std::vector<SourceFile>* given = nullptr;
   std::vector<SourceFile> read;
 };
 
 base::Result<std::vector<state::ListEntry>> read_list(void* context, const std::string& name) {
-  auto& source = *static_cast<ListSource*>(context);
+  auto& source = *static_cast<ListFiles*>(context);
   TAMIS_CHECK(check_list_name(name));
   std::string text;
   if (source.given != nullptr) {
@@ -80,7 +80,7 @@ Loaded failed(std::string file, std::string message) {
   return {nullptr, diagnostics.take(), {}};
 }
 
-Loaded load(const std::vector<SourceFile>& files, ListSource& lists) {
+Loaded load(const std::vector<SourceFile>& files, ListFiles& lists) {
   Diagnostics diagnostics;
   std::deque<SourceText> texts;
   std::deque<std::vector<Node>> documents;  // stay where they are: what is read points to nodes
@@ -115,7 +115,7 @@ Loaded load(const std::vector<SourceFile>& files, ListSource& lists) {
 }  // namespace
 
 Loaded load_files(const std::vector<SourceFile>& files) {
-  ListSource lists;
+  ListFiles lists;
   lists.given = &files;
   std::vector<SourceFile> yaml;
   std::copy_if(files.begin(), files.end(), std::back_inserter(yaml), [](const SourceFile& f) { return is_yaml(f.name); });
@@ -144,7 +144,7 @@ Loaded load_folder(const std::string& folder) {
   }
   if (error) return failed({}, fmt::format("{}: {}", folder, error.message()));
   if (files.empty()) return failed({}, fmt::format("{} has no .yaml files", folder));
-  ListSource lists;
+  ListFiles lists;
   lists.folder = folder;
   return load(files, lists);
 }
