@@ -1,1 +1,2 @@
-set(ROOM_LIBS PkgConfig::SIMDJSON PkgConfig::RE2 PkgConfig::ABSL_TIME PkgConfig::FMT)
+set(ROOM_LIBS PkgConfig::RE2 PkgConfig::ABSL_TIME PkgConfig::FMT PkgConfig::SIMDJSON)
+set(ROOM_TEST_LIBS PkgConfig::SIMDJSON)
