@@ -117,17 +117,16 @@ std::optional<Predicate> Plan::predicate(NodeId node) const {
   return p;
 }
 
-std::vector<int32_t> Plan::slots_read(NodeId node) const {
+std::vector<int32_t> slots_below(const Plan::Impl& plan, NodeId node) {
   std::vector<bool> seen(node + 1);
   std::vector<NodeId> pending = {node};
   std::vector<int32_t> slots;
   seen[node] = true;
   while (!pending.empty()) {
-    const Node& n = impl_->nodes[pending.back()];
+    const Node& n = plan.nodes[pending.back()];
     pending.pop_back();
-    bool reads = n.op == Op::kSlot || n.op == Op::kOptSlot || Evaluator::is_slot_test(n);
-    if (reads) slots.push_back(n.slot);
-    for (NodeId a : impl_->args_of(n)) {
+    if (n.op == Op::kSlot || n.op == Op::kOptSlot || Evaluator::is_slot_test(n)) slots.push_back(n.slot);
+    for (NodeId a : plan.args_of(n)) {
       if (seen[a]) continue;
       seen[a] = true;
       pending.push_back(a);
@@ -137,6 +136,8 @@ std::vector<int32_t> Plan::slots_read(NodeId node) const {
   slots.erase(std::unique(slots.begin(), slots.end()), slots.end());
   return slots;
 }
+
+std::vector<int32_t> Plan::slots_read(NodeId node) const { return slots_below(*impl_, node); }
 
 uint32_t Plan::cost(NodeId node) const { return impl_->infos[node].cost; }
 

@@ -94,6 +94,7 @@ class Plan {
  private:
   friend class PlanBuilder;
   friend class Frame;
+  friend class ColumnFrame;
   std::shared_ptr<const Impl> impl_;
 };
 

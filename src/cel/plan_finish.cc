@@ -66,6 +66,12 @@ void PlanBuilder::Impl::finish() {
   std::vector<uint32_t> parents = count_parents(in_loop);
   number_constants(parents);
   assign_memos(parents, in_loop);
+  plan->cache_of.assign(plan->nodes.size(), kNoAux);
+  for (NodeId id = 0; id < plan->nodes.size(); ++id) {
+    Op op = plan->nodes[id].op;
+    bool shared = parents[id] >= 2 && plan->infos[id].free_locals == 0 && op != Op::kConst && op != Op::kSlot;
+    if (shared) plan->cache_of[id] = plan->cache_count++;
+  }
 }
 
 // How many live nodes and roots use each node; `in_loop` marks those used by a node that changes with each turn of a

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "cel/plan.h"
+#include "cel/regex.h"
 
 namespace tamis::cel {
 
@@ -58,7 +59,7 @@ enum class Op : uint8_t {
   kSlotIn,  // few constants, compared one by one
   kIn,      // args[0] in constants; aux: CodeTable or kNoAux
 
-  // Text predicates with a constant argument; slot >= 0, or args[0].
+  // Text predicates with a constant argument; slot >= 0, or args[0]. kMatches: aux is a regex.
   kContains,
   kStartsWith,
   kEndsWith,
@@ -203,16 +204,22 @@ struct Plan::Impl {
   std::vector<NodeInfo> infos;
   std::vector<CallSite> sites;
   std::vector<std::vector<bool>> optional_flags;
+  std::vector<Regex> regexes;
   std::vector<CodeTable> code_tables;
   std::vector<CodeSet> code_sets;
   std::vector<std::shared_ptr<const std::string>> sources;
   std::shared_ptr<base::Arena> constants = std::make_shared<base::Arena>();
+  std::vector<uint32_t> cache_of;  // per node with several parents: its place among the columnar caches, else kNoAux
+  uint32_t cache_count = 0;
   uint32_t memo_count = 0;
   uint32_t local_count = 0;
   uint32_t slot_count = 0;  // one more than the highest slot read
 
   std::span<const NodeId> args_of(const Node& n) const { return {args.data() + n.first_arg, n.argc}; }
 };
+
+// The slots that a node reads, sorted, each once.
+std::vector<int32_t> slots_below(const Plan::Impl& plan, NodeId node);
 
 struct Frame::Impl {
   struct Memo {

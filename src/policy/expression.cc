@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cctype>
 
+#include "cel/unparse.h"
+
 namespace tamis::policy {
 
 namespace {
@@ -129,33 +131,10 @@ std::string_view plain_name(std::string_view expression) {
   return expression;
 }
 
-std::string normalize_expression(std::string_view expression) {
-  std::string out;
-  bool blank = false;
-  for (size_t i = 0; i < expression.size(); ++i) {
-    char c = expression[i];
-    if (std::isspace(static_cast<unsigned char>(c))) {
-      blank = true;
-      continue;
-    }
-    if (expression.substr(i, 2) == "//") {
-      i = std::min(expression.find('\n', i), expression.size());
-      blank = true;
-      continue;
-    }
-    // Two words would become one, and `- -1` another operator.
-    bool apart = !out.empty() && ((is_name_char(out.back()) && is_name_char(c)) || out.back() == c);
-    if (blank && apart) out += ' ';
-    blank = false;
-    if (c == '"' || c == '\'') {
-      size_t end = std::min(end_of_quotes(expression, i), expression.size());
-      out += expression.substr(i, end - i);
-      i = end - 1;
-    } else {
-      out += c;
-    }
-  }
-  return out;
+std::string Expressions::canonical(const Expression& expression) const {
+  if (!expression.given()) return {};
+  cel::Compiled parsed = cel::parse(base_, expression.text);
+  return parsed.ast.root == nullptr ? expression.text : cel::to_text(*parsed.ast.root);
 }
 
 Expressions::Expressions(Diagnostics& diagnostics, ExplainName explain)

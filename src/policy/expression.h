@@ -58,6 +58,8 @@ class Expressions {
   // The same without a report: the first thing wrong goes to `why`.
   std::optional<event::Type> try_compile(const Expression& expression, const Scope& scope, const cel::Env& env,
                                          std::string& why) const;
+  // One text for all ways to write the same expression: for fingerprints.
+  std::string canonical(const Expression& expression) const;
   // Text with `{expression}` in it, `{{` and `}}` for braces.
   Template compile_template(const Expression& text, const Scope& scope, const cel::Env& env, cel::PlanBuilder& builder,
                             std::string_view what) const;
@@ -82,7 +84,4 @@ class Expressions {
 
 // The name that an expression is and nothing else ("ip.net24"), or empty.
 std::string_view plain_name(std::string_view expression);
-// Without blanks and comments that mean nothing, so that a change of layout is none of meaning.
-std::string normalize_expression(std::string_view expression);
-
 }  // namespace tamis::policy

@@ -70,7 +70,9 @@ struct RuleTest {
   // in force. Everything else is absent.
   std::map<std::string, Value> given;
   std::vector<std::pair<std::string, std::vector<std::string>>> labels;  // expression text of the entity, names
-  std::string expect;                                                    // a verdict, "match", "no match" or "error"
+  // Entries that lists have for this test besides their own: number of the list, values as written.
+  std::vector<std::pair<uint32_t, std::vector<std::string>>> lists;
+  std::string expect;  // a verdict, "match", "no match" or "error"
   bool has_expect_value = false;
   Value expect_value;  // of the rule's `value`
   std::string file;
@@ -136,6 +138,7 @@ struct EventType {
   std::vector<std::pair<double, int32_t>> thresholds;
   NodeId score = kNoNode;  // double 0..1; may read `points`
   int32_t points_slot = -1;
+  int32_t time_slot = -1;  // of `event.time`, the engine's time of the event as a timestamp; -1: nobody reads it
   std::vector<FeatureRead> reads;  // those that some expression of this type uses
   std::vector<FeatureUpdate> updates;
   std::vector<Rule> rules;            // in order of file and place; modes kOff included
@@ -193,22 +196,21 @@ struct Policy {
   const EventType* find_type(std::string_view name) const;
 };
 
-struct Loaded {
-  std::shared_ptr<const Policy> policy;  // null if there is an error
-  std::vector<Diagnostic> diagnostics;   // errors and warnings, by file and line
-};
-
-// A file of a policy, by name relative to its folder.
+// A file of a policy, by name relative to its folder: YAML, or a list file that the YAML names.
 struct SourceFile {
   std::string name;
   std::string text;
 };
 
+struct Loaded {
+  std::shared_ptr<const Policy> policy;  // null if there is an error
+  std::vector<Diagnostic> diagnostics;   // errors and warnings, by file and line
+  std::vector<SourceFile> files;         // all that was read; load_files() of it gives the same policy
+};
+
 // Reads DIR/**/*.yaml and *.yml (sorted by name) and the list files that they name, and compiles them.
 Loaded load_folder(const std::string& folder);
-// The same from memory; `read_list` gives list files by name, as written in the policy.
-Loaded load_files(const std::vector<SourceFile>& files,
-                  base::Result<std::vector<state::ListEntry>> (*read_list)(void* context, const std::string& name),
-                  void* context);
+// The same from memory: files whose names do not end in .yaml or .yml are list files.
+Loaded load_files(const std::vector<SourceFile>& files);
 
 }  // namespace tamis::policy
