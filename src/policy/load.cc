@@ -4,9 +4,8 @@
 #include <algorithm>
 #include <deque>
 #include <filesystem>
-#include <fstream>
-#include <sstream>
 
+#include "base/file.h"
 #include "base/hash.h"
 #include "policy/compile.h"
 
@@ -18,18 +17,6 @@ namespace fs = std::filesystem;
 
 constexpr size_t kFilesMax = 2'000;
 constexpr uint64_t kBytesMax = 64 << 20;
-
-base::Result<std::string> read_file(const fs::path& path, uint64_t bytes_max) {
-  std::error_code error;
-  uint64_t size = fs::file_size(path, error);
-  if (error) return base::fail(base::Code::kUnavailable, error.message());
-  if (size > bytes_max) return base::fail(base::Code::kLimit, fmt::format("larger than {} bytes", bytes_max));
-  std::ifstream in(path, std::ios::binary);
-  std::ostringstream text;
-  text << in.rdbuf();
-  if (!in || text.str().size() > bytes_max) return base::fail(base::Code::kUnavailable, "it cannot be read");
-  return std::move(text).str();
-}
 
 // Names of list files stay inside the folder: a policy that comes over the network must not reach others.
 base::Status check_list_name(const std::string& name) {
@@ -86,27 +73,22 @@ Loaded load_files(const std::vector<SourceFile>& files, ReadList read_list, void
 }
 
 Loaded load_folder(const std::string& folder) {
-  std::error_code error;
-  if (!fs::is_directory(folder, error)) return failed({}, fmt::format("{} is not a folder", folder));
+  base::ListOptions options;
+  options.files_max = 100'000;
+  auto found = base::list_files(folder, options);
+  if (!found) return failed({}, found.error().message);
   std::vector<SourceFile> files;
   uint64_t bytes = 0;
-  fs::recursive_directory_iterator it(folder, fs::directory_options::skip_permission_denied, error), end;
-  for (; !error && it != end; it.increment(error)) {
-    std::string name = it->path().filename().string();
-    if (name.starts_with(".")) {
-      if (it->is_directory(error)) it.disable_recursion_pending();
-      continue;
-    }
-    std::string extension = it->path().extension().string();
-    if ((extension != ".yaml" && extension != ".yml") || !it->is_regular_file(error)) continue;
-    std::string relative = it->path().lexically_relative(folder).generic_string();
+  for (const base::FoundFile& file : *found) {
+    fs::path path(file.path);
+    if (path.extension() != ".yaml" && path.extension() != ".yml") continue;
+    std::string name = path.lexically_relative(folder).generic_string();
     if (files.size() >= kFilesMax) return failed({}, fmt::format("a policy has at most {} files", kFilesMax));
-    auto text = read_file(it->path(), kBytesMax - std::min(bytes, kBytesMax));
-    if (!text) return failed(relative, text.error().message);
+    auto text = base::read_file(file.path, kBytesMax - bytes);
+    if (!text) return failed(name, text.error().message);
     bytes += text->size();
-    files.push_back({std::move(relative), std::move(*text)});
+    files.push_back({std::move(name), std::move(*text)});
   }
-  if (error) return failed({}, fmt::format("{}: {}", folder, error.message()));
   if (files.empty()) return failed({}, fmt::format("{} has no .yaml files", folder));
   std::string context = folder;
   return load_files(files, read_list_in, &context);
