@@ -36,6 +36,26 @@ cel::Overload labels_overload() {
   return overload;
 }
 
+event::Value address_in_list(cel::Call& call, const event::Value* args) {
+  if (call.host == nullptr) {
+    return event::make_error(call.arena, event::ErrorCode::kOther, "lists are not at hand here");
+  }
+  return event::Value::boolean(call.host->list_contains(args[1].i, args[0]));
+}
+
+// Lists of networks hold text, and also answer for addresses that are parsed already: ip(x) in list.tor.
+cel::Overload address_overload() {
+  cel::Overload overload;
+  overload.id = "in_tamis_list_address";
+  overload.function = "@in";
+  overload.params = {Type::opaque("net.IP"), Type::opaque("tamis.list", {Type::string()})};
+  overload.result = Type::boolean();
+  overload.invoke = address_in_list;
+  overload.cost = 4;
+  overload.strict_cel = false;
+  return overload;
+}
+
 // The dotted name that a chain of selections is, or empty.
 std::string dotted_name(const Expr& e) {
   std::vector<std::string_view> parts;
@@ -140,6 +160,7 @@ std::string Expressions::canonical(const Expression& expression) const {
 Expressions::Expressions(Diagnostics& diagnostics, ExplainName explain)
     : diagnostics_(diagnostics), explain_(std::move(explain)), base_(cel::Dialect::kTamis) {
   base_.add_overload(labels_overload());
+  base_.add_overload(address_overload());
 }
 
 void Expressions::mark(const Expression& expression, Scope& scope) const {
