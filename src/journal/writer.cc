@@ -130,7 +130,7 @@ class Writer final : public JournalWriter {
     while (true) {
       wake_.wait_for(lock, std::chrono::milliseconds(options_.sync_ms), [this] { return stopping_ || urgent_; });
       urgent_ = false;
-      if (pending_.empty() && unwritten_.empty()) {
+      if (durable_ == appended_) {
         if (stopping_) return;
         continue;
       }
