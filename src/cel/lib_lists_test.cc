@@ -55,7 +55,7 @@ TEST(LibLists, Sorting) {
                       "[\"bar\", \"baz\", \"foo\"]"},
                      {"@sortByAssociatedKeys", {lab.list({S("foo")}), lab.list({})}, "!invalid"},
                  });
-  rc::check([&](const std::vector<uint8_t>& keys) {
+  EXPECT_TRUE(rc::check([&](const std::vector<uint8_t>& keys) {
     std::vector<Value> items, key_values;
     for (size_t i = 0; i < keys.size(); ++i) {
       items.push_back(I(static_cast<int64_t>(i)));
@@ -67,7 +67,7 @@ TEST(LibLists, Sorting) {
       uint8_t key_a = keys[static_cast<size_t>(a)] % 8, key_b = keys[static_cast<size_t>(b)] % 8;
       RC_ASSERT(key_a < key_b || (key_a == key_b && a < b));
     }
-  });
+  }));
 }
 
 TEST(LibLists, Sets) {
@@ -89,7 +89,7 @@ TEST(LibLists, Sets) {
 TEST(LibLists, SetsAgreeWithPairwiseComparison) {
   Lab lab;
   auto gen = rc::gen::container<std::vector<int>>(rc::gen::inRange(0, 40));
-  rc::check([&] {
+  EXPECT_TRUE(rc::check([&] {
     std::vector<int> a = *gen, b = *gen;
     auto values = [&](const std::vector<int>& from, int shift) {
       std::vector<Value> out;
@@ -117,7 +117,7 @@ TEST(LibLists, SetsAgreeWithPairwiseComparison) {
       if (!has(once, v)) once.push_back(v);
     }
     RC_ASSERT(event::equal(lab.call("distinct", {lab.list(x)}), lab.list(once)));
-  });
+  }));
 }
 
 TEST(LibLists, WorkIsCharged) {

@@ -78,7 +78,7 @@ TEST(LibStandard, Arithmetic) {
 
 TEST(LibStandard, WholeNumbersAgreeWithWiderArithmetic) {
   Lab lab;
-  rc::check([&](int64_t a, int64_t b, bool edge_a, bool edge_b) {
+  EXPECT_TRUE(rc::check([&](int64_t a, int64_t b, bool edge_a, bool edge_b) {
     if (edge_a) a = static_cast<int64_t>(static_cast<uint64_t>(a) + (a % 2 == 0 ? kUmax / 2 : kUmax / 2 + 1));
     if (edge_b) b *= 4'000'000'007;
     auto expect = [&](const char* function, int128 exact, bool is_signed) {
@@ -102,7 +102,7 @@ TEST(LibStandard, WholeNumbersAgreeWithWiderArithmetic) {
     if (ua < (uint64_t{1} << 60) || ub < 8) expect("_*_", x * y, false);
     if (ub != 0) expect("_%_", x % y, false);
     lab.arena.reset();
-  });
+  }));
 }
 
 TEST(LibStandard, OrderAcrossTypes) {

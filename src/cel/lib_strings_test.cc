@@ -100,7 +100,7 @@ TEST(LibStrings, PropertiesOfRandomText) {
         for (int pick : picks) text += parts[pick];
         return text;
       });
-  rc::check([&] {
+  EXPECT_TRUE(rc::check([&] {
     std::string text = *text_gen, needle = *text_gen;
     if (needle.size() > 6) needle.clear();
     // What is split and joined again is the same.
@@ -126,7 +126,7 @@ TEST(LibStrings, PropertiesOfRandomText) {
     for (int64_t i = 0; i < size; ++i) rebuilt += lab.call("charAt", {S(text), I(i)}).str();
     RC_ASSERT(rebuilt == text);
     lab.arena.reset();
-  });
+  }));
 }
 
 TEST(LibStrings, OutputsAreBounded) {

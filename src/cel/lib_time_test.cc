@@ -89,7 +89,7 @@ TEST(LibTime, Arithmetic) {
 
 TEST(LibTime, ShiftsAgreeWithWiderArithmetic) {
   Lab lab;
-  rc::check([&](int64_t seed, uint32_t nanos, int64_t shift) {
+  EXPECT_TRUE(rc::check([&](int64_t seed, uint32_t nanos, int64_t shift) {
     int64_t seconds =
         event::kTimestampSecondsMin + static_cast<int64_t>(static_cast<uint64_t>(seed) % uint64_t{315537897600});
     nanos %= 1'000'000'000;
@@ -105,7 +105,7 @@ TEST(LibTime, ShiftsAgreeWithWiderArithmetic) {
       if (inside) RC_ASSERT(int128{r.i} * 1'000'000'000 + r.size == expected);
     }
     lab.arena.reset();
-  });
+  }));
 }
 
 }  // namespace

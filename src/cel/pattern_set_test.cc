@@ -148,7 +148,7 @@ rc::Gen<std::string> gen_regex() {
 }
 
 TEST(PatternSet, AgreesWithSingleTestsOnRandomPatterns) {
-  rc::check([] {
+  EXPECT_TRUE(rc::check([] {
     std::vector<Pattern> patterns;
     int count = *rc::gen::inRange(0, 20);
     for (int i = 0; i < count; ++i) {
@@ -163,7 +163,7 @@ TEST(PatternSet, AgreesWithSingleTestsOnRandomPatterns) {
     RC_ASSERT(set.has_value());
     PatternScan scan(*set);
     for (int i = 0; i < 5; ++i) expect_same(*set, patterns, *gen_text(30), scan);
-  });
+  }));
 }
 
 TEST(PatternSet, ManyPatterns) {
