@@ -232,10 +232,22 @@ PreparedText Expressions::prepare(const Expression& expression, const Scope& sco
   return out;
 }
 
+// "no overload of `in` takes (string, tamis.list(int)); ..." in words; other messages as they are.
+static std::string in_words(const std::string& message) {
+  constexpr std::string_view kBegin = "no overload of `in` takes (", kList = ", tamis.list(";
+  if (!message.starts_with(kBegin)) return message;
+  size_t list = message.find(kList), end = message.find("));", list == std::string::npos ? 0 : list);
+  if (list == std::string::npos || end == std::string::npos) return message;
+  std::string_view all = message;
+  return fmt::format("this list holds {}, and what is looked for is {}",
+                     all.substr(list + kList.size(), end - list - kList.size()),
+                     all.substr(kBegin.size(), list - kBegin.size()));
+}
+
 void Expressions::report(const Expression& expression, const PreparedText& prepared, const Scope& scope,
                          const cel::Issue& issue) const {
   uint32_t begin = prepared.original(issue.begin), end = prepared.original(issue.end);
-  std::string message = issue.message, hint = issue.hint;
+  std::string message = in_words(issue.message), hint = issue.hint;
   begin = std::min<uint32_t>(begin, expression.text.size());
   end = std::clamp<uint32_t>(end, begin, expression.text.size());
   std::string_view name = plain_name(std::string_view(expression.text).substr(begin, end - begin));
