@@ -120,9 +120,8 @@ class Server {
       http.listen[0].tls = std::move(context);
     }
     server_ = std::make_unique<net::HttpServer>(http);
-    base::Histogram& latency =
-        metrics_.histogram("tamis_decision_nanoseconds", "Time of a decision inside the server, from JSON to JSON.");
-    service_->on_latency = [&latency](int64_t ns) { latency.record(static_cast<uint64_t>(ns)); };
+    service_->set_latency(
+        &metrics_.histogram("tamis_decision_seconds", "Time of a decision inside the server, from JSON to JSON."));
     door::HttpApiOptions api;
     api.policy_folder = options_.policy;
     TAMIS_CHECK(add_tokens(api));

@@ -146,8 +146,9 @@ base::Result<Service::Outcome> Service::decide(Worker& worker, std::string_view 
     break;
   }
   ++counters_.decided;
-  if (on_latency) {
-    on_latency(std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now() - start).count());
+  if (latency_ != nullptr) {
+    auto spent = std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now() - start);
+    latency_->record(static_cast<uint64_t>(spent.count()));
   }
   return Outcome::kDecided;
 }

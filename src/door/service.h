@@ -16,6 +16,7 @@
 #include <thread>
 #include <vector>
 
+#include "base/metrics.h"
 #include "base/result.h"
 #include "engine/act.h"
 #include "engine/engine.h"
@@ -99,8 +100,9 @@ class Service {
   int64_t started_ms() const { return started_ms_; }
   int64_t now_ms() const { return clock_(); }
 
-  // Decision latency inside the service, in nanoseconds of steady time; called after each decision if set.
-  std::function<void(int64_t nanoseconds)> on_latency;
+  // Where the time of each decision inside the service goes, in nanoseconds; set before the first one, may be null.
+  void set_latency(base::Histogram* histogram) { latency_ = histogram; }
+  const base::Histogram* latency() const { return latency_; }
 
  private:
   friend class Lease;
@@ -135,6 +137,7 @@ class Service {
   std::thread intake_thread_;
 
   Counters counters_;
+  base::Histogram* latency_ = nullptr;
 };
 
 }  // namespace tamis::door

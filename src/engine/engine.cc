@@ -48,6 +48,7 @@ struct Engine::Impl final : public cel::Host {
   uint64_t decided = 0;
   size_t housekeeping = 0;
   std::vector<std::vector<RuleStats>> stats;
+  std::vector<std::vector<uint64_t>> verdicts;
   std::string scratch;
 
   // cel::Host
@@ -112,8 +113,10 @@ void Engine::activate(PreparedPointer prepared) {
   }
   impl.active = std::move(prepared);
   impl.stats.clear();
+  impl.verdicts.clear();
   for (auto& type : impl.active->types) {
     for (FeatureAccess& access : type->accesses) access.table = impl.active->tables[access.feature].get();
+    impl.verdicts.emplace_back(type->type->ladder.size());
     std::vector<RuleStats>& counts = impl.stats.emplace_back(type->type->rules.size());
     for (size_t r = 0; r < counts.size(); ++r) {
       auto found = old_stats.find({type->type->schema.name, type->type->rules[r].id});
@@ -371,6 +374,7 @@ const Decision& Engine::decide(PreparedEvent& prepared, int64_t receive_ms, Expl
   impl.update_features(type);
   if (!d.late) impl.apply_effects();
   impl.keep_house();
+  ++impl.verdicts[prepared.type_index()][static_cast<size_t>(d.verdict)];
   ++impl.decided;
   return d;
 }
@@ -413,6 +417,8 @@ std::vector<state::Label> Engine::labels(std::string_view entity_kind, std::stri
 int64_t Engine::now_ms() const { return impl_->now; }
 uint64_t Engine::decided() const { return impl_->decided; }
 const std::vector<std::vector<RuleStats>>& Engine::rule_stats() const { return impl_->stats; }
+
+const std::vector<std::vector<uint64_t>>& Engine::verdict_counts() const { return impl_->verdicts; }
 
 std::vector<std::pair<std::string, state::TableStats>> Engine::feature_stats() const {
   std::vector<std::pair<std::string, state::TableStats>> all;

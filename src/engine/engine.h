@@ -105,6 +105,8 @@ class Engine {
   uint64_t decided() const;
   // Per event type, in the order of policy()->types: per rule, in the order of EventType::rules.
   const std::vector<std::vector<RuleStats>>& rule_stats() const;
+  // Decisions per event type and verdict since the policy was activated, in the order of policy()->types and its ladder.
+  const std::vector<std::vector<uint64_t>>& verdict_counts() const;
   std::vector<std::pair<std::string, state::TableStats>> feature_stats() const;
   RuleIndex::Stats index_stats(size_t type_index) const;
   // A digest of all state that decisions depend on.
