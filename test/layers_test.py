@@ -10,7 +10,7 @@ SRC = Path(__file__).resolve().parent.parent / "src"
 # Who may include a third-party library: a pattern for what stands between < and >, the rooms (or room/name for the files
 # of a room whose name begins so; "*" for all), and whether headers may include it too.
 THIRD_PARTY = {
-    r"simdjson\.h": ({"event", "cel/conformance"}, False),
+    r"simdjson\.h": ({"event", "cel/conformance", "cel/tagged_value"}, False),
     r"re2/.*": ({"cel", "state"}, False),
     r"yaml-cpp/.*": ({"policy"}, False),
     r"asio(\.hpp|/.*)": ({"net"}, False),
@@ -29,7 +29,7 @@ TEST_ONLY = r"gtest/.*|gmock/.*|rapidcheck.*|benchmark/.*"
 SYSTEM = (
     r"(sys|netinet|arpa|net|linux)/[a-z_0-9]+\.h"
     r"|(fcntl|unistd|signal|poll|pthread|sched|dirent|termios|errno|time|pwd|netdb|stdlib|string|stdio|ctype|"
-    r"immintrin|x86intrin|cpuid|arm_neon|malloc|getopt|execinfo|ifaddrs|fnmatch|glob|syslog|spawn|cxxabi)\.h"
+    r"[a-z]mmintrin|x86intrin|cpuid|arm_neon|malloc|getopt|execinfo|ifaddrs|fnmatch|glob|syslog|spawn|cxxabi)\.h"
 )
 STANDARD = r"[a-z_0-9]+"  # <vector>: C++ standard headers have neither dot nor slash
 
@@ -103,7 +103,8 @@ class Layers(unittest.TestCase):
         return [fault for _, fault in faults_of_file(room, name, text, self.RANKS)]
 
     def test_this_tree(self):
-        self.assertEqual([], list(faults_of_tree(SRC)))
+        if faults := list(faults_of_tree(SRC)):
+            self.fail("\n".join(faults))
 
     def test_reads_ranks(self):
         self.assertEqual({"base": 0, "cel": 1, "state": 1}, read_ranks("# words\nbase\n\ncel state\n"))

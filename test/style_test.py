@@ -114,7 +114,8 @@ class Style(unittest.TestCase):
             found += [f"{name}:{line}: {sentence}" for line, sentence in faults_of_file(name, text)]
             if len(checkout) > 6 and checkout + "/" in text:
                 found.append(f"{name}: the path of this checkout")
-        self.assertEqual([], found)
+        if found:
+            self.fail("\n".join(found))
 
     def test_programs_can_be_run(self):
         for name in ("dev", ".ci/run"):

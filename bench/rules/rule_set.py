@@ -153,8 +153,16 @@ def to_cpp(tree, constants):
 
 
 def cpp_source(rules):
-    """Functions of 100 rules each, so that the compiler's time stays linear."""
-    parts, calls = [], []
+    """The event, its reader, and the rules in functions of 100 each, so that the compiler's time stays linear."""
+    types = {"string": "std::string_view", "int": "int64_t", "double": "double", "bool": "bool"}
+    readers = {"string": "string", "int": "int64", "double": "double", "bool": "bool"}
+    scalars = [(name, of) for name, of in FIELDS.items() if of in types]
+    parts = ["struct Event {\n", *(f"  {types[of]} {name};\n" for name, of in scalars),
+             "  std::array<std::string_view, 16> labels;\n  size_t label_count;\n};\n",
+             "static bool read_field(Event& e, std::string_view key, simdjson::dom::element value) {\n",
+             *(f'  if (key == "{name}"sv) {{ e.{name} = value.get_{readers[of]}().value_unsafe(); return true; }}\n'
+               for name, of in scalars), "  return false;\n}\n"]
+    calls = []
     for first in range(0, len(rules), 100):
         constants, lines = [], []
         for number in range(first, min(first + 100, len(rules))):
@@ -167,8 +175,8 @@ def cpp_source(rules):
 
 def policy_files(rules):
     """The rules as a Tamis policy: file name -> text. One event type, whatever `event_type` says."""
-    header = ["event: event", "id: event_id", "time: {field: ts, format: ms}", "fields:"]
-    header += [f"  {name}: {of}" for name, of in FIELDS.items() if name not in ("event_id", "ts")]
+    header = ["event: event", "id: event_id", "time: {at: ts, format: ms}", "fields:"]
+    header += [f"  {name}: {of}" for name, of in FIELDS.items()]
     files = {"event.yaml": "\n".join(header) + "\n"}
     for first in range(0, len(rules), 500):
         lines = ["rules:"]

@@ -315,9 +315,11 @@ NodeId PlanBuilder::Impl::translate_text(const Expr& e, Op op, NodeId text, Node
     return o->params.size() == 2 && o->params[0].kind == Type::Kind::kString &&
            o->params[1].kind == Type::Kind::kString && o->strict_cel;
   });
-  if (!is_const(pattern) || !p.is(Kind::kString) || !standard || op == Op::kMatches) return call(e, {text, pattern});
+  if (!is_const(pattern) || !p.is(Kind::kString) || !standard) return call(e, {text, pattern});
   Node n = node_of(op);
   n.constant = p;
+  if (op == Op::kMatches) n.aux = regex(p.str());
+  if (op == Op::kMatches && n.aux == kNoAux) return call(e, {text, pattern});  // it says at run time what is wrong
   if (plan->nodes[text].op != Op::kSlot) return make(n, {text}, e);
   n.slot = plan->nodes[text].slot;
   return make(n, {}, e);

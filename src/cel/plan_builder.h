@@ -15,6 +15,7 @@ struct PlanBuilder::Impl {
   std::shared_ptr<Plan::Impl> plan = std::make_shared<Plan::Impl>();
   std::unordered_map<std::string, NodeId> known;  // by structural key
   std::unordered_map<std::string, uint32_t> known_sites;
+  std::unordered_map<std::string, uint32_t> known_regexes;  // by pattern; kNoAux: it has no meaning
   std::map<int32_t, NodeId> defined;  // `let` variables
   std::vector<NodeId> roots;
   std::vector<std::pair<std::string, int32_t>> scope;  // macro variables and their levels, innermost last
@@ -45,6 +46,7 @@ struct PlanBuilder::Impl {
   uint32_t static_cost(const Node& node, const std::vector<NodeId>& args) const;
   NodeId folded(NodeId id, const Expr& e);
   uint32_t site(const Expr& e);
+  uint32_t regex(std::string_view pattern);
   bool is_const(NodeId id) const { return plan->nodes[id].op == Op::kConst; }
   bool reads_slot(const Node& node) const;
 

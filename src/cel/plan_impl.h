@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "cel/plan.h"
+#include "cel/regex.h"
 
 namespace tamis::cel {
 
@@ -58,7 +59,7 @@ enum class Op : uint8_t {
   kSlotIn,  // few constants, compared one by one
   kIn,      // args[0] in constants; aux: CodeTable or kNoAux
 
-  // Text predicates with a constant argument; slot >= 0, or args[0].
+  // Text predicates with a constant argument; slot >= 0, or args[0]. kMatches: aux is a regex.
   kContains,
   kStartsWith,
   kEndsWith,
@@ -203,6 +204,7 @@ struct Plan::Impl {
   std::vector<NodeInfo> infos;
   std::vector<CallSite> sites;
   std::vector<std::vector<bool>> optional_flags;
+  std::vector<Regex> regexes;
   std::vector<CodeTable> code_tables;
   std::vector<CodeSet> code_sets;
   std::vector<std::shared_ptr<const std::string>> sources;

@@ -291,6 +291,17 @@ NodeId PlanBuilder::Impl::folded(NodeId id, const Expr& e) {
   return constant(v, e);
 }
 
+// The compiled pattern, or kNoAux where it is none.
+uint32_t PlanBuilder::Impl::regex(std::string_view pattern) {
+  auto [found, fresh] = known_regexes.emplace(std::string(pattern), kNoAux);
+  if (!fresh) return found->second;
+  if (base::Result<Regex> compiled = Regex::compile(pattern)) {
+    found->second = static_cast<uint32_t>(plan->regexes.size());
+    plan->regexes.push_back(std::move(*compiled));
+  }
+  return found->second;
+}
+
 // The candidates of a call, bound once for all calls with the same ones.
 uint32_t PlanBuilder::Impl::site(const Expr& e) {
   std::string key = e.name;

@@ -340,8 +340,8 @@ void HttpApi::Impl::add_operator_routes() {
   server.get(
       "/metrics",
       [this](const Request&, Response& out) {
-        out.set_content_type("text/plain; version=0.0.4; charset=utf-8");
-        metrics.write_prometheus(out.body());
+        out.set_content_type(base::MetricRegistry::kContentType);
+        metrics.expose(out.body());
         write_engine_metrics(service, out.body());
       },
       route(Access::kMetrics, 0));

@@ -49,7 +49,16 @@ std::shared_ptr<const policy::Policy> Service::policy() const {
 
 policy::Loaded Service::activate(const std::vector<policy::SourceFile>& files) {
   std::lock_guard one(activate_mutex_);
-  policy::Loaded loaded = policy::load_files(files);
+  return use(policy::load_files(files));
+}
+
+policy::Loaded Service::activate_folder(const std::string& folder) {
+  std::lock_guard one(activate_mutex_);
+  return use(policy::load_folder(folder));
+}
+
+// Under activate_mutex_.
+policy::Loaded Service::use(policy::Loaded loaded) {
   if (loaded.policy == nullptr) {
     ++counters_.reload_failures;
     return loaded;
@@ -57,24 +66,12 @@ policy::Loaded Service::activate(const std::vector<policy::SourceFile>& files) {
   Engine::PreparedPointer prepared = Engine::build(loaded.policy, options_.engine);
   {
     std::lock_guard lock(engine_mutex_);
-    if (sink_ != nullptr) sink_->policy(clock_(), loaded.policy->version, files);
+    if (sink_ != nullptr) sink_->policy(clock_(), loaded.policy->version, loaded.files);
     engine_.activate(std::move(prepared));
     std::lock_guard policy_lock(policy_mutex_);
     policy_ = loaded.policy;
   }
   ++counters_.reloads;
-  return loaded;
-}
-
-policy::Loaded Service::activate_folder(const std::string& folder) {
-  base::Result<std::vector<policy::SourceFile>> files = policy::read_folder(folder);
-  if (files) return activate(*files);
-  ++counters_.reload_failures;
-  policy::Loaded loaded;
-  policy::Diagnostic diagnostic;
-  diagnostic.file = folder;
-  diagnostic.message = files.error().message;
-  loaded.diagnostics.push_back(diagnostic);
   return loaded;
 }
 

@@ -102,6 +102,7 @@ class Service {
   friend class Lease;
   std::unique_ptr<Worker> take_worker();
   void give_back(std::unique_ptr<Worker> worker);
+  policy::Loaded use(policy::Loaded loaded);
   void overload_answer(Worker& worker, std::string& out);
   bool within_rate();
   void run_intake();
@@ -112,7 +113,7 @@ class Service {
   std::unique_ptr<RecordSink> sink_;
   int64_t started_ms_;
 
-  mutable std::mutex policy_mutex_;  // guards policy_ and workers_; never held while engine_mutex_ is taken
+  mutable std::mutex policy_mutex_;  // guards policy_ and workers_; never held while taking another
   std::shared_ptr<const policy::Policy> policy_;
   std::vector<std::unique_ptr<Worker>> workers_;
 

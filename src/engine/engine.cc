@@ -118,7 +118,10 @@ void Engine::activate(PreparedPointer prepared) {
   impl.decision = Decision{};
 }
 
-const std::shared_ptr<const policy::Policy>& Engine::policy() const { return impl_->active->policy; }
+const std::shared_ptr<const policy::Policy>& Engine::policy() const {
+  static const std::shared_ptr<const policy::Policy> kNone;
+  return impl_->active == nullptr ? kNone : impl_->active->policy;
+}
 
 // Sets the engine's time and the decision's; true if the event may update state.
 bool Engine::Impl::set_time(const PreparedEvent& prepared, int64_t receive_ms) {

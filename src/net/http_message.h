@@ -106,8 +106,8 @@ class Response {
   // 200 unless set. 100..199 are not allowed here; 204 and 304 have no body.
   void set_status(int status) { status_ = status; }
   int status() const { return status_; }
-  // "application/json" unless set. Copied.
-  void set_content_type(std::string_view type) { content_type_.assign(type); }
+  // "application/json" unless set. Copied. Must be a field value; "application/octet-stream" is sent otherwise.
+  void set_content_type(std::string_view type);
   // Adds a header line. Control characters in the value become "?", so no caller's data can start a new line.
   // Content-Length, Connection, Date, Transfer-Encoding and Content-Type are the server's: asserted.
   void add_header(std::string_view name, std::string_view value);
@@ -131,8 +131,12 @@ class Response {
   // Bytes that may still be written before the server stops reading. A handler that sees 0 should return from on_body()
   // with the rest unconsumed; it is called again when the client has taken what was sent.
   size_t room_bytes() const { return body_.size() < room_bytes_ ? room_bytes_ - body_.size() : 0; }
+  // The handler has more to write than fits: call on_body() again when the client has taken what was sent, even if
+  // there are no new bytes. So a large answer is made piece by piece.
+  void call_again() { call_again_ = true; }
   // Ends the answer now; the rest of the request's body is discarded without calling the handler again.
   void finish() { finished_ = true; }
+  bool finished() const { return finished_; }
 
  private:
   friend class HttpSession;
@@ -141,6 +145,7 @@ class Response {
   int status_ = 200;
   bool close_ = false;
   bool finished_ = false;
+  bool call_again_ = false;
   size_t room_bytes_ = 0;
   std::string content_type_;
   std::string headers_;  // finished lines

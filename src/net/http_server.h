@@ -19,10 +19,10 @@
 //   server.stop(5'000);
 //
 // Threading: routes, every() and metrics are set up before start(). Handlers, gates and streams run on a loop thread;
-// with `threads` = 1 (the default) never two at once, with more they run concurrently and must be thread-safe. A handler
-// must not block: all connections of its loop wait for it. Work that takes longer than a millisecond goes elsewhere and
-// answers through Response::defer(). post() and stop() may be called from any thread; stop() not from a loop thread.
-// Handlers must not throw (an exception ends the process).
+// with `threads` = 1 (the default) never two at once, with more they run concurrently and must be thread-safe. A
+// handler must not block: all connections of its loop wait for it. Work that takes longer than a millisecond goes
+// elsewhere and answers through Response::defer(). post() and stop() may be called from any thread; stop() not from a
+// loop thread. Handlers must not throw (an exception ends the process).
 //
 // What is refused, always with an answer that says why and then a close: Content-Length together with
 // Transfer-Encoding, repeated or non-numeric Content-Length, any coding but `chunked`, bare CR or LF, obs-fold, blanks
@@ -83,8 +83,8 @@ class StreamHandler {
 // May set status, content type and headers. Returning null makes `out` the answer, like a gate's false.
 using StreamFactory = std::function<std::unique_ptr<StreamHandler>(const Request& in, Response& out)>;
 
-// NDJSON and other line protocols: cuts the body at "\n" (a "\r" before it is dropped, empty lines are skipped, the last
-// line needs no "\n"). Pauses by itself while the client does not take the answers.
+// NDJSON and other line protocols: cuts the body at "\n" (a "\r" before it is dropped, empty lines are skipped, the
+// last line needs no "\n"). Pauses by itself while the client does not take the answers.
 class LineStream : public StreamHandler {
  public:
   // One line without its end; kBodyPaddingBytes readable bytes follow. `number` counts all lines from 1.
@@ -115,17 +115,17 @@ struct ListenOptions {
 };
 
 struct HttpLimits {
-  size_t request_line_bytes_max = 8 * 1024;  // 414 beyond
-  size_t head_bytes_max = 32 * 1024;         // request line and headers: 431 beyond
-  size_t header_count_max = 100;             // 431 beyond
-  size_t output_bytes_high = 256 * 1024;     // unsent answer bytes of a connection above which it is not read
-  size_t discard_bytes_max = 256 * 1024;     // of a refused body; beyond it the connection is closed
-  size_t connections_max = 10'000;           // further ones are closed at once
+  size_t request_line_bytes_max = 8 * 1024;    // 414 beyond
+  size_t head_bytes_max = 32 * 1024;           // request line and headers: 431 beyond
+  size_t header_count_max = 100;               // 431 beyond
+  size_t output_bytes_high = 256 * 1024;       // unsent answer bytes of a connection above which it is not read
+  size_t discard_bytes_max = 256 * 1024;       // of a refused body; beyond it the connection is closed
+  size_t connections_max = 10'000;             // further ones are closed at once
   size_t connections_per_address_max = 1'000;  // of one IPv4 address or IPv6 /64; unix sockets are exempt
   size_t in_flight_max = 1'000;                // requests begun and not answered at the end of a turn: 503 beyond
   uint64_t requests_per_connection_max = 0;    // then "Connection: close"; 0 = unlimited
   int idle_timeout_ms = 75'000;                // between requests
-  int head_timeout_ms = 10'000;                // from the first byte of a request to the end of its head, and TLS handshake
+  int head_timeout_ms = 10'000;  // from the first byte of a request to the end of its head, and TLS handshake
   // A body, and the reading of an answer, must each move on by at least progress_bytes (or to its end) within its
   // timeout, so one byte now and then does not hold a connection.
   int body_timeout_ms = 15'000;
@@ -146,7 +146,7 @@ struct HttpServerStats {
   uint64_t connections_accepted = 0;
   uint64_t connections_refused = 0;  // by a connection limit
   uint64_t connections_open = 0;
-  uint64_t requests = 0;             // answered
+  uint64_t requests = 0;                // answered
   uint64_t responses_by_class[6] = {};  // [2] = 2xx ...; [0] unused
   uint64_t timeouts = 0;
   uint64_t aborted = 0;  // connections that ended in the middle of a request or an answer
@@ -182,7 +182,8 @@ class HttpServer {
   // make a whole batch durable at once. Before start() only.
   void after_batch(std::function<void()> task);
 
-  // Counters and gauges with the prefix `tamis_http_`. Before start() only; the registry must outlive the server.
+  // Counters and gauges with the prefix `tamis_http_`, read from the server when they are shown: the registry must not
+  // be shown any more once the server is destroyed. One server per registry. Before start() only.
   void register_metrics(base::MetricRegistry& registry);
 
   // Binds all addresses and starts the loop threads. Errors name the address and the system's reason.
@@ -197,7 +198,7 @@ class HttpServer {
   bool post_task(std::function<void()> task);
 
   // Stops listening, lets requests in progress finish for up to `drain_ms` (their answers say "Connection: close"),
-  // closes everything and joins the threads. Idempotent.
+  // closes everything and joins the threads. Idempotent; not for two threads at once.
   void stop(int drain_ms);
 
   HttpServerStats stats() const;

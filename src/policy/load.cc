@@ -17,6 +17,7 @@ namespace fs = std::filesystem;
 
 constexpr size_t kFilesMax = 2'000;
 constexpr uint64_t kBytesMax = 64 << 20;
+constexpr uint64_t kListBytesMax = 1 << 30;
 
 // Names of list files stay inside the folder: a policy that comes over the network must not reach others.
 base::Status check_list_name(const std::string& name) {
@@ -29,20 +30,44 @@ base::Status check_list_name(const std::string& name) {
   return {};
 }
 
-base::Result<std::vector<state::ListEntry>> read_list_in(void* context, const std::string& name) {
+bool is_yaml(const std::string& name) {
+  std::string extension = fs::path(name).extension().string();
+  return extension == ".yaml" || extension == ".yml";
+}
+
+// Where list files come from: a folder, or the files that came with the policy. What is read is kept.
+struct ListFiles {
+  std::string folder;  // empty: `given`
+  const std::vector<SourceFile>* given = nullptr;
+  std::vector<SourceFile> read;
+};
+
+base::Result<std::vector<state::ListEntry>> read_list(void* context, const std::string& name) {
+  auto& source = *static_cast<ListFiles*>(context);
   TAMIS_CHECK(check_list_name(name));
-  return state::read_list_file((fs::path(*static_cast<std::string*>(context)) / name).string());
+  std::string text;
+  if (source.given != nullptr) {
+    auto same = [&](const SourceFile& file) { return file.name == name; };
+    auto found = std::find_if(source.given->begin(), source.given->end(), same);
+    if (found == source.given->end()) return base::fail(base::Code::kNotFound, "the list file did not come along");
+    text = found->text;
+  } else {
+    TAMIS_TRY(from_disk, base::read_file((fs::path(source.folder) / name).string(), kListBytesMax));
+    text = std::move(from_disk);
+  }
+  TAMIS_TRY(entries, state::read_list_text(name, text));
+  bool known = std::any_of(source.read.begin(), source.read.end(), [&](const SourceFile& f) { return f.name == name; });
+  if (!known) source.read.push_back({name, std::move(text)});
+  return entries;
 }
 
 Loaded failed(std::string file, std::string message) {
   Diagnostics diagnostics;
   diagnostics.error_file(std::move(file), std::move(message));
-  return {nullptr, diagnostics.take()};
+  return {nullptr, diagnostics.take(), {}};
 }
 
-}  // namespace
-
-Loaded load_files(const std::vector<SourceFile>& files, ReadList read_list, void* context) {
+Loaded load(const std::vector<SourceFile>& files, ListFiles& lists) {
   Diagnostics diagnostics;
   std::deque<SourceText> texts;
   std::deque<std::vector<Node>> documents;  // stay where they are: what is read points to nodes
@@ -66,10 +91,23 @@ Loaded load_files(const std::vector<SourceFile>& files, ReadList read_list, void
     for (const Node& document : file) read_document(document, source, diagnostics);
   }
   Loaded loaded;
-  Compiler compiler(source, diagnostics, read_list, context);
+  Compiler compiler(source, diagnostics, read_list, &lists);
   loaded.policy = compiler.run(version);
   loaded.diagnostics = diagnostics.take();
+  loaded.files = files;
+  loaded.files.insert(loaded.files.end(), lists.read.begin(), lists.read.end());
   return loaded;
+}
+
+}  // namespace
+
+Loaded load_files(const std::vector<SourceFile>& files) {
+  ListFiles lists;
+  lists.given = &files;
+  std::vector<SourceFile> yaml;
+  std::copy_if(files.begin(), files.end(), std::back_inserter(yaml),
+               [](const SourceFile& f) { return is_yaml(f.name); });
+  return load(yaml, lists);
 }
 
 Loaded load_folder(const std::string& folder) {
@@ -80,9 +118,8 @@ Loaded load_folder(const std::string& folder) {
   std::vector<SourceFile> files;
   uint64_t bytes = 0;
   for (const base::FoundFile& file : *found) {
-    fs::path path(file.path);
-    if (path.extension() != ".yaml" && path.extension() != ".yml") continue;
-    std::string name = path.lexically_relative(folder).generic_string();
+    if (!is_yaml(file.path)) continue;
+    std::string name = fs::path(file.path).lexically_relative(folder).generic_string();
     if (files.size() >= kFilesMax) return failed({}, fmt::format("a policy has at most {} files", kFilesMax));
     auto text = base::read_file(file.path, kBytesMax - bytes);
     if (!text) return failed(name, text.error().message);
@@ -90,8 +127,9 @@ Loaded load_folder(const std::string& folder) {
     files.push_back({std::move(name), std::move(*text)});
   }
   if (files.empty()) return failed({}, fmt::format("{} has no .yaml files", folder));
-  std::string context = folder;
-  return load_files(files, read_list_in, &context);
+  ListFiles lists;
+  lists.folder = folder;
+  return load(files, lists);
 }
 
 }  // namespace tamis::policy

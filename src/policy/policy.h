@@ -196,22 +196,21 @@ struct Policy {
   const EventType* find_type(std::string_view name) const;
 };
 
-struct Loaded {
-  std::shared_ptr<const Policy> policy;  // null if there is an error
-  std::vector<Diagnostic> diagnostics;   // errors and warnings, by file and line
-};
-
-// A file of a policy, by name relative to its folder.
+// A file of a policy, by name relative to its folder: YAML, or a list file that the YAML names.
 struct SourceFile {
   std::string name;
   std::string text;
 };
 
+struct Loaded {
+  std::shared_ptr<const Policy> policy;  // null if there is an error
+  std::vector<Diagnostic> diagnostics;   // errors and warnings, by file and line
+  std::vector<SourceFile> files;         // all that was read; load_files() of it gives the same policy
+};
+
 // Reads DIR/**/*.yaml and *.yml (sorted by name) and the list files that they name, and compiles them.
 Loaded load_folder(const std::string& folder);
-// The same from memory; `read_list` gives list files by name, as written in the policy.
-Loaded load_files(const std::vector<SourceFile>& files,
-                  base::Result<std::vector<state::ListEntry>> (*read_list)(void* context, const std::string& name),
-                  void* context);
+// The same from memory: files whose names do not end in .yaml or .yml are list files.
+Loaded load_files(const std::vector<SourceFile>& files);
 
 }  // namespace tamis::policy

@@ -17,26 +17,19 @@
 
 using namespace std::literals;
 
-struct Event {
-  std::string_view event_id, event_type, user_id, ip, country, email, email_domain, user_agent, device_id, subject,
-      path, method;
-  int64_t ts, asn, account_age_s, body_len, url_count, recipients, status, failed_logins_1h, signups_subnet_1h,
-      sends_10m, distinct_ips_24h;
-  double new_recipient_ratio, spam_score, amount;
-  bool is_paid;
-  std::array<std::string_view, 16> labels;
-  size_t label_count;
-};
-
-static bool has(const Event& e, std::string_view label) {
-  return std::find(e.labels.begin(), e.labels.begin() + static_cast<ptrdiff_t>(e.label_count), label) !=
-         e.labels.begin() + static_cast<ptrdiff_t>(e.label_count);
-}
+struct Event;
+static bool has(const Event& e, std::string_view label);
 static bool matches(std::string_view text, const re2::RE2& regex) {
   return re2::RE2::PartialMatch(re2::StringPiece(text.data(), text.size()), regex);
 }
 static std::vector<uint64_t> hits;
+// struct Event, bool read_field(Event&, key, value), rules(const Event&) and kRules, written by rule_set.py.
 #include "rules.inc"
+
+static bool has(const Event& e, std::string_view label) {
+  auto end = e.labels.begin() + static_cast<ptrdiff_t>(e.label_count);
+  return std::find(e.labels.begin(), end, label) != end;
+}
 
 static double cpu_seconds() {
   timespec now;
@@ -48,32 +41,8 @@ static void read(simdjson::dom::parser& parser, const std::string& line, Event& 
   simdjson::dom::object object;
   if (parser.parse(line.data(), line.size(), false).get(object)) std::abort();
   for (auto [key, value] : object) {
-#define TEXT(name)                              \
-  if (key == #name##sv) {                       \
-    e.name = value.get_string().value_unsafe(); \
-    continue;                                   \
-  }
-#define WHOLE(name)                            \
-  if (key == #name##sv) {                      \
-    e.name = value.get_int64().value_unsafe(); \
-    continue;                                  \
-  }
-#define REAL(name)                              \
-  if (key == #name##sv) {                       \
-    e.name = value.get_double().value_unsafe(); \
-    continue;                                   \
-  }
-    TEXT(event_id)
-    TEXT(event_type)
-    WHOLE(ts) TEXT(user_id) TEXT(ip) WHOLE(asn) TEXT(country) WHOLE(account_age_s) if (key == "is_paid"sv) {
-      e.is_paid = value.get_bool().value_unsafe();
-      continue;
-    }
-    TEXT(email)
-    TEXT(email_domain)
-    TEXT(user_agent) TEXT(device_id) TEXT(subject) WHOLE(body_len) WHOLE(url_count) WHOLE(recipients)
-        REAL(new_recipient_ratio) REAL(spam_score) TEXT(path) TEXT(method) WHOLE(status) REAL(amount)
-            WHOLE(failed_logins_1h) WHOLE(signups_subnet_1h) WHOLE(sends_10m) WHOLE(distinct_ips_24h) e.label_count = 0;
+    if (read_field(e, key, value)) continue;
+    e.label_count = 0;
     const simdjson::dom::array labels = value.get_array().value_unsafe();
     for (simdjson::dom::element label : labels) {
       if (e.label_count < e.labels.size()) e.labels[e.label_count++] = label.get_string().value_unsafe();
