@@ -162,7 +162,7 @@ struct ColumnFrame::Impl {
   uint32_t rows_max;
   Frame::Impl frame;
   std::vector<Value> row_slots;
-  std::unique_ptr<Evaluator> evaluator;
+  Evaluator* evaluator = nullptr;  // of the frame
   std::span<const Column> columns;
   Column absent_column;
   uint32_t rows = 0;
