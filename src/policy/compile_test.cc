@@ -8,7 +8,7 @@
 namespace tamis::policy {
 namespace {
 
-Loaded load(std::string text) { return load_files({{"p.yaml", std::move(text)}}, nullptr, nullptr); }
+Loaded load(std::string text) { return load_files({{"p.yaml", std::move(text)}}); }
 
 std::string all(const Loaded& loaded) {
   std::string out;
@@ -180,7 +180,7 @@ TEST(Compile, FingerprintsFollowMeaningNotLayout) {
 TEST(Compile, VersionsFollowContent) {
   std::string text = std::string(kEvents) + "lists: {a: [x]}";
   auto version = [](std::vector<SourceFile> files) {
-    Loaded loaded = load_files(files, nullptr, nullptr);
+    Loaded loaded = load_files(files);
     return loaded.policy == nullptr ? all(loaded) : loaded.policy->version;
   };
   std::string one = version({{"a.yaml", text}, {"b.yaml", "rules: []"}});

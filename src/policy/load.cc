@@ -37,7 +37,7 @@ bool is_yaml(const std::string& name) {
 
 // Where list files come from: a folder, or the files that came with the policy. What is read is kept.
 struct ListFiles {
-  std::string folder;                                 // empty: `given`
+  std::string folder;  // empty: `given`
   const std::vector<SourceFile>* given = nullptr;
   std::vector<SourceFile> read;
 };
@@ -105,7 +105,8 @@ Loaded load_files(const std::vector<SourceFile>& files) {
   ListFiles lists;
   lists.given = &files;
   std::vector<SourceFile> yaml;
-  std::copy_if(files.begin(), files.end(), std::back_inserter(yaml), [](const SourceFile& f) { return is_yaml(f.name); });
+  std::copy_if(files.begin(), files.end(), std::back_inserter(yaml),
+               [](const SourceFile& f) { return is_yaml(f.name); });
   return load(yaml, lists);
 }
 

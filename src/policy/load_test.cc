@@ -31,10 +31,6 @@ TEST(Load, TheReadyPolicies) {
   EXPECT_EQ(all(loaded), "");
 }
 
-base::Result<std::vector<state::ListEntry>> no_lists(void*, const std::string& name) {
-  return base::invalid("no file " + name);
-}
-
 std::string read(const std::string& path) {
   auto text = base::read_file(path, 1 << 20);
   return text ? *text : std::string();
@@ -45,7 +41,7 @@ class BadPolicies : public testing::TestWithParam<std::string> {};
 
 TEST_P(BadPolicies, AreToldAsExpected) {
   std::string path = kTestdata + "bad/" + GetParam();
-  Loaded loaded = load_files({{GetParam() + ".yaml", read(path + ".yaml")}}, no_lists, nullptr);
+  Loaded loaded = load_files({{GetParam() + ".yaml", read(path + ".yaml")}});
   EXPECT_EQ(loaded.policy, nullptr);
   std::string said;
   for (const Diagnostic& d : loaded.diagnostics) said += to_string(d) + "\n";
