@@ -2,8 +2,9 @@
 # A room lists its third-party libraries in src/<room>/room.cmake:
 #   set(ROOM_LIBS ...)       linked into the room's library
 #   set(ROOM_TEST_LIBS ...)  linked into its tests only
-# thing_test.cc goes to the room's one test program, thing_bench.cc to its one benchmark program,
-# thing_fuzz.cc becomes a fuzz target of its own, main.cc of app/ becomes the binary `tamis`.
+# thing_test.cc goes to the room's one test program, thing_bench.cc to its one benchmark program, thing_fuzz.cc becomes a
+# fuzz target of its own, thing_main.cc the program <room>_thing, and main.cc of app/ the binary `tamis`.
+# The target `programs` is all that a user runs: every library and program, no test.
 
 find_package(PkgConfig REQUIRED)
 find_package(Threads REQUIRED)
@@ -24,7 +25,6 @@ tamis_pkg(OPENSSL openssl)
 tamis_pkg(ZSTD libzstd)
 tamis_pkg(PSL libpsl)
 tamis_pkg(ABSL_TIME absl_time)
-tamis_pkg(HYPERSCAN libhs)
 
 if(TAMIS_TESTS)
   find_package(GTest REQUIRED)
@@ -33,13 +33,16 @@ if(TAMIS_BENCH)
   find_package(benchmark REQUIRED)
 endif()
 
+add_custom_target(programs)
+
 function(tamis_room room below)
   set(dir ${CMAKE_SOURCE_DIR}/src/${room})
   file(GLOB sources CONFIGURE_DEPENDS ${dir}/*.cc)
   file(GLOB tests CONFIGURE_DEPENDS ${dir}/*_test.cc)
   file(GLOB fuzzers CONFIGURE_DEPENDS ${dir}/*_fuzz.cc)
   file(GLOB benches CONFIGURE_DEPENDS ${dir}/*_bench.cc)
-  list(REMOVE_ITEM sources ${tests} ${fuzzers} ${benches} ${dir}/main.cc "")
+  file(GLOB mains CONFIGURE_DEPENDS ${dir}/*_main.cc)
+  list(REMOVE_ITEM sources ${tests} ${fuzzers} ${benches} ${mains} ${dir}/main.cc "")
   set(ROOM_LIBS)
   set(ROOM_TEST_LIBS)
   if(EXISTS ${dir}/room.cmake)
@@ -51,6 +54,7 @@ function(tamis_room room below)
     add_library(${lib} STATIC ${sources})
     target_include_directories(${lib} PUBLIC ${CMAKE_SOURCE_DIR}/src)
     target_link_libraries(${lib} PUBLIC ${below} Threads::Threads PRIVATE ${ROOM_LIBS})
+    add_dependencies(programs ${lib})
   else()
     add_library(${lib} INTERFACE)
     target_include_directories(${lib} INTERFACE ${CMAKE_SOURCE_DIR}/src)
@@ -75,10 +79,18 @@ function(tamis_room room below)
       target_link_options(${name} PRIVATE -fsanitize=fuzzer)
     endforeach()
   endif()
+  foreach(main ${mains})
+    get_filename_component(name ${main} NAME_WE)
+    string(REGEX REPLACE "_main$" "" name ${room}_${name})
+    add_executable(${name} ${main})
+    target_link_libraries(${name} PRIVATE ${lib} ${ROOM_LIBS})
+    add_dependencies(programs ${name})
+  endforeach()
   if(EXISTS ${dir}/main.cc)
     add_executable(tamis ${dir}/main.cc)
     target_link_libraries(tamis PRIVATE ${lib} ${ROOM_LIBS})
     set_target_properties(tamis PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR})
+    add_dependencies(programs tamis)
   endif()
 endfunction()
 

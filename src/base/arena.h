@@ -23,7 +23,8 @@ class Arena {
   // `align` is a power of two, at most 16.
   void* allocate(size_t bytes, size_t align = 16) {
     uintptr_t at = (cursor_ + align - 1) & ~(uintptr_t{align} - 1);
-    if (at + bytes > end_) [[unlikely]] return allocate_slow(bytes, align);
+    if (at + bytes > end_) [[unlikely]]
+      return allocate_slow(bytes, align);
     cursor_ = at + bytes;
     return reinterpret_cast<void*>(at);
   }

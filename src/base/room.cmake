@@ -1,1 +1,1 @@
-set(ROOM_LIBS PkgConfig::XXHASH)
+set(ROOM_LIBS PkgConfig::XXHASH PkgConfig::FMT)

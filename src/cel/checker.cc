@@ -205,15 +205,23 @@ void Checker::select_field(Expr& e) {
   } else if (target.kind == Kind::kError) {
     result = Type::error();
   } else if (!target.is_dyn()) {
-    std::string name;
-    const Expr* root = nullptr;
-    std::string hint;
-    if (dotted_name(e, name, root)) hint = did_you_mean(env_.nearest_names(name));
-    issue(e, show(target) + " has no field `" + e.name + "`", std::move(hint));
+    report_no_field(e, target);
     result = Type::error();
   }
   if (e.test_only) return set_type(e, Type::boolean());
   set_type(e, optional ? Type::optional(std::move(result)) : std::move(result));
+}
+
+// With an ip.net24 declared, ip.net42 is rather a wrong name than a field of `ip`.
+void Checker::report_no_field(const Expr& e, const Type& target) {
+  std::string name;
+  const Expr* root = nullptr;
+  std::vector<std::string> near;
+  const Expr& operand = *e.args[0];
+  if (operand.variable != nullptr && dotted_name(e, name, root)) near = env_.nearest_names(name);
+  bool is_name = !near.empty() || (operand.variable != nullptr && target.kind == Kind::kType);
+  issue(e, is_name ? "undeclared name `" + name + "`" : show(target) + " has no field `" + e.name + "`",
+        did_you_mean(near));
 }
 
 // --- aggregates ---

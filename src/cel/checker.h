@@ -29,6 +29,7 @@ class Checker {
   void visit_identifier(Expr& e);
   void visit_select(Expr& e, const Expr& whole);
   void select_field(Expr& e);
+  void report_no_field(const Expr& e, const Type& target);
   void visit_list(Expr& e);
   void visit_map(Expr& e);
   void visit_struct(Expr& e);

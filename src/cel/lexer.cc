@@ -4,6 +4,7 @@
 #include <array>
 
 #include "cel/literal.h"
+#include "cel/utf8.h"
 
 namespace tamis::cel {
 namespace {
@@ -189,7 +190,7 @@ class Lexer {
 
   Token unknown() {
     char c = peek();
-    size_t length = utf8_length(source_.substr(at_));
+    size_t length = code_point_bytes(source_, at_);
     std::string shown(source_.substr(at_, length));
     if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) shown = "\\x" + hex_byte(static_cast<unsigned char>(c));
     std::string hint;

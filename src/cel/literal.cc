@@ -3,6 +3,8 @@
 #include <charconv>
 #include <limits>
 
+#include "cel/utf8.h"
+
 namespace tamis::cel {
 namespace {
 
@@ -108,7 +110,8 @@ const char* unescape_one(const Body& body, size_t& at, std::string& out) {
   if (body.bytes) {
     out += static_cast<char>(value);
   } else {
-    append_utf8(value, out);
+    char encoded[4];
+    out.append(encoded, encode_code_point(value, encoded));
   }
   return nullptr;
 }
@@ -215,48 +218,14 @@ std::string quote(std::string_view text, bool bytes) {
 }
 
 size_t invalid_utf8_at(std::string_view text) {
+  if (is_valid_utf8(text)) return std::string_view::npos;
   size_t at = 0;
   while (at < text.size()) {
-    auto byte = [&](size_t i) -> uint32_t {
-      return at + i < text.size() ? static_cast<unsigned char>(text[at + i]) : 0;
-    };
-    uint32_t lead = byte(0);
-    size_t length = lead < 0x80 ? 1 : lead < 0xc2 ? 0 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : lead < 0xf5 ? 4 : 0;
-    if (length == 0) return at;
-    for (size_t i = 1; i < length; ++i) {
-      if ((byte(i) & 0xc0) != 0x80) return at;
-    }
-    if ((lead == 0xe0 && byte(1) < 0xa0) || (lead == 0xed && byte(1) > 0x9f) || (lead == 0xf0 && byte(1) < 0x90) ||
-        (lead == 0xf4 && byte(1) > 0x8f)) {
-      return at;
-    }
-    at += length;
+    size_t begin = at;
+    bool is_bad = decode_code_point(text, at) == 0xfffd && at == begin + 1;
+    if (is_bad) return begin;
   }
-  return std::string_view::npos;
-}
-
-size_t utf8_length(std::string_view text) {
-  auto lead = static_cast<unsigned char>(text[0]);
-  return lead < 0x80 ? 1 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
-}
-
-void append_utf8(uint32_t code_point, std::string& out) {
-  auto put = [&](uint32_t byte) { out += static_cast<char>(byte); };
-  if (code_point < 0x80) {
-    put(code_point);
-  } else if (code_point < 0x800) {
-    put(0xc0 | (code_point >> 6));
-    put(0x80 | (code_point & 0x3f));
-  } else if (code_point < 0x10000) {
-    put(0xe0 | (code_point >> 12));
-    put(0x80 | ((code_point >> 6) & 0x3f));
-    put(0x80 | (code_point & 0x3f));
-  } else {
-    put(0xf0 | (code_point >> 18));
-    put(0x80 | ((code_point >> 12) & 0x3f));
-    put(0x80 | ((code_point >> 6) & 0x3f));
-    put(0x80 | (code_point & 0x3f));
-  }
+  return 0;
 }
 
 std::string hex_byte(unsigned char byte) {

@@ -23,9 +23,6 @@ std::string quote(std::string_view text, bool bytes);
 
 // Offset of the first byte that is not part of valid UTF-8, or npos.
 size_t invalid_utf8_at(std::string_view text);
-// Length of the UTF-8 character at the start of non-empty valid text.
-size_t utf8_length(std::string_view text);
-void append_utf8(uint32_t code_point, std::string& out);
 std::string hex_byte(unsigned char byte);
 
 }  // namespace tamis::cel

@@ -69,12 +69,14 @@ void recognise_has(const Env& env, ExprPtr& call, std::vector<Issue>& issues) {
   call = std::move(selection);
 }
 
+bool is_cel(const Expr& e) { return e.kind == ExprKind::kIdent && e.name == "cel" && !e.absolute && !e.test_only; }
+
 // cel.bind is a macro where `cel` is the namespace: not where the caller declared a variable `cel` that has a method
 // bind(_, _, _).
 bool is_bind(const Env& env, const Expr& call) {
   const Expr& target = *call.args[0];
   if (call.name != "bind" || call.args.size() != 4) return false;
-  if (target.kind != ExprKind::kIdent || target.name != "cel" || target.absolute) return false;
+  if (!is_cel(target)) return false;
   if (env.find_variable("cel") == nullptr) return true;
   const auto& overloads = env.find_overloads("bind");
   return std::none_of(overloads.begin(), overloads.end(),
@@ -102,19 +104,83 @@ void to_macro(Expr& call, const MacroForm& form, bool drop_target, std::vector<I
   call.name.clear();
 }
 
+// --- the block extension ---
+
+constexpr std::string_view kIndexPrefix = "@index:";
+constexpr std::string_view kIterPrefix = "@iter:";
+constexpr size_t kBlockMax = 64;
+
+bool is_small_number(const Expr& e) {
+  return e.kind == ExprKind::kConst && e.constant.is(event::Kind::kInt) && e.constant.i >= 0 && e.constant.i < 1000;
+}
+
+// cel.index(0) and cel.iterVar(0, 0) become names that nothing else can write.
+bool recognise_block_variable(Expr& call) {
+  bool index = call.name == "index" && call.args.size() == 2;
+  bool iter = call.name == "iterVar" && call.args.size() == 3;
+  if (!index && !iter) return false;
+  std::string name(index ? kIndexPrefix : kIterPrefix);
+  for (size_t i = 1; i < call.args.size(); ++i) {
+    if (!is_small_number(*call.args[i])) return false;
+    name += (i > 1 ? ", " : "") + std::to_string(call.args[i]->constant.i);
+  }
+  call.kind = ExprKind::kIdent;
+  call.name = std::move(name);
+  call.member = false;
+  call.args.clear();
+  return true;
+}
+
+uint32_t recognise_block(ExprPtr& call, std::vector<Issue>& issues) {
+  Expr& slots = *call->args[1];
+  if (slots.kind != ExprKind::kList || !slots.optional_entries.empty() || slots.args.size() > kBlockMax) {
+    wrong(issues, slots, "`cel.block` takes a list of at most " + std::to_string(kBlockMax) + " expressions");
+    return 0;
+  }
+  std::vector<ExprPtr> items = std::move(slots.args);
+  ExprPtr body = std::move(call->args[2]);
+  for (size_t i = items.size(); i > 0; --i) {
+    auto bind = std::make_unique<Expr>();
+    bind->kind = ExprKind::kMacro;
+    bind->macro = Macro::kBind;
+    bind->begin = call->begin;
+    bind->end = call->end;
+    bind->var1 = std::string(kIndexPrefix) + std::to_string(i - 1);
+    bind->args.push_back(std::move(items[i - 1]));
+    bind->args.push_back(std::move(body));
+    body = std::move(bind);
+  }
+  call = std::move(body);
+  return static_cast<uint32_t>(items.size());
+}
+
 }  // namespace
 
-void recognise_macro(const Env& env, ExprPtr& call, std::vector<Issue>& issues) {
-  if (!env.macros_enabled()) return;
+uint32_t recognise_macro(const Env& env, ExprPtr& call, std::vector<Issue>& issues) {
+  if (!env.macros_enabled()) return 0;
   if (!call->member) {
     if (call->name == "has" && !call->absolute && call->args.size() == 1) recognise_has(env, call, issues);
-    return;
+    return 0;
+  }
+  if (env.dialect() == Dialect::kStrict && is_cel(*call->args[0])) {
+    if (call->name == "block" && call->args.size() == 3) return recognise_block(call, issues);
+    if (recognise_block_variable(*call)) return 0;
   }
   bool bind = is_bind(env, *call);
   std::string_view name = bind ? std::string_view("cel.bind") : std::string_view(call->name);
   for (const MacroForm& form : kForms) {
-    if (form.name == name && form.args + 1 == call->args.size()) return to_macro(*call, form, bind, issues);
+    if (form.name != name || form.args + 1 != call->args.size()) continue;
+    to_macro(*call, form, bind, issues);
+    break;
   }
+  return 0;
+}
+
+std::string variable_text(std::string_view name) {
+  for (auto [prefix, function] : {std::pair(kIndexPrefix, "cel.index("), {kIterPrefix, "cel.iterVar("}}) {
+    if (name.starts_with(prefix)) return function + std::string(name.substr(prefix.size())) + ")";
+  }
+  return std::string(name);
 }
 
 std::string_view macro_name(Macro macro, bool two_variables) {

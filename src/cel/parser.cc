@@ -295,8 +295,10 @@ class Parser {
     node.expr->member = member;
     node.expr->absolute = absolute;
     for (Node& arg : args) node.expr->args.push_back(std::move(arg.expr));
-    recognise_macro(env_, node.expr, out_.issues);
-    return node;
+    node.depth += recognise_macro(env_, node.expr, out_.issues);
+    if (node.depth <= limits_.depth_max) return node;
+    issue(begin, last_end(), "the expression is nested more than " + std::to_string(limits_.depth_max) + " deep");
+    return {};
   }
 
   Node parse_primary() {

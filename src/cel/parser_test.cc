@@ -84,6 +84,10 @@ TEST(Parser, RecognisesMacros) {
            {"o.optMap(x, t)", "(#optMap x o t)"},
            {"o.optFlatMap(x, t)", "(#optFlatMap x o t)"},
            {"cel.bind(x, 1, x + x)", "(#cel.bind x 1 (_+_ x x))"},
+           {"cel.block([a, cel.index(0)], cel.index(1))",
+            "(#cel.bind @index:0 a (#cel.bind @index:1 @index:0 @index:1))"},
+           {"l.map(cel.iterVar(0, 1), cel.iterVar(0, 1))", "(#map @iter:0, 1 l @iter:0, 1)"},
+           {"cel.block([], a)", "a"},
            // Not macros: other arguments, other receivers.
            {"l.map(x)", "(m:map l x)"},
            {"map(l, x)", "(map l x)"},
@@ -99,6 +103,7 @@ TEST(Parser, RecognisesMacros) {
   EXPECT_EQ(tree("l.all(x, p)", off), "(m:all l x p)");
   Env ours(Dialect::kTamis);
   EXPECT_EQ(tree("has(a)", ours), "has:a");
+  EXPECT_EQ(tree("cel.index(0)", ours), "(m:index cel 0)");
 }
 
 TEST(Parser, BindOfADeclaredVariableStaysAMethodOnlyIfThereIsOne) {
@@ -368,6 +373,7 @@ TEST(Unparse, WritesNoMoreThanNeeded) {
            {"l.map(x,x>1,x)", "l.map(x, x > 1, x)"},
            {"A.B{c:1}", "A.B{c: 1}"},
            {"(a in b) in c", "a in b in c"},
+           {"cel.block([a], cel.index(0))", "cel.bind(cel.index(0), a, cel.index(0))"},
        }) {
     Compiled c = parse(strict(), source);
     ASSERT_TRUE(c.ok()) << source;

@@ -53,6 +53,13 @@ Plan::Truth Plan::test(NodeId node, Frame& frame) const {
 
 size_t Plan::size() const { return impl_->nodes.size(); }
 
+std::vector<NodeId> Plan::disjuncts(NodeId node) const {
+  const Node& n = impl_->nodes[node];
+  if (n.op != Op::kOr) return {node};
+  std::span<const NodeId> args = impl_->args_of(n);
+  return {args.begin(), args.end()};
+}
+
 std::vector<NodeId> Plan::conjuncts(NodeId node) const {
   const Node& n = impl_->nodes[node];
   if (n.op != Op::kAnd) return {node};

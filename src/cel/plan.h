@@ -81,6 +81,7 @@ class Plan {
   // Structure, for the rule index, for costs and for explanations.
   size_t size() const;
   std::vector<NodeId> conjuncts(NodeId node) const;  // operands of an n-ary &&, or the node itself
+  std::vector<NodeId> disjuncts(NodeId node) const;  // operands of an n-ary ||, or the node itself
   std::optional<Predicate> predicate(NodeId node) const;
   std::vector<int32_t> slots_read(NodeId node) const;  // sorted, each once
   uint32_t cost(NodeId node) const;                    // static estimate, in units of Call::cost_left

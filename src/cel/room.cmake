@@ -1,1 +1,1 @@
-set(ROOM_LIBS PkgConfig::SIMDJSON PkgConfig::RE2 PkgConfig::ABSL_TIME PkgConfig::FMT)
+set(ROOM_LIBS PkgConfig::RE2 PkgConfig::ABSL_TIME PkgConfig::FMT PkgConfig::SIMDJSON)

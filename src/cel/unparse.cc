@@ -112,7 +112,7 @@ class Writer {
   }
 
   void write_ident(const Expr& e) {
-    std::string name = (e.absolute ? "." : "") + e.name;
+    std::string name = (e.absolute ? "." : "") + variable_text(e.name);
     out_ += e.test_only ? "has(" + name + ")" : name;
   }
 
@@ -223,7 +223,7 @@ class Writer {
   void write_macro(const Expr& e) {
     bool two = !e.var2.empty();
     if (e.macro == Macro::kBind) {
-      out_ += "cel.bind(" + e.var1 + ", ";
+      out_ += "cel.bind(" + variable_text(e.var1) + ", ";
       write_args(e, 0);
       out_ += ')';
       return;
@@ -231,7 +231,7 @@ class Writer {
     write(*e.args[0], kMember);
     out_ += '.';
     out_ += macro_name(e.macro, two);
-    out_ += "(" + e.var1 + (two ? ", " + e.var2 : "") + ", ";
+    out_ += "(" + variable_text(e.var1) + (two ? ", " + variable_text(e.var2) : "") + ", ";
     write_args(e, 1);
     out_ += ')';
   }

@@ -16,7 +16,7 @@
 namespace tamis::event {
 
 struct JsonLimits {
-  size_t bytes_max = 1 << 20;   // one event
+  size_t bytes_max = 1 << 20;  // one event
   size_t depth_max = 32;
   size_t list_items_max = 10'000;
 };
@@ -26,18 +26,25 @@ class JsonReader {
   explicit JsonReader(JsonLimits limits = {});
   ~JsonReader();
   JsonReader(JsonReader&&) noexcept;
+  JsonReader& operator=(JsonReader&&) noexcept;
 
-  // Parses the text of one event. After it, the three calls below read the same document.
+  // Parses the text of one event, which need not live longer than the call. After it, the calls below read the same
+  // document.
   // Errors: not JSON (with the byte offset), not an object, too large, too deep, invalid UTF-8.
   base::Status parse(std::string_view json);
 
-  // The text at a path of keys, for finding the event's type before its schema is known. Numbers become text.
+  // The text at a path of keys, for finding the event's type before its schema is known. Numbers become text; what is
+  // missing or neither text nor number is empty.
   std::string_view text_at(std::span<const std::string> path, base::Arena& arena);
 
   // Fills id, time and the slots of `event.schema->fields`; `event.slots` must be large enough. A missing field takes
   // its default or is absent; null counts as missing. A value of the wrong type is an error that names field, expected
   // type and found type; an int field takes 3.0 but not 3.5, a double field takes 3, a string field takes no number.
+  // After an error the slots are unspecified but safe to look at.
   base::Status read(Event& event, base::Arena& arena);
+
+  // How many keys of the last event its schema did not know.
+  size_t unknown_fields() const;
 
   // Any JSON as a Value: numbers without fraction or exponent are int (uint above 2^63), maps have string keys.
   static base::Result<Value> to_value(std::string_view json, base::Arena& arena, const JsonLimits& limits = {});
@@ -48,7 +55,8 @@ class JsonReader {
 };
 
 // Time as RFC 3339 (RFC 3339 section 5.6; lower-case t and z allowed), or a number of seconds, ms or us since the epoch
-// told apart by magnitude when the format is kAuto (below 1e11 seconds, below 1e14 ms, else us).
+// told apart by magnitude when the format is kAuto (below 1e11 seconds, below 1e14 ms, else us). Numbers may have a
+// fraction. What lies between two milliseconds goes to the earlier one. Years 0001 to 9999.
 base::Result<int64_t> parse_time_ms(std::string_view text, TimeFormat format);
 std::string format_time_ms(int64_t time_ms);  // RFC 3339 with milliseconds, UTC
 

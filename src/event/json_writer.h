@@ -1,5 +1,6 @@
-// JSON out: appends to a buffer that the caller keeps and reuses. Deterministic: the same values give the same bytes, on
-// every machine. Doubles are written in the shortest form that reads back the same (std::to_chars), whole doubles with
+// JSON out: appends to a buffer that the caller keeps and reuses. Deterministic: the same values give the same bytes,
+// on every machine. Doubles are written in the shortest form that reads back the same (std::to_chars), whole doubles
+// with
 // ".0"; NaN and infinities as the strings "NaN", "Infinity", "-Infinity".
 #pragma once
 
@@ -25,8 +26,9 @@ class JsonWriter {
   JsonWriter& real(double value);
   JsonWriter& boolean(bool value);
   JsonWriter& null();
-  // bytes as base64, timestamps as RFC 3339, durations as "1.5s", ip and cidr as text, types as their name, optionals as
-  // their value or null, maps as objects with keys as text, errors and absent as null.
+  // bytes as base64, timestamps as RFC 3339, durations as "1.5s", ip and cidr as text, types as their name, optionals
+  // as their value or null, maps as objects with keys as text, opaque tuples as arrays; errors, absent and handles as
+  // null. Nesting beyond 512 levels, which no reader of ours accepts, is written as null.
   JsonWriter& value(Value value);
   JsonWriter& raw(std::string_view json);  // a finished JSON value
 

@@ -30,20 +30,24 @@ enum class Attribute : uint8_t {
   kCountry,     // ISO 3166 code; likewise
   kNetworkTag,  // ip.tag: what the intel table says of the prefix: "vpn", "tor", "hosting", ...; likewise
   // kEmail
-  kLocal,       // before the last @
-  kEmailDomain, // email.domain: after it, lower case, without a trailing dot
-  kBaseLocal,   // email.base_local: lower case, without +tag, dots dropped: for finding the same mailbox again
+  kLocal,        // before the last @
+  kEmailDomain,  // email.domain: after it, lower case, without a trailing dot
+  kBaseLocal,    // email.base_local: lower case, without +tag, dots dropped: for finding the same mailbox again
   // kDomain, and kEmail by way of its domain, and kUrl by way of its host
   kRegistered,  // registrable domain by the public suffix list
   kSuffix,      // public suffix
   // kUrl
-  kScheme, kHost, kPort, kPath, kQuery,
+  kScheme,
+  kHost,
+  kPort,
+  kPath,
+  kQuery,
   // kUserAgent
-  kFamily,      // "Chrome", "Firefox", "Safari", "curl", "python-requests", ...
-  kMajor,       // major version (int)
-  kOs,          // "Windows", "Android", "iOS", "macOS", "Linux", ...
-  kIsMobile,    // bool
-  kIsBot,       // bool: says of itself that it is no browser
+  kFamily,    // "Chrome", "Firefox", "Safari", "curl", "python-requests", ...
+  kMajor,     // major version (int)
+  kOs,        // "Windows", "Android", "iOS", "macOS", "Linux", ...
+  kIsMobile,  // bool
+  kIsBot,     // bool: says of itself that it is no browser
 };
 
 struct AttributeInfo {
@@ -58,15 +62,15 @@ std::span<const AttributeInfo> attributes_of(Semantic semantic);
 enum class TimeFormat : uint8_t { kAuto, kRfc3339, kSeconds, kMillis, kMicros };  // kAuto: by type and magnitude
 
 struct Field {
-  std::string name;              // how expressions call it: [a-zA-Z_][a-zA-Z0-9_]*
-  Type type;                     // bool int uint double string bytes timestamp duration list(T) map(string,T) dyn
+  std::string name;  // how expressions call it: [a-zA-Z_][a-zA-Z0-9_]*
+  Type type;         // bool int uint double string bytes timestamp duration list(T) map(string,T) dyn
   Semantic semantic = Semantic::kNone;
-  std::string entity;            // the entity kind that its value names, or empty
-  std::optional<Value> fallback; // `default:`; what it points to outlives the schema
-  std::vector<std::string> path; // keys in the incoming JSON; by default the name alone
-  bool required = false;         // an event without it is refused
-  bool token = false;            // `private: token`
-  int32_t keep_days = 0;         // retention, 0: the policy's default
+  std::string entity;             // the entity kind that its value names, or empty
+  std::optional<Value> fallback;  // `default:`; what it points to outlives the schema
+  std::vector<std::string> path;  // keys in the incoming JSON; by default the name alone
+  bool required = false;          // an event without it is refused
+  bool token = false;             // `private: token`
+  int32_t keep_days = 0;          // retention, 0: the policy's default
   std::string doc;
 };
 
@@ -79,22 +83,29 @@ struct Derived {
 
 struct EventSchema {
   std::string name;
-  std::vector<Field> fields;       // field i is in slot i
-  std::vector<Derived> derived;    // filled by the policy's compiler with what is read, none else
+  std::vector<Field> fields;     // field i is in slot i
+  std::vector<Derived> derived;  // filled by the policy's compiler with what is read, none else
   std::vector<std::string> id_path = {"id"};
   std::vector<std::string> time_path = {"time"};
   TimeFormat time_format = TimeFormat::kAuto;
   int64_t lateness_ms = 3'600'000;  // an event later than this behind the engine's time updates nothing
   std::string doc;
+
+  // Identity of what a reader prepares from the schema: names, types and paths. Whoever builds a schema calls seal()
+  // once it is complete and changes none of these afterwards. A reader knows its preparations by this number and never
+  // by an address, so a schema may be freed and another one put in its place. An unsealed schema (0) is read correctly
+  // too, but is prepared anew for each event.
+  uint64_t fingerprint = 0;
+  void seal();
 };
 
 // One event as the engine sees it. Slots beyond the fields are filled by later stages. Valid as long as what made it.
 struct Event {
   const EventSchema* schema = nullptr;
-  std::string_view id;      // as text, numbers too; empty if the event brought none
-  int64_t time_ms = 0;      // its own time, milliseconds since the epoch
+  std::string_view id;  // as text, numbers too; empty if the event brought none
+  int64_t time_ms = 0;  // its own time, milliseconds since the epoch
   bool has_time = false;
-  std::span<Value> slots;   // at least fields + derived
+  std::span<Value> slots;  // at least fields + derived
 };
 
 }  // namespace tamis::event

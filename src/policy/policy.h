@@ -51,7 +51,7 @@ inline constexpr int64_t kForever = 0;
 
 struct LabelEffect {
   std::string entity_kind;
-  NodeId entity = kNoNode;   // the value of the entity, string or int
+  NodeId entity = kNoNode;  // the value of the entity, string or int
   std::string name;
   int64_t for_ms = kForever;
 };
@@ -70,9 +70,11 @@ struct RuleTest {
   // in force. Everything else is absent.
   std::map<std::string, Value> given;
   std::vector<std::pair<std::string, std::vector<std::string>>> labels;  // expression text of the entity, names
-  std::string expect;            // a verdict, "match", "no match" or "error"
+  // Entries that lists have for this test besides their own: number of the list, values as written.
+  std::vector<std::pair<uint32_t, std::vector<std::string>>> lists;
+  std::string expect;  // a verdict, "match", "no match" or "error"
   bool has_expect_value = false;
-  Value expect_value;            // of the rule's `value`
+  Value expect_value;  // of the rule's `value`
   std::string file;
   uint32_t line = 0;
 };
@@ -81,19 +83,19 @@ struct RuleTest {
 struct Rule {
   std::string id;
   Mode mode = Mode::kShadow;
-  double canary_percent = 0;         // (0, 100]
-  NodeId canary_by = kNoNode;        // the entity whose hash decides
+  double canary_percent = 0;   // (0, 100]
+  NodeId canary_by = kNoNode;  // the entity whose hash decides
   NodeId when = kNoNode;
-  NodeId value = kNoNode;            // `value:`, or kNoNode
-  int32_t verdict = -1;              // position in EventType::ladder, or -1
-  NodeId points = kNoNode;           // number; kNoNode: none
+  NodeId value = kNoNode;   // `value:`, or kNoNode
+  int32_t verdict = -1;     // position in EventType::ladder, or -1
+  NodeId points = kNoNode;  // number; kNoNode: none
   std::vector<LabelEffect> labels;
   std::vector<ListEffect> lists;
   std::vector<NotifyEffect> notify;
   Template reason;
   std::string owner;
   std::string doc;
-  std::string when_text;             // as written
+  std::string when_text;  // as written
   std::vector<RuleTest> tests;
   std::string file;
   uint32_t line = 0;
@@ -106,42 +108,43 @@ struct FeatureRead {
   uint32_t window = 0;
   int32_t slot = 0;
   std::vector<NodeId> by;
-  bool include_self = false;         // then `of`, `where` and `hit` of this type's FeatureUpdate apply, if it has one
-  std::string name;                  // the variable: "signups_per_net_1h"
+  bool include_self = false;  // then `of`, `where` and `hit` of this type's FeatureUpdate apply, if it has one
+  std::string name;           // the variable: "signups_per_net_1h"
 };
 // How one event type feeds a feature.
 struct FeatureUpdate {
   uint32_t feature = 0;
   std::vector<NodeId> by;
-  NodeId where = kNoNode;            // filter; kNoNode: every event
-  NodeId of = kNoNode;               // the value aggregated
-  NodeId hit = kNoNode;              // ratio: the numerator's condition
+  NodeId where = kNoNode;  // filter; kNoNode: every event
+  NodeId of = kNoNode;     // the value aggregated
+  NodeId hit = kNoNode;    // ratio: the numerator's condition
 };
 
 struct EntityField {
-  std::string kind;                  // account, ip, network, domain, device, ...
+  std::string kind;  // account, ip, network, domain, device, ...
   int32_t slot = 0;
-  std::string name;                  // the field or attribute
+  std::string name;  // the field or attribute
 };
 
 enum class FailMode : uint8_t { kOpen, kClosed };
 
 struct EventType {
   event::EventSchema schema;
-  int32_t slot_count = 0;            // fields, derived attributes, features, lets, then `points`
+  int32_t slot_count = 0;  // fields, derived attributes, features, lets, then `points`
   cel::Plan plan;
-  std::vector<std::string> ladder;   // verdicts, mildest first; [0] is the default
-  int32_t override_verdict = -1;     // a matching live rule with this verdict wins over all others; -1: none does
+  std::vector<std::string> ladder;  // verdicts, mildest first; [0] is the default
+  int32_t override_verdict = -1;    // a matching live rule with this verdict wins over all others; -1: none does
   // Points from which a verdict applies, ascending by points: (points, position in ladder).
   std::vector<std::pair<double, int32_t>> thresholds;
-  NodeId score = kNoNode;            // double 0..1; may read `points`
+  NodeId score = kNoNode;  // double 0..1; may read `points`
   int32_t points_slot = -1;
-  std::vector<FeatureRead> reads;    // those that some expression of this type uses
+  int32_t time_slot = -1;  // of `event.time`, the engine's time of the event as a timestamp; -1: nobody reads it
+  std::vector<FeatureRead> reads;  // those that some expression of this type uses
   std::vector<FeatureUpdate> updates;
-  std::vector<Rule> rules;           // in order of file and place; modes kOff included
-  std::vector<EntityField> entities; // first: the one that canaries go by
+  std::vector<Rule> rules;            // in order of file and place; modes kOff included
+  std::vector<EntityField> entities;  // first: the one that canaries go by
   FailMode overload = FailMode::kOpen;
-  std::string overload_verdict;      // what a caller gets when the server cannot decide in time
+  std::string overload_verdict;  // what a caller gets when the server cannot decide in time
 };
 
 struct FeatureDecl {
@@ -167,9 +170,9 @@ struct PolicyTest {
   struct Step {
     std::string type;
     std::string event_json;
-    std::string expect_verdict;              // empty: not compared
+    std::string expect_verdict;  // empty: not compared
     bool has_rules = false;
-    std::vector<std::string> expect_rules;   // ids that must match, in any order
+    std::vector<std::string> expect_rules;  // ids that must match, in any order
     std::map<std::string, Value> expect_features;
     uint32_t line = 0;
   };
@@ -180,7 +183,7 @@ struct PolicyTest {
 };
 
 struct Policy {
-  std::string version;                 // 16 hex digits: a hash of all files by name and content
+  std::string version;  // 16 hex digits: a hash of all files by name and content
   std::string name;
   std::vector<EventType> types;
   std::vector<FeatureDecl> features;
@@ -188,27 +191,26 @@ struct Policy {
   std::vector<std::string> entity_kinds;  // numbers in handles of type tamis.entity_kind
   std::vector<PolicyTest> tests;
   std::vector<std::string> type_path = {"type"};  // where the event type stands in JSON that does not name it elsewhere
-  std::shared_ptr<base::Arena> memory; // what the Values here point to
+  std::shared_ptr<base::Arena> memory;            // what the Values here point to
 
   const EventType* find_type(std::string_view name) const;
 };
 
-struct Loaded {
-  std::shared_ptr<const Policy> policy;  // null if there is an error
-  std::vector<Diagnostic> diagnostics;   // errors and warnings, by file and line
-};
-
-// A file of a policy, by name relative to its folder.
+// A file of a policy, by name relative to its folder: YAML, or a list file that the YAML names.
 struct SourceFile {
   std::string name;
   std::string text;
 };
 
+struct Loaded {
+  std::shared_ptr<const Policy> policy;  // null if there is an error
+  std::vector<Diagnostic> diagnostics;   // errors and warnings, by file and line
+  std::vector<SourceFile> files;         // all that was read; load_files() of it gives the same policy
+};
+
 // Reads DIR/**/*.yaml and *.yml (sorted by name) and the list files that they name, and compiles them.
 Loaded load_folder(const std::string& folder);
-// The same from memory; `read_list` gives list files by name, as written in the policy.
-Loaded load_files(const std::vector<SourceFile>& files,
-                  base::Result<std::vector<state::ListEntry>> (*read_list)(void* context, const std::string& name),
-                  void* context);
+// The same from memory: files whose names do not end in .yaml or .yml are list files.
+Loaded load_files(const std::vector<SourceFile>& files);
 
 }  // namespace tamis::policy

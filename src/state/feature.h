@@ -1,7 +1,7 @@
 // Features: what is remembered of past events, keyed by entities, over windows of time.
 //
-// The contract. For an event at time t (milliseconds), a window of width w covers the events earlier in order whose time
-// lies in (t-w, t]; the event itself is excluded unless `include_self`. Events may come out of order by up to the
+// The contract. For an event at time t (milliseconds), a window of width w covers the events earlier in order whose
+// time lies in (t-w, t]; the event itself is excluded unless `include_self`. Events may come out of order by up to the
 // allowed lateness and then count at their own time. count, sum, mean, min, max and ratio are exact while a window has
 // at most 16 events; beyond that the events lie in buckets and a reading errs by at most the events of the one bucket
 // that the far edge of the window cuts. distinct is exact to 64 values, beyond that a HyperLogLog of 4096 registers
@@ -12,8 +12,8 @@
 // caller (base/hash.h) over the values of `by`.
 //
 // Memory: at most 128 bytes (aim: 64) per live (key, window) of count or sum, table overhead included; at most 4.2 KiB
-// of a distinct. A key whose newest event has left the widest window is dead and is freed by advance(). Tables grow step
-// by step: no call takes longer than a fraction of a millisecond, whatever the size.
+// of a distinct. A key whose newest event has left the widest window is dead and is freed by advance(). Tables grow
+// step by step: no call takes longer than a fraction of a millisecond, whatever the size.
 #pragma once
 
 #include <cstdint>
@@ -31,10 +31,11 @@ namespace tamis::state {
 using event::Value;
 
 enum class Aggregate : uint8_t {
-  kCount,      // int
-  kSum,        // int or double, as the type of `of`; an int sum that leaves its range saturates
-  kMean,       // double; absent while the window is empty
-  kMin, kMax,  // int, double, timestamp or duration, as `of`; absent while empty
+  kCount,  // int
+  kSum,    // int or double, as the type of `of`; an int sum that leaves its range saturates
+  kMean,   // double; absent while the window is empty
+  kMin,
+  kMax,        // int, double, timestamp or duration, as `of`; absent while empty
   kDistinct,   // int
   kLast,       // value of `of` of the newest event; absent while empty (scalars; text is copied, 256 bytes at most)
   kFirstSeen,  // timestamp of the first event of the key within the window; absent while empty
@@ -50,24 +51,27 @@ enum class AtCap : uint8_t {
   kIgnoreNew,    // do not remember keys beyond the cap
 };
 
+inline constexpr size_t kWindowsMax = 16;
+inline constexpr int64_t kLatenessMaxMs = int64_t{90} * 86'400'000;  // a larger one is taken as this
+
 struct FeatureSpec {
   std::string name;
   Aggregate aggregate = Aggregate::kCount;
-  std::vector<int64_t> windows_ms;     // ascending, 1 s to 90 d, at least one
+  std::vector<int64_t> windows_ms;  // ascending, 1 s to 90 d, one to kWindowsMax of them
   int64_t lateness_ms = 3'600'000;
   uint64_t keys_max = 10'000'000;
   AtCap at_cap = AtCap::kEvictOldest;
   double quantile = 0.5;
-  uint32_t k = 10;                     // kTopK, kSet
+  uint32_t k = 10;                             // kTopK, kSet
   event::Kind value_kind = event::Kind::kInt;  // type of `of`: kSum, kMin, kMax, kLast, kTopK, kSet
 };
 
 struct TableStats {
   uint64_t keys = 0;
-  uint64_t bytes = 0;     // all memory of the table
-  uint64_t evicted = 0;   // by the cap
-  uint64_t ignored = 0;   // by the cap
-  uint64_t late = 0;      // updates dropped for lateness
+  uint64_t bytes = 0;    // all memory of the table
+  uint64_t evicted = 0;  // by the cap
+  uint64_t ignored = 0;  // by the cap
+  uint64_t late = 0;     // updates dropped for lateness
 };
 
 // Where a key lives, so that reading and then updating one key finds it once. Valid until the next update or advance
@@ -84,7 +88,7 @@ class FeatureTable {
   virtual ~FeatureTable() = default;
 
   virtual const FeatureSpec& spec() const = 0;
-  virtual void prefetch(uint64_t key) const = 0;   // a hint: the key will be used within microseconds
+  virtual void prefetch(uint64_t key) const = 0;  // a hint: the key will be used within microseconds
   virtual Cursor find(uint64_t key) const = 0;
   // The value over window number `window` as of time t. Lists live in the arena.
   virtual Value read(const Cursor& cursor, int64_t t_ms, size_t window, base::Arena& arena) const = 0;

@@ -5,7 +5,9 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -40,21 +42,23 @@ class List {
 
   virtual const std::string& name() const = 0;
   virtual ListKind kind() const = 0;
+  // An entry that is already there gets the new expiry and note.
   // Errors name the entry: not an address, not an integer, not a regex, list full.
   virtual base::Status add(const ListEntry& entry) = 0;
   virtual bool remove(std::string_view value) = 0;
   // True if an entry that has not expired at `now_ms` matches.
   virtual bool contains(Value value, int64_t now_ms) const = 0;
-  // The entry that matches (for networks and domains the longest), for explanations; null if none.
-  virtual const ListEntry* match(Value value, int64_t now_ms) const = 0;
+  // The entry that matches (for networks and domains the longest), for explanations.
+  virtual std::optional<ListEntry> match(Value value, int64_t now_ms) const = 0;
   virtual void advance(int64_t now_ms) = 0;  // frees expired entries, a bounded piece at a time
   virtual size_t size() const = 0;
   virtual uint64_t digest() const = 0;       // independent of order
-  virtual void for_each(void (*visit)(void* context, const ListEntry&), void* context) const = 0;
+  virtual void for_each(const std::function<void(const ListEntry&)>& visit) const = 0;
 };
 
-// Reads a list file: one entry a line, `#` starts a comment, blank lines are skipped; an entry may be followed by
-// whitespace and `expires=RFC3339`. Errors name file and line; at most 20 are collected before it gives up.
+// Reads a list file: one entry a line, `#` at the start of a line or behind white space starts a comment, blank lines
+// are skipped; an entry may be followed by white space and `expires=RFC3339`. Errors name file and line, 20 at most.
+base::Result<std::vector<ListEntry>> read_list_text(std::string_view name, std::string_view text);
 base::Result<std::vector<ListEntry>> read_list_file(const std::string& path);
 
 }  // namespace tamis::state

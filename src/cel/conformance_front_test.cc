@@ -87,7 +87,7 @@ TEST(FrontConformance, TreatsEachCaseAsExpected) {
   ASSERT_EQ(parser.load(path).get(root), simdjson::SUCCESS);
   size_t run_count = 0;
   for (object test : root["tests"].get_array()) {
-    if (needs(test, "wkt") || needs(test, "block_ext")) continue;
+    if (needs(test, "wkt")) continue;
     ++run_count;
     std::string wrong = run(test);
     EXPECT_EQ(wrong, "") << text(test, "file") << "/" << text(test, "section") << "/" << text(test, "name") << ": "

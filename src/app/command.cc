@@ -1,0 +1,55 @@
+#include "app/command.h"
+
+#include <CLI/CLI.hpp>
+#include <csignal>
+#include <cstdio>
+
+namespace tamis::app {
+
+const char* const kVersion = "0.1.0";
+
+namespace {
+volatile std::sig_atomic_t stop_signals = 0;
+volatile std::sig_atomic_t reload_signals = 0;
+void on_stop(int) { stop_signals = 1; }
+void on_reload(int) { reload_signals = 1; }
+}  // namespace
+
+int complain(const std::string& message, int code) {
+  std::fprintf(stderr, "tamis: %s\n", message.c_str());
+  return code;
+}
+
+void Interrupt::install() {
+  struct sigaction action = {};
+  action.sa_handler = on_stop;
+  sigaction(SIGINT, &action, nullptr);
+  sigaction(SIGTERM, &action, nullptr);
+  action.sa_handler = on_reload;
+  sigaction(SIGHUP, &action, nullptr);
+  action.sa_handler = SIG_IGN;
+  sigaction(SIGPIPE, &action, nullptr);
+}
+
+bool Interrupt::requested() { return stop_signals != 0; }
+
+bool Interrupt::reload_requested() {
+  bool requested = reload_signals != 0;
+  reload_signals = 0;
+  return requested;
+}
+
+Command add_version(CLI::App& app) {
+  auto json = std::make_shared<bool>(false);
+  app.add_flag("--json", *json, "As JSON");
+  return [json] {
+    if (*json) {
+      std::printf("{\"name\":\"tamis\",\"version\":\"%s\"}\n", kVersion);
+    } else {
+      std::printf("tamis %s\n", kVersion);
+    }
+    return kGood;
+  };
+}
+
+}  // namespace tamis::app

@@ -1,0 +1,47 @@
+// The commands of the `tamis` binary: each is declared here, lives in its own file, and is added by main.
+//
+// Exit codes, for all: 0 done and good; 1 done, and the answer is no (diagnostics, failed tests, refused lines);
+// 2 not done: bad arguments or an error of the system; 130 interrupted.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace CLI {
+class App;
+}
+
+namespace tamis::app {
+
+inline constexpr int kGood = 0, kNo = 1, kFailed = 2, kInterrupted = 130;
+
+// Adds its options to `app` and returns what to run when it was chosen. The returned function gives the exit code.
+using Command = std::function<int()>;
+
+Command add_check(CLI::App& app);
+Command add_test(CLI::App& app);
+Command add_replay(CLI::App& app);
+Command add_cel(CLI::App& app);
+Command add_explain(CLI::App& app);
+Command add_serve(CLI::App& app);
+Command add_top(CLI::App& app);
+Command add_bench(CLI::App& app);
+Command add_demo(CLI::App& app);
+Command add_version(CLI::App& app);
+Command add_completion(CLI::App& app, const CLI::App& root);
+
+// Says on stderr what went wrong, as "tamis: MESSAGE", and returns `code`.
+int complain(const std::string& message, int code = kFailed);
+
+// True after SIGINT or SIGTERM; install() once at the start of a command that can be interrupted.
+class Interrupt {
+ public:
+  static void install();
+  static bool requested();
+  static bool reload_requested();  // SIGHUP since the last call
+};
+
+extern const char* const kVersion;
+
+}  // namespace tamis::app

@@ -1,0 +1,178 @@
+#include <CLI/CLI.hpp>
+#include <cstdio>
+
+#include "app/command.h"
+#include "app/line_file.h"
+#include "engine/engine.h"
+#include "event/json_event.h"
+#include "event/json_writer.h"
+#include "policy/policy.h"
+
+namespace tamis::app {
+namespace {
+
+using engine::Engine;
+using event::Kind;
+using event::Value;
+
+struct Options {
+  std::string policy, id, type, decision;
+  std::vector<std::string> events, intel;
+  bool json = false;
+};
+
+Value at(Value map, std::string_view key) {
+  if (!map.is(Kind::kMap)) return Value::absent();
+  const Value* found = event::map_find(*map.map, Value::string(key));
+  return found == nullptr ? Value::absent() : *found;
+}
+
+std::span<const Value> items_of(Value list) {
+  return list.is(Kind::kList) ? list.list_items() : std::span<const Value>();
+}
+
+// A value as a person reads it: text without quotes.
+std::string plain(Value v) {
+  if (v.is(Kind::kString)) return std::string(v.str());
+  if (v.is(Kind::kAbsent) || v.is(Kind::kNull)) return "unknown";
+  std::string out;
+  event::JsonWriter(out).value(v);
+  return out;
+}
+
+void tell_rule(Value decision, Value rule, std::string& out) {
+  out += "  - " + plain(rule) + "\n";
+  for (Value condition : items_of(at(decision, "conditions"))) {
+    if (!event::equal(at(condition, "rule"), rule)) continue;
+    out += "      because " + plain(at(condition, "when"));
+    Value read = at(condition, "read");
+    std::string values;
+    for (uint32_t i = 0; read.is(Kind::kMap) && i < read.map->size; ++i) {
+      const event::MapEntry& entry = read.map->entries[i];
+      values += (values.empty() ? "" : ", ") + plain(entry.key) + " is " + plain(entry.value);
+    }
+    out += values.empty() ? "\n" : "   (" + values + ")\n";
+  }
+}
+
+void tell_list(Value decision, std::string_view key, std::string_view title, std::string& out) {
+  std::span<const Value> items = items_of(at(decision, key));
+  if (items.empty()) return;
+  out.append(title).append("\n");
+  for (Value item : items) out += "  - " + plain(item) + "\n";
+}
+
+// The decision in words. `decision` is the object that the engine writes, with its conditions.
+std::string tell(Value decision) {
+  std::string out = plain(at(decision, "type")) + " " + plain(at(decision, "id")) + " was decided: " +
+                    plain(at(decision, "verdict")) + ".\n";
+  if (at(decision, "overload").is_true()) out += "The server was too busy to look at it; this is the declared answer.\n";
+  if (at(decision, "late").is_true()) out += "It came too late to count for later events.\n";
+  tell_list(decision, "reasons", "In short:", out);
+  std::span<const Value> rules = items_of(at(decision, "rules"));
+  out += rules.empty() ? "No rule acted.\n" : "Rules that acted:\n";
+  for (Value rule : rules) tell_rule(decision, rule, out);
+  std::span<const Value> shadow = items_of(at(decision, "shadow"));
+  if (!shadow.empty()) out += "Rules that only watch and would have matched (no effect):\n";
+  for (Value rule : shadow) tell_rule(decision, rule, out);
+  Value features = at(decision, "features");
+  if (features.is(Kind::kMap) && features.map->size > 0) out += "What was remembered at that moment:\n";
+  for (uint32_t i = 0; features.is(Kind::kMap) && i < features.map->size; ++i) {
+    const event::MapEntry& entry = features.map->entries[i];
+    out += "  " + plain(entry.key) + " = " + plain(entry.value) + "\n";
+  }
+  for (Value label : items_of(at(decision, "labels"))) {
+    out += "It set the label " + plain(at(label, "name")) + " on " + plain(at(label, "on")) + " " +
+           plain(at(label, "value")) + ".\n";
+  }
+  out += "Points " + plain(at(decision, "points")) + ", score " + plain(at(decision, "score")) + ", policy " +
+         plain(at(decision, "policy")) + ".\n";
+  return out;
+}
+
+base::Status print(const std::string& json, bool as_json) {
+  base::Arena arena;
+  TAMIS_TRY(decision, event::JsonReader::to_value(json, arena));
+  if (!at(decision, "verdict").is(Kind::kString)) return base::invalid("this is not a decision: it has no \"verdict\"");
+  std::fputs(as_json ? (json + "\n").c_str() : tell(decision).c_str(), stdout);
+  return {};
+}
+
+// Decides the events in order up to the one that is asked for, and returns its decision.
+base::Result<std::string> decide_until(const Options& options) {
+  policy::Loaded loaded = policy::load_folder(options.policy);
+  for (const policy::Diagnostic& d : loaded.diagnostics) std::fputs(policy::to_string(d).c_str(), stderr);
+  if (loaded.policy == nullptr) return base::invalid("the policy has errors");
+  std::shared_ptr<const event::NetworkIntel> intel;
+  if (!options.intel.empty()) {
+    TAMIS_TRY(loaded_intel, event::NetworkIntel::load(options.intel));
+    intel = std::move(loaded_intel);
+  }
+  Engine engine;
+  engine.activate(loaded.policy);
+  engine::PreparedEvent prepared;
+  std::string found, refusal;
+  for (const std::string& path : options.events) {
+    TAMIS_TRY(file, LineFile::open(path));
+    std::string_view line;
+    while (true) {
+      TAMIS_TRY(more, file->next(line));
+      if (!more) break;
+      base::Status ready = prepared.prepare(loaded.policy, {}, line, intel.get());
+      if (!ready) {
+        refusal = path + ":" + std::to_string(file->number()) + ": " + ready.error().message;
+        continue;
+      }
+      const engine::Decision& d = engine.decide(prepared, Engine::kNoReceiveTime, Engine::Explain::kYes);
+      bool wanted = options.id.empty() || (d.id == options.id &&
+                                           (options.type.empty() || options.type == d.type->schema.name));
+      if (!wanted) continue;
+      found.clear();
+      engine::write_json(d, found);
+      if (!options.id.empty()) return found;
+    }
+  }
+  if (!found.empty()) return found;
+  std::string what = options.id.empty() ? "no event could be decided" : "no event has the id \"" + options.id + "\"";
+  return base::fail(base::Code::kNotFound, what + (refusal.empty() ? "" : "; the last refused line: " + refusal));
+}
+
+base::Status explain(const Options& options) {
+  if (!options.decision.empty()) {
+    TAMIS_TRY(file, LineFile::open(options.decision));
+    std::string_view line;
+    while (true) {
+      TAMIS_TRY(more, file->next(line));
+      if (!more) break;
+      base::Arena arena;
+      TAMIS_TRY(decision, event::JsonReader::to_value(line, arena));
+      if (options.id.empty() || plain(at(decision, "id")) == options.id) return print(std::string(line), options.json);
+    }
+    return base::fail(base::Code::kNotFound, options.decision + " has no decision with the id \"" + options.id + "\"");
+  }
+  if (options.policy.empty() || options.events.empty()) {
+    return base::invalid("expected --policy DIR and EVENTS, or --decision FILE; see tamis explain --help");
+  }
+  TAMIS_TRY(decision, decide_until(options));
+  return print(decision, options.json);
+}
+
+}  // namespace
+
+Command add_explain(CLI::App& app) {
+  auto options = std::make_shared<Options>();
+  app.add_option("--policy", options->policy, "Folder of the policy");
+  app.add_option("--id", options->id, "Id of the event; without it the last one is explained");
+  app.add_option("--type", options->type, "Type of the event, where ids repeat between types");
+  app.add_option("--intel", options->intel, "CSV files of network facts: prefix, asn, country, tag");
+  app.add_option("--decision", options->decision,
+                 "Explain a decision that was made elsewhere (made with --explain or ?explain=1); - is stdin");
+  app.add_flag("--json", options->json, "The decision with its conditions, as JSON");
+  app.add_option("EVENTS", options->events, "Files of events up to the one to explain; - is stdin");
+  return [options] {
+    base::Status done = explain(*options);
+    return done ? kGood : complain(done.error().message);
+  };
+}
+
+}  // namespace tamis::app

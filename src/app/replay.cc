@@ -1,0 +1,198 @@
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <map>
+
+#include "app/command.h"
+#include "app/line_file.h"
+#include "app/progress.h"
+#include "engine/engine.h"
+#include "event/json_writer.h"
+#include "policy/policy.h"
+
+namespace tamis::app {
+namespace {
+
+using engine::Engine;
+
+constexpr uint64_t kRefusalsShownMax = 20;
+constexpr size_t kFlushBytes = 1 << 20;
+
+struct Options {
+  std::string policy, out = "-";
+  std::vector<std::string> events, intel;
+  bool explain = false, json = false, quiet = false;
+};
+
+class Output {
+ public:
+  base::Status open(const std::string& path) {
+    path_ = path;
+    if (path == "-") return {};
+    fd_ = ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    if (fd_ < 0) return base::fail(base::Code::kUnavailable, "cannot write " + path + ": " + std::strerror(errno));
+    return {};
+  }
+  std::string& buffer() { return buffer_; }
+  base::Status flush(bool force) {
+    if (!force && buffer_.size() < kFlushBytes) return {};
+    size_t done = 0;
+    while (done < buffer_.size()) {
+      ssize_t n = ::write(fd_, buffer_.data() + done, buffer_.size() - done);
+      if (n < 0 && errno == EINTR) continue;
+      if (n < 0) return base::fail(base::Code::kUnavailable, "cannot write " + path_ + ": " + std::strerror(errno));
+      done += static_cast<size_t>(n);
+    }
+    buffer_.clear();
+    return {};
+  }
+  base::Status close() {
+    TAMIS_CHECK(flush(true));
+    if (fd_ != STDOUT_FILENO && ::close(fd_) != 0) {
+      return base::fail(base::Code::kUnavailable, "cannot write " + path_ + ": " + std::strerror(errno));
+    }
+    return {};
+  }
+
+ private:
+  int fd_ = STDOUT_FILENO;
+  std::string path_;
+  std::string buffer_;
+};
+
+struct Tally {
+  uint64_t decided = 0, refused = 0, late = 0;
+  std::map<std::string, uint64_t, std::less<>> unknown_types;
+  std::map<std::string, std::map<std::string, uint64_t>> verdicts;
+};
+
+class Replay {
+ public:
+  explicit Replay(const Options& options) : options_(options) {}
+
+  base::Result<int> run() {
+    policy::Loaded loaded = policy::load_folder(options_.policy);
+    for (const policy::Diagnostic& d : loaded.diagnostics) std::fputs(policy::to_string(d).c_str(), stderr);
+    if (loaded.policy == nullptr) return kNo;
+    if (!options_.intel.empty()) {
+      TAMIS_TRY(intel, event::NetworkIntel::load(options_.intel));
+      intel_ = std::move(intel);
+    }
+    engine_.activate(loaded.policy);
+    TAMIS_CHECK(output_.open(options_.out));
+    Interrupt::install();
+    for (const std::string& path : options_.events) {
+      TAMIS_CHECK(replay_file(loaded.policy, path));
+      if (Interrupt::requested()) break;
+    }
+    TAMIS_CHECK(output_.close());
+    report();
+    if (Interrupt::requested()) return kInterrupted;
+    return tally_.refused == 0 ? kGood : kNo;
+  }
+
+ private:
+  base::Status replay_file(const std::shared_ptr<const policy::Policy>& policy, const std::string& path) {
+    TAMIS_TRY(file, LineFile::open(path));
+    Progress progress("replay", file->size_bytes(), options_.quiet);
+    std::string_view line;
+    while (!Interrupt::requested()) {
+      TAMIS_TRY(more, file->next(line));
+      if (!more) break;
+      decide(policy, path, file->number(), line);
+      TAMIS_CHECK(output_.flush(false));
+      progress.step(file->done_bytes(), tally_.decided);
+    }
+    return {};
+  }
+
+  void decide(const std::shared_ptr<const policy::Policy>& policy, const std::string& path, uint64_t number,
+              std::string_view line) {
+    base::Status ready = event_.prepare(policy, {}, line, intel_.get());
+    if (!ready) {
+      if (ready.error().code == base::Code::kNotFound) {
+        ++tally_.unknown_types[ready.error().message];
+      } else if (++tally_.refused <= kRefusalsShownMax) {
+        std::fprintf(stderr, "%s:%llu: %s\n", path.c_str(), static_cast<unsigned long long>(number),
+                     ready.error().message.c_str());
+      }
+      return;
+    }
+    auto explain = options_.explain ? Engine::Explain::kYes : Engine::Explain::kNo;
+    const engine::Decision& decision = engine_.decide(event_, Engine::kNoReceiveTime, explain);
+    engine::write_json(decision, output_.buffer());
+    output_.buffer().push_back('\n');
+    ++tally_.decided;
+    tally_.late += decision.late;
+    ++counts_[decision.type][static_cast<size_t>(decision.verdict)];
+  }
+
+  void report() {
+    for (const auto& [type, verdicts] : counts_) {
+      for (const auto& [verdict, count] : verdicts) tally_.verdicts[type->schema.name][type->ladder[verdict]] = count;
+    }
+    if (options_.json) return report_json();
+    if (options_.quiet) return;
+    std::fprintf(stderr, "%llu decided, %llu refused, %llu late; policy %s\n", ull(tally_.decided), ull(tally_.refused),
+                 ull(tally_.late), engine_.policy()->version.c_str());
+    for (const auto& [type, verdicts] : tally_.verdicts) {
+      std::fprintf(stderr, "  %s:", type.c_str());
+      for (const auto& [verdict, count] : verdicts) std::fprintf(stderr, " %s %llu", verdict.c_str(), ull(count));
+      std::fputc('\n', stderr);
+    }
+    for (const auto& [message, count] : tally_.unknown_types) {
+      std::fprintf(stderr, "  skipped %llu: %s\n", ull(count), message.c_str());
+    }
+  }
+
+  void report_json() {
+    std::string out;
+    event::JsonWriter json(out);
+    json.begin_object().key("decided").uinteger(tally_.decided).key("refused").uinteger(tally_.refused);
+    json.key("late").uinteger(tally_.late).key("policy").string(engine_.policy()->version);
+    json.key("verdicts").begin_object();
+    for (const auto& [type, verdicts] : tally_.verdicts) {
+      json.key(type).begin_object();
+      for (const auto& [verdict, count] : verdicts) json.key(verdict).uinteger(count);
+      json.end_object();
+    }
+    json.end_object().key("skipped").begin_object();
+    for (const auto& [message, count] : tally_.unknown_types) json.key(message).uinteger(count);
+    json.end_object().end_object();
+    std::fprintf(stderr, "%s\n", out.c_str());
+  }
+
+  static unsigned long long ull(uint64_t v) { return v; }
+
+  const Options& options_;
+  Engine engine_;
+  engine::PreparedEvent event_;
+  std::shared_ptr<const event::NetworkIntel> intel_;
+  Output output_;
+  Tally tally_;
+  std::map<const policy::EventType*, std::map<size_t, uint64_t>> counts_;
+};
+
+}  // namespace
+
+Command add_replay(CLI::App& app) {
+  auto options = std::make_shared<Options>();
+  app.add_option("--policy", options->policy, "Folder of the policy")->required();
+  app.add_option("--out", options->out, "File for the decisions, one JSON line each; - is stdout")->capture_default_str();
+  app.add_option("--intel", options->intel, "CSV files of network facts: prefix, asn, country, tag");
+  app.add_flag("--explain", options->explain, "With the conditions that made each rule match");
+  app.add_flag("--json", options->json, "The summary on stderr as JSON");
+  app.add_flag("-q,--quiet", options->quiet, "No progress and no summary");
+  app.add_option("EVENTS", options->events, "Files of events, one JSON object a line, in order; - is stdin")->required();
+  app.footer("An event's own time stands for its arrival. Exit code 1 if lines were refused.");
+  return [options] {
+    base::Result<int> code = Replay(*options).run();
+    return code ? *code : complain(code.error().message);
+  };
+}
+
+}  // namespace tamis::app

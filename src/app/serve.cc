@@ -1,0 +1,164 @@
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <chrono>
+#include <cstdio>
+#include <fstream>
+#include <thread>
+
+#include "app/command.h"
+#include "base/metrics.h"
+#include "door/http_api.h"
+#include "net/auth.h"
+#include "net/http_server.h"
+#include "net/tls.h"
+
+namespace tamis::app {
+namespace {
+
+struct Options {
+  std::string policy, data, listen = "127.0.0.1:8080", tokens, certificate, key, port_file;
+  std::vector<std::string> intel;
+  int threads = 1;
+  int drain_ms = 5'000;
+  bool insecure = false, quiet = false;
+  door::ServiceOptions service;
+};
+
+int64_t wall_clock_ms() {
+  using std::chrono::duration_cast, std::chrono::milliseconds, std::chrono::system_clock;
+  return duration_cast<milliseconds>(system_clock::now().time_since_epoch()).count();
+}
+
+bool is_local(const std::string& address) {
+  return address.rfind("127.", 0) == 0 || address.rfind("[::1]:", 0) == 0 || address.rfind("localhost:", 0) == 0 ||
+         address.rfind("unix:", 0) == 0;
+}
+
+// Where a network is crossed there are TLS and tokens, or the operator says that he knows.
+base::Status check_exposure(const Options& options) {
+  if (options.insecure || is_local(options.listen)) return {};
+  std::string missing;
+  if (options.certificate.empty()) missing = "--tls-cert and --tls-key";
+  if (options.tokens.empty()) missing += std::string(missing.empty() ? "" : " and ") + "--tokens";
+  if (missing.empty()) return {};
+  return base::invalid("--listen " + options.listen + " can be reached from a network: it needs " + missing +
+                       ", or --insecure if something else protects it");
+}
+
+class Server {
+ public:
+  explicit Server(const Options& options) : options_(options) {}
+
+  base::Result<int> run() {
+    TAMIS_CHECK(check_exposure(options_));
+    Interrupt::install();
+    std::shared_ptr<const event::NetworkIntel> intel;
+    if (!options_.intel.empty()) {
+      TAMIS_TRY(loaded, event::NetworkIntel::load(options_.intel));
+      intel = std::move(loaded);
+    }
+    service_ = std::make_unique<door::Service>(options_.service, wall_clock_ms, std::move(intel), nullptr);
+    if (!reload()) return kNo;
+    TAMIS_CHECK(open());
+    wait();
+    std::fprintf(stderr, "tamis: stopping\n");
+    server_->stop(options_.drain_ms);
+    return kGood;
+  }
+
+ private:
+  bool reload() {
+    policy::Loaded loaded = service_->activate_folder(options_.policy);
+    for (const policy::Diagnostic& d : loaded.diagnostics) std::fputs(policy::to_string(d).c_str(), stderr);
+    if (loaded.policy == nullptr) {
+      std::fprintf(stderr, "tamis: the policy in %s has errors%s\n", options_.policy.c_str(),
+                   service_->policy() == nullptr ? "" : "; the one before goes on");
+    } else {
+      std::fprintf(stderr, "tamis: policy %s decides\n", loaded.policy->version.c_str());
+    }
+    return loaded.policy != nullptr;
+  }
+
+  base::Status open() {
+    net::HttpServerOptions http;
+    http.threads = options_.threads;
+    http.listen[0].address = options_.listen;
+    if (!options_.certificate.empty()) {
+      net::TlsServerOptions tls;
+      tls.certificate_file = options_.certificate;
+      tls.key_file = options_.key;
+      TAMIS_TRY(context, net::TlsServerContext::make(tls));
+      http.listen[0].tls = std::move(context);
+    }
+    server_ = std::make_unique<net::HttpServer>(http);
+    base::Histogram& latency =
+        metrics_.histogram("tamis_decision_nanoseconds", "Time of a decision inside the server, from JSON to JSON.");
+    service_->on_latency = [&latency](int64_t ns) { latency.record(static_cast<uint64_t>(ns)); };
+    door::HttpApiOptions api;
+    api.policy_folder = options_.policy;
+    TAMIS_CHECK(add_tokens(api));
+    api_ = std::make_unique<door::HttpApi>(*server_, *service_, metrics_, std::move(api));
+    server_->register_metrics(metrics_);
+    TAMIS_CHECK(server_->start());
+    return announce();
+  }
+
+  base::Status add_tokens(door::HttpApiOptions& api);
+
+  base::Status announce() {
+    const std::string& address = server_->addresses()[0];
+    const char* scheme = options_.certificate.empty() ? "http" : "https";
+    bool is_unix = address.rfind("unix:", 0) == 0;
+    std::fprintf(stderr, "tamis: listening on %s%s%s\n", is_unix ? "" : scheme, is_unix ? "" : "://", address.c_str());
+    if (options_.port_file.empty()) return {};
+    std::ofstream file(options_.port_file);
+    file << server_->port() << "\n";
+    file.close();
+    if (!file) return base::fail(base::Code::kUnavailable, "cannot write " + options_.port_file);
+    return {};
+  }
+
+  void wait() {
+    while (!Interrupt::requested()) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(50));
+      if (Interrupt::reload_requested()) reload();
+    }
+  }
+
+  const Options& options_;
+  base::MetricRegistry metrics_;
+  std::unique_ptr<door::Service> service_;
+  std::unique_ptr<net::HttpServer> server_;
+  std::unique_ptr<door::HttpApi> api_;
+};
+
+}  // namespace
+
+Command add_serve(CLI::App& app) {
+  auto options = std::make_shared<Options>();
+  app.add_option("--policy", options->policy, "Folder of the policy; SIGHUP and POST /v1/policy/reload read it again")
+      ->required();
+  app.add_option("--data", options->data, "Folder for what the server keeps");
+  app.add_option("--listen", options->listen, "HOST:PORT or unix:PATH; port 0 takes a free one")->capture_default_str();
+  app.add_option("--tokens", options->tokens, "File of bearer tokens; without it every local caller may do everything");
+  auto* certificate = app.add_option("--tls-cert", options->certificate, "Certificate chain, PEM");
+  app.add_option("--tls-key", options->key, "Private key, PEM")->needs(certificate);
+  app.add_option("--intel", options->intel, "CSV files of network facts: prefix, asn, country, tag");
+  app.add_option("--threads", options->threads, "Event loops")->check(CLI::Range(1, 64))->capture_default_str();
+  app.add_option("--deadline-ms", options->service.deadline_ms, "Wait for the engine, then answer as overload declares")
+      ->capture_default_str();
+  app.add_option("--rate-max", options->service.rate_max_per_s, "Decisions a second; beyond, overload. 0: no bound")
+      ->capture_default_str();
+  app.add_option("--intake-bytes", options->service.intake_bytes_max, "Events accepted and not yet decided")
+      ->capture_default_str();
+  app.add_option("--drain-ms", options->drain_ms, "Time for requests in progress when stopping")->capture_default_str();
+  app.add_option("--port-file", options->port_file, "Write the port here once listening");
+  app.add_flag("--insecure", options->insecure, "Listen on a network without TLS or tokens");
+  return [options] {
+    base::Result<int> code = Server(*options).run();
+    return code ? *code : complain(code.error().message);
+  };
+}
+
+}  // namespace tamis::app

@@ -1,0 +1,350 @@
+#include "door/http_api.h"
+
+#include <algorithm>
+
+#include "door/background.h"
+#include "event/json_event.h"
+#include "event/json_writer.h"
+
+namespace tamis::door {
+
+using engine::Engine;
+using event::JsonWriter;
+using event::Value;
+using net::Request;
+using net::Response;
+
+namespace {
+
+constexpr size_t kRefusalsShownMax = 20;
+
+int status_of(const base::Error& error) {
+  switch (error.code) {
+    case base::Code::kInvalid: return 400;
+    case base::Code::kNotFound: return 404;
+    case base::Code::kLimit: return 503;
+    case base::Code::kUnavailable: return 503;
+    case base::Code::kDenied: return 403;
+    case base::Code::kInternal: return 500;
+  }
+  return 500;
+}
+
+std::string_view word_of(const base::Error& error) {
+  switch (error.code) {
+    case base::Code::kInvalid: return "invalid";
+    case base::Code::kNotFound: return "not_found";
+    case base::Code::kLimit: return "overloaded";
+    case base::Code::kUnavailable: return "unavailable";
+    case base::Code::kDenied: return "denied";
+    case base::Code::kInternal: return "internal";
+  }
+  return "internal";
+}
+
+void answer(const base::Error& error, Response& out) {
+  out.set_error(status_of(error), word_of(error), error.message);
+  if (status_of(error) == 503) out.add_header("Retry-After", "1");
+}
+
+Engine::Explain explain_wanted(const Request& in) {
+  auto wanted = in.query_value("explain");
+  return wanted && *wanted != "0" && *wanted != "false" ? Engine::Explain::kYes : Engine::Explain::kNo;
+}
+
+void write_diagnostics(const policy::Loaded& loaded, JsonWriter& json) {
+  json.key("diagnostics").begin_array();
+  for (const policy::Diagnostic& d : loaded.diagnostics) {
+    json.begin_object().key("severity");
+    json.string(d.severity == policy::Diagnostic::Severity::kError ? "error" : "warning");
+    json.key("file").string(d.file).key("line").uinteger(d.line).key("column").uinteger(d.column);
+    json.key("message").string(d.message).key("source").string(d.source_line).key("hint").string(d.hint).end_object();
+  }
+  json.end_array();
+}
+
+std::string policy_answer(const policy::Loaded& loaded) {
+  std::string out;
+  JsonWriter json(out);
+  json.begin_object().key("ok").boolean(loaded.policy != nullptr);
+  if (loaded.policy != nullptr) json.key("policy").string(loaded.policy->version);
+  write_diagnostics(loaded, json);
+  json.end_object();
+  return out;
+}
+
+// One NDJSON line in, one decision or one error out, in order.
+class DecideLines final : public net::LineStream {
+ public:
+  DecideLines(Service& service, Engine::Explain explain) : lease_(service), service_(service), explain_(explain) {}
+
+  void on_line(std::string_view line, uint64_t number, Response& out) override {
+    auto done = service_.decide(*lease_, {}, line, out.body(), explain_);
+    if (done) {
+      out.body().push_back('\n');
+    } else {
+      refuse(number, done.error().message, out);
+    }
+  }
+  void on_overlong_line(uint64_t number, Response& out) override { refuse(number, "the line is too long", out); }
+
+ private:
+  void refuse(uint64_t number, std::string_view message, Response& out) {
+    JsonWriter json(out.body());
+    json.begin_object().key("error").string(message).key("line").uinteger(number).end_object();
+    out.body().push_back('\n');
+  }
+  Service::Lease lease_;
+  Service& service_;
+  Engine::Explain explain_;
+};
+
+// Lines to be decided soon; the answer counts them.
+class AcceptLines final : public net::LineStream {
+ public:
+  AcceptLines(Service& service, std::string type) : lease_(service), service_(service), type_(std::move(type)) {}
+
+  void on_line(std::string_view line, uint64_t number, Response&) override {
+    base::Status accepted = service_.accept(*lease_, type_, line);
+    if (accepted) {
+      ++accepted_;
+    } else {
+      full_ |= accepted.error().code == base::Code::kLimit;
+      refuse(number, accepted.error().message);
+    }
+  }
+  void on_overlong_line(uint64_t number, Response&) override { refuse(number, "the line is too long"); }
+  void on_end(Response& out) override {
+    out.set_status(full_ ? 503 : accepted_ == 0 && refused_ > 0 ? 400 : 202);
+    JsonWriter json(out.body());
+    json.begin_object().key("accepted").uinteger(accepted_).key("refused").uinteger(refused_);
+    json.key("errors").begin_array();
+    for (const auto& [line, message] : shown_) {
+      json.begin_object().key("line").uinteger(line).key("message").string(message).end_object();
+    }
+    json.end_array().end_object();
+  }
+
+ private:
+  void refuse(uint64_t number, std::string message) {
+    ++refused_;
+    if (shown_.size() < kRefusalsShownMax) shown_.emplace_back(number, std::move(message));
+  }
+  Service::Lease lease_;
+  Service& service_;
+  std::string type_;
+  uint64_t accepted_ = 0, refused_ = 0;
+  bool full_ = false;
+  std::vector<std::pair<uint64_t, std::string>> shown_;
+};
+
+// A policy in a request: JSON {"files": {NAME: TEXT}}, or one YAML text.
+base::Result<std::vector<policy::SourceFile>> files_of(const Request& in) {
+  std::vector<policy::SourceFile> files;
+  if (in.content_type().substr(0, 16) != "application/json") {
+    files.push_back({"policy.yaml", std::string(in.body())});
+    return files;
+  }
+  base::Arena arena;
+  event::JsonLimits limits;
+  limits.bytes_max = in.body().size() + 1;
+  TAMIS_TRY(value, event::JsonReader::to_value(in.body(), arena, limits));
+  const Value* map = value.is(event::Kind::kMap) ? event::map_find(*value.map, Value::string("files")) : nullptr;
+  if (map == nullptr || !map->is(event::Kind::kMap)) {
+    return base::invalid("expected {\"files\": {\"NAME.yaml\": \"TEXT\", ...}}");
+  }
+  for (uint32_t i = 0; i < map->map->size; ++i) {
+    const event::MapEntry& entry = map->map->entries[i];
+    if (!entry.value.is(event::Kind::kString)) return base::invalid("the text of a file must be a string");
+    files.push_back({std::string(entry.key.str()), std::string(entry.value.str())});
+  }
+  return files;
+}
+
+void write_policy(const policy::Policy& policy, std::string& out) {
+  JsonWriter json(out);
+  json.begin_object().key("policy").string(policy.version).key("types").begin_array();
+  for (const policy::EventType& type : policy.types) {
+    json.begin_object().key("name").string(type.schema.name).key("verdicts").begin_array();
+    for (const std::string& verdict : type.ladder) json.string(verdict);
+    json.end_array().key("rules").begin_array();
+    for (const policy::Rule& rule : type.rules) {
+      constexpr std::string_view kModes[] = {"off", "shadow", "canary", "live"};
+      json.begin_object().key("id").string(rule.id).key("mode").string(kModes[static_cast<size_t>(rule.mode)]);
+      json.key("when").string(rule.when_text).key("owner").string(rule.owner);
+      json.key("file").string(rule.file).key("line").uinteger(rule.line).end_object();
+    }
+    json.end_array().end_object();
+  }
+  json.end_array().end_object();
+}
+
+}  // namespace
+
+struct HttpApi::Impl {
+  net::HttpServer& server;
+  Service& service;
+  base::MetricRegistry& metrics;
+  HttpApiOptions options;
+  Background background;
+
+  net::RouteOptions route(Access access, size_t body_bytes_max) const {
+    net::RouteOptions r;
+    r.body_bytes_max = body_bytes_max;
+    if (options.gate) r.gate = options.gate(access);
+    return r;
+  }
+
+  base::Status act(std::string_view json, std::string_view list) {
+    TAMIS_TRY(parsed, engine::parse_act(json, service.now_ms(), list));
+    return service.act(parsed);
+  }
+
+  void add_decide_routes();
+  void add_policy_routes();
+  void add_list_routes();
+  void add_operator_routes();
+  void in_background(Response& out, std::function<std::pair<int, std::string>()> work);
+};
+
+HttpApi::HttpApi(net::HttpServer& server, Service& service, base::MetricRegistry& metrics, HttpApiOptions options)
+    : impl_(new Impl{server, service, metrics, std::move(options), Background{}}) {
+  impl_->add_decide_routes();
+  impl_->add_policy_routes();
+  impl_->add_list_routes();
+  impl_->add_operator_routes();
+}
+
+HttpApi::~HttpApi() = default;
+
+void HttpApi::Impl::add_decide_routes() {
+  server.post(
+      "/v1/decide/{type}",
+      [this](const Request& in, Response& out) {
+        Service::Lease lease(service);
+        auto explain = in.query().empty() ? Engine::Explain::kNo : explain_wanted(in);
+        auto done = service.decide(*lease, in.param(0), in.body(), out.body(), explain);
+        if (!done) answer(done.error(), out);
+      },
+      route(Access::kDecide, options.event_bytes_max));
+
+  auto stream = route(Access::kDecide, 0);
+  stream.stream_buffer_bytes = options.event_bytes_max;
+  server.stream(
+      net::Method::kPost, "/v1/decide",
+      [this](const Request& in, Response& out) {
+        out.set_content_type("application/x-ndjson");
+        return std::make_unique<DecideLines>(service, explain_wanted(in));
+      },
+      stream);
+  for (const char* path : {"/v1/events", "/v1/events/{type}"}) {
+    server.stream(
+        net::Method::kPost, path,
+        [this](const Request& in, Response&) {
+          return std::make_unique<AcceptLines>(service, std::string(in.param(0)));
+        },
+        stream);
+  }
+}
+
+// Runs `work` on the background thread and answers with what it returns.
+void HttpApi::Impl::in_background(Response& out, std::function<std::pair<int, std::string>()> work) {
+  auto reply = out.defer();
+  bool taken = background.submit([reply, work = std::move(work)] {
+    auto [status, body] = work();
+    reply->send(status, "application/json", std::move(body));
+  });
+  if (!taken) reply->send(503, "application/json", R"({"error":"overloaded","message":"too many policy requests"})");
+}
+
+void HttpApi::Impl::add_policy_routes() {
+  server.get(
+      "/v1/policy",
+      [this](const Request&, Response& out) {
+        auto policy = service.policy();
+        if (policy == nullptr) return out.set_error(503, "unavailable", "no policy is active yet");
+        write_policy(*policy, out.body());
+      },
+      route(Access::kRead, 0));
+  auto admin = route(Access::kAdmin, options.policy_bytes_max);
+  auto with_files = [this](const Request& in, Response& out, bool activate) {
+    auto files = files_of(in);
+    if (!files) return answer(files.error(), out);
+    in_background(out, [this, activate, sources = std::move(*files)] {
+      policy::Loaded loaded = activate ? service.activate(sources) : policy::load_files(sources);
+      return std::pair(loaded.policy != nullptr ? 200 : 422, policy_answer(loaded));
+    });
+  };
+  server.post("/v1/policy/validate", [with_files](const Request& in, Response& out) { with_files(in, out, false); },
+              admin);
+  server.post("/v1/policy", [with_files](const Request& in, Response& out) { with_files(in, out, true); }, admin);
+  server.post(
+      "/v1/policy/reload",
+      [this](const Request&, Response& out) {
+        in_background(out, [this] {
+          policy::Loaded loaded = service.activate_folder(options.policy_folder);
+          return std::pair(loaded.policy != nullptr ? 200 : 422, policy_answer(loaded));
+        });
+      },
+      admin);
+}
+
+void HttpApi::Impl::add_list_routes() {
+  server.post(
+      "/v1/lists/{name}",
+      [this](const Request& in, Response& out) {
+        base::Status done = act(in.body(), in.param(0));
+        if (!done) return answer(done.error(), out);
+        out.append("{\"ok\":true}");
+      },
+      route(Access::kOperate, options.event_bytes_max));
+  server.post(
+      "/v1/labels",
+      [this](const Request& in, Response& out) {
+        base::Status done = act(in.body(), {});
+        if (!done) return answer(done.error(), out);
+        out.append("{\"ok\":true}");
+      },
+      route(Access::kOperate, options.event_bytes_max));
+  server.get(
+      "/v1/labels/{kind}/{value...}",
+      [this](const Request& in, Response& out) {
+        std::vector<state::Label> labels;
+        service.with_engine([&](Engine& engine) { labels = engine.labels(in.param(0), in.param(1)); });
+        JsonWriter json(out.body());
+        json.begin_object().key("labels").begin_array();
+        for (const state::Label& label : labels) {
+          json.begin_object().key("name").string(label.name).key("author").string(label.author);
+          json.key("reason").string(label.reason).key("since").string(event::format_time_ms(label.since_ms));
+          json.key("expires");
+          label.expires_ms == state::kNeverExpires ? json.null()
+                                                   : json.string(event::format_time_ms(label.expires_ms));
+          json.end_object();
+        }
+        json.end_array().end_object();
+      },
+      route(Access::kRead, 0));
+}
+
+void HttpApi::Impl::add_operator_routes() {
+  server.get("/healthz", [](const Request&, Response& out) { out.append("{\"ok\":true}"); });
+  server.get("/readyz", [this](const Request&, Response& out) {
+    auto policy = service.policy();
+    if (policy == nullptr) return out.set_error(503, "unavailable", "no policy is active yet");
+    JsonWriter json(out.body());
+    json.begin_object().key("ready").boolean(true).key("policy").string(policy->version).end_object();
+  });
+  server.get(
+      "/v1/stats", [this](const Request&, Response& out) { write_stats(service, out.body()); },
+      route(Access::kRead, 0));
+  server.get(
+      "/metrics",
+      [this](const Request&, Response& out) {
+        out.set_content_type(base::MetricRegistry::kContentType);
+        metrics.expose(out.body());
+        write_engine_metrics(service, out.body());
+      },
+      route(Access::kMetrics, 0));
+}
+
+}  // namespace tamis::door

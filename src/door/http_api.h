@@ -1,0 +1,48 @@
+// The HTTP API: events in, decisions out, and the policy behind them. docs/API.md is its reference. Wire format only;
+// everything is decided by the Service.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "base/metrics.h"
+#include "door/service.h"
+#include "net/http_server.h"
+
+namespace tamis::door {
+
+// What a caller must be allowed to do. A token has any set of them.
+enum class Access : uint8_t {
+  kDecide,   // send events and read their decisions
+  kRead,     // policy, statistics, lists, labels
+  kOperate,  // change lists and labels
+  kAdmin,    // validate and activate policies
+  kMetrics,  // scrape metrics
+};
+
+struct HttpApiOptions {
+  std::string policy_folder;                         // what POST /v1/policy/reload reads
+  std::function<net::Gate(Access)> gate;             // empty: no authorisation
+  size_t event_bytes_max = 1 << 20;
+  size_t policy_bytes_max = 64 << 20;
+};
+
+// Adds all routes. `service`, `metrics` and `server` outlive each other's use: stop the server first.
+class HttpApi {
+ public:
+  HttpApi(net::HttpServer& server, Service& service, base::MetricRegistry& metrics, HttpApiOptions options);
+  ~HttpApi();
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+// The statistics behind `tamis top` and GET /v1/stats, as JSON.
+void write_stats(Service& service, std::string& out);
+// Rules, features and the intake in Prometheus' text form, behind the metrics of the registry.
+void write_engine_metrics(Service& service, std::string& out);
+
+}  // namespace tamis::door

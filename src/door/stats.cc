@@ -1,0 +1,127 @@
+#include "door/http_api.h"
+#include "event/json_writer.h"
+
+namespace tamis::door {
+
+using engine::Engine;
+using event::JsonWriter;
+
+namespace {
+
+struct Snapshot {
+  std::shared_ptr<const policy::Policy> policy;
+  std::vector<std::vector<engine::RuleStats>> rules;
+  std::vector<std::pair<std::string, state::TableStats>> features;
+  uint64_t decided = 0;
+  int64_t now_ms = 0;
+};
+
+Snapshot snapshot(Service& service) {
+  Snapshot s;
+  if (service.policy() == nullptr) return s;
+  service.with_engine([&](Engine& engine) {
+    s.policy = engine.policy();
+    s.rules = engine.rule_stats();
+    s.features = engine.feature_stats();
+    s.decided = engine.decided();
+    s.now_ms = engine.now_ms();
+  });
+  return s;
+}
+
+// A label value of Prometheus' text form.
+std::string quoted(std::string_view text) {
+  std::string out = "\"";
+  for (char c : text) {
+    if (c == '\\' || c == '"') out += '\\';
+    if (c == '\n') {
+      out += "\\n";
+    } else {
+      out += c;
+    }
+  }
+  return out + "\"";
+}
+
+void family(std::string& out, std::string_view name, std::string_view type, std::string_view help) {
+  out.append("# HELP ").append(name).append(" ").append(help).append("\n# TYPE ").append(name).append(" ").append(type);
+  out.append("\n");
+}
+
+void sample(std::string& out, std::string_view name, std::string_view labels, uint64_t value) {
+  out.append(name);
+  if (!labels.empty()) out.append("{").append(labels).append("}");
+  out.append(" ").append(std::to_string(value)).append("\n");
+}
+
+}  // namespace
+
+void write_stats(Service& service, std::string& out) {
+  Snapshot s = snapshot(service);
+  const Service::Counters& c = service.counters();
+  JsonWriter json(out);
+  json.begin_object();
+  json.key("policy").string(s.policy == nullptr ? "" : s.policy->version);
+  json.key("started_ms").integer(service.started_ms()).key("now_ms").integer(service.now_ms());
+  json.key("decided").uinteger(c.decided).key("refused").uinteger(c.refused).key("overload").uinteger(c.overload);
+  json.key("late").uinteger(c.late).key("accepted").uinteger(c.accepted);
+  json.key("intake_events").uinteger(c.intake_events).key("intake_bytes").uinteger(c.intake_bytes);
+  json.key("reloads").uinteger(c.reloads).key("reload_failures").uinteger(c.reload_failures);
+  json.key("rules").begin_array();
+  for (size_t t = 0; t < s.rules.size(); ++t) {
+    const policy::EventType& type = s.policy->types[t];
+    for (size_t r = 0; r < s.rules[t].size(); ++r) {
+      json.begin_object().key("type").string(type.schema.name).key("id").string(type.rules[r].id);
+      json.key("matched").uinteger(s.rules[t][r].matched).key("shadow").uinteger(s.rules[t][r].shadow);
+      json.key("errors").uinteger(s.rules[t][r].errors).end_object();
+    }
+  }
+  json.end_array().key("features").begin_array();
+  for (const auto& [name, stats] : s.features) {
+    json.begin_object().key("name").string(name).key("keys").uinteger(stats.keys).key("bytes").uinteger(stats.bytes);
+    json.key("evicted").uinteger(stats.evicted).key("ignored").uinteger(stats.ignored);
+    json.key("late").uinteger(stats.late).end_object();
+  }
+  json.end_array().end_object();
+}
+
+void write_engine_metrics(Service& service, std::string& out) {
+  Snapshot s = snapshot(service);
+  const Service::Counters& c = service.counters();
+  auto counter = [&](std::string_view name, std::string_view help, uint64_t value) {
+    family(out, name, "counter", help);
+    sample(out, name, {}, value);
+  };
+  counter("tamis_decisions_total", "Events decided.", c.decided);
+  counter("tamis_events_refused_total", "Events refused as malformed.", c.refused);
+  counter("tamis_overload_answers_total", "Events answered as overload declares.", c.overload);
+  counter("tamis_late_events_total", "Events decided beyond their lateness.", c.late);
+  counter("tamis_events_accepted_total", "Events taken to be decided later.", c.accepted);
+  counter("tamis_policy_reloads_total", "Policies activated.", c.reloads);
+  counter("tamis_policy_reload_failures_total", "Policies refused.", c.reload_failures);
+  family(out, "tamis_intake_bytes", "gauge", "Bytes of events accepted and not yet decided.");
+  sample(out, "tamis_intake_bytes", {}, c.intake_bytes);
+  family(out, "tamis_rule_matches_total", "counter", "Matches of a rule, by whether it acted.");
+  auto each_rule = [&](auto&& emit) {
+    for (size_t t = 0; t < s.rules.size(); ++t) {
+      for (size_t r = 0; r < s.rules[t].size(); ++r) {
+        const policy::EventType& type = s.policy->types[t];
+        emit("type=" + quoted(type.schema.name) + ",rule=" + quoted(type.rules[r].id), s.rules[t][r]);
+      }
+    }
+  };
+  each_rule([&](const std::string& labels, const engine::RuleStats& stats) {
+    sample(out, "tamis_rule_matches_total", labels + ",outcome=\"acted\"", stats.matched);
+    sample(out, "tamis_rule_matches_total", labels + ",outcome=\"shadow\"", stats.shadow);
+  });
+  family(out, "tamis_rule_errors_total", "counter", "Evaluations of a rule that ended in an error.");
+  each_rule([&](const std::string& labels, const engine::RuleStats& stats) {
+    sample(out, "tamis_rule_errors_total", labels, stats.errors);
+  });
+  family(out, "tamis_feature_keys", "gauge", "Live keys of a feature.");
+  for (const auto& [name, stats] : s.features) sample(out, "tamis_feature_keys", "feature=" + quoted(name), stats.keys);
+  family(out, "tamis_feature_bytes", "gauge", "Memory of a feature.");
+  for (const auto& [name, stats] : s.features) sample(out, "tamis_feature_bytes", "feature=" + quoted(name), stats.bytes);
+}
+
+}  // namespace tamis::door

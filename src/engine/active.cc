@@ -1,0 +1,84 @@
+#include "engine/active.h"
+
+#include "base/assert.h"
+
+namespace tamis::engine {
+namespace {
+
+std::vector<RuleIndex::Condition> conditions_of(const policy::EventType& type) {
+  std::vector<RuleIndex::Condition> conditions;
+  for (uint32_t i = 0; i < type.rules.size(); ++i) {
+    if (type.rules[i].mode != policy::Mode::kOff) conditions.push_back({i, type.rules[i].when});
+  }
+  return conditions;
+}
+
+std::vector<std::string> names_of_slots(const policy::EventType& type) {
+  std::vector<std::string> names(static_cast<size_t>(type.slot_count));
+  const auto& fields = type.schema.fields;
+  for (size_t i = 0; i < fields.size(); ++i) names[i] = fields[i].name;
+  for (const event::Derived& derived : type.schema.derived) {
+    const event::Field& source = fields[static_cast<size_t>(derived.source)];
+    for (const event::AttributeInfo& info : event::attributes_of(source.semantic)) {
+      if (info.attribute != derived.attribute) continue;
+      names[static_cast<size_t>(derived.slot)] = source.name + "." + std::string(info.name);
+    }
+  }
+  for (const policy::FeatureRead& read : type.reads) names[static_cast<size_t>(read.slot)] = read.name;
+  if (type.points_slot >= 0) names[static_cast<size_t>(type.points_slot)] = "points";
+  return names;
+}
+
+FeatureAccess& access_for(std::vector<FeatureAccess>& accesses, uint32_t feature, const std::vector<cel::NodeId>& by) {
+  for (FeatureAccess& access : accesses) {
+    if (access.feature == feature && access.by == by) return access;
+  }
+  FeatureAccess access;
+  access.feature = feature;
+  access.by = by;
+  accesses.push_back(std::move(access));
+  return accesses.back();
+}
+
+}  // namespace
+
+ActiveType::ActiveType(const policy::EventType& t, bool use_index)
+    : type(&t), frame(t.plan), index(t.plan, conditions_of(t), use_index), slot_names(names_of_slots(t)) {
+  for (const policy::FeatureRead& read : t.reads) {
+    FeatureAccess& access = access_for(accesses, read.feature, read.by);
+    access.reads.emplace_back(read.window, read.slot);
+    access.include_self = read.include_self;
+  }
+  for (const policy::FeatureUpdate& update : t.updates) {
+    FeatureAccess& access = access_for(accesses, update.feature, update.by);
+    TAMIS_ASSERT(access.update == nullptr);
+    access.update = &update;
+  }
+}
+
+void Engine::PreparedDelete::operator()(Prepared* prepared) const { delete prepared; }
+
+Engine::PreparedPointer Engine::build(std::shared_ptr<const policy::Policy> policy, const EngineOptions& options) {
+  PreparedPointer prepared(new Prepared);
+  prepared->policy = std::move(policy);
+  const policy::Policy& p = *prepared->policy;
+  for (const policy::EventType& type : p.types) {
+    prepared->types.push_back(std::make_unique<ActiveType>(type, options.use_index));
+  }
+  for (const policy::ListDecl& decl : p.lists) {
+    auto list = state::List::make(decl.name, decl.kind, decl.entries_max);
+    for (const state::ListEntry& entry : decl.entries) {
+      base::Status added = list->add(entry);
+      TAMIS_ASSERT(added.has_value());  // the policy's compiler has refused bad entries
+    }
+    (void)list->contains(Value::string("x"), 0);  // a first look compiles what is compiled lazily, off the hot path
+    prepared->lists.push_back(std::move(list));
+    prepared->run_time_lists.push_back(state::List::make(decl.name, decl.kind, decl.entries_max));
+  }
+  for (const policy::FeatureDecl& decl : p.features) {
+    prepared->tables.push_back(state::FeatureTable::make(decl.spec));
+  }
+  return prepared;
+}
+
+}  // namespace tamis::engine

@@ -1,0 +1,51 @@
+// What the engine holds of an active policy: per event type a frame, a rule index and the way to its features.
+// Private to this room.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/engine.h"
+#include "engine/rule_index.h"
+
+namespace tamis::engine {
+
+// One feature under one key, as one event type uses it: read into slots, then updated. The key is found once for both.
+struct FeatureAccess {
+  uint32_t feature = 0;
+  std::vector<cel::NodeId> by;
+  std::vector<std::pair<uint32_t, int32_t>> reads;  // window, slot
+  bool include_self = false;
+  const policy::FeatureUpdate* update = nullptr;
+  // Of the event being decided:
+  state::FeatureTable* table = nullptr;
+  state::Cursor cursor;
+  uint64_t key = 0;
+  bool has_key = false;
+  bool counts = false;  // the event updates the feature
+  bool hit = false;
+  Value of;
+};
+
+struct ActiveType {
+  ActiveType(const policy::EventType& t, bool use_index);
+
+  const policy::EventType* type;
+  cel::Frame frame;
+  RuleIndex index;
+  std::vector<FeatureAccess> accesses;
+  std::vector<std::string> slot_names;
+  RuleIndex::Outcome outcome;
+};
+
+class Engine::Prepared {
+ public:
+  std::shared_ptr<const policy::Policy> policy;
+  std::vector<std::unique_ptr<ActiveType>> types;
+  std::vector<std::unique_ptr<state::List>> lists;           // entries of the policy
+  std::vector<std::unique_ptr<state::List>> run_time_lists;  // entries of run time, kept across activations
+  std::vector<std::unique_ptr<state::FeatureTable>> tables;
+};
+
+}  // namespace tamis::engine

@@ -1,0 +1,427 @@
+#include "engine/engine.h"
+
+#include <algorithm>
+#include <map>
+
+#include "base/assert.h"
+#include "base/hash.h"
+#include "engine/active.h"
+
+namespace tamis::engine {
+
+using cel::NodeId;
+using cel::Plan;
+using event::Kind;
+
+namespace {
+
+bool usable(Value v) { return !v.is_error() && !v.is(Kind::kAbsent); }
+
+// A number of an expression as double; `fallback` for everything else.
+double number_or(Value v, double fallback) {
+  if (v.is(Kind::kDouble)) return v.d == v.d ? v.d : fallback;
+  if (v.is(Kind::kInt)) return static_cast<double>(v.i);
+  if (v.is(Kind::kUint)) return static_cast<double>(v.u);
+  return fallback;
+}
+
+// The value of an entity or list entry, or a piece of a template, as text in the arena.
+std::string_view as_text(Value v, base::Arena& arena) {
+  if (v.is(Kind::kString)) return v.str();
+  std::string text = v.is(Kind::kInt) ? std::to_string(v.i) : event::debug_string(v);
+  return arena.copy(text);
+}
+
+}  // namespace
+
+struct Engine::Impl final : public cel::Host {
+  EngineOptions options;
+  PreparedPointer active;
+  std::unique_ptr<state::LabelStore> label_store = state::LabelStore::make();
+  Decision decision;
+  int64_t now = INT64_MIN;
+  uint64_t decided = 0;
+  size_t housekeeping = 0;
+  std::vector<std::vector<RuleStats>> stats;
+  std::string scratch;
+
+  // cel::Host
+  bool list_contains(int64_t list, Value value) const override {
+    auto i = static_cast<size_t>(list);
+    return active->lists[i]->contains(value, now) || active->run_time_lists[i]->contains(value, now);
+  }
+  Value labels_of(int64_t kind, Value value, base::Arena& arena) const override {
+    return label_store->names(active->policy->entity_kinds[static_cast<size_t>(kind)], as_text(value, arena), now,
+                              arena);
+  }
+
+  void take_over(Prepared& next);
+  bool set_time(const PreparedEvent& prepared, int64_t receive_ms);
+  void find_keys(ActiveType& type, base::Arena& arena);
+  void evaluate_update(ActiveType& type, FeatureAccess& access);
+  void read_features(ActiveType& type, event::Event& event, base::Arena& arena);
+  void run_rules(ActiveType& type, const event::Event& event, base::Arena& arena, std::vector<RuleStats>& counts);
+  void settle(ActiveType& type, event::Event& event);
+  void add_match(ActiveType& type, uint32_t rule, base::Arena& arena, RuleStats& count);
+  void add_effects(ActiveType& type, uint32_t rule, base::Arena& arena);
+  void explain(ActiveType& type, const event::Event& event, base::Arena& arena);
+  std::string_view fill(const Plan& plan, const policy::Template& pieces, cel::Frame& frame, base::Arena& arena);
+  void update_features(ActiveType& type);
+  void apply_effects();
+  void keep_house();
+};
+
+Engine::Engine(EngineOptions options) : impl_(std::make_unique<Impl>()) { impl_->options = options; }
+Engine::~Engine() = default;
+
+const EngineOptions& Engine::options() const { return impl_->options; }
+
+void Engine::Impl::take_over(Prepared& next) {
+  const policy::Policy& old_policy = *active->policy;
+  for (size_t i = 0; i < next.policy->features.size(); ++i) {
+    const policy::FeatureDecl& decl = next.policy->features[i];
+    for (size_t k = 0; k < old_policy.features.size(); ++k) {
+      const policy::FeatureDecl& old = old_policy.features[k];
+      bool same = old.spec.name == decl.spec.name && old.fingerprint == decl.fingerprint;
+      if (same && active->tables[k] != nullptr) next.tables[i] = std::move(active->tables[k]);
+    }
+  }
+  for (size_t i = 0; i < next.policy->lists.size(); ++i) {
+    for (size_t k = 0; k < old_policy.lists.size(); ++k) {
+      bool same = old_policy.lists[k].name == next.policy->lists[i].name &&
+                  old_policy.lists[k].kind == next.policy->lists[i].kind;
+      if (same && active->run_time_lists[k] != nullptr) next.run_time_lists[i] = std::move(active->run_time_lists[k]);
+    }
+  }
+}
+
+void Engine::activate(PreparedPointer prepared) {
+  Impl& impl = *impl_;
+  std::map<std::pair<std::string, std::string>, RuleStats> old_stats;
+  if (impl.active != nullptr) {
+    for (size_t t = 0; t < impl.stats.size(); ++t) {
+      const policy::EventType& type = impl.active->policy->types[t];
+      for (size_t r = 0; r < type.rules.size(); ++r) old_stats[{type.schema.name, type.rules[r].id}] = impl.stats[t][r];
+    }
+    impl.take_over(*prepared);
+  }
+  impl.active = std::move(prepared);
+  impl.stats.clear();
+  for (auto& type : impl.active->types) {
+    for (FeatureAccess& access : type->accesses) access.table = impl.active->tables[access.feature].get();
+    std::vector<RuleStats>& counts = impl.stats.emplace_back(type->type->rules.size());
+    for (size_t r = 0; r < counts.size(); ++r) {
+      auto found = old_stats.find({type->type->schema.name, type->type->rules[r].id});
+      if (found != old_stats.end()) counts[r] = found->second;
+    }
+  }
+  impl.decision = Decision{};
+}
+
+const std::shared_ptr<const policy::Policy>& Engine::policy() const {
+  static const std::shared_ptr<const policy::Policy> kNone;
+  return impl_->active == nullptr ? kNone : impl_->active->policy;
+}
+
+// Sets the engine's time and the decision's; true if the event may update state.
+bool Engine::Impl::set_time(const PreparedEvent& prepared, int64_t receive_ms) {
+  const event::Event& event = const_cast<PreparedEvent&>(prepared).event();
+  int64_t t = event.time_ms;
+  if (!event.has_time) t = receive_ms != kNoReceiveTime ? receive_ms : (now == INT64_MIN ? 0 : now);
+  if (receive_ms != kNoReceiveTime) t = std::min(t, std::max(receive_ms, now));
+  now = std::max(now, t);
+  decision.time_ms = t;
+  decision.late = now - t > event.schema->lateness_ms;
+  return !decision.late;
+}
+
+void Engine::Impl::find_keys(ActiveType& type, base::Arena&) {
+  const Plan& plan = type.type->plan;
+  for (FeatureAccess& access : type.accesses) {
+    access.has_key = true;
+    access.key = 0;
+    for (NodeId node : access.by) {
+      Value v = plan.eval(node, type.frame);
+      if (!usable(v)) {
+        access.has_key = false;
+        break;
+      }
+      access.key = base::combine64(access.key, event::hash(v));
+    }
+    if (access.has_key) access.table->prefetch(access.key);
+  }
+}
+
+// Whether and with which value the event counts for a feature.
+void Engine::Impl::evaluate_update(ActiveType& type, FeatureAccess& access) {
+  const Plan& plan = type.type->plan;
+  const policy::FeatureUpdate* update = access.update;
+  access.counts = update != nullptr && access.has_key && !decision.late;
+  if (!access.counts) return;
+  if (update->where != cel::kNoNode && plan.test(update->where, type.frame) != Plan::Truth::kTrue) {
+    access.counts = false;
+    return;
+  }
+  if (update->of != cel::kNoNode) {
+    access.of = plan.eval(update->of, type.frame);
+    access.counts = usable(access.of);
+  }
+  access.hit = update->hit != cel::kNoNode && plan.test(update->hit, type.frame) == Plan::Truth::kTrue;
+}
+
+void Engine::Impl::read_features(ActiveType& type, event::Event& event, base::Arena& arena) {
+  for (FeatureAccess& access : type.accesses) {
+    evaluate_update(type, access);
+    if (access.reads.empty() || !access.has_key) continue;
+    access.cursor = access.table->find(access.key);
+    for (auto [window, slot] : access.reads) {
+      event.slots[static_cast<size_t>(slot)] =
+          access.include_self && access.counts
+              ? access.table->read_with(access.cursor, decision.time_ms, window, access.of, access.hit, arena)
+              : access.table->read(access.cursor, decision.time_ms, window, arena);
+    }
+  }
+  for (const policy::FeatureRead& read : type.type->reads) {
+    decision.features.emplace_back(read.name, event.slots[static_cast<size_t>(read.slot)]);
+  }
+}
+
+std::string_view Engine::Impl::fill(const Plan& plan, const policy::Template& pieces, cel::Frame& frame,
+                                    base::Arena& arena) {
+  scratch.clear();
+  for (const policy::TemplatePiece& piece : pieces) {
+    if (piece.node == cel::kNoNode) {
+      scratch += piece.literal;
+      continue;
+    }
+    Value v = plan.eval(piece.node, frame);
+    if (usable(v)) {
+      scratch += as_text(v, arena);
+    } else {
+      scratch += "(unknown)";
+    }
+  }
+  return arena.copy(scratch);
+}
+
+void Engine::Impl::add_effects(ActiveType& type, uint32_t rule_number, base::Arena& arena) {
+  const policy::Rule& rule = type.type->rules[rule_number];
+  const Plan& plan = type.type->plan;
+  auto expiry = [this](int64_t for_ms) { return for_ms == policy::kForever ? 0 : now + for_ms; };
+  for (const policy::LabelEffect& label : rule.labels) {
+    Value entity = plan.eval(label.entity, type.frame);
+    if (!usable(entity)) continue;
+    decision.effects.push_back({Effect::Kind::kLabel, rule_number, label.entity_kind, as_text(entity, arena),
+                                label.name, expiry(label.for_ms)});
+  }
+  for (const policy::ListEffect& list : rule.lists) {
+    Value value = plan.eval(list.value, type.frame);
+    if (!usable(value)) continue;
+    decision.effects.push_back({Effect::Kind::kListEntry, rule_number, active->policy->lists[list.list].name,
+                                as_text(value, arena), {}, expiry(list.for_ms)});
+  }
+  for (const policy::NotifyEffect& notify : rule.notify) {
+    decision.effects.push_back({Effect::Kind::kNotify, rule_number, notify.channel,
+                                fill(plan, notify.message, type.frame, arena), {}, 0});
+  }
+}
+
+void Engine::Impl::add_match(ActiveType& type, uint32_t rule_number, base::Arena& arena, RuleStats& count) {
+  const policy::Rule& rule = type.type->rules[rule_number];
+  const Plan& plan = type.type->plan;
+  Match match;
+  match.rule = rule_number;
+  match.acts = rule.mode == policy::Mode::kLive;
+  if (rule.mode == policy::Mode::kCanary && rule.canary_by != cel::kNoNode) {
+    match.acts = in_canary(rule.id, plan.eval(rule.canary_by, type.frame), rule.canary_percent);
+  }
+  ++(match.acts ? count.matched : count.shadow);
+  if (rule.points != cel::kNoNode) match.points = number_or(plan.eval(rule.points, type.frame), 0);
+  if (rule.value != cel::kNoNode) {
+    Value v = plan.eval(rule.value, type.frame);
+    match.value = usable(v) ? v : Value::absent();
+  }
+  if (!rule.reason.empty()) match.reason = fill(plan, rule.reason, type.frame, arena);
+  decision.matches.push_back(match);
+  if (match.acts) add_effects(type, rule_number, arena);
+}
+
+void Engine::Impl::run_rules(ActiveType& type, const event::Event& event, base::Arena& arena,
+                             std::vector<RuleStats>& counts) {
+  type.index.match(event.slots, type.frame, type.outcome);
+  for (uint32_t rule : type.outcome.matched) add_match(type, rule, arena, counts[rule]);
+  for (uint32_t rule : type.outcome.errors) ++counts[rule].errors;
+}
+
+// Points, verdict and score from the rules that act.
+void Engine::Impl::settle(ActiveType& active_type, event::Event& event) {
+  const policy::EventType& type = *active_type.type;
+  int32_t verdict = 0;
+  bool overridden = false;
+  for (const Match& match : decision.matches) {
+    if (!match.acts) continue;
+    decision.points += match.points;
+    int32_t own = type.rules[match.rule].verdict;
+    verdict = std::max(verdict, own);
+    overridden |= own >= 0 && own == type.override_verdict;
+  }
+  for (auto [points, threshold_verdict] : type.thresholds) {
+    if (decision.points >= points) verdict = std::max(verdict, threshold_verdict);
+  }
+  decision.verdict = overridden ? type.override_verdict : verdict;
+  if (type.points_slot >= 0) event.slots[static_cast<size_t>(type.points_slot)] = Value::real(decision.points);
+  if (type.score != cel::kNoNode) {
+    double score = number_or(type.plan.eval(type.score, active_type.frame), 0);
+    decision.score = std::clamp(score, 0.0, 1.0);
+  }
+}
+
+void Engine::Impl::explain(ActiveType& type, const event::Event& event, base::Arena& arena) {
+  const Plan& plan = type.type->plan;
+  for (const Match& match : decision.matches) {
+    for (NodeId clause : plan.disjuncts(type.type->rules[match.rule].when)) {
+      if (plan.test(clause, type.frame) != Plan::Truth::kTrue) continue;
+      for (NodeId node : plan.conjuncts(clause)) {
+        Condition condition;
+        condition.rule = match.rule;
+        condition.text = arena.copy(plan.text(node));
+        std::vector<int32_t> slots = plan.slots_read(node);
+        using Pair = std::pair<std::string_view, Value>;
+        Pair* read = static_cast<Pair*>(arena.allocate(sizeof(Pair) * slots.size(), alignof(Pair)));
+        for (size_t i = 0; i < slots.size(); ++i) {
+          auto slot = static_cast<size_t>(slots[i]);
+          new (&read[i]) Pair(type.slot_names[slot], event.slots[slot]);
+        }
+        condition.read = {read, slots.size()};
+        decision.conditions.push_back(condition);
+      }
+    }
+  }
+}
+
+void Engine::Impl::update_features(ActiveType& type) {
+  for (FeatureAccess& access : type.accesses) {
+    if (!access.counts) continue;
+    if (access.reads.empty()) access.cursor = access.table->find(access.key);
+    access.table->update(access.cursor, decision.time_ms, now, access.of, access.hit);
+  }
+}
+
+void Engine::Impl::apply_effects() {
+  for (const Effect& effect : decision.effects) {
+    const std::string author = "rule:" + decision.type->rules[effect.rule].id;
+    int64_t expires = effect.expires_ms == 0 ? INT64_MAX : effect.expires_ms;
+    if (effect.kind == Effect::Kind::kLabel) {
+      state::Label label{std::string(effect.name), author, {}, now, expires};
+      (void)label_store->set(effect.target, effect.value, label);  // a full store is told by its metrics
+    } else if (effect.kind == Effect::Kind::kListEntry) {
+      for (auto& list : active->run_time_lists) {
+        if (list->name() == effect.target) (void)list->add({std::string(effect.value), expires, author});
+      }
+    }
+  }
+}
+
+// One bounded piece of housekeeping an event, in turn over everything that expires.
+void Engine::Impl::keep_house() {
+  size_t tables = active->tables.size();
+  size_t lists = active->run_time_lists.size();
+  size_t turn = housekeeping++ % (tables + lists + 1);
+  if (turn < tables) {
+    active->tables[turn]->advance(now);
+  } else if (turn < tables + lists) {
+    active->run_time_lists[turn - tables]->advance(now);
+    active->lists[turn - tables]->advance(now);
+  } else {
+    label_store->advance(now);
+  }
+}
+
+const Decision& Engine::decide(PreparedEvent& prepared, int64_t receive_ms, Explain explain) {
+  Impl& impl = *impl_;
+  TAMIS_ASSERT(impl.active != nullptr && prepared.policy() == impl.active->policy);
+  ActiveType& type = *impl.active->types[prepared.type_index()];
+  event::Event& event = prepared.event();
+  base::Arena& arena = prepared.arena();
+  Decision& d = impl.decision;
+  d.policy = impl.active->policy.get();
+  d.type = type.type;
+  d.points = d.score = 0;
+  d.matches.clear();
+  d.conditions.clear();
+  d.effects.clear();
+  d.features.clear();
+  impl.set_time(prepared, receive_ms);
+  d.id = event.id.empty() ? arena.copy("n" + std::to_string(impl.decided + 1)) : event.id;
+
+  type.frame.begin(event.slots.data(), arena, &impl, impl.options.cost_max);
+  impl.find_keys(type, arena);
+  impl.read_features(type, event, arena);
+  impl.run_rules(type, event, arena, impl.stats[prepared.type_index()]);
+  impl.settle(type, event);
+  if (explain == Explain::kYes) impl.explain(type, event, arena);
+  impl.update_features(type);
+  if (!d.late) impl.apply_effects();
+  impl.keep_house();
+  ++impl.decided;
+  return d;
+}
+
+void Engine::tick(int64_t now_ms) {
+  impl_->now = std::max(impl_->now, now_ms);
+  for (auto& table : impl_->active->tables) table->advance(impl_->now);
+  impl_->label_store->advance(impl_->now);
+}
+
+base::Status Engine::add_list_entry(std::string_view list, const state::ListEntry& entry) {
+  for (size_t i = 0; i < impl_->active->run_time_lists.size(); ++i) {
+    if (impl_->active->policy->lists[i].name == list) return impl_->active->run_time_lists[i]->add(entry);
+  }
+  return base::fail(base::Code::kNotFound, "no list \"" + std::string(list) + "\" in the policy");
+}
+
+base::Status Engine::remove_list_entry(std::string_view list, std::string_view value) {
+  for (size_t i = 0; i < impl_->active->run_time_lists.size(); ++i) {
+    if (impl_->active->policy->lists[i].name != list) continue;
+    if (impl_->active->run_time_lists[i]->remove(value)) return {};
+    return base::fail(base::Code::kNotFound, "list \"" + std::string(list) + "\" has no run-time entry \"" +
+                                                 std::string(value) + "\"; entries of its files are changed there");
+  }
+  return base::fail(base::Code::kNotFound, "no list \"" + std::string(list) + "\" in the policy");
+}
+
+base::Status Engine::set_label(std::string_view entity_kind, std::string_view value, const state::Label& label) {
+  return impl_->label_store->set(entity_kind, value, label);
+}
+
+bool Engine::clear_label(std::string_view entity_kind, std::string_view value, std::string_view name) {
+  return impl_->label_store->clear(entity_kind, value, name);
+}
+
+std::vector<state::Label> Engine::labels(std::string_view entity_kind, std::string_view value) const {
+  return impl_->label_store->get(entity_kind, value, impl_->now);
+}
+
+int64_t Engine::now_ms() const { return impl_->now; }
+uint64_t Engine::decided() const { return impl_->decided; }
+const std::vector<std::vector<RuleStats>>& Engine::rule_stats() const { return impl_->stats; }
+
+std::vector<std::pair<std::string, state::TableStats>> Engine::feature_stats() const {
+  std::vector<std::pair<std::string, state::TableStats>> all;
+  for (const auto& table : impl_->active->tables) all.emplace_back(table->spec().name, table->stats());
+  return all;
+}
+
+RuleIndex::Stats Engine::index_stats(size_t type_index) const { return impl_->active->types[type_index]->index.stats(); }
+
+uint64_t Engine::digest() const {
+  uint64_t digest = base::mix64(static_cast<uint64_t>(impl_->now));
+  for (const auto& table : impl_->active->tables) {
+    digest = base::combine64(digest, base::hash64(table->spec().name));
+    digest = base::combine64(digest, table->digest());
+  }
+  for (const auto& list : impl_->active->run_time_lists) digest = base::combine64(digest, list->digest());
+  return base::combine64(digest, impl_->label_store->digest());
+}
+
+}  // namespace tamis::engine

@@ -1,0 +1,40 @@
+#include "base/hash.h"
+#include "engine/engine.h"
+
+namespace tamis::engine {
+
+PreparedEvent::PreparedEvent() = default;
+
+base::Status PreparedEvent::prepare(std::shared_ptr<const policy::Policy> policy, std::string_view type,
+                                    std::string_view json, const event::NetworkIntel* intel) {
+  arena_.reset();
+  TAMIS_CHECK(reader_.parse(json));
+  if (type.empty()) {
+    type = reader_.text_at(policy->type_path, arena_);
+    if (type.empty()) return base::invalid("the event does not name its type at \"" + policy->type_path.back() + "\"");
+  }
+  const policy::EventType* found = policy->find_type(type);
+  if (found == nullptr) {
+    std::string known;
+    for (const policy::EventType& t : policy->types) known += (known.empty() ? "" : ", ") + t.schema.name;
+    return base::fail(base::Code::kNotFound,
+                      "no event type \"" + std::string(type) + "\" in the policy; it has: " + known);
+  }
+  policy_ = std::move(policy);
+  type_index_ = static_cast<size_t>(found - policy_->types.data());
+  slots_.assign(static_cast<size_t>(found->slot_count), Value::absent());
+  event_ = event::Event{};
+  event_.schema = &found->schema;
+  event_.slots = slots_;
+  TAMIS_CHECK(reader_.read(event_, arena_));
+  event::derive(event_, intel, arena_);
+  return {};
+}
+
+bool in_canary(std::string_view rule_id, Value entity, double percent) {
+  if (entity.is_error() || entity.is(event::Kind::kAbsent)) return false;
+  uint64_t h = event::hash(entity, base::hash64(rule_id));
+  return static_cast<double>(base::mix64(h) >> 11) < percent / 100.0 * 9007199254740992.0;
+}
+
+}  // namespace tamis::engine

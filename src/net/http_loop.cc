@@ -1,0 +1,536 @@
+#include "net/http_loop.h"
+
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <cstring>
+#include <ctime>
+
+#include "base/assert.h"
+
+namespace tamis::net {
+namespace {
+
+uint64_t clock_ms() {
+  auto now = std::chrono::steady_clock::now().time_since_epoch();
+  return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(now).count());
+}
+
+// What an epoll event is about: two bits of kind, then an index or a connection's id.
+constexpr uint64_t kKindShift = 62;
+constexpr uint64_t kKindConnection = 0, kKindListener = 1, kKindWake = 2;
+constexpr int kEventsMax = 256;
+constexpr int kAcceptsMax = 64;           // per event, so that a connection flood does not starve the connected
+constexpr int kReadsMax = 8;              // per event, of a TLS connection's buffered records
+constexpr int kWritesMax = 8;             // per event
+constexpr uint64_t kAcceptPauseMs = 100;  // when file descriptors have run out
+
+class Reply : public DeferredReply {
+ public:
+  Reply(std::shared_ptr<Mailbox> mailbox, uint64_t connection, uint64_t request_number)
+      : mailbox_(std::move(mailbox)), connection_(connection), request_number_(request_number) {}
+  ~Reply() override {
+    send(500, "application/json", "{\"error\":\"internal\",\"message\":\"the request was dropped unanswered\"}\n");
+  }
+  void send(int status, std::string_view content_type, std::string body) override {
+    if (sent_.exchange(true)) return;
+    mailbox_->complete({connection_, request_number_, status, std::string(content_type), std::move(body)});
+  }
+
+ private:
+  std::shared_ptr<Mailbox> mailbox_;
+  uint64_t connection_, request_number_;
+  std::atomic<bool> sent_{false};
+};
+
+}  // namespace
+
+// --- what threads share ---
+
+Mailbox::Mailbox() : wake_(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) { TAMIS_ASSERT(wake_); }
+
+void Mailbox::wake() {
+  uint64_t one = 1;
+  // A full counter has woken the loop already.
+  [[maybe_unused]] auto n = write(wake_.get(), &one, sizeof one);
+}
+
+bool Mailbox::post(std::function<void()> task) {
+  std::lock_guard lock(mutex_);
+  if (!open_) return false;
+  tasks_.push_back(std::move(task));
+  wake();
+  return true;
+}
+
+bool Mailbox::complete(Completed completed) {
+  std::lock_guard lock(mutex_);
+  if (!open_) return false;
+  completed_.push_back(std::move(completed));
+  wake();
+  return true;
+}
+
+void Mailbox::ask_to_stop(uint64_t drain_until_ms) {
+  std::lock_guard lock(mutex_);
+  stop_ms_ = drain_until_ms;
+  wake();
+}
+
+void Mailbox::drain(std::vector<std::function<void()>>& tasks, std::vector<Completed>& completed, uint64_t& stop_ms) {
+  std::lock_guard lock(mutex_);
+  uint64_t count;
+  [[maybe_unused]] auto n = read(wake_.get(), &count, sizeof count);
+  tasks.swap(tasks_);
+  completed.swap(completed_);
+  if (stop_ms_ != 0) stop_ms = stop_ms_;
+}
+
+void Mailbox::close() {
+  std::lock_guard lock(mutex_);
+  open_ = false;
+  tasks_.clear();
+  completed_.clear();
+}
+
+bool ConnectionLimiter::try_add(const PeerAddress& peer) {
+  std::lock_guard lock(mutex_);
+  if (total_ >= total_max_) return false;
+  if (peer.family != PeerAddress::Family::kUnix) {
+    size_t& count = per_address_[peer.limit_key()];
+    if (count >= per_address_max_) return false;
+    ++count;
+  }
+  ++total_;
+  return true;
+}
+
+void ConnectionLimiter::remove(const PeerAddress& peer) {
+  std::lock_guard lock(mutex_);
+  --total_;
+  if (peer.family == PeerAddress::Family::kUnix) return;
+  auto it = per_address_.find(peer.limit_key());
+  TAMIS_ASSERT(it != per_address_.end());
+  if (--it->second == 0) per_address_.erase(it);
+}
+
+void SharedStats::publish(const HttpServerStats& stats) {
+  uint64_t values[kFields];
+  std::memcpy(values, &stats, sizeof stats);
+  for (size_t i = 0; i < kFields; ++i) fields_[i].store(values[i], std::memory_order_relaxed);
+}
+
+void SharedStats::add_to(HttpServerStats& sum) const {
+  uint64_t values[kFields];
+  std::memcpy(values, &sum, sizeof sum);
+  for (size_t i = 0; i < kFields; ++i) values[i] += fields_[i].load(std::memory_order_relaxed);
+  std::memcpy(&sum, values, sizeof sum);
+}
+
+// --- the loop ---
+
+struct HttpLoop::Connection : TimerLink {
+  explicit Connection(SessionEnv& env) : session(env) {}
+  uint64_t id() const { return (uint64_t{generation} << 32) | slot; }
+
+  uint32_t slot = 0;
+  uint32_t generation = 0;  // tells a reused slot from an old event; below 2^30
+  uint32_t interest = 0;    // what epoll watches
+  bool open = false;
+  bool handshaking = false;
+  bool write_shut = false;
+  bool dirty = false;
+  uint64_t handshake_deadline_ms = 0;
+  Fd fd;
+  std::unique_ptr<TlsStream> tls;
+  PeerAddress peer;
+  HttpSession session;
+
+  IoResult read(std::span<char> space) {
+    if (tls) return tls->read(space.data(), space.size());
+    for (;;) {
+      ssize_t n = recv(fd.get(), space.data(), space.size(), 0);
+      if (n > 0) return {IoState::kDone, static_cast<size_t>(n)};
+      if (n == 0) return {IoState::kEof};
+      if (errno == EAGAIN) return {IoState::kWantRead};
+      if (errno != EINTR) return {IoState::kError};
+    }
+  }
+  IoResult write(std::string_view text) {
+    if (tls) return tls->write(text.data(), text.size());
+    for (;;) {
+      ssize_t n = send(fd.get(), text.data(), text.size(), MSG_NOSIGNAL);
+      if (n >= 0) return {IoState::kDone, static_cast<size_t>(n)};
+      if (errno == EAGAIN) return {IoState::kWantWrite};
+      if (errno != EINTR) return {IoState::kError};
+    }
+  }
+};
+
+HttpLoop::HttpLoop(const Router& router, const HttpLimits& limits, InFlight& in_flight, ConnectionLimiter& limiter)
+    : limiter_(limiter),
+      limits_(limits),
+      mailbox_(std::make_shared<Mailbox>()),
+      epoll_(epoll_create1(EPOLL_CLOEXEC)),
+      wheel_(clock_ms()) {
+  TAMIS_ASSERT(epoll_);
+  env_.router = &router;
+  env_.limits = &limits;
+  env_.pool = &pool_;
+  env_.in_flight = &in_flight;
+  env_.stats = &stats_;
+  update_clock();
+}
+
+HttpLoop::~HttpLoop() {
+  for (auto& connection : connections_)
+    if (connection->open) close_connection(*connection);
+  mailbox_->close();
+}
+
+base::Status HttpLoop::open(std::vector<Listener> listeners) {
+  listeners_ = std::move(listeners);
+  epoll_event event{};
+  event.events = EPOLLIN;
+  event.data.u64 = kKindWake << kKindShift;
+  bool ok = epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, mailbox_->wake_fd(), &event) == 0;
+  for (size_t i = 0; i < listeners_.size(); ++i) {
+    event.events = EPOLLIN | (listeners_[i].exclusive ? static_cast<uint32_t>(EPOLLEXCLUSIVE) : 0u);
+    event.data.u64 = (kKindListener << kKindShift) | i;
+    ok = ok && epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, listeners_[i].fd, &event) == 0;
+  }
+  if (!ok) return base::fail(base::Code::kUnavailable, "cannot watch a socket: " + errno_text(errno));
+  return {};
+}
+
+void HttpLoop::update_clock() {
+  env_.now_ms = clock_ms();
+  if (env_.now_ms / 1000 == date_second_) return;
+  date_second_ = env_.now_ms / 1000;
+  std::time_t now = std::time(nullptr);
+  std::tm utc{};
+  gmtime_r(&now, &utc);
+  constexpr const char* kDays[] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
+  constexpr const char* kMonths[] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
+                                     "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
+  char text[64];  // the names are not left to the locale
+  auto n = std::snprintf(text, sizeof text, "%s, %02d %s %04d %02d:%02d:%02d GMT", kDays[utc.tm_wday], utc.tm_mday,
+                         kMonths[utc.tm_mon], utc.tm_year + 1900, utc.tm_hour, utc.tm_min, utc.tm_sec);
+  env_.date.assign(text, static_cast<size_t>(n));
+}
+
+int HttpLoop::wait_timeout_ms(bool was_busy) const {
+  // While busy the next event comes soon anyway; looking for the next timer is for a loop about to sleep.
+  int64_t wait = was_busy && open_count_ > 0 ? static_cast<int64_t>(TimerWheel::kTickMs) : wheel_.wait_ms(env_.now_ms);
+  auto until = [&](uint64_t at_ms) {
+    int64_t left = at_ms > env_.now_ms ? static_cast<int64_t>(at_ms - env_.now_ms) : 0;
+    if (wait < 0 || left < wait) wait = left;
+  };
+  for (const PeriodicTask& task : periodic_) until(task.next_ms);
+  if (stop_ms_ != 0) until(stop_ms_);
+  if (accept_paused_)
+    for (const Listener& listener : listeners_)
+      if (listener.paused_until_ms != 0) until(listener.paused_until_ms);
+  return static_cast<int>(std::min<int64_t>(wait, 60'000));
+}
+
+void HttpLoop::run() {
+  std::vector<epoll_event> events(kEventsMax);
+  int count = 0;
+  while (stop_ms_ == 0 || (open_count_ > 0 && env_.now_ms < stop_ms_)) {
+    count = epoll_wait(epoll_.get(), events.data(), kEventsMax, wait_timeout_ms(count > 0));
+    TAMIS_ASSERT(count >= 0 || errno == EINTR);
+    update_clock();
+    uint64_t requests_before = stats_.requests;
+    for (int i = 0; i < count; ++i) dispatch(events[static_cast<size_t>(i)]);
+    wheel_.advance(env_.now_ms, [&](TimerLink& link) { on_timer(static_cast<Connection&>(link)); });
+    run_periodic();
+    end_turn(requests_before);
+  }
+  for (auto& connection : connections_)
+    if (connection->open) close_connection(*connection);
+  mailbox_->close();
+  shared_stats_.publish(stats_);
+}
+
+void HttpLoop::dispatch(const epoll_event& event) {
+  uint64_t id = event.data.u64 & ((uint64_t{1} << kKindShift) - 1);
+  switch (event.data.u64 >> kKindShift) {
+    case kKindListener:
+      return accept_some(id);
+    case kKindWake:
+      return run_mailbox();
+    default:
+      if (Connection* c = find(id)) on_event(*c, event.events);
+  }
+}
+
+HttpLoop::Connection* HttpLoop::find(uint64_t id) {
+  auto slot = static_cast<uint32_t>(id);
+  if (slot >= connections_.size()) return nullptr;
+  Connection* c = connections_[slot].get();
+  return c->open && c->id() == id ? c : nullptr;
+}
+
+void HttpLoop::accept_some(size_t index) {
+  Listener& listener = listeners_[index];
+  for (int i = 0; i < kAcceptsMax; ++i) {
+    sockaddr_storage storage{};
+    socklen_t bytes = sizeof storage;
+    Fd fd(accept4(listener.fd, reinterpret_cast<sockaddr*>(&storage), &bytes, SOCK_NONBLOCK | SOCK_CLOEXEC));
+    if (!fd) {
+      if (errno == ECONNABORTED || errno == EINTR || errno == EPROTO) continue;
+      if (errno == EAGAIN) return;
+      // Out of descriptors or memory: try again a little later instead of spinning.
+      epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, listener.fd, nullptr);
+      listener.paused_until_ms = env_.now_ms + kAcceptPauseMs;
+      accept_paused_ = true;
+      return;
+    }
+    ++stats_.connections_accepted;
+    PeerAddress peer = PeerAddress::from(storage);
+    if (limiter_.try_add(peer))
+      add_connection(std::move(fd), peer, listener);
+    else
+      ++stats_.connections_refused;
+  }
+}
+
+void HttpLoop::add_connection(Fd fd, const PeerAddress& peer, const Listener& listener) {
+  if (free_slots_.empty()) {
+    free_slots_.push_back(static_cast<uint32_t>(connections_.size()));
+    connections_.push_back(std::make_unique<Connection>(env_));
+    connections_.back()->slot = free_slots_.back();
+  }
+  Connection& c = *connections_[free_slots_.back()];
+  if (peer.family != PeerAddress::Family::kUnix) {
+    int on = 1;
+    setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  }
+  c.generation = (c.generation + 1) & ((1u << 30) - 1);
+  epoll_event event{};
+  event.events = c.interest = EPOLLIN;
+  event.data.u64 = (kKindConnection << kKindShift) | c.id();
+  if (epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd.get(), &event) != 0) return limiter_.remove(peer);
+  free_slots_.pop_back();
+  c.fd = std::move(fd);
+  c.peer = peer;
+  c.open = true;
+  c.write_shut = c.dirty = false;
+  ++open_count_;
+  stats_.connections_open = open_count_;
+  c.handshaking = listener.tls != nullptr;
+  if (c.handshaking) {
+    c.tls = listener.tls->accept(c.fd.get());
+    c.handshake_deadline_ms = env_.now_ms + static_cast<uint64_t>(limits_.head_timeout_ms);
+  }
+  c.session.open(&c.peer, c.handshaking, [this, &c](uint64_t request_number) -> std::shared_ptr<DeferredReply> {
+    return std::make_shared<Reply>(mailbox_, c.id(), request_number);
+  });
+  if (c.handshaking && c.tls == nullptr) return close_connection(c);
+  wheel_.arm(c, c.handshaking ? c.handshake_deadline_ms : c.session.deadline_ms());
+}
+
+void HttpLoop::on_event(Connection& c, uint32_t events) {
+  if (c.handshaking && !handshake(c)) return;
+  bool readable = (events & (EPOLLIN | EPOLLHUP | EPOLLERR | EPOLLRDHUP)) != 0;
+  if (readable && c.session.wants_read())
+    read_some(c);
+  else if (events & (EPOLLHUP | EPOLLERR))
+    return close_connection(c);  // gone, and nothing to be read
+  respond(c);
+}
+
+// True when the handshake is done and the session may go on.
+bool HttpLoop::handshake(Connection& c) {
+  IoResult result = c.tls->handshake();
+  uint32_t interest = result.state == IoState::kWantWrite ? EPOLLOUT : EPOLLIN;
+  if (result.state == IoState::kError || result.state == IoState::kEof) {
+    ++stats_.tls_failures;
+    close_connection(c);
+    return false;
+  }
+  if (result.state == IoState::kDone) c.handshaking = false;
+  if (interest != c.interest) {
+    epoll_event event{};
+    event.events = c.interest = interest;
+    event.data.u64 = (kKindConnection << kKindShift) | c.id();
+    epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, c.fd.get(), &event);
+  }
+  return !c.handshaking;
+}
+
+void HttpLoop::read_some(Connection& c) {
+  for (int i = 0; i < kReadsMax && c.session.wants_read(); ++i) {
+    IoResult result = c.read(c.session.read_space());
+    switch (result.state) {
+      case IoState::kDone:
+        c.session.received(result.bytes);
+        break;
+      case IoState::kEof:
+        return c.session.received_eof();
+      case IoState::kError:
+        ++stats_.aborted;
+        return c.session.close();
+      default:
+        return c.session.received(0);
+    }
+    // A plain socket tells by epoll that there is more; decrypted bytes do not.
+    if (!c.tls || !c.tls->has_pending()) return;
+  }
+}
+
+void HttpLoop::respond(Connection& c) {
+  if (after_batch_ && c.session.wants_write()) {
+    if (!c.dirty) dirty_.push_back(c.id());
+    c.dirty = true;
+    return;
+  }
+  flush(c);
+  finish_event(c);
+}
+
+void HttpLoop::flush(Connection& c) {
+  for (int i = 0; i < kWritesMax && c.session.wants_write(); ++i) {
+    IoResult result = c.write(c.session.output());
+    if (result.state == IoState::kDone) {
+      c.session.sent(result.bytes);
+    } else if (result.state == IoState::kWantWrite || result.state == IoState::kWantRead) {
+      return;
+    } else {
+      ++stats_.aborted;
+      return c.session.close();
+    }
+  }
+}
+
+// After everything that may have changed the session: close, or watch what it now waits for.
+void HttpLoop::finish_event(Connection& c) {
+  for (int i = 0; i < kReadsMax && c.tls && c.tls->has_pending() && c.session.wants_read(); ++i) {
+    read_some(c);
+    flush(c);
+  }
+  if (c.session.finished()) return close_connection(c);
+  if (c.session.lingering() && !c.write_shut) {
+    c.write_shut = true;
+    if (c.tls) c.tls->send_close();
+    shutdown(c.fd.get(), SHUT_WR);
+  }
+  uint32_t interest = (c.session.wants_read() ? EPOLLIN : 0u) | (c.session.wants_write() ? EPOLLOUT : 0u);
+  // Pending decrypted bytes would wait for ever: a writable socket brings us back at once.
+  if (c.tls && c.tls->has_pending() && c.session.wants_read()) interest |= EPOLLOUT;
+  if (interest != c.interest) {
+    epoll_event event{};
+    event.events = c.interest = interest;
+    event.data.u64 = (kKindConnection << kKindShift) | c.id();
+    epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, c.fd.get(), &event);
+  }
+  uint64_t deadline_ms = c.session.deadline_ms();
+  if (!wheel_.is_armed(c) || wheel_.due_ms(c) > deadline_ms + TimerWheel::kTickMs) wheel_.arm(c, deadline_ms);
+}
+
+void HttpLoop::close_connection(Connection& c) {
+  if (c.tls && !c.write_shut && !c.handshaking) c.tls->send_close();
+  c.session.close();
+  c.tls.reset();
+  c.fd.reset();
+  wheel_.cancel(c);
+  c.open = false;
+  limiter_.remove(c.peer);
+  free_slots_.push_back(c.slot);
+  --open_count_;
+  stats_.connections_open = open_count_;
+}
+
+void HttpLoop::on_timer(Connection& c) {
+  if (c.handshaking) {
+    if (env_.now_ms < c.handshake_deadline_ms) return wheel_.arm(c, c.handshake_deadline_ms);
+    ++stats_.timeouts;
+    return close_connection(c);
+  }
+  if (env_.now_ms < c.session.deadline_ms()) return wheel_.arm(c, c.session.deadline_ms());
+  c.session.on_timeout();
+  respond(c);
+}
+
+void HttpLoop::run_mailbox() {
+  std::vector<std::function<void()>> tasks;
+  std::vector<Mailbox::Completed> completed;
+  uint64_t stop_ms = stop_ms_;
+  mailbox_->drain(tasks, completed, stop_ms);
+  for (auto& task : tasks) task();
+  for (auto& done : completed) {
+    Connection* c = find(done.connection);
+    if (c == nullptr) continue;
+    c->session.complete_deferred(done.request_number, done.status, done.content_type, std::move(done.body));
+    respond(*c);
+  }
+  bool begins = stop_ms_ == 0 && stop_ms != 0;
+  stop_ms_ = stop_ms;
+  if (begins) begin_drain();
+}
+
+void HttpLoop::begin_drain() {
+  for (size_t i = 0; i < listeners_.size(); ++i) {
+    if (listeners_[i].paused_until_ms == 0) accept_some(i);  // who is in the queue has been promised a connection
+    epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, listeners_[i].fd, nullptr);
+  }
+  listeners_.clear();
+  accept_paused_ = false;
+  env_.draining = true;
+  for (size_t i = 0; i < connections_.size(); ++i) {
+    Connection& c = *connections_[i];
+    if (!c.open || c.handshaking) continue;
+    // Bytes that have arrived already are still a request in progress.
+    if (c.session.idle()) read_some(c);
+    c.session.drain();
+    respond(c);
+  }
+}
+
+void HttpLoop::run_periodic() {
+  for (size_t i = 0; i < periodic_.size(); ++i) {
+    PeriodicTask& task = periodic_[i];
+    if (env_.now_ms < task.next_ms) continue;
+    task.next_ms = std::max(task.next_ms + task.interval_ms, env_.now_ms + 1);
+    task.run();
+  }
+  if (!accept_paused_) return;
+  accept_paused_ = false;
+  for (size_t i = 0; i < listeners_.size(); ++i) {
+    Listener& listener = listeners_[i];
+    if (listener.paused_until_ms == 0) continue;
+    if (env_.now_ms < listener.paused_until_ms) {
+      accept_paused_ = true;
+      continue;
+    }
+    listener.paused_until_ms = 0;
+    epoll_event event{};
+    event.events = EPOLLIN | (listener.exclusive ? static_cast<uint32_t>(EPOLLEXCLUSIVE) : 0u);
+    event.data.u64 = (kKindListener << kKindShift) | i;
+    epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, listener.fd, &event);
+  }
+}
+
+void HttpLoop::end_turn(uint64_t requests_before) {
+  if (after_batch_ && stats_.requests != requests_before) after_batch_();
+  for (size_t i = 0; i < dirty_.size(); ++i) {
+    Connection* c = find(dirty_[i]);
+    if (c == nullptr) continue;
+    c->dirty = false;
+    flush(*c);
+    finish_event(*c);
+  }
+  dirty_.clear();
+  shared_stats_.publish(stats_);
+}
+
+}  // namespace tamis::net

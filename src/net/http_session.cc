@@ -1,0 +1,678 @@
+#include "net/http_session.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cstring>
+
+#include "base/assert.h"
+
+namespace tamis::net {
+namespace {
+
+constexpr size_t kBufferBytes = 16 * 1024;       // of a fresh exchange
+constexpr size_t kKeptBufferBytes = 128 * 1024;  // larger ones are freed after use
+constexpr size_t kReadSpaceMin = 4 * 1024;       // worth a system call
+constexpr size_t kStreamReadSpaceMin = 32 * 1024;
+constexpr size_t kReadSpaceMax = 256 * 1024;  // of one call, so that one connection does not starve the others
+constexpr uint64_t kLingerTimeoutMs = 2'000;
+constexpr uint64_t kLingerBytesMax = 1 << 20;
+constexpr uint64_t kDeferredTimeoutMs = 120'000;
+
+constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
+
+void append_number(std::string& out, uint64_t value, int base = 10) {
+  char digits[24];
+  auto end = std::to_chars(digits, digits + sizeof digits, value, base).ptr;
+  out.append(digits, static_cast<size_t>(end - digits));
+}
+
+bool has_no_body(int status) { return status == 204 || status == 304; }
+
+}  // namespace
+
+std::unique_ptr<Exchange> ExchangePool::take() {
+  if (free_.empty()) {
+    auto exchange = std::make_unique<Exchange>();
+    exchange->buffer.reset(new char[kBufferBytes + kBodyPaddingBytes]);
+    exchange->capacity = kBufferBytes;
+    return exchange;
+  }
+  auto exchange = std::move(free_.back());
+  free_.pop_back();
+  return exchange;
+}
+
+void ExchangePool::give_back(std::unique_ptr<Exchange> exchange) {
+  Exchange& x = *exchange;
+  if (free_.size() >= keep_max_ || x.capacity > kKeptBufferBytes || x.out.capacity() > 4 * kKeptBufferBytes ||
+      x.response.body().capacity() > 4 * kKeptBufferBytes)
+    return;
+  x.begin = x.end = x.raw = x.body_begin = x.body_end = 0;
+  x.out.clear();
+  x.out_sent = 0;
+  x.route = nullptr;
+  x.stream.reset();
+  free_.push_back(std::move(exchange));
+}
+
+void HttpSession::open(const PeerAddress* peer, bool tls,
+                       std::function<std::shared_ptr<DeferredReply>(uint64_t)> make_deferred) {
+  close();
+  peer_ = peer;
+  tls_ = tls;
+  make_deferred_ = std::move(make_deferred);
+  make_deferred_now_ = [this] { return make_deferred_(request_number_); };
+  state_ = State::kHead;
+  eof_ = close_after_ = linger_ = false;
+  linger_bytes_ = 0;
+  request_number_ = 0;
+  phase_ = Phase::kIdle;
+  phase_request_ = 0;
+  progress_ = 0;
+  deadline_ms_ = env_.now_ms + timeout_ms(Phase::kIdle);
+}
+
+void HttpSession::close() {
+  leave_flight();
+  if (exchange_) {
+    exchange_->stream.reset();
+    env_.pool->give_back(std::move(exchange_));
+  }
+  state_ = State::kClosed;
+}
+
+// --- the input buffer ---
+
+std::span<char> HttpSession::read_space() {
+  if (!exchange_) {
+    exchange_ = env_.pool->take();
+    exchange_->parser.reset();
+    exchange_->request.clear();
+  }
+  Exchange& x = *exchange_;
+  if (state_ == State::kLinger) x.begin = x.end = x.raw = x.body_begin = x.body_end = 0;
+  size_t want = state_ == State::kStream ? kStreamReadSpaceMin : kReadSpaceMin;
+  if (x.capacity - x.end < want) compact();
+  if (x.capacity - x.end < want) grow(x.capacity * 2);
+  return {x.buffer.get() + x.end, std::min(x.capacity - x.end, kReadSpaceMax)};
+}
+
+// Moves what is still needed to the front of the buffer.
+void HttpSession::compact() {
+  Exchange& x = *exchange_;
+  char* base = x.buffer.get();
+  bool in_request = state_ == State::kBody || state_ == State::kStream || state_ == State::kDiscard;
+  size_t head = in_request ? x.parser.head_bytes() : x.end - x.begin;
+  if (x.begin > 0) {
+    std::memmove(base, base + x.begin, head);
+    x.request.rebase(base + x.begin, head, base);
+  }
+  if (in_request) {
+    size_t body = x.body_end - x.body_begin, rest = x.end - x.raw;
+    std::memmove(base + head, base + x.body_begin, body);
+    std::memmove(base + head + body, base + x.raw, rest);
+    x.body_begin = head;
+    x.body_end = x.raw = head + body;
+    x.end = x.raw + rest;
+  } else {
+    x.end = head;
+  }
+  x.begin = 0;
+}
+
+void HttpSession::grow(size_t capacity) {
+  Exchange& x = *exchange_;
+  std::unique_ptr<char[]> larger(new char[capacity + kBodyPaddingBytes]);
+  std::memcpy(larger.get(), x.buffer.get(), x.end);
+  x.request.rebase(x.buffer.get(), x.end, larger.get());
+  x.buffer = std::move(larger);
+  x.capacity = capacity;
+}
+
+void HttpSession::received(size_t bytes) {
+  Exchange& x = *exchange_;
+  TAMIS_ASSERT(bytes <= x.capacity - x.end);
+  env_.stats->read_bytes += bytes;
+  if (state_ == State::kLinger) {
+    linger_bytes_ += bytes;
+    if (linger_bytes_ > kLingerBytesMax) state_ = State::kClosed;
+  } else {
+    x.end += bytes;
+    process();
+  }
+  settle(bytes);
+}
+
+void HttpSession::received_eof() {
+  eof_ = true;
+  switch (state_) {
+    case State::kBody:
+    case State::kDiscard:
+      ++env_.stats->aborted;
+      end_connection(false);
+      break;
+    case State::kStream:
+      if (!body_complete_) {
+        ++env_.stats->aborted;
+        end_connection(false);
+      }
+      break;
+    case State::kLinger:
+      state_ = State::kClosed;
+      break;
+    default:
+      process();
+  }
+  settle(0);
+}
+
+std::string_view HttpSession::output() const {
+  if (!exchange_) return {};
+  return std::string_view(exchange_->out).substr(exchange_->out_sent);
+}
+
+void HttpSession::sent(size_t bytes) {
+  Exchange& x = *exchange_;
+  TAMIS_ASSERT(bytes <= pending_output());
+  env_.stats->written_bytes += bytes;
+  x.out_sent += bytes;
+  if (x.out_sent == x.out.size()) {
+    x.out.clear();
+    x.out_sent = 0;
+    if (state_ == State::kFlush) state_ = linger_ && !eof_ ? State::kLinger : State::kClosed;
+  } else if (x.out_sent > kKeptBufferBytes && x.out_sent > x.out.size() / 2) {
+    x.out.erase(0, x.out_sent);
+    x.out_sent = 0;
+  }
+  process();
+  settle(bytes);
+}
+
+bool HttpSession::wants_read() const {
+  switch (state_) {
+    case State::kHead:
+    case State::kBody:
+    case State::kDiscard:
+      return !eof_ && !output_is_high();
+    case State::kStream:
+      return !eof_ && !output_is_high() && !stream_again_ && !body_complete_;
+    case State::kLinger:
+      return !eof_;
+    default:
+      return false;
+  }
+}
+
+// --- the state machine ---
+
+void HttpSession::process() {
+  for (Step step = Step::kAgain; step == Step::kAgain;) {
+    switch (state_) {
+      case State::kHead:
+        step = step_head();
+        break;
+      case State::kBody:
+        step = step_body();
+        break;
+      case State::kStream:
+        step = step_stream();
+        break;
+      case State::kDiscard:
+        step = step_discard();
+        break;
+      default:
+        step = Step::kWait;
+    }
+  }
+}
+
+HttpSession::Step HttpSession::step_head() {
+  if (!exchange_ || exchange_->begin == exchange_->end) {
+    if (eof_ || env_.draining) end_connection(false);
+    return Step::kWait;
+  }
+  if (output_is_high()) return Step::kWait;
+  Exchange& x = *exchange_;
+  const HttpLimits& limits = *env_.limits;
+  HeadLimits head_limits{limits.request_line_bytes_max, limits.head_bytes_max, limits.header_count_max};
+  switch (x.parser.parse(x.buffer.get() + x.begin, x.end - x.begin, head_limits, x.request)) {
+    case ParseState::kMore:
+      if (eof_) {
+        ++env_.stats->aborted;
+        end_connection(false);
+      }
+      return Step::kWait;
+    case ParseState::kError:
+      ++request_number_;
+      answer_error(x.parser.error());
+      return Step::kWait;
+    case ParseState::kDone:
+      break;
+  }
+  begin_request();
+  return Step::kAgain;
+}
+
+void HttpSession::begin_request() {
+  Exchange& x = *exchange_;
+  ++request_number_;
+  x.raw = x.body_begin = x.body_end = x.begin + x.parser.head_bytes();
+  x.chunks.reset();
+  x.response.clear();
+  x.request.peer_ = peer_;
+  x.request.tls_ = tls_;
+  x.request.now_ms_ = env_.now_ms;
+  body_left_ = x.parser.content_length();
+  body_total_ = 0;
+  body_complete_ = !x.parser.chunked() && body_left_ == 0;
+  stream_head_sent_ = stream_again_ = false;
+  uint64_t requests_max = env_.limits->requests_per_connection_max;
+  close_after_ = !x.parser.keep_alive() || (requests_max != 0 && request_number_ >= requests_max);
+  if (!accept_request(x)) return refuse_request();
+  if (x.parser.expect_continue() && !body_complete_ && x.raw == x.end) x.out.append(kContinue);
+  state_ = x.stream ? State::kStream : State::kBody;
+  stream_again_ = x.stream != nullptr && body_complete_;
+}
+
+bool HttpSession::find_route(Exchange& x) {
+  Router::Match match = env_.router->find(x.request);
+  x.route = match.route;
+  if (match.bad_escape) {
+    x.response.set_error(400, "bad_request", "the path has a bad percent-escape");
+    return false;
+  }
+  if (match.route != nullptr) return true;
+  if (!match.path_known) {
+    x.response.set_error(404, "not_found", "there is nothing at this path");
+    return false;
+  }
+  std::string allowed;
+  for (unsigned i = 0; i <= static_cast<unsigned>(Method::kOptions); ++i) {
+    if ((match.methods & (1u << i)) == 0) continue;
+    if (!allowed.empty()) allowed += ", ";
+    allowed += method_name(static_cast<Method>(i));
+  }
+  x.response.set_error(405, "method_not_allowed", "this path takes " + allowed);
+  x.response.add_header("Allow", allowed);
+  return false;
+}
+
+// False: x.response is the answer.
+bool HttpSession::accept_request(Exchange& x) {
+  if (!find_route(x)) return false;
+  const RouteOptions& options = x.route->options;
+  if (options.gate && !options.gate(x.request, x.response)) return false;
+  if (body_left_ > body_bytes_max()) {
+    x.response.set_error(413, "too_large", "the body is larger than this path takes");
+    return false;
+  }
+  // Whole requests are answered before anything else happens, only unfinished ones are in flight.
+  bool arrived = !x.parser.chunked() && body_left_ <= x.end - x.raw;
+  if (!arrived) {
+    if (!env_.in_flight->try_add()) {
+      x.response.set_error(503, "overloaded", "too many requests are in progress");
+      x.response.add_header("Retry-After", "1");
+      return false;
+    }
+    in_flight_ = true;
+  }
+  if (x.route->stream) {
+    x.stream = x.route->stream(x.request, x.response);
+    if (x.stream == nullptr) return false;
+  }
+  return true;
+}
+
+uint64_t HttpSession::body_bytes_max() const {
+  const Route& route = *exchange_->route;
+  return route.stream && route.options.body_bytes_max == 0 ? UINT64_MAX : route.options.body_bytes_max;
+}
+
+// Sends the answer that is already known and gets rid of the body that may follow.
+void HttpSession::refuse_request() {
+  Exchange& x = *exchange_;
+  bool body_may_not_come = x.parser.expect_continue() && x.raw == x.end;
+  bool body_is_long = !x.parser.chunked() && body_left_ > env_.limits->discard_bytes_max;
+  if (!body_complete_ && (body_may_not_come || body_is_long)) close_after_ = true;
+  answer();
+  leave_flight();
+  if (body_complete_)
+    end_request();
+  else if (close_after_)
+    end_connection(true);
+  else
+    state_ = State::kDiscard;
+}
+
+bool HttpSession::decode_body() {
+  Exchange& x = *exchange_;
+  if (x.parser.chunked()) {
+    size_t before = x.body_end;
+    ParseState state = x.chunks.decode(x.buffer.get(), x.body_end, x.raw, x.end);
+    body_total_ += x.body_end - before;
+    if (state == ParseState::kError) {
+      if (state_ == State::kDiscard)
+        end_connection(true);  // the answer is out already
+      else
+        answer_error(x.chunks.error());
+      return false;
+    }
+    body_complete_ = state == ParseState::kDone;
+  } else {
+    auto take = static_cast<size_t>(std::min<uint64_t>(body_left_, x.end - x.raw));
+    x.body_end += take;
+    x.raw += take;
+    body_left_ -= take;
+    body_total_ += take;
+    body_complete_ = body_left_ == 0;
+  }
+  if (state_ != State::kDiscard && body_total_ > body_bytes_max()) {
+    answer_error({413, "too_large", "the body is larger than this path takes"});
+    return false;
+  }
+  return true;
+}
+
+HttpSession::Step HttpSession::step_body() {
+  if (!decode_body() || !body_complete_) return Step::kWait;
+  run_handler();
+  return state_ == State::kDeferred ? Step::kWait : Step::kAgain;
+}
+
+void HttpSession::run_handler() {
+  Exchange& x = *exchange_;
+  x.request.body_ = {x.buffer.get() + x.body_begin, x.body_end - x.body_begin};
+  x.response.make_deferred_ = &make_deferred_now_;
+  x.route->handler(x.request, x.response);
+  x.response.make_deferred_ = nullptr;
+  if (x.response.deferred_) {
+    if (!in_flight_) env_.in_flight->add();
+    in_flight_ = true;
+    state_ = State::kDeferred;
+    x.response.deferred_.reset();  // only the handler keeps it: dropping it answers
+    return;
+  }
+  answer();
+  end_request();
+}
+
+void HttpSession::complete_deferred(uint64_t request_number, int status, std::string_view content_type,
+                                    std::string&& body) {
+  if (state_ != State::kDeferred || request_number != request_number_) return;
+  Response& response = exchange_->response;
+  response.clear();
+  response.set_status(status);
+  response.set_content_type(content_type);
+  response.body_ = std::move(body);
+  answer();
+  end_request();
+  process();
+  settle(0);
+}
+
+HttpSession::Step HttpSession::step_discard() {
+  Exchange& x = *exchange_;
+  if (!decode_body()) return Step::kWait;
+  x.body_begin = x.body_end;
+  if (body_complete_) {
+    end_request();
+    return Step::kAgain;
+  }
+  if (body_total_ > env_.limits->discard_bytes_max) end_connection(true);
+  return Step::kWait;
+}
+
+HttpSession::Step HttpSession::step_stream() {
+  if (output_is_high()) return Step::kWait;
+  Exchange& x = *exchange_;
+  bool was_complete = body_complete_;
+  size_t before = x.body_end;
+  if (!body_complete_ && !decode_body()) return Step::kWait;
+  if (x.body_end == before && body_complete_ == was_complete && !stream_again_) return Step::kWait;
+  StreamInput in;
+  in.data = {x.buffer.get() + x.body_begin, x.body_end - x.body_begin};
+  in.last = body_complete_;
+  in.full = !in.last && in.data.size() >= x.route->options.stream_buffer_bytes;
+  x.response.room_bytes_ = env_.limits->output_bytes_high - pending_output();
+  x.response.call_again_ = false;
+  size_t consumed = x.stream->on_body(in, x.response);
+  TAMIS_ASSERT(consumed <= in.data.size());
+  x.body_begin += consumed;
+  size_t left = in.data.size() - consumed;
+  bool stuck = consumed == 0 && x.response.body_.empty();
+  // A handler that asks to be called again without having done anything would spin.
+  bool again = x.response.call_again_ && !(stuck && pending_output() == 0);
+  bool paused = again || x.response.room_bytes() == 0 || left >= x.route->options.stream_buffer_bytes;
+  bool ended = x.response.finished_ || (in.last && !again && (left == 0 || stuck));
+  if (!ended && in.full && stuck && !again) {
+    answer_error({413, "too_large", "a piece of the body is larger than this path takes"});
+    return Step::kWait;
+  }
+  stream_output(ended);
+  if (!ended) {
+    stream_again_ = in.last || paused;
+    return stream_again_ && !stuck ? Step::kAgain : Step::kWait;
+  }
+  x.stream.reset();
+  leave_flight();
+  if (!body_complete_) {
+    if (close_after_) {
+      end_connection(true);
+      return Step::kWait;
+    }
+    body_total_ = 0;
+    state_ = State::kDiscard;
+  } else {
+    end_request();
+  }
+  return Step::kAgain;
+}
+
+// --- answers ---
+
+// Status line and headers; `framing` is the line that says how the body ends, or empty.
+void HttpSession::append_head(std::string_view framing) {
+  Exchange& x = *exchange_;
+  Response& response = x.response;
+  close_after_ = close_after_ || response.close_ || env_.draining;
+  std::string& out = x.out;
+  int status = response.status_;
+  TAMIS_ASSERT(status >= 200 && status <= 599);
+  ++env_.stats->requests;
+  ++env_.stats->responses_by_class[status / 100];
+  if (status == 200) {
+    out.append("HTTP/1.1 200 OK\r\n");
+  } else {
+    out.append("HTTP/1.1 ");
+    append_number(out, static_cast<uint64_t>(status));
+    out.append(" ").append(status_text(status)).append("\r\n");
+  }
+  out.append("Date: ").append(env_.date).append("\r\n");
+  if (!has_no_body(status)) out.append("Content-Type: ").append(response.content_type_).append("\r\n");
+  out.append(framing).append(response.headers_);
+  if (close_after_)
+    out.append("Connection: close\r\n");
+  else if (x.request.http_1_0_)
+    out.append("Connection: keep-alive\r\n");
+  out.append("\r\n");
+}
+
+void HttpSession::answer() {
+  Exchange& x = *exchange_;
+  Response& response = x.response;
+  if (has_no_body(response.status_)) {
+    append_head({});
+    return;
+  }
+  char framing[48] = "Content-Length: ";
+  char* end = std::to_chars(framing + 16, framing + 40, response.body_.size()).ptr;
+  *end++ = '\r';
+  *end++ = '\n';
+  append_head({framing, static_cast<size_t>(end - framing)});
+  if (x.request.method_ != Method::kHead) x.out.append(response.body_);
+}
+
+void HttpSession::answer_error(const HttpError& error) {
+  Exchange& x = *exchange_;
+  if (x.stream && stream_head_sent_) return abort();
+  x.stream.reset();
+  x.response.clear();
+  x.response.set_error(error.status, error.code, error.message);
+  close_after_ = true;
+  answer();
+  end_connection(true);
+}
+
+// Sends what the stream's handler has written.
+void HttpSession::stream_output(bool ended) {
+  Exchange& x = *exchange_;
+  Response& response = x.response;
+  if (!stream_head_sent_) {
+    if (ended) return answer();
+    if (response.body_.empty()) return;
+    if (x.request.http_1_0_) close_after_ = true;
+    append_head(x.request.http_1_0_ ? "" : "Transfer-Encoding: chunked\r\n");
+    stream_head_sent_ = true;
+  }
+  bool with_body = x.request.method_ != Method::kHead && !has_no_body(response.status_);
+  bool chunked = !x.request.http_1_0_;
+  if (!response.body_.empty() && with_body) {
+    if (chunked) {
+      append_number(x.out, response.body_.size(), 16);
+      x.out.append("\r\n");
+    }
+    x.out.append(response.body_);
+    if (chunked) x.out.append("\r\n");
+  }
+  response.body_.clear();
+  if (ended && chunked && with_body) x.out.append("0\r\n\r\n");
+}
+
+// --- ends ---
+
+void HttpSession::end_request() {
+  Exchange& x = *exchange_;
+  leave_flight();
+  x.begin = x.raw;
+  if (close_after_ || env_.draining) return end_connection(x.begin != x.end);
+  if (x.begin == x.end) x.begin = x.end = 0;
+  x.parser.reset();
+  x.request.clear();
+  state_ = State::kHead;
+}
+
+void HttpSession::end_connection(bool linger) {
+  leave_flight();
+  if (exchange_) exchange_->stream.reset();
+  linger_ = linger;
+  if (wants_write())
+    state_ = State::kFlush;
+  else
+    state_ = linger && !eof_ ? State::kLinger : State::kClosed;
+}
+
+void HttpSession::abort() {
+  ++env_.stats->aborted;
+  leave_flight();
+  if (exchange_) exchange_->stream.reset();
+  state_ = State::kClosed;
+}
+
+void HttpSession::leave_flight() {
+  if (in_flight_) env_.in_flight->remove();
+  in_flight_ = false;
+}
+
+void HttpSession::drain() {
+  if (idle()) end_connection(false);
+}
+
+// --- time ---
+
+HttpSession::Phase HttpSession::phase() const {
+  if (wants_write()) return Phase::kWrite;
+  switch (state_) {
+    case State::kBody:
+    case State::kDiscard:
+      return Phase::kBody;
+    case State::kStream:
+      return Phase::kStream;
+    case State::kDeferred:
+      return Phase::kDeferred;
+    case State::kLinger:
+      return Phase::kLinger;
+    default:
+      return exchange_ ? Phase::kHead : Phase::kIdle;
+  }
+}
+
+uint64_t HttpSession::timeout_ms(Phase phase) const {
+  const HttpLimits& limits = *env_.limits;
+  switch (phase) {
+    case Phase::kIdle:
+      return static_cast<uint64_t>(limits.idle_timeout_ms);
+    case Phase::kHead:
+      return static_cast<uint64_t>(limits.head_timeout_ms);
+    case Phase::kBody:
+      return static_cast<uint64_t>(limits.body_timeout_ms);
+    case Phase::kStream:
+      return static_cast<uint64_t>(limits.stream_timeout_ms);
+    case Phase::kWrite:
+      return static_cast<uint64_t>(limits.write_timeout_ms);
+    case Phase::kDeferred:
+      return kDeferredTimeoutMs;
+    case Phase::kLinger:
+      break;
+  }
+  return kLingerTimeoutMs;
+}
+
+// After every event: gives an idle connection's buffers back and moves the deadline. A deadline moves when a phase
+// begins (so a head has a fixed time, however it trickles in), and in it only by enough progress.
+void HttpSession::settle(size_t progress_bytes) {
+  if (state_ == State::kClosed) return;
+  if (state_ == State::kHead && exchange_ && exchange_->begin == exchange_->end && !wants_write())
+    env_.pool->give_back(std::move(exchange_));
+  Phase now = phase();
+  progress_ += progress_bytes;
+  bool renew = now != phase_ || request_number_ != phase_request_;
+  if (now == Phase::kBody || now == Phase::kWrite) renew = renew || progress_ >= env_.limits->progress_bytes;
+  if (now == Phase::kStream) renew = renew || progress_bytes > 0;
+  if (!renew) return;
+  phase_ = now;
+  phase_request_ = request_number_;
+  progress_ = 0;
+  deadline_ms_ = env_.now_ms + timeout_ms(now);
+}
+
+void HttpSession::on_timeout() {
+  if (state_ == State::kClosed) return;
+  if (phase_ != Phase::kLinger) ++env_.stats->timeouts;
+  switch (phase_) {
+    case Phase::kIdle:
+      end_connection(false);
+      break;
+    case Phase::kHead:
+      ++request_number_;
+      answer_error({408, "timeout", "the request did not arrive in time"});
+      break;
+    case Phase::kBody:
+    case Phase::kStream:
+      if (state_ == State::kDiscard)
+        end_connection(false);
+      else
+        answer_error({408, "timeout", "the request's body did not arrive in time"});
+      break;
+    case Phase::kDeferred:
+      answer_error({503, "overloaded", "the answer was not ready in time"});
+      break;
+    case Phase::kWrite:
+      abort();
+      break;
+    case Phase::kLinger:
+      state_ = State::kClosed;
+  }
+  settle(0);
+}
+
+}  // namespace tamis::net

@@ -1,0 +1,571 @@
+#include "state/counter.h"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <limits>
+
+namespace tamis::state {
+namespace {
+
+__extension__ typedef __int128 Int128;
+
+constexpr int64_t kIntMin = std::numeric_limits<int64_t>::min(), kIntMax = std::numeric_limits<int64_t>::max();
+constexpr int64_t kScales[] = {1, 100, 10'000};
+constexpr int64_t kScaledMax = int64_t{1} << 53;  // whole numbers up to here are exact as doubles
+constexpr int64_t kNanosPerSecond = 1'000'000'000;
+
+int64_t saturated(Int128 v) { return v > kIntMax ? kIntMax : v < kIntMin ? kIntMin : static_cast<int64_t>(v); }
+
+// Rounds half away from zero.
+Int128 share_of(Int128 v, int64_t part, int64_t whole) {
+  Int128 twice = v * part * 2;
+  return (twice + (twice < 0 ? -Int128{whole} : Int128{whole})) / (Int128{whole} * 2);
+}
+
+double to_double(int64_t payload, uint8_t scale) {
+  if (scale >= std::size(kScales)) return std::bit_cast<double>(payload);
+  return static_cast<double>(payload) / static_cast<double>(kScales[scale]);
+}
+
+int64_t floor_div(int64_t a, int64_t b) { return a / b - (a % b < 0 ? 1 : 0); }
+
+}  // namespace
+
+// What a reading gathers.
+struct Counter::Total {
+  uint64_t events = 0;  // of min and max: whether there are any
+  Int128 sum = 0;
+  double sum_real = 0;
+  double events_real = 0;
+  int64_t best = 0;
+  uint8_t scale = 0;
+};
+
+Counter::Counter(const FeatureSpec& spec)
+    : aggregate_(spec.aggregate),
+      kind_(spec.value_kind),
+      has_payload_(aggregate_ != Aggregate::kCount),
+      is_double_(aggregate_ == Aggregate::kMean ||
+                 (kind_ == event::Kind::kDouble && has_payload_ && aggregate_ != Aggregate::kRatio)),
+      counts_cells_(aggregate_ != Aggregate::kSum) {
+  int64_t cell_ms = 0;
+  for (size_t i = 0; i < spec.windows_ms.size(); ++i) {
+    int64_t window_ms = spec.windows_ms[i];
+    windows_ms_[i] = window_ms;
+    cell_ms =
+        cell_ms == 0 ? std::max<int64_t>(window_ms / 12, 1) : cell_ms * std::max<int64_t>(window_ms / 12 / cell_ms, 1);
+    levels_[level_count_++] = {cell_ms, window_ms};
+  }
+  int64_t lateness_ms = std::clamp<int64_t>(spec.lateness_ms, 0, kLatenessMaxMs);
+  horizon_ms_ = spec.windows_ms.back() + lateness_ms;
+  if (lateness_ms <= 4 * cell_ms) {
+    levels_[level_count_ - 1].span_ms = horizon_ms_;
+  } else {
+    levels_[level_count_++] = {cell_ms * (lateness_ms / 4 / cell_ms), horizon_ms_};
+  }
+}
+
+size_t Counter::bytes_max() const {
+  size_t bits = kExact * (48 + 64) + level_count_ * kCellsMax * (48 + 64);
+  return 8 + 3 + 2 + level_count_ * 7 + bits / 8 + kBitSlackBytes;
+}
+
+bool Counter::sample(Value of, bool hit, Sample& sample) const {
+  if (aggregate_ == Aggregate::kCount) return true;
+  if (aggregate_ == Aggregate::kRatio) {
+    sample.i = hit ? 1 : 0;
+    return true;
+  }
+  if (is_double_) {
+    switch (of.kind) {
+      case event::Kind::kDouble:
+        sample.d = of.d;
+        break;
+      case event::Kind::kInt:
+        sample.d = static_cast<double>(of.i);
+        break;
+      case event::Kind::kUint:
+        sample.d = static_cast<double>(of.u);
+        break;
+      default:
+        return false;
+    }
+    if (sample.d == 0) sample.d = 0;  // one zero only
+    return std::isfinite(sample.d);
+  }
+  bool is_number = kind_ == event::Kind::kInt || kind_ == event::Kind::kUint || kind_ == event::Kind::kBool;
+  switch (of.kind) {
+    case event::Kind::kBool:
+      sample.i = of.b ? 1 : 0;
+      return is_number;
+    case event::Kind::kInt:
+      sample.i = of.i;
+      return is_number;
+    case event::Kind::kUint:
+      sample.i = of.u > static_cast<uint64_t>(kIntMax) ? kIntMax : of.i;
+      return is_number;
+    case event::Kind::kDuration:
+      sample.i = of.i;
+      return kind_ == event::Kind::kDuration;
+    case event::Kind::kTimestamp:
+      sample.i = saturated(Int128{of.i} * kNanosPerSecond + of.size);
+      return kind_ == event::Kind::kTimestamp;
+    default:
+      return false;
+  }
+}
+
+Counter::Layout Counter::layout(const uint8_t* record) const {
+  Layout l;
+  uint64_t head = load_u64(record);
+  l.newest_ms = static_cast<int64_t>(head << 16) >> 16;
+  l.exact = static_cast<uint32_t>(head >> 48) & 31;
+  l.difference_width = static_cast<uint32_t>(head >> 53) & 63;
+  l.has_cells = (head >> 59 & 1) != 0;
+  l.scale = static_cast<uint8_t>(head >> 60 & 3);
+  const uint8_t* at = record + 8;
+  if (l.exact == kExact) {
+    l.difference_head = *at++;
+    if (has_payload_) l.payload_head = *at++;
+  }
+  if (has_payload_) l.payload_width = *at++;
+  if (l.has_cells) {
+    l.count_width = *at++;
+    if (has_payload_) l.sum_width = *at++;
+    l.levels_at = static_cast<size_t>(at - record);
+    for (size_t i = 0; i < level_count_; ++i) {
+      uint32_t count = *at;
+      l.cells += count;
+      at += count == 0 ? 1 : 7;
+    }
+  }
+  l.differences_bit = static_cast<size_t>(at - record) * 8;
+  l.payloads_bit = l.differences_bit + size_t{l.exact - 1} * l.difference_width;
+  l.counts_bit = l.payloads_bit + size_t{l.exact} * l.payload_width;
+  l.sums_bit = l.counts_bit + size_t{l.cells} * l.count_width;
+  l.end_bit = l.sums_bit + size_t{l.cells} * l.sum_width;
+  return l;
+}
+
+size_t Counter::bytes(const uint8_t* record) const { return (layout(record).end_bit + 7) / 8; }
+
+void Counter::unpack(const uint8_t* record, State& state) const {
+  Layout l = layout(record);
+  state.scale = l.scale;
+  state.exact = l.exact;
+  state.times[l.exact - 1] = l.newest_ms;
+  for (uint32_t i = l.exact - 1; i > 0; --i) {
+    uint32_t slot = i - 1 + l.difference_head;
+    if (slot >= kExact - 1) slot -= kExact - 1;
+    state.times[i - 1] =
+        state.times[i] - static_cast<int64_t>(load_bits(record, l.differences_bit + size_t{slot} * l.difference_width,
+                                                        l.difference_width));
+  }
+  for (uint32_t i = 0; i < l.exact; ++i) {
+    uint32_t slot = i + l.payload_head;
+    if (slot >= kExact) slot -= kExact;
+    state.payloads[i] =
+        l.payload_width == 0
+            ? 0
+            : unzigzag(load_bits(record, l.payloads_bit + size_t{slot} * l.payload_width, l.payload_width));
+  }
+  const uint8_t* at = record + l.levels_at;
+  size_t number = 0;
+  for (size_t i = 0; i < level_count_; ++i) {
+    Cells& cells = state.levels[i];
+    cells.count = 0;
+    if (!l.has_cells) continue;
+    cells.count = *at;
+    if (cells.count == 0) {
+      ++at;
+      continue;
+    }
+    cells.first = static_cast<int64_t>(load_bits(at + 1, 0, 48) << 16) >> 16;
+    at += 7;
+    for (uint32_t c = 0; c < cells.count; ++c, ++number) {
+      cells.cells[c].n = counts_cells_ ? load_bits(record, l.counts_bit + number * l.count_width, l.count_width) : 1;
+      cells.cells[c].v =
+          l.sum_width == 0 ? 0 : unzigzag(load_bits(record, l.sums_bit + number * l.sum_width, l.sum_width));
+    }
+  }
+}
+
+size_t Counter::pack(const State& state, uint8_t* out) const {
+  uint64_t differences = 0, payloads = 0, counts = 0, sums = 0;
+  for (uint32_t i = 1; i < state.exact; ++i) differences |= static_cast<uint64_t>(state.times[i] - state.times[i - 1]);
+  if (has_payload_) {
+    for (uint32_t i = 0; i < state.exact; ++i) payloads |= zigzag(state.payloads[i]);
+  }
+  bool has_cells = false;
+  for (size_t i = 0; i < level_count_; ++i) {
+    has_cells = has_cells || state.levels[i].count > 0;
+    for (uint32_t c = 0; c < state.levels[i].count; ++c) {
+      if (counts_cells_) counts |= state.levels[i].cells[c].n;
+      if (has_payload_) sums |= zigzag(state.levels[i].cells[c].v);
+    }
+  }
+  unsigned difference_width = width_of(differences), payload_width = width_of(payloads);
+  unsigned count_width = width_of(counts), sum_width = width_of(sums);
+  uint64_t newest = static_cast<uint64_t>(state.times[state.exact - 1]) & mask_of(48);
+  store_u64(out, newest | uint64_t{state.exact} << 48 | uint64_t{difference_width} << 53 |
+                     uint64_t{has_cells ? 1u : 0u} << 59 | uint64_t{state.scale} << 60);
+  uint8_t* at = out + 8;
+  if (state.exact == kExact) {
+    *at++ = 0;
+    if (has_payload_) *at++ = 0;
+  }
+  if (has_payload_) *at++ = static_cast<uint8_t>(payload_width);
+  if (has_cells) {
+    *at++ = static_cast<uint8_t>(count_width);
+    if (has_payload_) *at++ = static_cast<uint8_t>(sum_width);
+    for (size_t i = 0; i < level_count_; ++i) {
+      *at++ = static_cast<uint8_t>(state.levels[i].count);
+      if (state.levels[i].count == 0) continue;
+      std::memcpy(at, &state.levels[i].first, 6);
+      at += 6;
+    }
+  }
+  size_t bit = static_cast<size_t>(at - out) * 8;
+  store_u64(at, 0);
+  auto put = [&](uint64_t v, unsigned width) {
+    if (width == 0) return;
+    store_bits(out, bit, width, v);
+    bit += width;
+    // What follows is written later, but the rest of the last byte is part of the record and must be zero.
+    out[(bit + 7) / 8 - 1] &= static_cast<uint8_t>(bit % 8 == 0 ? 0xff : mask_of(bit % 8));
+  };
+  for (uint32_t i = 1; i < state.exact; ++i)
+    put(static_cast<uint64_t>(state.times[i] - state.times[i - 1]), difference_width);
+  for (uint32_t i = 0; i < state.exact; ++i) put(zigzag(state.payloads[i]), payload_width);
+  for (size_t i = 0; i < level_count_; ++i) {
+    for (uint32_t c = 0; c < state.levels[i].count; ++c) put(state.levels[i].cells[c].n, count_width);
+  }
+  for (size_t i = 0; i < level_count_; ++i) {
+    for (uint32_t c = 0; c < state.levels[i].count; ++c) put(zigzag(state.levels[i].cells[c].v), sum_width);
+  }
+  return (bit + 7) / 8;
+}
+
+// The payload at a scale, if it can be told there without loss.
+bool Counter::scaled_to(const Sample& sample, uint8_t scale, int64_t& payload) const {
+  if (!is_double_) {
+    payload = sample.i;
+    return true;
+  }
+  if (scale == kRaw) {
+    payload = std::bit_cast<int64_t>(sample.d);
+    return true;
+  }
+  double unit = static_cast<double>(kScales[scale]);
+  double wide = sample.d * unit;
+  if (!(std::fabs(wide) < static_cast<double>(kScaledMax))) return false;
+  double whole = std::nearbyint(wide);
+  if (whole / unit != sample.d) return false;
+  payload = static_cast<int64_t>(whole);
+  return true;
+}
+
+void Counter::rescale(State& state, uint8_t scale, bool with_cells) {
+  auto convert = [&](int64_t v) {
+    if (scale != kRaw) return saturated(Int128{v} * (kScales[scale] / kScales[state.scale]));
+    return std::bit_cast<int64_t>(to_double(v, state.scale));
+  };
+  for (uint32_t i = 0; i < state.exact; ++i) state.payloads[i] = convert(state.payloads[i]);
+  if (with_cells) {
+    for (Cells& cells : state.levels) {
+      for (uint32_t c = 0; c < cells.count; ++c) cells.cells[c].v = convert(cells.cells[c].v);
+    }
+  }
+  state.scale = scale;
+}
+
+int64_t Counter::scaled(const Sample& sample, State& state) const {
+  int64_t payload;
+  uint8_t scale = state.scale;
+  while (!scaled_to(sample, scale, payload)) ++scale;
+  if (scale == state.scale) return payload;
+  // All that is there must survive: a sum of cells beyond 2^53 units would not, so it goes on as a double.
+  for (size_t i = level_count_; i < kLevelsMax; ++i) state.levels[i].count = 0;
+  auto too_large = [&](int64_t v) { return v > kScaledMax / 10'000 || v < -kScaledMax / 10'000; };
+  for (size_t i = 0; i < level_count_; ++i) {
+    for (uint32_t c = 0; c < state.levels[i].count; ++c) {
+      if (too_large(state.levels[i].cells[c].v)) scale = kRaw;
+    }
+  }
+  for (uint32_t i = 0; i < state.exact; ++i) {
+    if (too_large(state.payloads[i])) scale = kRaw;
+  }
+  rescale(state, scale, true);
+  scaled_to(sample, scale, payload);
+  return payload;
+}
+
+void Counter::merge(Cell& into, Cell from, uint8_t scale) const {
+  if (from.n == 0) return;
+  if (into.n == 0 && counts_cells_) {
+    into = from;
+    return;
+  }
+  if (counts_cells_) into.n = std::min<uint64_t>(into.n + from.n, mask_of(48));
+  if (!has_payload_) return;
+  if (aggregate_ == Aggregate::kMin || aggregate_ == Aggregate::kMax) {
+    bool less = scale == kRaw ? to_double(from.v, kRaw) < to_double(into.v, kRaw) : from.v < into.v;
+    bool equal = from.v == into.v;
+    if (!equal && less == (aggregate_ == Aggregate::kMin)) into.v = from.v;
+    into.n = 1;
+  } else if (scale == kRaw) {
+    into.v = std::bit_cast<int64_t>(to_double(into.v, kRaw) + to_double(from.v, kRaw));
+  } else {
+    into.v = saturated(Int128{into.v} + from.v);
+  }
+}
+
+size_t Counter::level_for(int64_t age_ms) const {
+  size_t level = 0;
+  while (level + 1 < level_count_ && age_ms >= levels_[level].span_ms) ++level;
+  return level;
+}
+
+void Counter::add_cell(State& state, size_t level, int64_t number, Cell cell) const {
+  Cells& cells = state.levels[level];
+  const Cell empty{counts_cells_ ? 0u : 1u, 0};
+  if (cells.count == 0) {
+    cells.first = number;
+    cells.count = 1;
+    cells.cells[0] = cell;
+    return;
+  }
+  if (number < cells.first) {
+    auto shift = static_cast<uint64_t>(cells.first - number);
+    TAMIS_ASSERT(shift + cells.count <= kCellsMax);
+    std::copy_backward(cells.cells, cells.cells + cells.count, cells.cells + cells.count + shift);
+    std::fill(cells.cells, cells.cells + shift, empty);
+    cells.first = number;
+    cells.count += static_cast<uint32_t>(shift);
+  }
+  auto at = static_cast<uint64_t>(number - cells.first);
+  TAMIS_ASSERT(at < kCellsMax);
+  while (cells.count <= at) cells.cells[cells.count++] = empty;
+  merge(cells.cells[at], cell, state.scale);
+}
+
+// Moves cells that have become too old for their level to the one that their age belongs to, and drops what no reading
+// can reach. The coarse levels go first: cells that move then meet no stale ones.
+void Counter::age(State& state) const {
+  int64_t newest_ms = state.times[state.exact - 1];
+  for (size_t i = level_count_; i-- > 0;) {
+    Cells& cells = state.levels[i];
+    uint32_t gone = 0;
+    for (; gone < cells.count; ++gone) {
+      int64_t begin_ms = (cells.first + gone) * levels_[i].cell_ms;
+      int64_t age_ms = newest_ms - (begin_ms + levels_[i].cell_ms - 1);
+      if (age_ms < levels_[i].span_ms) break;
+      if (age_ms >= horizon_ms_ || cells.cells[gone].n == 0) continue;
+      size_t level = level_for(age_ms);
+      add_cell(state, level, floor_div(begin_ms, levels_[level].cell_ms), cells.cells[gone]);
+    }
+    if (gone == 0) continue;
+    std::copy(cells.cells + gone, cells.cells + cells.count, cells.cells);
+    cells.count -= gone;
+    cells.first += gone;
+  }
+}
+
+void Counter::insert(State& state, int64_t t_ms, int64_t payload) const {
+  uint32_t at = state.exact;
+  while (at > 0 && state.times[at - 1] > t_ms) --at;
+  if (at == 0 && state.exact == kExact) {
+    int64_t age_ms = state.times[kExact - 1] - t_ms;
+    if (age_ms >= horizon_ms_) return;
+    size_t level = level_for(age_ms);
+    add_cell(state, level, floor_div(t_ms, levels_[level].cell_ms), {1, payload});
+    return;
+  }
+  std::copy_backward(state.times + at, state.times + state.exact, state.times + state.exact + 1);
+  std::copy_backward(state.payloads + at, state.payloads + state.exact, state.payloads + state.exact + 1);
+  state.times[at] = t_ms;
+  state.payloads[at] = payload;
+  ++state.exact;
+  int64_t newest_ms = state.times[state.exact - 1];
+  age(state);
+  uint32_t gone = 0;
+  if (newest_ms - state.times[0] >= horizon_ms_) {
+    while (newest_ms - state.times[gone] >= horizon_ms_) ++gone;
+    for (size_t i = 0; i < level_count_; ++i) state.levels[i].count = 0;  // older still
+  } else if (state.exact > kExact) {
+    size_t level = level_for(newest_ms - state.times[0]);
+    add_cell(state, level, floor_div(state.times[0], levels_[level].cell_ms), {1, state.payloads[0]});
+    gone = 1;
+  }
+  std::copy(state.times + gone, state.times + state.exact, state.times);
+  std::copy(state.payloads + gone, state.payloads + state.exact, state.payloads);
+  state.exact -= gone;
+}
+
+size_t Counter::add(const uint8_t* record, const Sample& sample, uint8_t* out) const {
+  State state;
+  if (record != nullptr) {
+    unpack(record, state);
+  } else {
+    state.exact = 0;
+    state.scale = 0;
+    for (size_t i = 0; i < level_count_; ++i) state.levels[i].count = 0;
+  }
+  int64_t payload = has_payload_ ? scaled(sample, state) : 0;
+  insert(state, sample.t_ms, payload);
+  return pack(state, out);
+}
+
+bool Counter::add_in_place(uint8_t*, size_t, const Sample&) const { return false; }
+
+void Counter::read_cells(const uint8_t* record, const Layout& l, int64_t oldest_ms, int64_t from_ms, int64_t t_ms,
+                         Total& total) const {
+  const uint8_t* at = record + l.levels_at;
+  size_t number = 0;
+  for (size_t i = 0; i < level_count_; ++i) {
+    uint32_t count = *at;
+    if (count == 0) {
+      ++at;
+      continue;
+    }
+    int64_t first = static_cast<int64_t>(load_bits(at + 1, 0, 48) << 16) >> 16;
+    at += 7;
+    // No event of the level is later than this.
+    int64_t latest_ms = i == 0 ? oldest_ms : std::min(oldest_ms, l.newest_ms - levels_[i - 1].span_ms);
+    for (uint32_t c = 0; c < count; ++c, ++number) {
+      int64_t begin_ms = (first + c) * levels_[i].cell_ms;
+      int64_t last_ms = std::min(begin_ms + levels_[i].cell_ms - 1, latest_ms);
+      int64_t part_ms = std::min(last_ms, t_ms) - std::max(begin_ms, from_ms) + 1;
+      if (part_ms <= 0 || last_ms < begin_ms) continue;
+      uint64_t n = counts_cells_ ? load_bits(record, l.counts_bit + number * l.count_width, l.count_width) : 1;
+      if (n == 0) continue;
+      int64_t v = l.sum_width == 0 ? 0 : unzigzag(load_bits(record, l.sums_bit + number * l.sum_width, l.sum_width));
+      if (aggregate_ == Aggregate::kMin || aggregate_ == Aggregate::kMax) {
+        Cell best{total.events, total.best};
+        merge(best, {1, v}, l.scale);
+        total.events = 1;
+        total.best = best.v;
+        continue;
+      }
+      int64_t whole_ms = last_ms - begin_ms + 1;
+      bool is_whole = part_ms == whole_ms;
+      double share = is_whole ? 1.0 : static_cast<double>(part_ms) / static_cast<double>(whole_ms);
+      total.events += is_whole ? n : static_cast<uint64_t>(share_of(static_cast<Int128>(n), part_ms, whole_ms));
+      total.events_real += static_cast<double>(n) * share;
+      if (l.scale == kRaw) {
+        total.sum_real += to_double(v, kRaw) * share;
+      } else {
+        total.sum += is_whole ? Int128{v} : share_of(v, part_ms, whole_ms);
+        total.sum_real += static_cast<double>(v) * share;
+      }
+    }
+  }
+}
+
+Value Counter::read(const uint8_t* record, int64_t t_ms, size_t window, base::Arena&) const {
+  Total total;
+  if (record == nullptr) return result(total);
+  const Layout l = layout(record);
+  total.scale = l.scale;
+  int64_t from_ms = t_ms - windows_ms_[window] + 1;
+  int64_t event_ms = l.newest_ms;
+  uint32_t difference = l.difference_head + l.exact - 1, payload = l.payload_head + l.exact - 1;
+  bool is_extreme = aggregate_ == Aggregate::kMin || aggregate_ == Aggregate::kMax;
+  for (uint32_t left = l.exact; left > 0 && event_ms >= from_ms; --left, --payload) {
+    if (event_ms <= t_ms) {
+      if (has_payload_ && l.payload_width != 0) {
+        uint32_t slot = payload >= kExact ? payload - kExact : payload;
+        int64_t v = unzigzag(load_bits(record, l.payloads_bit + size_t{slot} * l.payload_width, l.payload_width));
+        if (is_extreme) {
+          Cell best{total.events, total.best};
+          merge(best, {1, v}, l.scale);
+          total.best = best.v;
+        } else if (l.scale == kRaw) {
+          total.sum_real += to_double(v, kRaw);
+        } else {
+          total.sum += v;
+        }
+      } else if (is_extreme) {
+        Cell best{total.events, total.best};
+        merge(best, {1, 0}, l.scale);
+        total.best = best.v;
+      }
+      ++total.events;
+    }
+    if (left == 1) break;
+    --difference;
+    uint32_t slot = difference >= kExact - 1 ? difference - (kExact - 1) : difference;
+    event_ms -= static_cast<int64_t>(
+        load_bits(record, l.differences_bit + size_t{slot} * l.difference_width, l.difference_width));
+  }
+  total.events_real = static_cast<double>(total.events);
+  if (l.scale != kRaw) total.sum_real = static_cast<double>(total.sum);
+  if (l.has_cells && event_ms >= from_ms) read_cells(record, l, event_ms, from_ms, t_ms, total);
+  return result(total);
+}
+
+Value Counter::result(const Total& total) const {
+  auto real_sum = [&] {
+    return total.scale == kRaw ? total.sum_real : total.sum_real / static_cast<double>(kScales[total.scale]);
+  };
+  switch (aggregate_) {
+    case Aggregate::kCount:
+      return Value::integer(static_cast<int64_t>(total.events));
+    case Aggregate::kSum:
+      if (kind_ == event::Kind::kDouble) return Value::real(real_sum());
+      if (kind_ == event::Kind::kDuration) return Value::duration(saturated(total.sum));
+      return Value::integer(saturated(total.sum));
+    case Aggregate::kMean:
+    case Aggregate::kRatio:
+      if (total.events_real <= 0) return Value::absent();
+      return Value::real(real_sum() / total.events_real);
+    default:
+      break;
+  }
+  if (total.events == 0) return Value::absent();
+  if (is_double_) return Value::real(to_double(total.best, total.scale));
+  switch (kind_) {
+    case event::Kind::kTimestamp: {
+      int64_t seconds = floor_div(total.best, kNanosPerSecond);
+      return Value::timestamp(seconds, static_cast<uint32_t>(total.best - seconds * kNanosPerSecond));
+    }
+    case event::Kind::kDuration:
+      return Value::duration(total.best);
+    case event::Kind::kBool:
+      return Value::boolean(total.best != 0);
+    case event::Kind::kUint:
+      return Value::uinteger(total.best < 0 ? 0 : static_cast<uint64_t>(total.best));
+    default:
+      return Value::integer(total.best);
+  }
+}
+
+bool Counter::valid(const uint8_t* record, size_t bytes) const {
+  if (bytes < 8) return false;
+  Layout l = layout(record);
+  if (l.exact == 0 || l.exact > kExact || l.difference_width > 48 || l.payload_width > 64) return false;
+  if (l.count_width > 48 || l.sum_width > 64 || (l.scale != 0 && !is_double_)) return false;
+  if (l.difference_head >= kExact - 1 || l.payload_head >= kExact) return false;
+  if (l.has_cells && (l.exact != kExact || l.cells == 0)) return false;
+  if ((l.end_bit + 7) / 8 != bytes) return false;
+  const uint8_t* at = record + l.levels_at;
+  for (size_t i = 0; l.has_cells && i < level_count_; ++i) {
+    uint32_t count = *at;
+    if (count == 0) {
+      ++at;
+      continue;
+    }
+    int64_t first = static_cast<int64_t>(load_bits(at + 1, 0, 48) << 16) >> 16;
+    at += 7;
+    // The cells lie where events of the level can: not behind the newest, not older than age() leaves them.
+    int64_t number_max = kTimeMaxMs / levels_[i].cell_ms + 1;
+    if (count > kCellsMax || first > number_max || first < -number_max) return false;
+    int64_t first_last_ms = (first + 1) * levels_[i].cell_ms - 1,
+            last_begin_ms = (first + count - 1) * levels_[i].cell_ms;
+    if (l.newest_ms - first_last_ms >= levels_[i].span_ms || last_begin_ms > l.newest_ms) return false;
+  }
+  return true;
+}
+
+}  // namespace tamis::state

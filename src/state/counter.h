@@ -1,0 +1,113 @@
+// Counter: the aggregator of count, sum, mean, min, max and ratio.
+//
+// A record keeps the newest 17 events of its key exactly, in milliseconds. If a window holds 16 events or fewer, all of
+// them are among these 17 and the 17th proves that there are no more, so the reading is exact. Older events lie in
+// cells. Level i of the cells serves window i: its cells are a twelfth of the window long (each a whole multiple of
+// those of the level before, so 12 to 24 of them) and cover ages from window i-1 to window i; a cell that leaves its
+// level is added to the one of the next level that contains it. One set of events and cells thus serves all windows.
+// Behind the widest window cells are kept for the allowed lateness, so that late events can be read too; where the
+// lateness exceeds four cells, in a level of its own with cells of a quarter of it.
+//
+// A reading adds the exact events, the cells that lie in the window, and of a cell that an edge of the window cuts the
+// share that lies inside. Reading at the newest event or later only the far edge can cut one.
+//
+// Everything is packed to the bit: differences of times, payloads and cells each have one width per record, the
+// smallest that holds them all. Doubles are kept as whole numbers of units, of hundredths or of ten-thousandths while
+// all of the record can be, without loss, and as they are otherwise. The newest events are a ring, so that the next one
+// overwrites the oldest and nothing moves.
+//
+// Record: 64 bits { newest time 48, events 5, width of differences 6, has cells 1, scale 2 };
+//   if 17 events: byte: place of the oldest difference; if there is a payload: byte: place of the oldest payload;
+//   if payload: byte: its width; if cells: byte: width of counts, if payload: byte: width of cell payloads,
+//   per level: byte: number of cells, and if not zero 6 bytes: number of the first since the epoch;
+//   then bits: differences, payloads, counts of cells, payloads of cells.
+#pragma once
+
+#include <cstdint>
+
+#include "base/arena.h"
+#include "state/feature_table.h"
+
+namespace tamis::state {
+
+class Counter {
+ public:
+  explicit Counter(const FeatureSpec& spec);
+
+  bool sample(Value of, bool hit, Sample& sample) const;
+  size_t bytes(const uint8_t* record) const;
+  int64_t newest_ms(const uint8_t* record) const { return static_cast<int64_t>(load_u64(record) << 16) >> 16; }
+  bool add_in_place(uint8_t* record, size_t capacity, const Sample& sample) const;
+  size_t add(const uint8_t* record, const Sample& sample, uint8_t* out) const;
+  Value read(const uint8_t* record, int64_t t_ms, size_t window, base::Arena& arena) const;
+  bool valid(const uint8_t* record, size_t bytes) const;
+  size_t bytes_max() const;
+
+ private:
+  static constexpr uint32_t kExact = 17;
+  static constexpr uint32_t kCellsMax = 40;  // of a level
+  static constexpr uint32_t kLevelsMax = kWindowsMax + 1;
+  static constexpr uint8_t kRaw = 3;  // scale: payloads are the bits of doubles
+
+  struct Level {
+    int64_t cell_ms;
+    int64_t span_ms;  // a cell all of whose events are at least this old belongs to the next level
+  };
+  struct Cell {
+    uint64_t n;
+    int64_t v;
+  };
+  struct Cells {
+    int64_t first;
+    uint32_t count;
+    Cell cells[kCellsMax];
+  };
+  // Where the parts of a record are.
+  struct Layout {
+    int64_t newest_ms;
+    uint32_t exact;
+    uint32_t difference_width, payload_width = 0, count_width = 0, sum_width = 0;
+    uint32_t difference_head = 0, payload_head = 0;
+    bool has_cells;
+    uint8_t scale;
+    uint32_t cells = 0;    // of all levels
+    size_t levels_at = 0;  // byte
+    size_t differences_bit, payloads_bit, counts_bit, sums_bit, end_bit;
+  };
+  // A record unpacked.
+  struct State {
+    uint8_t scale;
+    uint32_t exact;
+    int64_t times[kExact + 1];
+    int64_t payloads[kExact + 1];
+    Cells levels[kLevelsMax];
+  };
+  struct Total;
+
+  Layout layout(const uint8_t* record) const;
+  void unpack(const uint8_t* record, State& state) const;
+  size_t pack(const State& state, uint8_t* out) const;
+  int64_t scaled(const Sample& sample, State& state) const;
+  bool scaled_to(const Sample& sample, uint8_t scale, int64_t& payload) const;
+  static void rescale(State& state, uint8_t scale, bool with_cells);
+  void insert(State& state, int64_t t_ms, int64_t payload) const;
+  void age(State& state) const;
+  size_t level_for(int64_t age_ms) const;
+  void add_cell(State& state, size_t level, int64_t number, Cell cell) const;
+  void merge(Cell& into, Cell from, uint8_t scale) const;
+  void read_cells(const uint8_t* record, const Layout& layout, int64_t oldest_ms, int64_t from_ms, int64_t t_ms,
+                  Total& total) const;
+  Value result(const Total& total) const;
+
+  Aggregate aggregate_;
+  event::Kind kind_;
+  bool has_payload_;
+  bool is_double_;
+  bool counts_cells_;  // whether the events of a cell are counted, or only the payload matters
+  size_t level_count_ = 0;
+  Level levels_[kLevelsMax];
+  int64_t windows_ms_[kWindowsMax];
+  int64_t horizon_ms_;
+};
+
+}  // namespace tamis::state

@@ -1,0 +1,23 @@
+#include "state/feature.h"
+
+#include "state/counter.h"
+
+namespace tamis::state {
+
+std::unique_ptr<FeatureTable> FeatureTable::make(const FeatureSpec& spec) {
+  switch (spec.aggregate) {
+    case Aggregate::kCount:
+    case Aggregate::kSum:
+    case Aggregate::kMean:
+    case Aggregate::kMin:
+    case Aggregate::kMax:
+    case Aggregate::kRatio:
+      return std::make_unique<FeatureTableOf<Counter>>(spec);
+    default:
+      break;
+  }
+  TAMIS_ASSERT(false);
+  return nullptr;
+}
+
+}  // namespace tamis::state

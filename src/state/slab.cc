@@ -1,0 +1,125 @@
+#include "state/slab.h"
+
+#include <algorithm>
+#include <bit>
+
+#include "base/assert.h"
+
+namespace tamis::state {
+
+Slab::Slab() = default;
+
+uint32_t Slab::class_of(size_t bytes) {
+  size_t units = (bytes + kUnitBytes - 1) / kUnitBytes;
+  if (units <= kFineClasses) return static_cast<uint32_t>(units == 0 ? 0 : units - 1);
+  // Eight classes to a doubling: the three bits behind the leading one, rounded up.
+  auto shift = static_cast<unsigned>(std::bit_width(units - 1)) - 4;
+  size_t steps = (units - 1) >> shift;  // 8..15
+  return static_cast<uint32_t>(kFineClasses + (shift - 2) * 8 + (steps - 8));
+}
+
+size_t Slab::bytes_of(uint32_t size_class) {
+  if (size_class < kFineClasses) return size_t{size_class + 1} * kUnitBytes;
+  uint32_t coarse = size_class - kFineClasses;
+  unsigned shift = coarse / 8 + 2;
+  return (size_t{coarse % 8 + 9} << shift) * kUnitBytes;
+}
+
+bool Slab::has_room(const Chunk& chunk) {
+  return chunk.free != kNone || (chunk.fresh + bytes_of(chunk.size_class) / kUnitBytes) <= chunk.units;
+}
+
+void Slab::link(uint32_t number) {
+  Chunk& chunk = chunk_at(number);
+  uint32_t& head = classes_[chunk.size_class].open;
+  chunk.previous = kNone;
+  chunk.next = head;
+  if (head != kNone) chunk_at(head).previous = number;
+  head = number;
+}
+
+void Slab::unlink(uint32_t number) {
+  Chunk& chunk = chunk_at(number);
+  if (chunk.previous != kNone) {
+    chunk_at(chunk.previous).next = chunk.next;
+  } else {
+    classes_[chunk.size_class].open = chunk.next;
+  }
+  if (chunk.next != kNone) chunk_at(chunk.next).previous = chunk.previous;
+  chunk.previous = chunk.next = kNone;
+}
+
+uint32_t Slab::open_chunk(uint32_t size_class) {
+  uint32_t number;
+  if (!vacant_.empty()) {
+    number = vacant_.back();
+    vacant_.pop_back();
+  } else {
+    number = chunks_++;
+    TAMIS_ASSERT(number < (1u << (32 - kUnitBits)));
+    if (number % kPageChunks == 0) {
+      pages_.push_back(std::make_unique<Page>());
+      bytes_ += sizeof(Page);
+    }
+  }
+  Class& owner = classes_[size_class];
+  size_t record = bytes_of(size_class);
+  size_t wanted = std::clamp<size_t>(std::bit_ceil(owner.bytes / 8 + 1), 512, kChunkBytesMax);
+  size_t bytes = std::max<size_t>(wanted / record, 1) * record;
+  // Unit 0 of chunk 0 would be reference 0, so every chunk leaves its first unit out when it is the first one.
+  Chunk& chunk = chunk_at(number);
+  uint32_t skipped = number == 0 ? 1 : 0;
+  if (skipped != 0 && bytes + kUnitBytes > kChunkBytesMax) bytes -= record;
+  chunk.units = static_cast<uint32_t>(bytes / kUnitBytes) + skipped;
+  size_t allocated = size_t{chunk.units} * kUnitBytes + 16;
+  chunk.memory = std::make_unique<uint8_t[]>(allocated);
+  chunk.used = 0;
+  chunk.fresh = skipped;
+  chunk.free = kNone;
+  chunk.size_class = static_cast<uint8_t>(size_class);
+  owner.bytes += size_t{chunk.units} * kUnitBytes;
+  bytes_ += allocated;
+  link(number);
+  return number;
+}
+
+uint32_t Slab::allocate(size_t bytes) {
+  TAMIS_ASSERT(bytes <= kRecordBytesMax);
+  uint32_t size_class = class_of(bytes);
+  uint32_t number = classes_[size_class].open;
+  if (number == kNone) number = open_chunk(size_class);
+  Chunk& chunk = chunk_at(number);
+  uint32_t unit;
+  if (chunk.free != kNone) {
+    unit = chunk.free;
+    std::memcpy(&chunk.free, chunk.memory.get() + size_t{unit} * kUnitBytes, sizeof(uint32_t));
+  } else {
+    unit = chunk.fresh;
+    chunk.fresh += static_cast<uint32_t>(bytes_of(size_class) / kUnitBytes);
+  }
+  ++chunk.used;
+  if (!has_room(chunk)) unlink(number);
+  return number << kUnitBits | unit;
+}
+
+void Slab::free(uint32_t ref) {
+  uint32_t number = ref >> kUnitBits;
+  uint32_t unit = ref & kUnitMask;
+  Chunk& chunk = chunk_at(number);
+  TAMIS_ASSERT(ref != 0 && chunk.used > 0);
+  bool was_open = has_room(chunk);
+  if (--chunk.used == 0) {
+    if (was_open) unlink(number);
+    size_t bytes = size_t{chunk.units} * kUnitBytes;
+    classes_[chunk.size_class].bytes -= bytes;
+    bytes_ -= bytes + 16;
+    chunk = Chunk{};
+    vacant_.push_back(number);
+    return;
+  }
+  std::memcpy(chunk.memory.get() + size_t{unit} * kUnitBytes, &chunk.free, sizeof(uint32_t));
+  chunk.free = unit;
+  if (!was_open) link(number);
+}
+
+}  // namespace tamis::state
