@@ -23,6 +23,7 @@ class Evaluator {
     return n.memo == kNoAux ? eval_node(n) : eval_memo(n, id);
   }
   Truth test(NodeId id) { return test_quick(id); }
+  [[gnu::always_inline]] Truth test_root(NodeId id) { return test_quick(id); }
 
   // Operations on finished values; shared with the columnar evaluator.
   static Truth truth_of(Value v) { return v.is(Kind::kBool) ? (v.b ? Truth::kTrue : Truth::kFalse) : Truth::kError; }
@@ -100,6 +101,7 @@ class Evaluator {
   Value eval_map(const Node& n);
 
   Value arithmetic(const Node& n, const Value* v);
+  Value member(const Node& n, const Value* v);
   Value call(const CallSite& site, const Value* v, uint32_t count);
   Value invoke(const BoundOverload& bound, const Value* v, uint32_t count);
   Value select(Value v, Value name, bool optional);

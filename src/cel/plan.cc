@@ -47,7 +47,7 @@ Value Plan::eval(NodeId node, Frame& frame) const {
 Plan::Truth Plan::test(NodeId node, Frame& frame) const {
   Frame::Impl& f = frame.impl();
   f.call->cost_left = f.cost_max;
-  Truth t = f.evaluator->test(node);
+  Truth t = f.evaluator->test_root(node);
   return f.call->cost_left > 0 ? t : Truth::kError;
 }
 

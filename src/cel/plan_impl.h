@@ -82,6 +82,7 @@ enum class Op : uint8_t {
   kMul,
   kDiv,
   kMod,     // int, uint, double here; any other operands by the call site
+  kMember,                             // item in list or map; anything else by the call site
   kConcat,  // string + string + ...
   kSelect,
   kHasSelect,
