@@ -13,8 +13,6 @@ THIRD_PARTY = {
     r"simdjson\.h": ({"event", "cel/conformance", "cel/tagged_value"}, False),
     r"re2/.*": ({"cel", "state"}, False),
     r"yaml-cpp/.*": ({"policy"}, False),
-    r"asio(\.hpp|/.*)": ({"net"}, False),
-    r"http_parser\.h": ({"net"}, False),
     r"openssl/.*": ({"net"}, False),
     r"zstd(_errors)?\.h": ({"journal"}, False),
     r"xxhash\.h": ({"base"}, False),

@@ -32,6 +32,11 @@ std::string_view as_text(Value v, base::Arena& arena) {
   return arena.copy(text);
 }
 
+Value timestamp_of(int64_t time_ms) {
+  int64_t seconds = time_ms >= 0 ? time_ms / 1000 : -((999 - time_ms) / 1000);
+  return Value::timestamp(seconds, static_cast<uint32_t>(time_ms - seconds * 1000) * 1'000'000);
+}
+
 }  // namespace
 
 struct Engine::Impl final : public cel::Host {
@@ -352,6 +357,9 @@ const Decision& Engine::decide(PreparedEvent& prepared, int64_t receive_ms, Expl
   d.effects.clear();
   d.features.clear();
   impl.set_time(prepared, receive_ms);
+  if (type.type->time_slot >= 0) {
+    event.slots[static_cast<size_t>(type.type->time_slot)] = timestamp_of(d.time_ms);
+  }
   d.id = event.id.empty() ? arena.copy("n" + std::to_string(impl.decided + 1)) : event.id;
 
   type.frame.begin(event.slots.data(), arena, &impl, impl.options.cost_max);

@@ -31,7 +31,8 @@ class PreparedEvent {
  public:
   PreparedEvent();
 
-  // Reads `json` as an event of `type` of `policy`; an empty `type` is looked up in the JSON at policy->type_path.
+  // Reads `json` as an event of `type` of `policy`; an empty `type` is looked up in the JSON at policy->type_path;
+  // where it is not there either, a policy with a single event type means that one.
   // Errors: not JSON, no such event type (with the nearest name), a field of the wrong type, a required field missing.
   base::Status prepare(std::shared_ptr<const policy::Policy> policy, std::string_view type, std::string_view json,
                        const event::NetworkIntel* intel);
