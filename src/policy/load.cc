@@ -118,9 +118,8 @@ Loaded load_folder(const std::string& folder) {
   std::vector<SourceFile> files;
   uint64_t bytes = 0;
   for (const base::FoundFile& file : *found) {
-    fs::path path(file.path);
-    if (!is_yaml(path.filename().string())) continue;
-    std::string name = path.lexically_relative(folder).generic_string();
+    if (!is_yaml(file.path)) continue;
+    std::string name = fs::path(file.path).lexically_relative(folder).generic_string();
     if (files.size() >= kFilesMax) return failed({}, fmt::format("a policy has at most {} files", kFilesMax));
     auto text = base::read_file(file.path, kBytesMax - bytes);
     if (!text) return failed(name, text.error().message);
