@@ -81,7 +81,7 @@ void ColumnFrame::Impl::begin(std::span<const Column> of, uint32_t count, base::
   host = with;
   cost_max = limit;
   frame.begin(row_slots.data(), in, with, limit);
-  evaluator = std::make_unique<Evaluator>(*plan, frame);
+  evaluator = frame.evaluator.get();
   if (++epoch != 0) return;
   epoch = 1;
   for (CachedTruth& c : cached_truths) c.epoch = 0;

@@ -52,12 +52,13 @@ Value Evaluator::eval_memo(const Node& n, NodeId id) {
   return v;
 }
 
-Evaluator::Truth Evaluator::test_node(const Node& n) {
+Evaluator::Truth Evaluator::test_node(const Node& n, NodeId id) {
+  if (n.memo != kNoAux) return truth_of(eval_memo(n, id));
   switch (n.op) {
     case Op::kAnd: {
       Truth result = Truth::kTrue;
       for (uint32_t i = 0; i < n.argc; ++i) {
-        Truth t = test(arg(n, i));
+        Truth t = test_quick(arg(n, i));
         if (t == Truth::kFalse) return t;
         if (t == Truth::kError) result = t;
       }
@@ -66,7 +67,7 @@ Evaluator::Truth Evaluator::test_node(const Node& n) {
     case Op::kOr: {
       Truth result = Truth::kFalse;
       for (uint32_t i = 0; i < n.argc; ++i) {
-        Truth t = test(arg(n, i));
+        Truth t = test_quick(arg(n, i));
         if (t == Truth::kTrue) return t;
         if (t == Truth::kError) result = t;
       }
@@ -180,9 +181,8 @@ Value Evaluator::slot_error(const Node& n) const {
   return v.is_error() ? v : error_no_such_overload();
 }
 
-uint32_t Evaluator::slot_code(uint32_t table) {
+uint32_t Evaluator::find_slot_code(uint32_t table) {
   Frame::Impl::Code& known = frame_.codes[table];
-  if (known.epoch == frame_.epoch) return known.code;
   const CodeTable& codes = plan_.code_tables[table];
   Value v = slots_[codes.slot];
   known.epoch = frame_.epoch;

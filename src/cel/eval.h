@@ -16,14 +16,14 @@ class Evaluator {
   Evaluator(const Plan::Impl& plan, Frame::Impl& frame)
       : plan_(plan), frame_(frame), nodes_(plan.nodes.data()), args_(plan.args.data()), slots_(frame.slots) {}
 
+  void rebind(const Value* slots) { slots_ = slots; }
+
   Value eval(NodeId id) {
     const Node& n = nodes_[id];
     return n.memo == kNoAux ? eval_node(n) : eval_memo(n, id);
   }
-  Truth test(NodeId id) {
-    const Node& n = nodes_[id];
-    return n.memo == kNoAux ? test_node(n) : truth_of(eval_memo(n, id));
-  }
+  Truth test(NodeId id) { return test_quick(id); }
+  [[gnu::always_inline]] Truth test_root(NodeId id) { return test_quick(id); }
 
   // Operations on finished values; shared with the columnar evaluator.
   static Truth truth_of(Value v) { return v.is(Kind::kBool) ? (v.b ? Truth::kTrue : Truth::kFalse) : Truth::kError; }
@@ -42,10 +42,55 @@ class Evaluator {
  private:
   Value eval_node(const Node& n);
   Value eval_memo(const Node& n, NodeId id);
-  Truth test_node(const Node& n);
+  Truth test_node(const Node& n, NodeId id);
+  // The tests of slots without a call, for the loops over operands; everything else goes to test_node().
+  [[gnu::always_inline]] Truth test_quick(NodeId id) {
+    const Node& n = nodes_[id];
+    switch (n.fast) {
+      case Fast::kIntRange: {
+        const Value& v = slots_[n.slot];
+        if (v.kind != Kind::kInt) [[unlikely]]
+          break;
+        uint64_t above = static_cast<uint64_t>(v.i) - static_cast<uint64_t>(n.range.whole.low);
+        return truth_of((above <= n.range.whole.width) != n.negated);
+      }
+      case Fast::kDoubleRange: {
+        const Value& v = slots_[n.slot];
+        if (v.kind != Kind::kDouble) [[unlikely]]
+          break;
+        return truth_of((v.d >= n.range.real.low && v.d <= n.range.real.high) != n.negated);
+      }
+      case Fast::kBool: {
+        const Value& v = slots_[n.slot];
+        return v.kind == Kind::kBool ? truth_of(v.b != n.negated) : Truth::kError;
+      }
+      case Fast::kText: {
+        const Value& v = slots_[n.slot];
+        if (v.kind != Kind::kString) [[unlikely]]
+          break;
+        return truth_of((v.str() == n.constant.str()) != n.negated);
+      }
+      case Fast::kCodeEq: {
+        uint32_t code = slot_code(n.aux2);
+        return code == kCodeUnusable ? Truth::kError : truth_of((code == n.aux) != n.negated);
+      }
+      case Fast::kCodeIn: {
+        uint32_t code = slot_code(n.aux2);
+        if (code == kCodeUnusable) return Truth::kError;
+        return truth_of(code != 0 && plan_.code_sets[n.aux].contains(code));
+      }
+      case Fast::kNone:
+        break;
+    }
+    return test_node(n, id);
+  }
   Truth test_generic(const Node& n, Value v) const;
   Truth test_text(const Node& n, Value v) const;
-  uint32_t slot_code(uint32_t table);
+  uint32_t slot_code(uint32_t table) {
+    const Frame::Impl::Code& known = frame_.codes[table];
+    return known.epoch == frame_.epoch ? known.code : find_slot_code(table);
+  }
+  uint32_t find_slot_code(uint32_t table);
 
   Value eval_logic(const Node& n, bool decided);  // kAnd: decided by false; kOr: by true
   Value eval_strict(const Node& n);
@@ -56,6 +101,7 @@ class Evaluator {
   Value eval_map(const Node& n);
 
   Value arithmetic(const Node& n, const Value* v);
+  Value member(const Node& n, const Value* v);
   Value call(const CallSite& site, const Value* v, uint32_t count);
   Value invoke(const BoundOverload& bound, const Value* v, uint32_t count);
   Value select(Value v, Value name, bool optional);

@@ -111,14 +111,13 @@ bool parse_double(std::string_view text, double& out) {
   bool negative = !text.empty() && text[0] == '-';
   if (!text.empty() && (text[0] == '-' || text[0] == '+')) text.remove_prefix(1);
   if (text.empty() || text.size() > 4096) return false;
-  std::string_view lower_rest = text;
   bool number = (text[0] >= '0' && text[0] <= '9') || text[0] == '.';
   if (!number) {
     // Names in any case, as JSON writers and other languages spell them.
     auto is = [&](std::string_view name) {
-      if (lower_rest.size() != name.size()) return false;
+      if (text.size() != name.size()) return false;
       for (size_t i = 0; i < name.size(); ++i) {
-        if ((lower_rest[i] | 0x20) != name[i]) return false;
+        if ((text[i] | 0x20) != name[i]) return false;
       }
       return true;
     };
@@ -130,6 +129,7 @@ bool parse_double(std::string_view text, double& out) {
     out = negative ? -HUGE_VAL : HUGE_VAL;
     return true;
   }
+  if (text.find_first_of("xX") != text.npos) return false;  // the library would read hexadecimal
   double value = 0;
   auto result = absl::from_chars(text.data(), text.data() + text.size(), value);
   if (result.ptr != text.data() + text.size()) return false;

@@ -90,6 +90,7 @@ struct KnownZone {
 
 // The zones last used by this thread; a miss costs a look at the file system and a lock in the library.
 const absl::TimeZone* find_zone(std::string_view name) {
+  if (name.empty()) return nullptr;
   static thread_local KnownZone known[16];
   KnownZone& place = known[base::hash64(name) % 16];
   if (place.name == name) return &place.zone;

@@ -8,8 +8,11 @@
 
 namespace {
 
-tamis::cel::Env make_env(tamis::cel::Dialect dialect) {
-  using namespace tamis::cel;
+using tamis::cel::Env;
+using tamis::cel::Overload;
+using tamis::cel::Type;
+
+Env make_env(tamis::cel::Dialect dialect) {
   Env env(dialect);
   env.set_container("a.b");
   int32_t slot = 0;

@@ -11,11 +11,15 @@ Frame::Impl::Impl(std::shared_ptr<const Plan::Impl> of) : plan(std::move(of)) {
   memos.resize(plan->memo_count);
   codes.resize(plan->code_tables.size());
   locals.resize(plan->local_count);
+  evaluator = std::make_unique<Evaluator>(*plan, *this);
 }
+
+Frame::Impl::~Impl() = default;
 
 void Frame::Impl::begin(const Value* of, base::Arena& arena, const Host* host, int64_t limit) {
   slots = of;
   cost_max = limit;
+  if (evaluator != nullptr) evaluator->rebind(of);
   call.emplace(Call{arena, host, limit});
   if (++epoch != 0) return;
   // Once in four billion events the epochs start over.
@@ -36,14 +40,14 @@ void Frame::begin(const Value* slots, base::Arena& arena, const Host* host, int6
 Value Plan::eval(NodeId node, Frame& frame) const {
   Frame::Impl& f = frame.impl();
   f.call->cost_left = f.cost_max;
-  Value v = Evaluator(*impl_, f).eval(node);
+  Value v = f.evaluator->eval(node);
   return f.call->cost_left > 0 ? v : event::error_limit();
 }
 
 Plan::Truth Plan::test(NodeId node, Frame& frame) const {
   Frame::Impl& f = frame.impl();
   f.call->cost_left = f.cost_max;
-  Truth t = Evaluator(*impl_, f).test(node);
+  Truth t = f.evaluator->test_root(node);
   return f.call->cost_left > 0 ? t : Truth::kError;
 }
 

@@ -16,7 +16,7 @@ struct PlanBuilder::Impl {
   std::unordered_map<std::string, NodeId> known;  // by structural key
   std::unordered_map<std::string, uint32_t> known_sites;
   std::unordered_map<std::string, uint32_t> known_regexes;  // by pattern; kNoAux: it has no meaning
-  std::map<int32_t, NodeId> defined;  // `let` variables
+  std::map<int32_t, NodeId> defined;                        // `let` variables
   std::vector<NodeId> roots;
   std::vector<std::pair<std::string, int32_t>> scope;  // macro variables and their levels, innermost last
   uint32_t source = 0;                                 // index of the source being added

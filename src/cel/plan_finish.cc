@@ -1,5 +1,7 @@
 // The last pass over the graph: which results are kept per event, and which constants get numbers.
 #include <algorithm>
+#include <cmath>
+#include <limits>
 #include <map>
 
 #include "base/hash.h"
@@ -22,6 +24,88 @@ uint64_t code_hash(Value v) { return v.is(Kind::kString) ? base::hash64(v.str())
 bool same(Value a, Value b) {
   if (a.is(Kind::kString)) return b.is(Kind::kString) && a.str() == b.str();
   return event::equal(a, b);
+}
+
+// Any comparison with an int constant as low <= x <= high, or its opposite.
+void quicken_int(Node& n) {
+  int64_t c = n.constant.i, low = c, high = c;
+  n.fast = Fast::kIntRange;
+  switch (n.op) {
+    case Op::kIntEq:
+      break;
+    case Op::kIntNe:
+      n.negated = true;
+      break;
+    case Op::kIntGe:
+      high = INT64_MAX;
+      break;
+    case Op::kIntLe:
+      low = INT64_MIN;
+      break;
+    case Op::kIntGt:  // not <=
+      low = INT64_MIN;
+      n.negated = true;
+      break;
+    default:  // <: not >=
+      high = INT64_MAX;
+      n.negated = true;
+      break;
+  }
+  n.range.whole = {low, static_cast<uint64_t>(high) - static_cast<uint64_t>(low)};
+}
+
+// Likewise for doubles. NaN is in no range, so only != may be the opposite of one.
+void quicken_double(Node& n) {
+  double c = n.constant.d, low = c, high = c, infinity = std::numeric_limits<double>::infinity();
+  n.fast = Fast::kDoubleRange;
+  switch (n.op) {
+    case Op::kDoubleEq:
+      break;
+    case Op::kDoubleNe:
+      n.negated = true;
+      break;
+    case Op::kDoubleGe:
+      high = infinity;
+      break;
+    case Op::kDoubleLe:
+      low = -infinity;
+      break;
+    case Op::kDoubleGt:
+      low = std::nextafter(c, infinity);
+      high = c == infinity ? -infinity : infinity;
+      break;
+    default:
+      low = c == -infinity ? infinity : -infinity;
+      high = std::nextafter(c, -infinity);
+      break;
+  }
+  n.range.real = {low, high};
+}
+
+void quicken(Node& n) {
+  if (n.memo != kNoAux) return;
+  if (n.op >= Op::kIntEq && n.op <= Op::kIntGe) return quicken_int(n);
+  if (n.op >= Op::kDoubleEq && n.op <= Op::kDoubleGe) return quicken_double(n);
+  n.negated = n.op == Op::kNotSlot || n.op == Op::kStringNe || n.op == Op::kCodeNe;
+  switch (n.op) {
+    case Op::kSlot:
+    case Op::kNotSlot:
+      n.fast = Fast::kBool;
+      break;
+    case Op::kStringEq:
+    case Op::kStringNe:
+      n.fast = Fast::kText;
+      break;
+    case Op::kCodeEq:
+    case Op::kCodeNe:
+      n.fast = Fast::kCodeEq;
+      break;
+    case Op::kCodeIn:
+      n.fast = Fast::kCodeIn;
+      break;
+    default:
+      break;
+  }
 }
 
 }  // namespace
@@ -66,6 +150,7 @@ void PlanBuilder::Impl::finish() {
   std::vector<uint32_t> parents = count_parents(in_loop);
   number_constants(parents);
   assign_memos(parents, in_loop);
+  for (Node& n : plan->nodes) quicken(n);
   plan->cache_of.assign(plan->nodes.size(), kNoAux);
   for (NodeId id = 0; id < plan->nodes.size(); ++id) {
     Op op = plan->nodes[id].op;

@@ -82,6 +82,7 @@ enum class Op : uint8_t {
   kMul,
   kDiv,
   kMod,     // int, uint, double here; any other operands by the call site
+  kMember,                             // item in list or map; anything else by the call site
   kConcat,  // string + string + ...
   kSelect,
   kHasSelect,
@@ -113,18 +114,34 @@ enum class Op : uint8_t {
 inline constexpr uint32_t kNoAux = ~uint32_t{0};
 inline constexpr uint32_t kNoGroup = ~uint32_t{0};
 
-struct Node {
+// The tests that conditions consist of, in the form in which they run fastest: all comparisons of a number with a
+// constant are one test of a range, `negated` turns the result around. A slot of another kind than the one expected is
+// left to the operator itself.
+enum class Fast : uint8_t { kNone, kIntRange, kDoubleRange, kBool, kText, kCodeEq, kCodeIn };
+
+struct alignas(64) Node {
   Op op = Op::kConst;
-  uint8_t vars = 0;  // macros: 1 or 2
-  uint16_t reserved = 0;
-  uint32_t argc = 0;
-  uint32_t first_arg = 0;
+  Fast fast = Fast::kNone;
+  bool negated = false;  // of `fast` alone
+  uint8_t vars = 0;      // macros: 1 or 2
   int32_t slot = -1;
   uint32_t memo = kNoAux;
   uint32_t aux = kNoAux;
   uint32_t aux2 = kNoAux;
+  uint32_t argc = 0;
+  uint32_t first_arg = 0;
   Value constant;
+  union Range {
+    struct {
+      int64_t low;
+      uint64_t width;  // high - low
+    } whole;
+    struct {
+      double low, high;
+    } real;
+  } range = {{0, 0}};
 };
+static_assert(sizeof(Node) == 64);
 
 // Which kinds of values a parameter takes: one bit per Kind.
 using KindSet = uint32_t;
@@ -221,6 +238,8 @@ struct Plan::Impl {
 // The slots that a node reads, sorted, each once.
 std::vector<int32_t> slots_below(const Plan::Impl& plan, NodeId node);
 
+class Evaluator;
+
 struct Frame::Impl {
   struct Memo {
     uint32_t epoch = 0;
@@ -240,8 +259,10 @@ struct Frame::Impl {
   std::vector<Memo> memos;
   std::vector<Code> codes;  // per CodeTable
   std::vector<Value> locals;
+  std::unique_ptr<Evaluator> evaluator;
 
   explicit Impl(std::shared_ptr<const Plan::Impl> of);
+  ~Impl();
   void begin(const Value* slots, base::Arena& arena, const Host* host, int64_t cost_max);
 };
 

@@ -12,11 +12,15 @@ using engine::Engine;
 using event::JsonWriter;
 using event::Value;
 using net::Request;
+using net::Role;
 using net::Response;
 
 namespace {
 
 constexpr size_t kRefusalsShownMax = 20;
+constexpr net::RoleSet kDeciders = Role::kDecide;
+constexpr net::RoleSet kSenders = Role::kDecide | Role::kIngest;
+constexpr net::RoleSet kReaders = Role::kAnalyst | Role::kSupport;
 
 int status_of(const base::Error& error) {
   switch (error.code) {
@@ -188,10 +192,11 @@ struct HttpApi::Impl {
   HttpApiOptions options;
   Background background;
 
-  net::RouteOptions route(Access access, size_t body_bytes_max) const {
+  net::RouteOptions route(net::RoleSet roles, size_t body_bytes_max) const {
     net::RouteOptions r;
     r.body_bytes_max = body_bytes_max;
-    if (options.gate) r.gate = options.gate(access);
+    bool open = options.tokens == nullptr && options.limits.per_caller == nullptr && options.limits.per_address == nullptr;
+    if (!open) r.gate = net::require_role(options.tokens, roles, options.limits);
     return r;
   }
 
@@ -226,9 +231,9 @@ void HttpApi::Impl::add_decide_routes() {
         auto done = service.decide(*lease, in.param(0), in.body(), out.body(), explain);
         if (!done) answer(done.error(), out);
       },
-      route(Access::kDecide, options.event_bytes_max));
+      route(kDeciders, options.event_bytes_max));
 
-  auto stream = route(Access::kDecide, 0);
+  auto stream = route(kDeciders, 0);
   stream.stream_buffer_bytes = options.event_bytes_max;
   server.stream(
       net::Method::kPost, "/v1/decide",
@@ -237,13 +242,15 @@ void HttpApi::Impl::add_decide_routes() {
         return std::make_unique<DecideLines>(service, explain_wanted(in));
       },
       stream);
+  auto intake = route(kSenders, 0);
+  intake.stream_buffer_bytes = options.event_bytes_max;
   for (const char* path : {"/v1/events", "/v1/events/{type}"}) {
     server.stream(
         net::Method::kPost, path,
         [this](const Request& in, Response&) {
           return std::make_unique<AcceptLines>(service, std::string(in.param(0)));
         },
-        stream);
+        intake);
   }
 }
 
@@ -265,8 +272,8 @@ void HttpApi::Impl::add_policy_routes() {
         if (policy == nullptr) return out.set_error(503, "unavailable", "no policy is active yet");
         write_policy(*policy, out.body());
       },
-      route(Access::kRead, 0));
-  auto admin = route(Access::kAdmin, options.policy_bytes_max);
+      route(kReaders, 0));
+  auto admin = route(Role::kAnalyst, options.policy_bytes_max);
   auto with_files = [this](const Request& in, Response& out, bool activate) {
     auto files = files_of(in);
     if (!files) return answer(files.error(), out);
@@ -297,7 +304,7 @@ void HttpApi::Impl::add_list_routes() {
         if (!done) return answer(done.error(), out);
         out.append("{\"ok\":true}");
       },
-      route(Access::kOperate, options.event_bytes_max));
+      route(Role::kAnalyst, options.event_bytes_max));
   server.post(
       "/v1/labels",
       [this](const Request& in, Response& out) {
@@ -305,7 +312,7 @@ void HttpApi::Impl::add_list_routes() {
         if (!done) return answer(done.error(), out);
         out.append("{\"ok\":true}");
       },
-      route(Access::kOperate, options.event_bytes_max));
+      route(Role::kAnalyst, options.event_bytes_max));
   server.get(
       "/v1/labels/{kind}/{value...}",
       [this](const Request& in, Response& out) {
@@ -323,7 +330,7 @@ void HttpApi::Impl::add_list_routes() {
         }
         json.end_array().end_object();
       },
-      route(Access::kRead, 0));
+      route(kReaders, 0));
 }
 
 void HttpApi::Impl::add_operator_routes() {
@@ -336,7 +343,7 @@ void HttpApi::Impl::add_operator_routes() {
   });
   server.get(
       "/v1/stats", [this](const Request&, Response& out) { write_stats(service, out.body()); },
-      route(Access::kRead, 0));
+      route(kReaders, 0));
   server.get(
       "/metrics",
       [this](const Request&, Response& out) {
@@ -344,7 +351,7 @@ void HttpApi::Impl::add_operator_routes() {
         metrics.expose(out.body());
         write_engine_metrics(service, out.body());
       },
-      route(Access::kMetrics, 0));
+      route(Role::kMetrics, 0));
 }
 
 }  // namespace tamis::door

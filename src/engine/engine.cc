@@ -32,6 +32,11 @@ std::string_view as_text(Value v, base::Arena& arena) {
   return arena.copy(text);
 }
 
+Value timestamp_of(int64_t time_ms) {
+  int64_t seconds = time_ms >= 0 ? time_ms / 1000 : -((999 - time_ms) / 1000);
+  return Value::timestamp(seconds, static_cast<uint32_t>(time_ms - seconds * 1000) * 1'000'000);
+}
+
 }  // namespace
 
 struct Engine::Impl final : public cel::Host {
@@ -43,6 +48,7 @@ struct Engine::Impl final : public cel::Host {
   uint64_t decided = 0;
   size_t housekeeping = 0;
   std::vector<std::vector<RuleStats>> stats;
+  std::vector<std::vector<uint64_t>> verdicts;
   std::string scratch;
 
   // cel::Host
@@ -107,8 +113,10 @@ void Engine::activate(PreparedPointer prepared) {
   }
   impl.active = std::move(prepared);
   impl.stats.clear();
+  impl.verdicts.clear();
   for (auto& type : impl.active->types) {
     for (FeatureAccess& access : type->accesses) access.table = impl.active->tables[access.feature].get();
+    impl.verdicts.emplace_back(type->type->ladder.size());
     std::vector<RuleStats>& counts = impl.stats.emplace_back(type->type->rules.size());
     for (size_t r = 0; r < counts.size(); ++r) {
       auto found = old_stats.find({type->type->schema.name, type->type->rules[r].id});
@@ -352,6 +360,9 @@ const Decision& Engine::decide(PreparedEvent& prepared, int64_t receive_ms, Expl
   d.effects.clear();
   d.features.clear();
   impl.set_time(prepared, receive_ms);
+  if (type.type->time_slot >= 0) {
+    event.slots[static_cast<size_t>(type.type->time_slot)] = timestamp_of(d.time_ms);
+  }
   d.id = event.id.empty() ? arena.copy("n" + std::to_string(impl.decided + 1)) : event.id;
 
   type.frame.begin(event.slots.data(), arena, &impl, impl.options.cost_max);
@@ -363,6 +374,7 @@ const Decision& Engine::decide(PreparedEvent& prepared, int64_t receive_ms, Expl
   impl.update_features(type);
   if (!d.late) impl.apply_effects();
   impl.keep_house();
+  ++impl.verdicts[prepared.type_index()][static_cast<size_t>(d.verdict)];
   ++impl.decided;
   return d;
 }
@@ -405,6 +417,8 @@ std::vector<state::Label> Engine::labels(std::string_view entity_kind, std::stri
 int64_t Engine::now_ms() const { return impl_->now; }
 uint64_t Engine::decided() const { return impl_->decided; }
 const std::vector<std::vector<RuleStats>>& Engine::rule_stats() const { return impl_->stats; }
+
+const std::vector<std::vector<uint64_t>>& Engine::verdict_counts() const { return impl_->verdicts; }
 
 std::vector<std::pair<std::string, state::TableStats>> Engine::feature_stats() const {
   std::vector<std::pair<std::string, state::TableStats>> all;

@@ -31,7 +31,8 @@ class PreparedEvent {
  public:
   PreparedEvent();
 
-  // Reads `json` as an event of `type` of `policy`; an empty `type` is looked up in the JSON at policy->type_path.
+  // Reads `json` as an event of `type` of `policy`; an empty `type` is looked up in the JSON at policy->type_path;
+  // where it is not there either, a policy with a single event type means that one.
   // Errors: not JSON, no such event type (with the nearest name), a field of the wrong type, a required field missing.
   base::Status prepare(std::shared_ptr<const policy::Policy> policy, std::string_view type, std::string_view json,
                        const event::NetworkIntel* intel);
@@ -104,6 +105,8 @@ class Engine {
   uint64_t decided() const;
   // Per event type, in the order of policy()->types: per rule, in the order of EventType::rules.
   const std::vector<std::vector<RuleStats>>& rule_stats() const;
+  // Decisions per event type and verdict since the policy was activated, in the order of policy()->types and its ladder.
+  const std::vector<std::vector<uint64_t>>& verdict_counts() const;
   std::vector<std::pair<std::string, state::TableStats>> feature_stats() const;
   RuleIndex::Stats index_stats(size_t type_index) const;
   // A digest of all state that decisions depend on.

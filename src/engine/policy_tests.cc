@@ -51,7 +51,15 @@ class RuleTestRun final : public cel::Host {
   }
 
   bool list_contains(int64_t list, Value value) const override {
-    return lists_[static_cast<size_t>(list)]->contains(value, 0);
+    auto number = static_cast<size_t>(list);
+    if (lists_[number]->contains(value, 0)) return true;
+    for (const auto& [extended, entries] : test_.lists) {
+      if (extended != number) continue;
+      auto extra = state::List::make({}, lists_[number]->kind());
+      for (const std::string& entry : entries) (void)extra->add({entry, state::kNeverExpires, {}});
+      if (extra->contains(value, 0)) return true;
+    }
+    return false;
   }
   Value labels_of(int64_t, Value value, base::Arena& arena) const override {
     std::vector<Value> names;

@@ -36,6 +36,26 @@ cel::Overload labels_overload() {
   return overload;
 }
 
+event::Value address_in_list(cel::Call& call, const event::Value* args) {
+  if (call.host == nullptr) {
+    return event::make_error(call.arena, event::ErrorCode::kOther, "lists are not at hand here");
+  }
+  return event::Value::boolean(call.host->list_contains(args[1].i, args[0]));
+}
+
+// Lists of networks hold text, and also answer for addresses that are parsed already: ip(x) in list.tor.
+cel::Overload address_overload() {
+  cel::Overload overload;
+  overload.id = "in_tamis_list_address";
+  overload.function = "@in";
+  overload.params = {Type::opaque("net.IP"), Type::opaque("tamis.list", {Type::string()})};
+  overload.result = Type::boolean();
+  overload.invoke = address_in_list;
+  overload.cost = 4;
+  overload.strict_cel = false;
+  return overload;
+}
+
 // The dotted name that a chain of selections is, or empty.
 std::string dotted_name(const Expr& e) {
   std::vector<std::string_view> parts;
@@ -140,6 +160,7 @@ std::string Expressions::canonical(const Expression& expression) const {
 Expressions::Expressions(Diagnostics& diagnostics, ExplainName explain)
     : diagnostics_(diagnostics), explain_(std::move(explain)), base_(cel::Dialect::kTamis) {
   base_.add_overload(labels_overload());
+  base_.add_overload(address_overload());
 }
 
 void Expressions::mark(const Expression& expression, Scope& scope) const {
@@ -211,10 +232,22 @@ PreparedText Expressions::prepare(const Expression& expression, const Scope& sco
   return out;
 }
 
+// "no overload of `in` takes (string, tamis.list(int)); ..." in words; other messages as they are.
+static std::string in_words(const std::string& message) {
+  constexpr std::string_view kBegin = "no overload of `in` takes (", kList = ", tamis.list(";
+  if (!message.starts_with(kBegin)) return message;
+  size_t list = message.find(kList), end = message.find("));", list == std::string::npos ? 0 : list);
+  if (list == std::string::npos || end == std::string::npos) return message;
+  std::string_view all = message;
+  return fmt::format("this list holds {}, and what is looked for is {}",
+                     all.substr(list + kList.size(), end - list - kList.size()),
+                     all.substr(kBegin.size(), list - kBegin.size()));
+}
+
 void Expressions::report(const Expression& expression, const PreparedText& prepared, const Scope& scope,
                          const cel::Issue& issue) const {
   uint32_t begin = prepared.original(issue.begin), end = prepared.original(issue.end);
-  std::string message = issue.message, hint = issue.hint;
+  std::string message = in_words(issue.message), hint = issue.hint;
   begin = std::min<uint32_t>(begin, expression.text.size());
   end = std::clamp<uint32_t>(end, begin, expression.text.size());
   std::string_view name = plain_name(std::string_view(expression.text).substr(begin, end - begin));
