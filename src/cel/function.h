@@ -61,7 +61,8 @@ const std::vector<Overload>& network_library();   // ip, cidr
 const std::vector<Overload>& optional_library();
 const std::vector<Overload>& tamis_library();     // ours: named lists, net(), geo.distance, edit_distance, ...
 
-// True if a runtime value fits a declared parameter type (dyn and type parameters fit all).
+// True if a runtime value fits a declared parameter type (dyn and type parameters fit all). Only the outer shape counts:
+// any list fits list(int), and a function whose elements matter checks them itself, as it must for dyn anyway.
 bool fits(const Type& type, Value value);
 
 }  // namespace tamis::cel

@@ -88,7 +88,7 @@ TEST(TimeText, Durations) {
 }
 
 TEST(TimeText, TimestampsReadBack) {
-  rc::check([] {
+  EXPECT_TRUE(rc::check([] {
     int64_t seconds = *rc::gen::inRange<int64_t>(kTimestampSecondsMin, kTimestampSecondsMax + 1);
     uint32_t nanos = *rc::gen::inRange<uint32_t>(0, 1'000'000'000);
     char out[kTimeTextBytesMax];
@@ -96,18 +96,19 @@ TEST(TimeText, TimestampsReadBack) {
     uint32_t nanos2;
     RC_ASSERT(parse_timestamp(format_timestamp(seconds, nanos, out), seconds2, nanos2));
     RC_ASSERT(seconds2 == seconds && nanos2 == nanos);
-  });
+  }));
 }
 
 TEST(TimeText, DurationsReadBack) {
-  rc::check([](int64_t nanos) {
-    for (int64_t span : {nanos, std::numeric_limits<int64_t>::max() - (nanos & 0xffff), nanos * 1'000'003}) {
+  EXPECT_TRUE(rc::check([](int64_t nanos) {
+    for (int64_t span : {nanos, std::numeric_limits<int64_t>::max() - (nanos & 0xffff),
+                         static_cast<int64_t>(static_cast<uint64_t>(nanos) * 1'000'003)}) {
       char out[kTimeTextBytesMax];
       int64_t again;
       RC_ASSERT(parse_duration(format_duration(span, out), again));
       RC_ASSERT(again == span);
     }
-  });
+  }));
 }
 
 TEST(TimeText, CivilDatesWalkTheCalendar) {

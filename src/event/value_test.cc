@@ -79,7 +79,7 @@ TEST(Value, NumbersOfAllTypesLieOnOneLine) {
 }
 
 TEST(Value, RandomNumbersCompareExactly) {
-  rc::check([](int64_t i, uint64_t u, double d, int64_t bits) {
+  EXPECT_TRUE(rc::check([](int64_t i, uint64_t u, double d, int64_t bits) {
     double wild;
     std::memcpy(&wild, &bits, sizeof wild);
     std::vector<Value> values = {Value::integer(i),
@@ -97,7 +97,7 @@ TEST(Value, RandomNumbersCompareExactly) {
         }
       }
     }
-  });
+  }));
 }
 
 TEST(Value, DifferentTypesAreUnequalAndUnordered) {
@@ -173,7 +173,7 @@ TEST(Value, MapsRefuseRepeatedAndForeignKeys) {
 }
 
 TEST(Value, MapEqualityAndHashIgnoreOrder) {
-  rc::check([](const std::vector<int64_t>& keys) {
+  EXPECT_TRUE(rc::check([](const std::vector<int64_t>& keys) {
     base::Arena arena;
     std::vector<MapEntry> forward, backward;
     for (int64_t key : keys) {
@@ -189,7 +189,7 @@ TEST(Value, MapEqualityAndHashIgnoreOrder) {
     std::vector<MapEntry> changed = backward;
     changed[0].value = Value::string("other");
     RC_ASSERT(!equal(a, make_map(arena, changed)));
-  });
+  }));
 }
 
 TEST(Value, DeepCopyOutlivesItsSource) {
