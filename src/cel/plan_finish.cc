@@ -29,8 +29,10 @@ uint64_t load(const char* at) {
   return bits;
 }
 
+__extension__ using Wide = unsigned __int128;
+
 uint64_t fold(uint64_t a, uint64_t b) {
-  unsigned __int128 product = static_cast<unsigned __int128>(a ^ 0x9e3779b97f4a7c15u) * (b ^ 0xd1b54a32d192ed03u);
+  Wide product = static_cast<Wide>(a ^ 0x9e3779b97f4a7c15u) * (b ^ 0xd1b54a32d192ed03u);
   return static_cast<uint64_t>(product) ^ static_cast<uint64_t>(product >> 64);
 }
 
