@@ -27,6 +27,7 @@ Command add_explain(CLI::App& app);
 Command add_serve(CLI::App& app);
 Command add_top(CLI::App& app);
 Command add_bench(CLI::App& app);
+Command add_token(CLI::App& app);
 Command add_demo(CLI::App& app);
 Command add_version(CLI::App& app);
 Command add_completion(CLI::App& app, const CLI::App& root);

@@ -28,6 +28,7 @@ int main(int argc, char** argv) {
   add("cel", "Evaluate CEL expressions, or run conformance cases", add_cel);
   add("top", "Watch a running server: decisions, rates, rules, latencies", add_top);
   add("demo", "Send a stream of lifelike events to a server", add_demo);
+  add("token", "Make a bearer token for a caller of the server", add_token);
   add("bench", "Measure how fast a policy decides the events of files", add_bench);
   add("version", "Print the version", add_version);
   CLI::App* completion = root.add_subcommand("completion", "Print a completion script for a shell");

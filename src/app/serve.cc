@@ -116,23 +116,24 @@ class Server {
       net::TlsServerOptions tls;
       tls.certificate_file = options_.certificate;
       tls.key_file = options_.key;
-      TAMIS_TRY(context, net::TlsServerContext::make(tls));
+      TAMIS_TRY(context, net::TlsServerContext::load(tls));
       http.listen[0].tls = std::move(context);
     }
     server_ = std::make_unique<net::HttpServer>(http);
-    base::Histogram& latency =
-        metrics_.histogram("tamis_decision_nanoseconds", "Time of a decision inside the server, from JSON to JSON.");
-    service_->on_latency = [&latency](int64_t ns) { latency.record(static_cast<uint64_t>(ns)); };
+    service_->set_latency(
+        &metrics_.histogram("tamis_decision_seconds", "Time of a decision inside the server, from JSON to JSON."));
     door::HttpApiOptions api;
     api.policy_folder = options_.policy;
-    TAMIS_CHECK(add_tokens(api));
+    if (!options_.tokens.empty()) {
+      TAMIS_TRY(tokens, net::TokenStore::load(options_.tokens));
+      tokens_ = std::move(tokens);
+      api.tokens = tokens_.get();
+    }
     api_ = std::make_unique<door::HttpApi>(*server_, *service_, metrics_, std::move(api));
     server_->register_metrics(metrics_);
     TAMIS_CHECK(server_->start());
     return announce();
   }
-
-  base::Status add_tokens(door::HttpApiOptions& api);
 
   base::Status announce() {
     const std::string& address = server_->addresses()[0];
@@ -150,13 +151,18 @@ class Server {
   void wait() {
     while (!Interrupt::requested()) {
       std::this_thread::sleep_for(std::chrono::milliseconds(50));
-      if (Interrupt::reload_requested()) reload();
+      if (!Interrupt::reload_requested()) continue;
+      reload();
+      if (tokens_ == nullptr) continue;
+      base::Status again = tokens_->reload();
+      if (!again) std::fprintf(stderr, "tamis: %s; the tokens before go on\n", again.error().message.c_str());
     }
   }
 
   const Options& options_;
   base::MetricRegistry metrics_;
   std::unique_ptr<door::Service> service_;
+  std::unique_ptr<net::TokenStore> tokens_;
   std::unique_ptr<net::HttpServer> server_;
   std::unique_ptr<door::HttpApi> api_;
 };

@@ -203,7 +203,18 @@ Vec ColumnFrame::Impl::cached_vec(NodeId id, Rows of) {
 
 Vec ColumnFrame::Impl::compute_vec(NodeId id, Rows of, Value* values, uint8_t* bad) {
   const Node& n = plan->nodes[id];
+  if (Evaluator::is_slot_test(n)) return truth_vec(id, of, values);
   switch (n.op) {
+    case Op::kEq:
+    case Op::kNe:
+    case Op::kLt:
+    case Op::kLe:
+    case Op::kGt:
+    case Op::kGe:
+    case Op::kAnd:
+    case Op::kOr:
+    case Op::kNot:
+      return truth_vec(id, of, values);
     case Op::kAdd:
     case Op::kSub:
     case Op::kMul:
@@ -217,6 +228,7 @@ Vec ColumnFrame::Impl::compute_vec(NodeId id, Rows of, Value* values, uint8_t* b
     case Op::kIndex:
     case Op::kOptIndex:
     case Op::kIn:
+    case Op::kMember:
     case Op::kContains:
     case Op::kStartsWith:
     case Op::kEndsWith:
@@ -298,6 +310,20 @@ Vec ColumnFrame::Impl::strict(const Node& n, Rows of, Value* values) {
     frame.call->cost_left = cost_max;
     values[r] = evaluator->apply(n, v);
     if (frame.call->cost_left <= 0) values[r] = event::error_limit();
+  });
+  Vec out;
+  out.layout = Vec::Layout::kValues;
+  out.values = values;
+  return out;
+}
+
+// The truths of a condition as values, where one is used as a value.
+Vec ColumnFrame::Impl::truth_vec(NodeId id, Rows of, Value* values) {
+  Bytes own(byte_pool);
+  compute_truth(id, of, own.get());
+  const uint8_t* truths = own.get();
+  each_row(of, [&](uint32_t r) {
+    values[r] = truths[r] == kRowError ? error_no_such_overload() : Value::boolean(truths[r] == kRowTrue);
   });
   Vec out;
   out.layout = Vec::Layout::kValues;

@@ -125,6 +125,7 @@ struct ColumnFrame::Impl {
   Vec compute_vec(NodeId id, Rows rows, Value* values, uint8_t* bad);
   Vec arithmetic(const Node& n, Rows rows, Value* values, uint8_t* bad);
   Vec strict(const Node& n, Rows rows, Value* values);
+  Vec truth_vec(NodeId id, Rows rows, Value* values);
   Vec fallback_vec(NodeId id, Rows rows, Value* values);
   void compare(const Node& n, Rows rows, uint8_t* out);
   Vec column_vec(const Column& column) const;

@@ -23,6 +23,7 @@ class Evaluator {
     return n.memo == kNoAux ? eval_node(n) : eval_memo(n, id);
   }
   Truth test(NodeId id) { return test_quick(id); }
+  [[gnu::always_inline]] Truth test_root(NodeId id) { return test_quick(id); }
 
   // Operations on finished values; shared with the columnar evaluator.
   static Truth truth_of(Value v) { return v.is(Kind::kBool) ? (v.b ? Truth::kTrue : Truth::kFalse) : Truth::kError; }
@@ -85,6 +86,7 @@ class Evaluator {
   }
   Truth test_generic(const Node& n, Value v) const;
   Truth test_text(const Node& n, Value v) const;
+  Truth test_pattern(const Node& n);
   uint32_t slot_code(uint32_t table) {
     const Frame::Impl::Code& known = frame_.codes[table];
     return known.epoch == frame_.epoch ? known.code : find_slot_code(table);
@@ -100,6 +102,7 @@ class Evaluator {
   Value eval_map(const Node& n);
 
   Value arithmetic(const Node& n, const Value* v);
+  Value member(const Node& n, const Value* v);
   Value call(const CallSite& site, const Value* v, uint32_t count);
   Value invoke(const BoundOverload& bound, const Value* v, uint32_t count);
   Value select(Value v, Value name, bool optional);

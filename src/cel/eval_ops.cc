@@ -49,6 +49,8 @@ Value Evaluator::apply(const Node& n, const Value* v) {
       return compare_values(n.op, v[0], v[1]);
     case Op::kNot:
       return v[0].is(Kind::kBool) ? Value::boolean(!v[0].b) : error_no_such_overload();
+    case Op::kMember:
+      return member(n, v);
     case Op::kIn: {
       if (n.aux != kNoAux) return Value::boolean(plan_.code_tables[n.aux].find(v[0]) != 0);
       for (Value item : n.constant.list_items()) {
@@ -136,6 +138,23 @@ Value Evaluator::arithmetic(const Node& n, const Value* v) {
     if (b.u == 0) return error_divide_by_zero();
     return Value::uinteger(n.op == Op::kDiv ? a.u / b.u : a.u % b.u);
   }
+  return call(plan_.sites[n.aux], v, 2);
+}
+
+// x in list, x in map. What else `in` may mean (named lists, networks) is in the overloads.
+Value Evaluator::member(const Node& n, const Value* v) {
+  const Value item = v[0], container = v[1];
+  if (container.is(Kind::kList)) {
+    charge(container.size);
+    for (Value other : container.list_items()) {
+      bool same =
+          item.is(Kind::kString) && other.is(Kind::kString) ? item.str() == other.str() : event::equal(item, other);
+      if (same) return Value::boolean(true);
+    }
+    return Value::boolean(false);
+  }
+  if (container.is(Kind::kMap))
+    return Value::boolean(is_map_key(item) && event::map_find(*container.map, item) != nullptr);
   return call(plan_.sites[n.aux], v, 2);
 }
 

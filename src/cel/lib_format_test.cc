@@ -70,7 +70,8 @@ TEST(LibFormat, OutputsAreBounded) {
   Lab lab;
   std::string large(600'000, 'a');
   EXPECT_EQ(format(lab, "%s%s", {S(large), S(large)}), "!limit");
-  Value nested = S(std::string(1000, 'b'));
+  std::string part(1000, 'b');
+  Value nested = S(part);
   for (int i = 0; i < 6; ++i) nested = lab.list({nested, nested, nested, nested, nested});
   EXPECT_EQ(format(lab, "%s", {nested}), "!limit");
   lab.cost = 100;

@@ -80,7 +80,7 @@ TEST(LibStandard, WholeNumbersAgreeWithWiderArithmetic) {
   Lab lab;
   EXPECT_TRUE(rc::check([&](int64_t a, int64_t b, bool edge_a, bool edge_b) {
     if (edge_a) a = static_cast<int64_t>(static_cast<uint64_t>(a) + (a % 2 == 0 ? kUmax / 2 : kUmax / 2 + 1));
-    if (edge_b) b *= 4'000'000'007;
+    if (edge_b) b = static_cast<int64_t>(static_cast<uint64_t>(b) * 4'000'000'007);
     auto expect = [&](const char* function, int128 exact, bool is_signed) {
       bool fits_in = is_signed ? exact >= kMin && exact <= kMax : exact >= 0 && exact <= int128{kUmax};
       Value r = is_signed ? lab.call(function, {I(a), I(b)})

@@ -93,7 +93,7 @@ TEST(LibTime, ShiftsAgreeWithWiderArithmetic) {
     int64_t seconds =
         event::kTimestampSecondsMin + static_cast<int64_t>(static_cast<uint64_t>(seed) % uint64_t{315537897600});
     nanos %= 1'000'000'000;
-    shift *= 1'000'000'007;
+    shift = static_cast<int64_t>(static_cast<uint64_t>(shift) * 1'000'000'007);
     int128 exact = int128{seconds} * 1'000'000'000 + nanos;
     for (int sign : {1, -1}) {
       if (sign == -1 && shift == INT64_MIN) continue;

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
+#include <cstring>
 #include <map>
 #include <numeric>
 
@@ -16,6 +18,61 @@ namespace {
 
 constexpr size_t kAtomBytesMin = 2;
 constexpr uint32_t kHit = 1u << 31;  // the state that is entered ends an atom
+
+// Where an atom may begin: a bit per hash of the first three bytes. Most text begins no atom, and these tests do not
+// wait for each other as the steps of an automaton do.
+class Starts {
+ public:
+  static constexpr size_t kBytes = 4;  // of text that one test reads
+
+  void build(const std::vector<std::string>& atoms) {
+    int bits = std::clamp<int>(static_cast<int>(std::bit_width(atoms.size())) + 6, 12, 19);
+    shift_ = static_cast<uint32_t>(32 - bits);
+    bits_.assign(size_t{1} << bits >> 6, 0);
+    for (const std::string& text : atoms) {
+      char first[kBytes] = {text[0], text[1], 0, 0};
+      // An atom of two bytes may have any third one behind it.
+      for (unsigned third = 0; third < 256; ++third) {
+        first[2] = text.size() > 2 ? text[2] : static_cast<char>(third);
+        uint32_t place = hash(load(first));
+        bits_[place >> 6] |= uint64_t{1} << (place & 63);
+        if (text.size() > 2) break;
+      }
+    }
+  }
+
+  // The first place at or behind `at` where an atom may begin, or one of the last kBytes - 1.
+  size_t next(const char* text, size_t at, size_t size) const {
+    const uint64_t* bits = bits_.data();
+    for (; at + kBytes + 3 <= size; at += 4) {
+      uint32_t a = hash(load(text + at)), b = hash(load(text + at + 1));
+      uint32_t c = hash(load(text + at + 2)), d = hash(load(text + at + 3));
+      uint64_t found = (bits[a >> 6] >> (a & 63) & 1) | (bits[b >> 6] >> (b & 63) & 1) << 1 |
+                       (bits[c >> 6] >> (c & 63) & 1) << 2 | (bits[d >> 6] >> (d & 63) & 1) << 3;
+      if (found != 0) return at + static_cast<size_t>(std::countr_zero(found));
+    }
+    for (; at + kBytes <= size; ++at) {
+      uint32_t a = hash(load(text + at));
+      if (bits[a >> 6] >> (a & 63) & 1) return at;
+    }
+    return at;
+  }
+
+ private:
+  static uint32_t load(const char* text) {
+    uint32_t word;
+    std::memcpy(&word, text, sizeof word);
+    return word;
+  }
+  // Letters of both cases hash alike; that some other bytes do as well costs a look, never a match.
+  uint32_t hash(uint32_t word) const {
+    if constexpr (std::endian::native == std::endian::big) word = __builtin_bswap32(word);
+    return ((word | 0x202020u) << 8) * 0x9e3779b1u >> shift_;
+  }
+
+  uint32_t shift_ = 20;
+  std::vector<uint64_t> bits_;
+};
 
 // A deterministic automaton over classes of bytes. States are named by the offset of their row in the table.
 struct Automaton {
@@ -109,6 +166,7 @@ struct PatternSet::Impl {
   std::vector<uint32_t> always;
   std::vector<uint32_t> filtered_regexes;  // ids of regexes that wait for a mark
   Automaton automaton;
+  Starts starts;
   std::vector<uint32_t> users_from;  // per atom, and one more: where its patterns begin in `users`
   std::vector<uint32_t> users;
   size_t atom_count = 0;
@@ -163,6 +221,7 @@ bool PatternSet::Impl::try_build(const std::vector<std::vector<std::string>>& li
     }
   }
   atom_count = atoms.size();
+  starts.build(atoms);
   return automaton.build(atoms, table_bytes_max);
 }
 
@@ -183,6 +242,7 @@ void PatternSet::Impl::link_atoms(const std::vector<std::vector<std::string>>& l
   // Too many literals for the table: every pattern is tested singly.
   automaton = Automaton();
   automaton.build({}, limits.table_bytes_max);
+  starts.build({});
   users_from.assign(1, 0);
   users.clear();
   filtered_regexes.clear();
@@ -253,8 +313,10 @@ void PatternSet::scan(std::string_view text, PatternScan& scan) const {
   const uint8_t* classes = set.automaton.classes.data();
   const uint32_t stride = set.automaton.stride;
   uint32_t state = 0;
-  for (char c : text) {
-    uint32_t next = table[state + classes[static_cast<unsigned char>(c)]];
+  for (size_t at = 0; at < text.size(); ++at) {
+    if (state == 0) at = set.starts.next(text.data(), at, text.size());
+    if (at >= text.size()) break;
+    uint32_t next = table[state + classes[static_cast<unsigned char>(text[at])]];
     state = next & ~kHit;
     if (next == state) [[likely]]
       continue;

@@ -299,7 +299,7 @@ NodeId PlanBuilder::Impl::translate_in(const Expr& e, NodeId item, NodeId contai
   const Value c = plan->nodes[container].constant;
   if (!is_const(container) || !c.is(Kind::kList) || is_const(item)) {
     if (e.overloads.empty()) return error(ErrorCode::kNoSuchOverload, "`in` needs a list or a map", e);
-    return call(e, {item, container});
+    return call(e, {item, container}, Op::kMember);
   }
   Node n = node_of(Op::kIn);
   n.constant = c;

@@ -74,6 +74,7 @@ bool is_boolean_op(const Node& n) {
   switch (n.op) {
     case Op::kHasValue:
     case Op::kIn:
+    case Op::kMember:
     case Op::kAnd:
     case Op::kOr:
     case Op::kNot:
@@ -225,7 +226,9 @@ NodeInfo PlanBuilder::Impl::describe(const Node& node, const std::vector<NodeId>
 uint32_t PlanBuilder::Impl::static_cost(const Node& n, const std::vector<NodeId>& args) const {
   uint64_t below = 0;
   for (NodeId id : args) below += plan->infos[id].cost;
-  if (n.op >= Op::kIntEq && n.op <= Op::kDoubleGe) return 1;
+  // Equality comes first in && and ||: as cheap as any test, mostly the most selective, and alike in many rules.
+  if (n.op == Op::kIntEq || n.op == Op::kDoubleEq || n.op == Op::kStringEq) return 1;
+  if (n.op >= Op::kIntEq && n.op <= Op::kDoubleGe) return 2;
   if (n.op >= Op::kAll && n.op < Op::kBind) {
     uint64_t range = plan->infos[args[0]].cost;
     return saturate(20 + range + 8 * (below - range + 2));
@@ -235,14 +238,12 @@ uint32_t PlanBuilder::Impl::static_cost(const Node& n, const std::vector<NodeId>
       return 0;
     case Op::kSlot:
     case Op::kLocal:
+      return 1;
     case Op::kHasSlot:
     case Op::kNotSlot:
-      return 1;
-    case Op::kStringEq:
     case Op::kStringNe:
-      return 2;
     case Op::kSlotIn:
-      return 3;
+      return 2;
     case Op::kStartsWith:
     case Op::kEndsWith:
       return saturate(3 + below);

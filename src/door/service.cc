@@ -78,7 +78,8 @@ policy::Loaded Service::use(policy::Loaded loaded) {
   Engine::PreparedPointer prepared = Engine::build(loaded.policy, options_.engine);
   {
     std::lock_guard lock(engine_mutex_);
-    base::Status kept = sink_ == nullptr ? base::Status() : sink_->policy(clock_(), loaded.policy->version, loaded.files);
+    base::Status kept =
+        sink_ == nullptr ? base::Status() : sink_->policy(clock_(), loaded.policy->version, loaded.files);
     if (!kept) {
       ++counters_.reload_failures;
       policy::Diagnostic diagnostic;
@@ -146,8 +147,9 @@ base::Result<Service::Outcome> Service::decide(Worker& worker, std::string_view 
     break;
   }
   ++counters_.decided;
-  if (on_latency) {
-    on_latency(std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now() - start).count());
+  if (latency_ != nullptr) {
+    auto spent = std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now() - start);
+    latency_->record(static_cast<uint64_t>(spent.count()));
   }
   return Outcome::kDecided;
 }

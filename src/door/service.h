@@ -16,13 +16,15 @@
 #include <thread>
 #include <vector>
 
+#include "base/metrics.h"
 #include "base/result.h"
 #include "engine/act.h"
 #include "engine/engine.h"
 
 namespace tamis::door {
 
-// Where records go before they are folded: what it refuses is not folded. Calls come in order, under the service's lock.
+// Where records go before they are folded: what it refuses is not folded. Calls come in order, under the service's
+// lock.
 class RecordSink {
  public:
   virtual ~RecordSink() = default;
@@ -80,7 +82,8 @@ class Service {
   base::Result<Outcome> decide(Worker& worker, std::string_view type, std::string_view json, std::string& out,
                                engine::Engine::Explain explain = engine::Engine::Explain::kNo);
 
-  // Takes an event to be decided soon, in order of acceptance. Errors: the event is bad, or the intake is full (kLimit).
+  // Takes an event to be decided soon, in order of acceptance. Errors: the event is bad, or the intake is full
+  // (kLimit).
   base::Status accept(Worker& worker, std::string_view type, std::string_view json);
 
   // Does what a person asked for (engine/act.h) and journals it.
@@ -99,8 +102,9 @@ class Service {
   int64_t started_ms() const { return started_ms_; }
   int64_t now_ms() const { return clock_(); }
 
-  // Decision latency inside the service, in nanoseconds of steady time; called after each decision if set.
-  std::function<void(int64_t nanoseconds)> on_latency;
+  // Where the time of each decision inside the service goes, in nanoseconds; set before the first one, may be null.
+  void set_latency(base::Histogram* histogram) { latency_ = histogram; }
+  const base::Histogram* latency() const { return latency_; }
 
  private:
   friend class Lease;
@@ -135,6 +139,7 @@ class Service {
   std::thread intake_thread_;
 
   Counters counters_;
+  base::Histogram* latency_ = nullptr;
 };
 
 }  // namespace tamis::door

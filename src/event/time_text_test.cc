@@ -101,7 +101,8 @@ TEST(TimeText, TimestampsReadBack) {
 
 TEST(TimeText, DurationsReadBack) {
   EXPECT_TRUE(rc::check([](int64_t nanos) {
-    for (int64_t span : {nanos, std::numeric_limits<int64_t>::max() - (nanos & 0xffff), nanos * 1'000'003}) {
+    for (int64_t span : {nanos, std::numeric_limits<int64_t>::max() - (nanos & 0xffff),
+                         static_cast<int64_t>(static_cast<uint64_t>(nanos) * 1'000'003)}) {
       char out[kTimeTextBytesMax];
       int64_t again;
       RC_ASSERT(parse_duration(format_duration(span, out), again));
