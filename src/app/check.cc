@@ -93,7 +93,8 @@ int test(const Options& options) {
     std::printf("%s\n", out.c_str());
   } else {
     for (const auto& r : results) {
-      if (!r.passed) std::printf("%s:%u: FAILED %s\n    %s\n", r.file.c_str(), r.line, r.name.c_str(), r.failure.c_str());
+      if (!r.passed)
+        std::printf("%s:%u: FAILED %s\n    %s\n", r.file.c_str(), r.line, r.name.c_str(), r.failure.c_str());
     }
     std::printf("%zu passed, %zu failed\n", results.size() - failed, failed);
   }

@@ -91,7 +91,8 @@ base::Status send_stream(const Options& options) {
       ++sent;
       if (events.attack() != attack) {
         attack = events.attack();
-        if (!attack.empty() && !options.quiet) std::printf("-- now: %.*s\n", static_cast<int>(attack.size()), attack.data());
+        if (!attack.empty() && !options.quiet)
+          std::printf("-- now: %.*s\n", static_cast<int>(attack.size()), attack.data());
       }
     }
     TAMIS_TRY(answer, client.post("/v1/decide", batch));

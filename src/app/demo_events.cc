@@ -21,8 +21,8 @@ constexpr std::string_view kAgents[] = {
 };
 constexpr std::string_view kCountries[] = {"DE", "FR", "CH", "US", "IN", "BR", "JP", "PL"};
 constexpr std::string_view kLanguages[] = {"de-DE", "fr-FR", "de-CH", "en-US", "hi-IN", "pt-BR", "ja-JP", "pl-PL"};
-constexpr std::string_view kNames[] = {"anna", "bruno", "chidi", "dora", "emil", "fatima", "goran", "hana",
-                                       "ivan", "jun",   "karin", "lena", "marco", "nadia", "omar", "petra"};
+constexpr std::string_view kNames[] = {"anna", "bruno", "chidi", "dora", "emil",  "fatima", "goran", "hana",
+                                       "ivan", "jun",   "karin", "lena", "marco", "nadia",  "omar",  "petra"};
 
 }  // namespace
 
@@ -55,11 +55,16 @@ DemoEvents::Person DemoEvents::make_person() {
 
 std::string_view DemoEvents::attack() const {
   switch (attack_) {
-    case Attack::kSignups: return "a burst of signups from one network";
-    case Attack::kStuffing: return "credential stuffing";
-    case Attack::kSender: return "a sender who was taken over";
-    case Attack::kCards: return "card testing";
-    case Attack::kNone: break;
+    case Attack::kSignups:
+      return "a burst of signups from one network";
+    case Attack::kStuffing:
+      return "credential stuffing";
+    case Attack::kSender:
+      return "a sender who was taken over";
+    case Attack::kCards:
+      return "card testing";
+    case Attack::kNone:
+      break;
   }
   return {};
 }
@@ -114,8 +119,8 @@ void DemoEvents::send(int64_t time_ms, const Person& person, int recipients, std
   out += '}';
 }
 
-void DemoEvents::payment(int64_t time_ms, const Person& person, std::string_view card, int bin, int cents, bool approved,
-                         std::string& out) {
+void DemoEvents::payment(int64_t time_ms, const Person& person, std::string_view card, int bin, int cents,
+                         bool approved, std::string& out) {
   begin("payment", time_ms, person, out);
   add(out, "purpose", "plan");
   add(out, "card", card);
@@ -169,7 +174,8 @@ void DemoEvents::attacked(int64_t time_ms, std::string& out) {
       return send(time_ms, actor, 40 + static_cast<int>(below(40)), attack_text_, out);
     case Attack::kCards:
       return payment(time_ms, actor, hex(12), 411111, 100, chance(10), out);
-    case Attack::kNone: break;
+    case Attack::kNone:
+      break;
   }
 }
 

@@ -1,5 +1,5 @@
-// DemoEvents: an endless stream of lifelike events for the policy in policies/accounts: a town of honest people who sign
-// up, log in, write mail and pay, and now and then an attack in their midst: a burst of signups from one network,
+// DemoEvents: an endless stream of lifelike events for the policy in policies/accounts: a town of honest people who
+// sign up, log in, write mail and pay, and now and then an attack in their midst: a burst of signups from one network,
 // credential stuffing, a sender who was taken over, card testing. The same seed gives the same stream.
 #pragma once
 
@@ -45,7 +45,7 @@ class DemoEvents {
   uint64_t number_ = 0;
   std::vector<Person> people_;
   Attack attack_ = Attack::kNone;
-  int attack_events_ = 0;   // left
+  int attack_events_ = 0;  // left
   Person attacker_;
   std::string attack_text_;
 };

@@ -64,9 +64,10 @@ void tell_list(Value decision, std::string_view key, std::string_view title, std
 
 // The decision in words. `decision` is the object that the engine writes, with its conditions.
 std::string tell(Value decision) {
-  std::string out = plain(at(decision, "type")) + " " + plain(at(decision, "id")) + " was decided: " +
-                    plain(at(decision, "verdict")) + ".\n";
-  if (at(decision, "overload").is_true()) out += "The server was too busy to look at it; this is the declared answer.\n";
+  std::string out = plain(at(decision, "type")) + " " + plain(at(decision, "id")) +
+                    " was decided: " + plain(at(decision, "verdict")) + ".\n";
+  if (at(decision, "overload").is_true())
+    out += "The server was too busy to look at it; this is the declared answer.\n";
   if (at(decision, "late").is_true()) out += "It came too late to count for later events.\n";
   tell_list(decision, "reasons", "In short:", out);
   std::span<const Value> rules = items_of(at(decision, "rules"));
@@ -124,8 +125,8 @@ base::Result<std::string> decide_until(const Options& options) {
         continue;
       }
       const engine::Decision& d = engine.decide(prepared, Engine::kNoReceiveTime, Engine::Explain::kYes);
-      bool wanted = options.id.empty() || (d.id == options.id &&
-                                           (options.type.empty() || options.type == d.type->schema.name));
+      bool wanted =
+          options.id.empty() || (d.id == options.id && (options.type.empty() || options.type == d.type->schema.name));
       if (!wanted) continue;
       found.clear();
       engine::write_json(d, found);

@@ -226,7 +226,8 @@ Command add_replay(CLI::App& app) {
   auto options = std::make_shared<Options>();
   app.add_option("--policy", options->policy, "Folder of the policy; with --data: decide as if it had been in force");
   app.add_option("--data", options->data, "Replay the journal of a server's data folder instead of files");
-  app.add_option("--out", options->out, "File for the decisions, one JSON line each; - is stdout")->capture_default_str();
+  app.add_option("--out", options->out, "File for the decisions, one JSON line each; - is stdout")
+      ->capture_default_str();
   app.add_option("--intel", options->intel, "CSV files of network facts: prefix, asn, country, tag");
   app.add_flag("--explain", options->explain, "With the conditions that made each rule match");
   app.add_flag("--json", options->json, "The summary on stderr as JSON");

@@ -12,10 +12,12 @@ Command add_token(CLI::App& app) {
   };
   auto options = std::make_shared<Options>();
   app.add_option("NAME", options->name, "Who will use it, for logs: letters, digits, - _ .")->required();
-  app.add_option("ROLES", options->roles, "One or more of ingest, decide, analyst, support, metrics, admin, with commas")
+  app.add_option("ROLES", options->roles,
+                 "One or more of ingest, decide, analyst, support, metrics, admin, with commas")
       ->required();
-  app.footer("The token goes to stderr, to be shown once; its line for the tokens file goes to stdout:\n"
-             "  tamis token mailer decide >> tokens");
+  app.footer(
+      "The token goes to stderr, to be shown once; its line for the tokens file goes to stdout:\n"
+      "  tamis token mailer decide >> tokens");
   return [options] {
     auto roles = net::RoleSet::parse(options->roles);
     if (!roles) return complain(roles.error().message);

@@ -31,9 +31,7 @@ Value at(Value map, std::string_view key) {
   return found == nullptr ? Value::absent() : *found;
 }
 
-double number(Value v) {
-  return v.is(Kind::kInt) ? static_cast<double>(v.i) : v.is(Kind::kDouble) ? v.d : 0;
-}
+double number(Value v) { return v.is(Kind::kInt) ? static_cast<double>(v.i) : v.is(Kind::kDouble) ? v.d : 0; }
 
 std::string text(Value v) { return v.is(Kind::kString) ? std::string(v.str()) : std::string(); }
 
@@ -65,8 +63,8 @@ class Top {
     while (!Interrupt::requested()) {
       TAMIS_TRY(answer, client.get("/v1/stats"));
       if (answer.status != 200) {
-        return base::fail(base::Code::kUnavailable,
-                          options_.url + " answered " + std::to_string(answer.status) + ": " + answer.body.substr(0, 300));
+        return base::fail(base::Code::kUnavailable, options_.url + " answered " + std::to_string(answer.status) + ": " +
+                                                        answer.body.substr(0, 300));
       }
       if (options_.json) {
         std::printf("%s\n", answer.body.c_str());
@@ -103,15 +101,16 @@ class Top {
     last_ms_ = now;
     double decided = number(at(stats, "decided"));
     Value latency = at(stats, "latency_us");
-    std::string out = "tamis " + options_.url + "   policy " + text(at(stats, "policy")) + "   up " +
-                      base::format_duration_ms(static_cast<int64_t>((now - number(at(stats, "started_ms"))) / 1000) * 1000) +
-                      "\n\n";
+    std::string out =
+        "tamis " + options_.url + "   policy " + text(at(stats, "policy")) + "   up " +
+        base::format_duration_ms(static_cast<int64_t>((now - number(at(stats, "started_ms"))) / 1000) * 1000) + "\n\n";
     out += "decisions " + thousands(decided) + "   " + thousands(rate_of("decided", decided)) + "/s   refused " +
-           thousands(number(at(stats, "refused"))) + "   late " + thousands(number(at(stats, "late"))) + "   overload " +
-           thousands(number(at(stats, "overload"))) + "\n";
+           thousands(number(at(stats, "refused"))) + "   late " + thousands(number(at(stats, "late"))) +
+           "   overload " + thousands(number(at(stats, "overload"))) + "\n";
     out += "latency us   p50 " + base::format_double(number(at(latency, "p50"))) + "   p90 " +
-           base::format_double(number(at(latency, "p90"))) + "   p99 " + base::format_double(number(at(latency, "p99"))) +
-           "   max " + base::format_double(number(at(latency, "max"))) + "   waiting " +
+           base::format_double(number(at(latency, "p90"))) + "   p99 " +
+           base::format_double(number(at(latency, "p99"))) + "   max " +
+           base::format_double(number(at(latency, "max"))) + "   waiting " +
            thousands(number(at(stats, "intake_events"))) + "\n\n";
     draw_verdicts(at(stats, "verdicts"), out);
     draw_rules(at(stats, "rules"), out);
@@ -197,7 +196,9 @@ Command add_top(CLI::App& app) {
   auto options = std::make_shared<Options>();
   app.add_option("--url", options->url, "The server")->capture_default_str();
   app.add_option("--token", options->token, "Bearer token");
-  app.add_option("--interval", options->interval_s, "Seconds between looks")->check(CLI::Range(0.1, 3600.0))->capture_default_str();
+  app.add_option("--interval", options->interval_s, "Seconds between looks")
+      ->check(CLI::Range(0.1, 3600.0))
+      ->capture_default_str();
   app.add_option("--rows", options->rows, "Rows of a table")->check(CLI::Range(1, 1000))->capture_default_str();
   app.add_flag("--once", options->once, "Print one look and stop");
   app.add_flag("--json", options->json, "Print the statistics as JSON lines");

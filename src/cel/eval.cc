@@ -99,7 +99,27 @@ Evaluator::Truth Evaluator::test_slot(const Node& n) {
     if (n.op == Op::kCodeIn) return truth_of(code != 0 && plan_.code_sets[n.aux].contains(code));
     return truth_of((code == n.aux) == (n.op == Op::kCodeEq));
   }
+  if ((n.op == Op::kContains || n.op == Op::kMatches) && n.aux2 != kNoAux) return test_pattern(n);
   return test_value(n, slots_[n.slot]);
+}
+
+Evaluator::Truth Evaluator::test_pattern(const Node& n) {
+  const Value v = slots_[n.slot];
+  if (!v.is(Kind::kString)) return Truth::kError;
+  Frame::Impl::Scan& scan = frame_.scans[n.aux2];
+  if (scan.epoch != frame_.epoch) {
+    scan.epoch = frame_.epoch;
+    scan.spent = 0;
+    scan.done = false;
+  }
+  const PatternSet& set = plan_.pattern_sets[n.aux2].set;
+  if (!scan.done) {
+    scan.spent += pattern_cost(n.op);
+    if (scan.spent <= kScanCost) return test_text(n, v);
+    set.scan(v.str(), scan.scan);
+    scan.done = true;
+  }
+  return truth_of(set.matches(static_cast<uint32_t>(n.range.whole.low), v.str(), scan.scan));
 }
 
 Evaluator::Truth Evaluator::test_value(const Node& n, Value v) const {

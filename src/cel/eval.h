@@ -86,6 +86,7 @@ class Evaluator {
   }
   Truth test_generic(const Node& n, Value v) const;
   Truth test_text(const Node& n, Value v) const;
+  Truth test_pattern(const Node& n);
   uint32_t slot_code(uint32_t table) {
     const Frame::Impl::Code& known = frame_.codes[table];
     return known.epoch == frame_.epoch ? known.code : find_slot_code(table);

@@ -10,6 +10,7 @@ Frame::Impl::Impl(std::shared_ptr<const Plan::Impl> of) : plan(std::move(of)) {
   if (plan == nullptr) return;  // the planner folding constants: it sizes the locals itself
   memos.resize(plan->memo_count);
   codes.resize(plan->code_tables.size());
+  for (const SlotPatterns& p : plan->pattern_sets) scans.push_back({0, 0, false, PatternScan(p.set)});
   locals.resize(plan->local_count);
   evaluator = std::make_unique<Evaluator>(*plan, *this);
 }
@@ -26,6 +27,7 @@ void Frame::Impl::begin(const Value* of, base::Arena& arena, const Host* host, i
   epoch = 1;
   for (Memo& m : memos) m.epoch = 0;
   for (Code& c : codes) c.epoch = 0;
+  for (Scan& s : scans) s.epoch = 0;
 }
 
 Frame::Frame(const Plan& plan) : impl_(std::make_unique<Impl>(plan.impl_)) {}

@@ -55,6 +55,7 @@ struct PlanBuilder::Impl {
   std::vector<uint32_t> count_parents(std::vector<bool>& in_loop) const;
   void assign_memos(const std::vector<uint32_t>& parents, const std::vector<bool>& in_loop);
   void number_constants(const std::vector<uint32_t>& parents);
+  void collect_patterns(const std::vector<uint32_t>& parents);
   void number_slot(int32_t slot, const std::vector<NodeId>& users);
 };
 

@@ -18,6 +18,8 @@ constexpr uint32_t kMemoCostMin = 8;
 constexpr size_t kNumberedTestsMin = 3;
 constexpr uint32_t kNumberedSetMin = 5;
 constexpr size_t kDenseCodesMax = 2'048;
+// A slot gets a pattern set when looking for all its patterns one by one would cost so many scans.
+constexpr uint32_t kScansMin = 6;
 
 uint64_t code_hash(Value v) { return v.is(Kind::kString) ? base::hash64(v.str()) : event::hash(v); }
 
@@ -149,6 +151,7 @@ void PlanBuilder::Impl::finish() {
   std::vector<bool> in_loop;
   std::vector<uint32_t> parents = count_parents(in_loop);
   number_constants(parents);
+  collect_patterns(parents);
   assign_memos(parents, in_loop);
   for (Node& n : plan->nodes) quicken(n);
   plan->cache_of.assign(plan->nodes.size(), kNoAux);
@@ -207,6 +210,33 @@ void PlanBuilder::Impl::number_constants(const std::vector<uint32_t>& parents) {
       return plan->nodes[id].op == Op::kSlotIn && plan->nodes[id].constant.size >= kNumberedSetMin;
     });
     if (large || users.size() >= kNumberedTestsMin) number_slot(slot, users);
+  }
+}
+
+void PlanBuilder::Impl::collect_patterns(const std::vector<uint32_t>& parents) {
+  std::map<int32_t, std::vector<NodeId>> by_slot;
+  std::map<int32_t, uint32_t> costs;
+  for (NodeId id = 0; id < plan->nodes.size(); ++id) {
+    const Node& n = plan->nodes[id];
+    if (parents[id] == 0 || (n.op != Op::kContains && n.op != Op::kMatches) || n.slot < 0) continue;
+    by_slot[n.slot].push_back(id);
+    costs[n.slot] += pattern_cost(n.op);
+  }
+  for (const auto& [slot, users] : by_slot) {
+    if (costs[slot] < kScansMin * kScanCost) continue;
+    std::vector<Pattern> patterns;
+    for (NodeId id : users) {
+      const Node& n = plan->nodes[id];
+      patterns.push_back(
+          {n.op == Op::kContains ? PatternKind::kContains : PatternKind::kRegex, std::string(n.constant.str())});
+    }
+    base::Result<PatternSet> set = PatternSet::build(patterns);
+    if (!set) continue;  // too many: they are looked for one by one
+    for (size_t i = 0; i < users.size(); ++i) {
+      plan->nodes[users[i]].aux2 = static_cast<uint32_t>(plan->pattern_sets.size());
+      plan->nodes[users[i]].range.whole.low = static_cast<int64_t>(i);
+    }
+    plan->pattern_sets.push_back({slot, std::move(*set)});
   }
 }
 

@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "cel/pattern_set.h"
 #include "cel/plan.h"
 #include "cel/regex.h"
 
@@ -59,7 +60,8 @@ enum class Op : uint8_t {
   kSlotIn,  // few constants, compared one by one
   kIn,      // args[0] in constants; aux: CodeTable or kNoAux
 
-  // Text predicates with a constant argument; slot >= 0, or args[0]. kMatches: aux is a regex.
+  // Text predicates with a constant argument; slot >= 0, or args[0]. kMatches: aux is a regex. With a pattern set of
+  // the slot in aux2, range.whole.low is the number of the pattern in it.
   kContains,
   kStartsWith,
   kEndsWith,
@@ -82,7 +84,7 @@ enum class Op : uint8_t {
   kMul,
   kDiv,
   kMod,     // int, uint, double here; any other operands by the call site
-  kMember,                             // item in list or map; anything else by the call site
+  kMember,  // item in list or map; anything else by the call site
   kConcat,  // string + string + ...
   kSelect,
   kHasSelect,
@@ -205,6 +207,16 @@ struct CodeSet {
   }
 };
 
+// All patterns that are looked for in one slot. The first few of an event are looked for one by one; when that has cost
+// about as much as one pass for all, the pass is made.
+struct SlotPatterns {
+  int32_t slot = -1;
+  PatternSet set;
+};
+// Roughly in units of 15 ns on a text of 50 bytes.
+constexpr uint32_t pattern_cost(Op op) { return op == Op::kMatches ? 6 : op == Op::kContains ? 1 : 0; }
+inline constexpr uint32_t kScanCost = 12;
+
 // What is known of a node but not needed to run it.
 struct NodeInfo {
   Type type;
@@ -222,6 +234,7 @@ struct Plan::Impl {
   std::vector<CallSite> sites;
   std::vector<std::vector<bool>> optional_flags;
   std::vector<Regex> regexes;
+  std::vector<SlotPatterns> pattern_sets;
   std::vector<CodeTable> code_tables;
   std::vector<CodeSet> code_sets;
   std::vector<std::shared_ptr<const std::string>> sources;
@@ -251,6 +264,13 @@ struct Frame::Impl {
     uint32_t code = 0;
   };
 
+  struct Scan {
+    uint32_t epoch = 0;
+    uint32_t spent = 0;
+    bool done = false;
+    PatternScan scan;
+  };
+
   std::shared_ptr<const Plan::Impl> plan;  // keeps what the values of the memos point to
   const Value* slots = nullptr;
   std::optional<Call> call;
@@ -258,6 +278,7 @@ struct Frame::Impl {
   uint32_t epoch = 0;
   std::vector<Memo> memos;
   std::vector<Code> codes;  // per CodeTable
+  std::vector<Scan> scans;  // per SlotPatterns
   std::vector<Value> locals;
   std::unique_ptr<Evaluator> evaluator;
 

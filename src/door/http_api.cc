@@ -12,8 +12,8 @@ using engine::Engine;
 using event::JsonWriter;
 using event::Value;
 using net::Request;
-using net::Role;
 using net::Response;
+using net::Role;
 
 namespace {
 
@@ -24,24 +24,36 @@ constexpr net::RoleSet kReaders = Role::kAnalyst | Role::kSupport;
 
 int status_of(const base::Error& error) {
   switch (error.code) {
-    case base::Code::kInvalid: return 400;
-    case base::Code::kNotFound: return 404;
-    case base::Code::kLimit: return 503;
-    case base::Code::kUnavailable: return 503;
-    case base::Code::kDenied: return 403;
-    case base::Code::kInternal: return 500;
+    case base::Code::kInvalid:
+      return 400;
+    case base::Code::kNotFound:
+      return 404;
+    case base::Code::kLimit:
+      return 503;
+    case base::Code::kUnavailable:
+      return 503;
+    case base::Code::kDenied:
+      return 403;
+    case base::Code::kInternal:
+      return 500;
   }
   return 500;
 }
 
 std::string_view word_of(const base::Error& error) {
   switch (error.code) {
-    case base::Code::kInvalid: return "invalid";
-    case base::Code::kNotFound: return "not_found";
-    case base::Code::kLimit: return "overloaded";
-    case base::Code::kUnavailable: return "unavailable";
-    case base::Code::kDenied: return "denied";
-    case base::Code::kInternal: return "internal";
+    case base::Code::kInvalid:
+      return "invalid";
+    case base::Code::kNotFound:
+      return "not_found";
+    case base::Code::kLimit:
+      return "overloaded";
+    case base::Code::kUnavailable:
+      return "unavailable";
+    case base::Code::kDenied:
+      return "denied";
+    case base::Code::kInternal:
+      return "internal";
   }
   return "internal";
 }
@@ -195,7 +207,8 @@ struct HttpApi::Impl {
   net::RouteOptions route(net::RoleSet roles, size_t body_bytes_max) const {
     net::RouteOptions r;
     r.body_bytes_max = body_bytes_max;
-    bool open = options.tokens == nullptr && options.limits.per_caller == nullptr && options.limits.per_address == nullptr;
+    bool open =
+        options.tokens == nullptr && options.limits.per_caller == nullptr && options.limits.per_address == nullptr;
     if (!open) r.gate = net::require_role(options.tokens, roles, options.limits);
     return r;
   }
@@ -282,9 +295,10 @@ void HttpApi::Impl::add_policy_routes() {
       return std::pair(loaded.policy != nullptr ? 200 : 422, policy_answer(loaded));
     });
   };
-  server.post("/v1/policy/validate", [with_files](const Request& in, Response& out) { with_files(in, out, false); },
-              admin);
-  server.post("/v1/policy", [with_files](const Request& in, Response& out) { with_files(in, out, true); }, admin);
+  server.post(
+      "/v1/policy/validate", [with_files](const Request& in, Response& out) { with_files(in, out, false); }, admin);
+  server.post(
+      "/v1/policy", [with_files](const Request& in, Response& out) { with_files(in, out, true); }, admin);
   server.post(
       "/v1/policy/reload",
       [this](const Request&, Response& out) {
@@ -324,8 +338,7 @@ void HttpApi::Impl::add_list_routes() {
           json.begin_object().key("name").string(label.name).key("author").string(label.author);
           json.key("reason").string(label.reason).key("since").string(event::format_time_ms(label.since_ms));
           json.key("expires");
-          label.expires_ms == state::kNeverExpires ? json.null()
-                                                   : json.string(event::format_time_ms(label.expires_ms));
+          label.expires_ms == state::kNeverExpires ? json.null() : json.string(event::format_time_ms(label.expires_ms));
           json.end_object();
         }
         json.end_array().end_object();
@@ -342,8 +355,7 @@ void HttpApi::Impl::add_operator_routes() {
     json.begin_object().key("ready").boolean(true).key("policy").string(policy->version).end_object();
   });
   server.get(
-      "/v1/stats", [this](const Request&, Response& out) { write_stats(service, out.body()); },
-      route(kReaders, 0));
+      "/v1/stats", [this](const Request&, Response& out) { write_stats(service, out.body()); }, route(kReaders, 0));
   server.get(
       "/metrics",
       [this](const Request&, Response& out) {

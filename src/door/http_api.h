@@ -14,8 +14,8 @@
 namespace tamis::door {
 
 struct HttpApiOptions {
-  std::string policy_folder;                         // what POST /v1/policy/reload reads
-  const net::TokenStore* tokens = nullptr;           // null: every caller may do everything
+  std::string policy_folder;                // what POST /v1/policy/reload reads
+  const net::TokenStore* tokens = nullptr;  // null: every caller may do everything
   net::GateLimits limits;
   size_t event_bytes_max = 1 << 20;
   size_t policy_bytes_max = 64 << 20;

@@ -78,7 +78,8 @@ policy::Loaded Service::use(policy::Loaded loaded) {
   Engine::PreparedPointer prepared = Engine::build(loaded.policy, options_.engine);
   {
     std::lock_guard lock(engine_mutex_);
-    base::Status kept = sink_ == nullptr ? base::Status() : sink_->policy(clock_(), loaded.policy->version, loaded.files);
+    base::Status kept =
+        sink_ == nullptr ? base::Status() : sink_->policy(clock_(), loaded.policy->version, loaded.files);
     if (!kept) {
       ++counters_.reload_failures;
       policy::Diagnostic diagnostic;

@@ -23,7 +23,8 @@
 
 namespace tamis::door {
 
-// Where records go before they are folded: what it refuses is not folded. Calls come in order, under the service's lock.
+// Where records go before they are folded: what it refuses is not folded. Calls come in order, under the service's
+// lock.
 class RecordSink {
  public:
   virtual ~RecordSink() = default;
@@ -81,7 +82,8 @@ class Service {
   base::Result<Outcome> decide(Worker& worker, std::string_view type, std::string_view json, std::string& out,
                                engine::Engine::Explain explain = engine::Engine::Explain::kNo);
 
-  // Takes an event to be decided soon, in order of acceptance. Errors: the event is bad, or the intake is full (kLimit).
+  // Takes an event to be decided soon, in order of acceptance. Errors: the event is bad, or the intake is full
+  // (kLimit).
   base::Status accept(Worker& worker, std::string_view type, std::string_view json);
 
   // Does what a person asked for (engine/act.h) and journals it.

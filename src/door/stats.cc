@@ -67,7 +67,8 @@ void write_stats(Service& service, std::string& out) {
   json.key("reloads").uinteger(c.reloads).key("reload_failures").uinteger(c.reload_failures);
   if (const base::Histogram* latency = service.latency(); latency != nullptr) {
     json.key("latency_us").begin_object();
-    for (auto [name, q] : {std::pair("p50", 0.5), std::pair("p90", 0.9), std::pair("p99", 0.99), std::pair("max", 1.0)}) {
+    for (auto [name, q] :
+         {std::pair("p50", 0.5), std::pair("p90", 0.9), std::pair("p99", 0.99), std::pair("max", 1.0)}) {
       json.key(name).real(static_cast<double>(latency->quantile(q)) / 1000.0);
     }
     json.end_object();
@@ -142,7 +143,8 @@ void write_engine_metrics(Service& service, std::string& out) {
   family(out, "tamis_feature_keys", "gauge", "Live keys of a feature.");
   for (const auto& [name, stats] : s.features) sample(out, "tamis_feature_keys", "feature=" + quoted(name), stats.keys);
   family(out, "tamis_feature_bytes", "gauge", "Memory of a feature.");
-  for (const auto& [name, stats] : s.features) sample(out, "tamis_feature_bytes", "feature=" + quoted(name), stats.bytes);
+  for (const auto& [name, stats] : s.features)
+    sample(out, "tamis_feature_bytes", "feature=" + quoted(name), stats.bytes);
 }
 
 }  // namespace tamis::door

@@ -225,12 +225,16 @@ void Engine::Impl::add_effects(ActiveType& type, uint32_t rule_number, base::Are
   for (const policy::ListEffect& list : rule.lists) {
     Value value = plan.eval(list.value, type.frame);
     if (!usable(value)) continue;
-    decision.effects.push_back({Effect::Kind::kListEntry, rule_number, active->policy->lists[list.list].name,
-                                as_text(value, arena), {}, expiry(list.for_ms)});
+    decision.effects.push_back({Effect::Kind::kListEntry,
+                                rule_number,
+                                active->policy->lists[list.list].name,
+                                as_text(value, arena),
+                                {},
+                                expiry(list.for_ms)});
   }
   for (const policy::NotifyEffect& notify : rule.notify) {
-    decision.effects.push_back({Effect::Kind::kNotify, rule_number, notify.channel,
-                                fill(plan, notify.message, type.frame, arena), {}, 0});
+    decision.effects.push_back(
+        {Effect::Kind::kNotify, rule_number, notify.channel, fill(plan, notify.message, type.frame, arena), {}, 0});
   }
 }
 
@@ -426,7 +430,9 @@ std::vector<std::pair<std::string, state::TableStats>> Engine::feature_stats() c
   return all;
 }
 
-RuleIndex::Stats Engine::index_stats(size_t type_index) const { return impl_->active->types[type_index]->index.stats(); }
+RuleIndex::Stats Engine::index_stats(size_t type_index) const {
+  return impl_->active->types[type_index]->index.stats();
+}
 
 uint64_t Engine::digest() const {
   uint64_t digest = base::mix64(static_cast<uint64_t>(impl_->now));

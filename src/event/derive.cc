@@ -32,7 +32,7 @@ class Deriver {
     semantic_ = semantic;
     usable_ = source.is(Kind::kString) && !source.str().empty();
     has_facts_ = false;
-    has_names_ = false;
+    has_suffix_ = false;
     domain_ = {};
     if (!usable_) return;
     const std::string_view text = source.str();
@@ -129,10 +129,10 @@ class Deriver {
   }
 
   Value of_domain(Attribute attribute) {
-    if (!has_names_) registered_ = registered_domain(domain_);
-    has_names_ = true;
-    if (attribute == Attribute::kRegistered) return text_or_absent(registered_);
-    if (attribute == Attribute::kSuffix) return text_or_absent(public_suffix(domain_));
+    if (!has_suffix_) suffix_ = public_suffix(domain_);
+    has_suffix_ = true;
+    if (attribute == Attribute::kRegistered) return text_or_absent(registered_domain(domain_, suffix_));
+    if (attribute == Attribute::kSuffix) return text_or_absent(suffix_);
     return Value::absent();
   }
 
@@ -175,14 +175,14 @@ class Deriver {
   Semantic semantic_ = Semantic::kNone;
   bool usable_ = false;
   bool has_facts_ = false;
-  bool has_names_ = false;
+  bool has_suffix_ = false;
   IpData ip_{};
   NetworkIntel::Facts facts_;
   EmailParts email_;
   UrlParts url_;
   UserAgent agent_;
   std::string_view domain_;
-  std::string_view registered_;
+  std::string_view suffix_;
 };
 
 }  // namespace

@@ -44,7 +44,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (tamis::event::find_invalid_utf8(text) != std::string_view::npos) return 0;
   for (const Semantic semantic :
        {Semantic::kIp, Semantic::kEmail, Semantic::kDomain, Semantic::kUrl, Semantic::kUserAgent}) {
-    check(semantic, text);
+    tamis::event::check(semantic, text);
   }
   return 0;
 }

@@ -77,8 +77,9 @@ std::string_view public_suffix(std::string_view domain) {
   return domain.substr(static_cast<size_t>(suffix - name.bytes.data()));
 }
 
-std::string_view registered_domain(std::string_view domain) {
-  const std::string_view suffix = public_suffix(domain);
+std::string_view registered_domain(std::string_view domain) { return registered_domain(domain, public_suffix(domain)); }
+
+std::string_view registered_domain(std::string_view domain, std::string_view suffix) {
   if (suffix.empty() || suffix.size() >= domain.size()) return {};
   const size_t dot = domain.size() - suffix.size() - 1;  // in front of the suffix
   const size_t before = dot == 0 ? std::string_view::npos : domain.rfind('.', dot - 1);

@@ -24,8 +24,10 @@ std::string_view normalise_domain(std::string_view text, base::Arena& arena);
 // Of a domain in the one form: the public suffix ("co.uk", for unknown ones the last label), and the registrable
 // domain, one label more ("example.co.uk"); empty for a name that is itself a public suffix. By the Public Suffix List,
 // its private part included (x.github.io is registrable), as built into libpsl.
+// Cost: 100 to 150 ns a label.
 std::string_view public_suffix(std::string_view domain);
 std::string_view registered_domain(std::string_view domain);
+std::string_view registered_domain(std::string_view domain, std::string_view suffix);  // where the suffix is known
 
 // RFC 5322 addr-spec, without judging the local part. White space around it and angle brackets with a display name are
 // dropped. False: no @, an empty part, or a domain that is neither a name nor an address literal "[192.0.2.1]".

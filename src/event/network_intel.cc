@@ -51,71 +51,80 @@ Address address_of(const IpData& ip) {
   return ip.is_v6 ? address : address << 96;
 }
 
-// The sorted starts of ranges by 64-bit keys; the first key is 0.
+// The sorted starts of ranges by keys of 32 or 64 bits; the first key is 0.
+template <class Key>
 class RangeIndex {
  public:
-  void add(uint64_t key, uint32_t value) {
-    keys_.push_back(key);
-    values_.push_back(value);
-  }
+  void add(Key key, uint32_t value) { starts_.push_back({key, value}); }
 
   // Call once, after the last add().
   void finish() {
-    if (keys_.empty()) return;
-    buckets_.resize(kBuckets + 1);
+    if (starts_.empty()) return;
+    starts_.shrink_to_fit();
+    buckets_.resize(kBuckets);
     size_t at = 0;
     for (size_t bucket = 0; bucket < kBuckets; ++bucket) {
       const size_t begin = at;
-      while (at < keys_.size() && keys_[at] >> 48 == bucket) ++at;
-      buckets_[bucket] = {static_cast<uint32_t>(begin), static_cast<uint32_t>(cells_.size()), 0};
-      const size_t count = at - begin;
-      if (count > 16) add_cells(buckets_[bucket], begin, at);
+      while (at < starts_.size() && starts_[at].key >> kBelowBits == bucket) ++at;
+      if (at - begin > kFewMax) {
+        add_cells(buckets_[bucket], begin, at);
+      } else {
+        buckets_[bucket] = {static_cast<uint32_t>(begin), 0, static_cast<uint16_t>(at - begin)};
+      }
     }
-    buckets_[kBuckets] = {static_cast<uint32_t>(keys_.size()), 0, 0};
   }
 
-  uint32_t find(uint64_t key) const {
-    if (keys_.empty()) return kNoFacts;
-    const Bucket& bucket = buckets_[key >> 48];
-    size_t low = bucket.begin, high = buckets_[(key >> 48) + 1].begin;
+  uint32_t find(Key key) const {
+    if (starts_.empty()) return kNoFacts;
+    const Bucket& bucket = buckets_[key >> kBelowBits];
+    size_t low = bucket.base, high = low + bucket.few;
     if (bucket.bits != 0) {
-      const size_t cell = bucket.cells + (key << 16 >> (64 - bucket.bits));
+      const size_t cell = bucket.base + cell_of(key, bucket.bits);
       low = cells_[cell];
       high = cells_[cell + 1];
     }
-    // The last start that is not behind the key; in front of all of them the range before goes on.
-    while (low < high) {
-      const size_t middle = (low + high) / 2;
-      if (keys_[middle] <= key) {
-        low = middle + 1;
-      } else {
-        high = middle;
-      }
+    // The last start that is not behind the key; in front of all of them the range before goes on. Without branches, as
+    // no processor could guess them.
+    for (size_t count = high - low; count > 0;) {
+      const size_t half = (count + 1) / 2;
+      low += starts_[low + half - 1].key <= key ? half : 0;
+      count -= half;
     }
-    return values_[low - 1];
+    return starts_[low - 1].value;
   }
 
  private:
   static constexpr size_t kBuckets = 65536;
+  static constexpr int kBelowBits = static_cast<int>(sizeof(Key)) * 8 - 16;
+  struct Start {  // together, so that one cache line gives both
+    Key key;
+    uint32_t value;
+  };
+  static constexpr size_t kFewMax = 8;
   struct Bucket {
-    uint32_t begin;
-    uint32_t cells;  // where its cells begin
-    uint32_t bits;   // how many bits behind the first 16 choose the cell; 0: no cells
+    uint32_t base = 0;  // where its starts begin, if they are few; else where its cells begin
+    uint16_t bits = 0;  // how many bits behind the first 16 choose the cell; 0: no cells
+    uint16_t few = 0;
   };
 
-  // About four starts to a cell.
+  static size_t cell_of(Key key, int bits) {
+    const Key below = static_cast<Key>(key << 16);
+    return static_cast<size_t>(below >> (static_cast<int>(sizeof(Key)) * 8 - bits));
+  }
+
+  // Two to four starts to a cell, where they are spread evenly.
   void add_cells(Bucket& bucket, size_t begin, size_t end) {
-    bucket.bits = static_cast<uint32_t>(std::bit_width((end - begin) / 4));
+    bucket.base = static_cast<uint32_t>(cells_.size());
+    bucket.bits = static_cast<uint16_t>(std::min<int>(std::bit_width((end - begin) / 4), kBelowBits));
     size_t at = begin;
-    for (uint64_t cell = 0; cell < uint64_t{1} << bucket.bits; ++cell) {
-      while (at < end && keys_[at] << 16 >> (64 - bucket.bits) < cell) ++at;
+    for (size_t cell = 0; cell < size_t{1} << bucket.bits; ++cell) {
+      while (at < end && cell_of(starts_[at].key, bucket.bits) < cell) ++at;
       cells_.push_back(static_cast<uint32_t>(at));
     }
     cells_.push_back(static_cast<uint32_t>(end));
   }
 
-  std::vector<uint64_t> keys_;
-  std::vector<uint32_t> values_;
+  std::vector<Start> starts_;
   std::vector<Bucket> buckets_;
   std::vector<uint32_t> cells_;
 };
@@ -125,10 +134,10 @@ class IntelTable final : public NetworkIntel {
   Facts find(const IpData& ip) const override {
     const Address address = address_of(ip);
     const auto high = static_cast<uint64_t>(address >> 64);
-    if (!ip.is_v6) return facts_[v4_.find(high)];
+    if (!ip.is_v6) return shown(facts_[v4_.find(static_cast<uint32_t>(high >> 32))]);
     uint32_t found = v6_.find(high);
     if ((found & kBelow) != 0) found = find_below(belows_[found & ~kBelow], static_cast<uint64_t>(address));
-    return facts_[found];
+    return shown(facts_[found]);
   }
   size_t size() const override { return size_; }
 
@@ -144,12 +153,14 @@ class IntelTable final : public NetworkIntel {
     return low_values_[static_cast<size_t>(std::upper_bound(begin, end, low) - low_keys_.begin()) - 1];
   }
 
-  RangeIndex v4_;
-  RangeIndex v6_;
+  Facts shown(const RowFacts& facts) const { return {facts.asn, texts_[facts.country], texts_[facts.tag]}; }
+
+  RangeIndex<uint32_t> v4_;
+  RangeIndex<uint64_t> v6_;
   std::vector<Below> belows_;
   std::vector<uint64_t> low_keys_;
   std::vector<uint32_t> low_values_;
-  std::vector<Facts> facts_;
+  std::vector<RowFacts> facts_;
   std::deque<std::string> texts_;
   size_t size_ = 0;
 };
@@ -199,7 +210,7 @@ class IntelBuilder {
   std::shared_ptr<const NetworkIntel> build() {
     table_->facts_.emplace_back();  // kNoFacts
     for (const Start& start : starts_of(rows_v4_)) {
-      table_->v4_.add(static_cast<uint64_t>(start.at >> 64), start.facts);
+      table_->v4_.add(static_cast<uint32_t>(start.at >> 96), start.facts);
     }
     table_->v4_.finish();
     add_v6(starts_of(rows_v6_));
@@ -307,7 +318,7 @@ class IntelBuilder {
   uint32_t number_of(const RowFacts& facts) {
     if (facts == RowFacts{}) return kNoFacts;
     const auto [at, is_new] = facts_numbers_.try_emplace(facts, static_cast<uint32_t>(table_->facts_.size()));
-    if (is_new) table_->facts_.push_back({facts.asn, table_->texts_[facts.country], table_->texts_[facts.tag]});
+    if (is_new) table_->facts_.push_back(facts);
     return at->second;
   }
 

@@ -59,19 +59,29 @@ const Word* find_word(std::string_view text, uint32_t hash) {
   return nullptr;
 }
 
-// Where a part may begin is seen from two bytes (one for "@"); candidates are then compared.
+// Where a part may begin is seen from two bytes; candidates are then compared. "@" is looked for apart.
 constexpr size_t kPairs = 1024;
 constexpr size_t pair_of(char first, char second) {
   return (static_cast<uint8_t>(first) * 37u + static_cast<uint8_t>(second)) % kPairs;
 }
-constexpr std::array<bool, kPairs> make_pairs() {
-  std::array<bool, kPairs> pairs{};
-  for (const std::string_view part : kBotParts) {
-    if (part.size() > 1) pairs[pair_of(part[0], part[1])] = true;
+// Chains of the parts with the same pair: the number + 1 of the first, and of the next; 0 ends.
+struct PairTable {
+  std::array<uint8_t, kPairs> first{};
+  std::array<uint8_t, std::size(kBotParts)> next{};
+};
+static_assert(std::size(kBotParts) < 255);
+constexpr PairTable make_pairs() {
+  PairTable table;
+  for (size_t i = std::size(kBotParts); i-- > 0;) {
+    const std::string_view part = kBotParts[i];
+    if (part.size() < 2) continue;
+    uint8_t& first = table.first[pair_of(part[0], part[1])];
+    table.next[i] = first;
+    first = static_cast<uint8_t>(i + 1);
   }
-  return pairs;
+  return table;
 }
-constexpr std::array<bool, kPairs> kPairTable = make_pairs();
+constexpr PairTable kPairTable = make_pairs();
 
 class Reader {
  public:
@@ -187,19 +197,17 @@ class Reader {
     return says_mobile_ && !is_desktop;
   }
 
-  // Finds the first part, and where it stands.
+  // Finds the first part, and where it stands. A contact gives no name; the name may come later or stand elsewhere.
   bool find_bot_part() const {
     bool found_contact = false;
     for (size_t at = 0; at < lower_.size(); ++at) {
       const char first = lower_[at];
-      const char second = at + 1 < lower_.size() ? lower_[at + 1] : '\0';
-      if (!kPairTable[pair_of(first, second)] && first != '@') continue;
-      for (const std::string_view part : kBotParts) {
-        if (part[0] != first || lower_.compare(at, part.size(), part) != 0) continue;
-        if (part == "bot" && !is_bot_word(at)) continue;
-        // A contact gives no name; the name may come later or stand elsewhere.
-        const bool is_contact = part.find_first_of(":.@+") != std::string_view::npos;
-        if (!is_contact) {
+      if (first == '@') found_contact = true;
+      if (at + 1 == lower_.size()) break;
+      for (size_t i = kPairTable.first[pair_of(first, lower_[at + 1])]; i != 0; i = kPairTable.next[i - 1]) {
+        const std::string_view part = kBotParts[i - 1];
+        if (lower_.compare(at, part.size(), part) != 0 || (part == "bot" && !is_bot_word(at))) continue;
+        if (part.find_first_of(":.+") == std::string_view::npos) {
           bot_at_ = at;
           return true;
         }

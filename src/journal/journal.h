@@ -2,13 +2,13 @@
 // state and the same decisions.
 //
 // Format. FOLDER/NNNNNNNNNNNNNNNN.jsonl.zst, named by the number of its first record in 16 digits; a sequence of zstd
-// frames with content checksums (RFC 8878), each holding whole lines: one JSON object a record, so a person reads it with
-// `zstd -dc SEGMENT | jq`. Lines are opaque here. A new segment begins after segment_bytes.
+// frames with content checksums (RFC 8878), each holding whole lines: one JSON object a record, so a person reads it
+// with `zstd -dc SEGMENT | jq`. Lines are opaque here. A new segment begins after segment_bytes.
 //
-// Durability. append() only fills a buffer. A thread of the writer compresses and writes what has come every sync_ms and
-// syncs it to disk; sync() waits until everything appended so far is there. So a crash loses at most sync_ms of records
-// that nobody waited for. If the disk fails or is full, records wait in memory up to pending_bytes_max and the write is
-// tried again; beyond that append() refuses.
+// Durability. append() only fills a buffer. A thread of the writer compresses and writes what has come every sync_ms
+// and syncs it to disk; sync() waits until everything appended so far is there. So a crash loses at most sync_ms of
+// records that nobody waited for. If the disk fails or is full, records wait in memory up to pending_bytes_max and the
+// write is tried again; beyond that append() refuses.
 //
 // Damage. A frame that was cut off at the end of the last segment is the trace of a crash: the reader reports how many
 // bytes it dropped, the writer cuts them off when it opens the folder and reports it. Damage anywhere else is an error
@@ -26,9 +26,9 @@ namespace tamis::journal {
 
 struct JournalOptions {
   int sync_ms = 5;
-  uint64_t segment_bytes = 64 << 20;       // compressed
-  uint64_t pending_bytes_max = 64 << 20;   // not yet written
-  uint64_t frame_bytes_max = 1 << 20;      // of lines
+  uint64_t segment_bytes = 64 << 20;      // compressed
+  uint64_t pending_bytes_max = 64 << 20;  // not yet written
+  uint64_t frame_bytes_max = 1 << 20;     // of lines
   int compression_level = 1;
 };
 
@@ -43,7 +43,7 @@ class JournalWriter {
   virtual base::Status append(std::string_view line) = 0;
   // Waits until all that was appended before is on disk. Errors: the disk refuses it; the record stays pending.
   virtual base::Status sync() = 0;
-  virtual uint64_t next_number() const = 0;  // of the next record; the first is 1
+  virtual uint64_t next_number() const = 0;    // of the next record; the first is 1
   virtual uint64_t dropped_bytes() const = 0;  // cut off at the end when it was opened
 };
 

@@ -169,11 +169,13 @@ class Writer final : public JournalWriter {
         if (!failure.empty()) return failure;
       }
       frame_.clear();
-      base::Status made = compress_frame(std::string_view(unwritten_).substr(0, end), options_.compression_level, frame_);
+      base::Status made =
+          compress_frame(std::string_view(unwritten_).substr(0, end), options_.compression_level, frame_);
       if (!made) return made.error().message;
       if (!write_all(frame_)) {
         std::string failure = reason();
-        if (::ftruncate(file_.fd(), static_cast<off_t>(segment_bytes_)) != 0) failure += "; and cannot cut: " + reason();
+        if (::ftruncate(file_.fd(), static_cast<off_t>(segment_bytes_)) != 0)
+          failure += "; and cannot cut: " + reason();
         return failure;
       }
       segment_bytes_ += frame_.size();
@@ -214,7 +216,7 @@ class Writer final : public JournalWriter {
 
   mutable std::mutex mutex_;
   std::condition_variable wake_, done_;
-  std::string pending_;           // lines
+  std::string pending_;  // lines
   uint64_t appended_ = 0, durable_ = 0, failures_ = 0;
   uint64_t unwritten_bytes_ = 0;  // of unwritten_, as others may read it
   std::string failure_;

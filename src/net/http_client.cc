@@ -189,7 +189,7 @@ Result<HttpAnswer> HttpClient::Impl::once(const HttpCall& call, bool* nothing_ca
   std::string out = request_head(call);
   out += call.source ? std::string() : call.body;
   size_t sent = 0;
-  bool source_done = !call.source;
+  bool source_done = !call.source, broken = false;
   std::string piece;
   Reading r;
   r.buffer.resize(kReadBytes);
@@ -210,7 +210,10 @@ Result<HttpAnswer> HttpClient::Impl::once(const HttpCall& call, bool* nothing_ca
       wrote = result.state;
       sent += result.bytes;
       // A server that refuses a long request may answer and close before it has read it: look for the answer.
-      if (wrote == IoState::kError) sent = out.size(), source_done = true;
+      if (wrote == IoState::kError) {
+        broken = source_done = true;
+        sent = out.size();
+      }
     }
     status = read_some(r, call, &read);
     if (r.have_head || r.end > r.begin) *nothing_came = false;
@@ -226,7 +229,7 @@ Result<HttpAnswer> HttpClient::Impl::once(const HttpCall& call, bool* nothing_ca
       break;
     }
   }
-  kept = status && r.keep_alive && !r.stopped && source_done && sent == out.size();
+  kept = status && !broken && r.keep_alive && !r.stopped && source_done && sent == out.size();
   if (!kept) wire = Wire{};
   if (!status) return tl::unexpected<base::Error>(status.error());
   return std::move(r.answer);

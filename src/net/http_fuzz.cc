@@ -92,8 +92,15 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
                     bytes.find("xpect") == std::string_view::npos && bytes.find("XPECT") == std::string_view::npos;
   if (comparable) {
     whole.feed_eof();
-    check(whole.seen == pieces.seen, "the handlers saw different requests");
-    check(kinds(whole.output) == kinds(pieces.output), "the answers differ");
+    if (bytes.find("/lines") == std::string_view::npos) {
+      check(whole.seen == pieces.seen, "the handlers saw different requests");
+      check(kinds(whole.output) == kinds(pieces.output), "the answers differ");
+    } else {
+      // Lines before a malformed chunk are seen when they come in an earlier read, and then the answer has begun.
+      check(whole.seen.size() <= pieces.seen.size() &&
+                std::equal(whole.seen.begin(), whole.seen.end(), pieces.seen.begin()),
+            "the handlers saw different requests");
+    }
     check(whole.streams_alive == 0 && pieces.streams_alive == 0, "a stream is left over");
   }
   return 0;

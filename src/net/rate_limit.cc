@@ -36,7 +36,7 @@ uint64_t RateLimiter::take(uint64_t key, uint64_t now_ms, double cost) {
   uint64_t spent_ns = full_ns - now_ns;
   if (spent_ns > 0 && spent_ns + cost_ns > burst_ns_) {
     uint64_t over_ns = cost_ns > burst_ns_ ? spent_ns : spent_ns + cost_ns - burst_ns_;
-    return over_ns / 1'000'000 + 1;
+    return over_ns == 0 ? 1 : (over_ns + 999'999) / 1'000'000;
   }
   slot->key = key;
   slot->full_ns = full_ns + cost_ns;

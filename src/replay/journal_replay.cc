@@ -29,7 +29,8 @@ class Fold {
         result.acts_refused += !engine::apply(engine_, act).has_value();  // as it was refused when it came
         return nullptr;
       }
-      case Record::Kind::kEvent: return decide(record);
+      case Record::Kind::kEvent:
+        return decide(record);
     }
     return nullptr;
   }

@@ -21,7 +21,7 @@ struct JournalReplayOptions {
 struct JournalReplayResult {
   uint64_t records = 0, decided = 0, refused = 0;  // refused: events that the policy in force does not take
   uint64_t acts_refused = 0;
-  uint64_t dropped_bytes = 0;                      // of a record that a crash cut off
+  uint64_t dropped_bytes = 0;  // of a record that a crash cut off
 };
 
 // `on_decision` is called for each event, in order; `keep_going` with (done bytes, all bytes, decided), false stops.

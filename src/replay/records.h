@@ -30,8 +30,8 @@ struct Record {
   Kind kind = Kind::kEvent;
   uint64_t number = 0;
   int64_t receive_ms = 0;
-  std::string_view type;  // kEvent
-  std::string_view json;  // kEvent, kAct
+  std::string_view type;     // kEvent
+  std::string_view json;     // kEvent, kAct
   std::string_view version;  // kPolicy
 };
 // Views point into `line`. Errors: not a record, as written by the functions above.

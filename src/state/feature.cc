@@ -1,6 +1,7 @@
 #include "state/feature.h"
 
 #include "state/counter.h"
+#include "state/distinct.h"
 
 namespace tamis::state {
 
@@ -13,6 +14,8 @@ std::unique_ptr<FeatureTable> FeatureTable::make(const FeatureSpec& spec) {
     case Aggregate::kMax:
     case Aggregate::kRatio:
       return std::make_unique<FeatureTableOf<Counter>>(spec);
+    case Aggregate::kDistinct:
+      return std::make_unique<FeatureTableOf<Distinct>>(spec);
     default:
       break;
   }

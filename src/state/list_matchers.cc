@@ -151,9 +151,12 @@ base::Status NetworkMatcher::insert(const ListEntries& entries, uint32_t number)
   if (network.prefix >= 16) {
     if (!family.by_first_16_bits) family.by_first_16_bits = std::make_unique<Lengths[]>(65536);
     Lengths& lengths = family.by_first_16_bits[first_16_bits(network)];
-    if (network.prefix < 64) lengths.low |= uint64_t{1} << network.prefix;
-    else if (network.prefix < 128) lengths.high |= uint64_t{1} << (network.prefix - 64);
-    else lengths.full = true;
+    if (network.prefix < 64)
+      lengths.low |= uint64_t{1} << network.prefix;
+    else if (network.prefix < 128)
+      lengths.high |= uint64_t{1} << (network.prefix - 64);
+    else
+      lengths.full = true;
   }
   index_.insert(network_hash(network, network.prefix), number);
   return {};

@@ -57,8 +57,8 @@ class DomainMatcher {
   TextMatcher text_;
 };
 
-// Networks by longest prefix: one hash index over (prefix length, masked address), probed from long to short. A table by
-// the first 16 bits of the address tells which lengths occur below them, so that few probes are made.
+// Networks by longest prefix: one hash index over (prefix length, masked address), probed from long to short. A table
+// by the first 16 bits of the address tells which lengths occur below them, so that few probes are made.
 class NetworkMatcher {
  public:
   static base::Result<std::string> canonical(std::string_view text);
@@ -73,7 +73,7 @@ class NetworkMatcher {
     bool full = false;  // length 128
   };
   struct Family {
-    std::array<uint32_t, 129> count{};           // entries of each length
+    std::array<uint32_t, 129> count{};            // entries of each length
     std::unique_ptr<Lengths[]> by_first_16_bits;  // lengths of at least 16; never cleared, so a superset
   };
   uint32_t probe(const ListEntries& entries, const event::IpData& ip, int length, int64_t now_ms) const;
