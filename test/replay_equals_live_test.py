@@ -72,7 +72,7 @@ class Same(ReplayCase):
                 live += server.post("/v1/decide", b"".join(events[i:i + 50])).body.splitlines(keepends=True)
             for event in events[-50:]:
                 answer = server.post(f"/v1/decide/{json.loads(event)['type']}", event)
-                live.append(answer.body + b"\n")
+                live.append(answer.body.rstrip() + b"\n")
         self.assert_same(from_file, live)
         self.assert_same(live, self.replay_journal()[0])
         return [json.loads(line) for line in live]
