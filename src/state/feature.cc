@@ -2,6 +2,9 @@
 
 #include "state/counter.h"
 #include "state/distinct.h"
+#include "state/latest.h"
+#include "state/recent_set.h"
+#include "state/tally.h"
 
 namespace tamis::state {
 
@@ -12,15 +15,22 @@ std::unique_ptr<FeatureTable> FeatureTable::make(const FeatureSpec& spec) {
     case Aggregate::kMean:
     case Aggregate::kMin:
     case Aggregate::kMax:
+    case Aggregate::kFirstSeen:
     case Aggregate::kRatio:
       return std::make_unique<FeatureTableOf<Counter>>(spec);
     case Aggregate::kDistinct:
       return std::make_unique<FeatureTableOf<Distinct>>(spec);
-    default:
-      break;
+    case Aggregate::kLast:
+      return std::make_unique<FeatureTableOf<Last>>(spec);
+    case Aggregate::kRate:
+      return std::make_unique<FeatureTableOf<Rate>>(spec);
+    case Aggregate::kQuantile:
+    case Aggregate::kTopK:
+      return std::make_unique<FeatureTableOf<Tally>>(spec);
+    case Aggregate::kSet:
+      return std::make_unique<FeatureTableOf<RecentSet>>(spec);
   }
   TAMIS_ASSERT(false);
-  return nullptr;
 }
 
 }  // namespace tamis::state
