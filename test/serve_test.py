@@ -24,7 +24,7 @@ def lines(*events):
 class ServerCase(harness.TestCase):
     """One server for the tests of a class that do not disturb each other."""
 
-    arguments = ()
+    arguments = ("--deadline-ms", "5000")  # of a machine that is busy with other things, too
 
     def setUp(self):
         super().setUp()
