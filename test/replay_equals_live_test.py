@@ -26,8 +26,9 @@ class ReplayCase(harness.TestCase):
         shutil.copytree(harness.POLICY, self.policy)
         self.data = self.folder / "data"
 
-    def serve(self, *arguments):
-        return harness.Server(self.policy, self.data, *arguments)
+    def serve(self, *arguments, policy=None):
+        # No decision is given up for want of time, however busy the machine: those are not in the journal.
+        return harness.Server(policy or self.policy, self.data, "--deadline-ms", "10000", *arguments)
 
     def live(self, server, events, size=200):
         """Sends events as one stream; returns the decisions as lines."""
@@ -66,13 +67,13 @@ class Same(ReplayCase):
     def check_policy(self, policy, events):
         """Live, file and journal; by one stream, by pieces on several connections, and explained."""
         from_file = self.replay_file(events, policy)
-        with harness.Server(policy, self.data) as server:
+        with self.serve(policy=policy) as server:
             live = self.live(server, events[:-300])
             for i in range(len(events) - 300, len(events) - 50, 50):
                 live += server.post("/v1/decide", b"".join(events[i:i + 50])).body.splitlines(keepends=True)
             for event in events[-50:]:
                 answer = server.post(f"/v1/decide/{json.loads(event)['type']}", event)
-                live.append(answer.body + b"\n")
+                live.append(answer.body.rstrip() + b"\n")
         self.assert_same(from_file, live)
         self.assert_same(live, self.replay_journal()[0])
         return [json.loads(line) for line in live]
@@ -116,6 +117,13 @@ class Same(ReplayCase):
         with self.serve() as server:
             self.assertEqual(202, server.post("/v1/events", b"".join(events)).status)
             server.wait_for(lambda: server.get("/v1/stats").json()["decided"] == 1000, "all are decided")
+        self.assert_same(self.replay_file(events), self.replay_journal()[0])
+
+    def test_events_taken_and_then_stopped(self):
+        """What was accepted is decided, also when the server is asked to end at once."""
+        events = self.demo_events(10_000)
+        with self.serve() as server:
+            self.assertEqual(202, server.post("/v1/events", b"".join(events)).status)
         self.assert_same(self.replay_file(events), self.replay_journal()[0])
 
     def test_late_events_count_for_nothing(self):
@@ -173,6 +181,20 @@ class Reload(ReplayCase):
         what_if, _ = self.replay_journal("--policy", self.policy)
         self.assertEqual({versions[-1]}, {json.loads(line)["policy"] for line in what_if})
         self.assert_same(self.replay_file(events), what_if)
+
+    def test_over_a_restart(self):
+        events = self.demo_events(3000)
+        with self.serve() as server:
+            live = self.live(server, events[:1500])
+        self.change()
+        with self.serve() as server:
+            self.assertIn("1500 events recovered", server.output())
+            # What did not change is still known: the count of signups of a network goes on.
+            signup = [event for event in events[:1500] if b'"type":"signup"' in event][-1]
+            live += self.live(server, [signup])
+            self.assertGreater(json.loads(live[-1])["features"]["signups_per_net_1h"], 0)
+            live += self.live(server, events[1500:])
+        self.assert_same(live, self.replay_journal()[0])
 
     def test_in_the_middle_of_a_stream_with_acts_of_people(self):
         events = self.demo_events(6000, seed=3)
