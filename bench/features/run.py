@@ -3,7 +3,7 @@
 
 Redis does per event what services commonly do: for each of eight keys INCRBY on the key of the current five minutes and
 EXPIRE, 64 events a pipeline, one connection, no persistence; the figure is events per CPU second of the server. Ours is
-engine_rules_bench on one core: JSON in, eight counts over one hour updated and read, all rules asked. Eight rules read
+`tamis bench` on one core: JSON in, eight counts over one hour updated and read, all rules asked. Eight rules read
 the counts, and their hits are compared with a reference in Python (the events span under an hour, so it is exact).
 """
 
@@ -20,8 +20,8 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent), str(HERE.parent / "rules")]
-from measure import BUILD, RELEASE, Missing, call, cores, cpu_seconds, last_json, note, number, pinned, table  # noqa: E402
-from prepared import count_hits, prepare  # noqa: E402
+from measure import BUILD, Missing, call, cores, cpu_seconds, last_json, note, number, pinned, table  # noqa: E402
+from prepared import count_hits, hits_by_id, prepare, tamis_command  # noqa: E402
 
 FOLDER = BUILD / "features"
 # Each field counted, and from how many earlier events on its rule matches.
@@ -56,16 +56,15 @@ def window_hits(events):
 
 
 def ours(arguments, folder, events, reference):
-    program = RELEASE / "engine_rules_bench"
-    if not program.is_file():
-        raise Missing("build/release/engine_rules_bench is not built")
     write_policy(folder / "policy", FOLDER / "policy")
+    command = pinned(arguments.core, tamis_command(FOLDER / "policy", folder))
     best, wrong = None, None
-    # Rules come in the order of file name and place: the windows' last.
+    # Sorted by id, the windows' rules come last.
     expected = count_hits(reference, len(events), 100) + window_hits(events)
     for turn in range(arguments.rounds):
         note(f"tamis: round {turn + 1}")
-        figures = last_json(*call(pinned(arguments.core, [program, FOLDER / "policy", folder / "events.ndjson"]), 300))
+        figures = last_json(*call(command, 300))
+        hits_by_id(figures)
         if figures["hits"] != expected:
             rule = next((i for i, (a, b) in enumerate(zip(figures["hits"], expected)) if a != b), len(expected))
             wrong = f"rule {rule} of {len(figures['hits'])} has other hits than the reference"

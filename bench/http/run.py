@@ -20,19 +20,10 @@ sys.path[:0] = [str(HERE.parent), str(HERE.parent / "rules"), str(HERE.parent.pa
 import harness  # noqa: E402
 from measure import (BUILD, RELEASE, Missing, call, compile_cpp, cores, cpu_seconds, last_json, note, number, pinned,  # noqa: E402
                      resident_bytes, table)
-from prepared import prepare  # noqa: E402
+from prepared import prepare, typed_events  # noqa: E402
 
 FOLDER = BUILD / "http"
 STREAM_BATCH = 500
-
-
-def typed_events(folder):
-    """The events with their type said in the JSON, as /v1/decide needs it; made once."""
-    path = folder / "typed_events.ndjson"
-    if not path.is_file():
-        lines = (folder / "events.ndjson").read_text().splitlines()
-        path.write_text("".join('{"type":"event",' + line[1:] + "\n" for line in lines))
-    return path
 
 
 class Contestant:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import generate
 import rule_set
-from measure import BUILD, TOP, call, note
+from measure import BUILD, RELEASE, TOP, Missing, call, note
 
 HERE = Path(__file__).resolve().parent
 ANCHORS = Path(os.environ.get("TAMIS_SHARED", TOP.parent / "shared")) / "anchors" / "rules-bench"
@@ -83,3 +83,29 @@ def count_hits(reference, events, rule_count):
         for rule in found:
             counts[rule] += 1
     return counts
+
+
+def typed_events(folder):
+    """The events with their type said in the JSON, for those who are not told it; made once."""
+    path = folder / "typed_events.ndjson"
+    if not path.is_file():
+        lines = (folder / "events.ndjson").read_text().splitlines()
+        path.write_text("".join('{"type":"event",' + line[1:] + "\n" for line in lines))
+    return path
+
+
+def tamis_command(policy, folder):
+    """How our engine runs over the events of a set. Raises Missing if it is not built."""
+    program = RELEASE / "tamis"
+    if not program.is_file():
+        raise Missing("build/release/tamis is not built")
+    _, help_text, _ = call([program, "bench", "--help"], 20)
+    command = [program, "bench", "--policy", policy, "--rounds", "1", "--json"]
+    # Other engines are not told a type either way: where ours can be told, it reads the very same bytes.
+    return [*command, "--type", "event", folder / "events.ndjson"] if "--type" in help_text else [*command, typed_events(folder)]
+
+
+def hits_by_id(figures):
+    """Our hits in the order of the rules' ids, which is that of the reference."""
+    by_id = dict(zip(figures["ids"], figures["hits"]))
+    figures["hits"] = [by_id[name] for name in sorted(by_id)]

@@ -18,8 +18,8 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
-from measure import BUILD, RELEASE, Missing, call, compile_cpp, cores, last_json, note, number, pinned, table  # noqa: E402
-from prepared import ANCHORS, count_hits, prepare  # noqa: E402
+from measure import BUILD, Missing, call, compile_cpp, cores, last_json, note, number, pinned, table  # noqa: E402
+from prepared import ANCHORS, count_hits, hits_by_id, prepare, tamis_command  # noqa: E402
 
 OURS = "tamis"
 
@@ -59,12 +59,12 @@ def engines(folder, original, rule_count, seconds):
                     raise Missing(f"{command} is not installed")
         return start
 
-    ours = RELEASE / "engine_rules_bench"
+    ours = Engine(OURS, None, [], None, lambda figures, _: hits_by_id(figures))
 
     def start_ours():
-        if not ours.is_file():
-            raise Missing("build/release/engine_rules_bench is not built")
+        ours.command = tamis_command(folder / "policy", folder)
 
+    ours.start = start_ours
     modules = BUILD / "node"
 
     def start_node():
@@ -95,7 +95,7 @@ def engines(folder, original, rule_count, seconds):
     def node(engine):
         return ["node", HERE / "peers" / "peer.mjs", engine, folder, seconds]
 
-    contestants = [Engine(OURS, start_ours, [ours, folder / "policy", folder / "events.ndjson"])]
+    contestants = [ours]
     if original and rule_count == 100:
         contestants.append(Engine("compiled C++ (anchor)", start_anchor, [original / "bench_cpp"], original, anchor_errors))
     else:

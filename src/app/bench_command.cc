@@ -41,7 +41,7 @@ class Bench {
 
   base::Result<Figures> run() {
     policy::Loaded loaded = policy::load_folder(options_.policy);
-    for (const policy::Diagnostic& d : loaded.diagnostics) std::fputs(policy::to_string(d).c_str(), stderr);
+    print_diagnostics(loaded, options_.policy);
     if (loaded.policy == nullptr) return base::invalid("the policy has errors");
     policy_ = loaded.policy;
     TAMIS_CHECK(read());
@@ -170,10 +170,13 @@ void print(const Figures& f, bool as_json) {
 Command add_bench(CLI::App& app) {
   auto options = std::make_shared<Options>();
   app.add_option("--policy", options->policy, "Folder of the policy")->required();
-  app.add_option("--rounds", options->rounds, "Rounds; the best counts")->check(CLI::Range(1, 100))->capture_default_str();
+  app.add_option("--rounds", options->rounds, "Rounds; the best counts")
+      ->check(CLI::Range(1, 100))
+      ->capture_default_str();
   app.add_flag("--no-index", options->no_index, "Evaluate every rule, to see what the rule index is worth");
   app.add_flag("--json", options->json, "As JSON, with the hits of each rule");
-  app.add_option("EVENTS", options->events, "Files of events, one JSON object a line; they are held in memory")->required();
+  app.add_option("EVENTS", options->events, "Files of events, one JSON object a line; they are held in memory")
+      ->required();
   return [options] {
     base::Result<Figures> figures = Bench(*options).run();
     if (!figures) return complain(figures.error().message);

@@ -11,6 +11,9 @@
 namespace CLI {
 class App;
 }
+namespace tamis::policy {
+struct Loaded;
+}
 
 namespace tamis::app {
 
@@ -27,12 +30,16 @@ Command add_explain(CLI::App& app);
 Command add_serve(CLI::App& app);
 Command add_top(CLI::App& app);
 Command add_bench(CLI::App& app);
+Command add_token(CLI::App& app);
 Command add_demo(CLI::App& app);
 Command add_version(CLI::App& app);
 Command add_completion(CLI::App& app, const CLI::App& root);
 
 // Says on stderr what went wrong, as "tamis: MESSAGE", and returns `code`.
 int complain(const std::string& message, int code = kFailed);
+
+// Shows on stderr what is wrong with the policy in `folder`, each with a path that can be opened from here.
+void print_diagnostics(const policy::Loaded& loaded, const std::string& folder);
 
 // True after SIGINT or SIGTERM; install() once at the start of a command that can be interrupted.
 class Interrupt {

@@ -23,13 +23,15 @@ std::string commands_of(const CLI::App& root) {
 
 std::string bash_script(const CLI::App& root) {
   std::string out = "_tamis() {\n  local cur=${COMP_WORDS[COMP_CWORD]}\n";
-  out += "  if [ \"$COMP_CWORD\" -eq 1 ]; then COMPREPLY=($(compgen -W '" + commands_of(root) + "' -- \"$cur\")); return; fi\n";
+  out += "  if [ \"$COMP_CWORD\" -eq 1 ]; then COMPREPLY=($(compgen -W '" + commands_of(root) +
+         "' -- \"$cur\")); return; fi\n";
   out += "  local words=\n  case ${COMP_WORDS[1]} in\n";
   for (const CLI::App* command : root.get_subcommands({})) {
     out += "    " + command->get_name() + ") words='" + words_of(*command) + "' ;;\n";
   }
-  out += "  esac\n  if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W \"$words\" -- \"$cur\")); "
-         "else COMPREPLY=($(compgen -f -- \"$cur\")); fi\n}\ncomplete -o filenames -F _tamis tamis\n";
+  out +=
+      "  esac\n  if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W \"$words\" -- \"$cur\")); "
+      "else COMPREPLY=($(compgen -f -- \"$cur\")); fi\n}\ncomplete -o filenames -F _tamis tamis\n";
   return out;
 }
 
@@ -55,7 +57,9 @@ std::string fish_script(const CLI::App& root) {
 
 Command add_completion(CLI::App& app, const CLI::App& root) {
   auto shell = std::make_shared<std::string>("bash");
-  app.add_option("SHELL", *shell, "bash, zsh or fish")->check(CLI::IsMember({"bash", "zsh", "fish"}))->capture_default_str();
+  app.add_option("SHELL", *shell, "bash, zsh or fish")
+      ->check(CLI::IsMember({"bash", "zsh", "fish"}))
+      ->capture_default_str();
   app.footer("bash: source <(tamis completion bash)");
   return [shell, &root] {
     std::string script = *shell == "fish" ? fish_script(root) : *shell == "zsh" ? zsh_script(root) : bash_script(root);

@@ -44,6 +44,7 @@ void tell_rule(Value decision, Value rule, std::string& out) {
   out += "  - " + plain(rule) + "\n";
   for (Value condition : items_of(at(decision, "conditions"))) {
     if (!event::equal(at(condition, "rule"), rule)) continue;
+    if (plain(at(condition, "when")) == "true") continue;  // a rule without a condition
     out += "      because " + plain(at(condition, "when"));
     Value read = at(condition, "read");
     std::string values;
@@ -64,9 +65,10 @@ void tell_list(Value decision, std::string_view key, std::string_view title, std
 
 // The decision in words. `decision` is the object that the engine writes, with its conditions.
 std::string tell(Value decision) {
-  std::string out = plain(at(decision, "type")) + " " + plain(at(decision, "id")) + " was decided: " +
-                    plain(at(decision, "verdict")) + ".\n";
-  if (at(decision, "overload").is_true()) out += "The server was too busy to look at it; this is the declared answer.\n";
+  std::string out = plain(at(decision, "type")) + " " + plain(at(decision, "id")) +
+                    " was decided: " + plain(at(decision, "verdict")) + ".\n";
+  if (at(decision, "overload").is_true())
+    out += "The server was too busy to look at it; this is the declared answer.\n";
   if (at(decision, "late").is_true()) out += "It came too late to count for later events.\n";
   tell_list(decision, "reasons", "In short:", out);
   std::span<const Value> rules = items_of(at(decision, "rules"));
@@ -101,7 +103,7 @@ base::Status print(const std::string& json, bool as_json) {
 // Decides the events in order up to the one that is asked for, and returns its decision.
 base::Result<std::string> decide_until(const Options& options) {
   policy::Loaded loaded = policy::load_folder(options.policy);
-  for (const policy::Diagnostic& d : loaded.diagnostics) std::fputs(policy::to_string(d).c_str(), stderr);
+  print_diagnostics(loaded, options.policy);
   if (loaded.policy == nullptr) return base::invalid("the policy has errors");
   std::shared_ptr<const event::NetworkIntel> intel;
   if (!options.intel.empty()) {
@@ -124,8 +126,8 @@ base::Result<std::string> decide_until(const Options& options) {
         continue;
       }
       const engine::Decision& d = engine.decide(prepared, Engine::kNoReceiveTime, Engine::Explain::kYes);
-      bool wanted = options.id.empty() || (d.id == options.id &&
-                                           (options.type.empty() || options.type == d.type->schema.name));
+      bool wanted =
+          options.id.empty() || (d.id == options.id && (options.type.empty() || options.type == d.type->schema.name));
       if (!wanted) continue;
       found.clear();
       engine::write_json(d, found);
@@ -141,13 +143,17 @@ base::Status explain(const Options& options) {
   if (!options.decision.empty()) {
     TAMIS_TRY(file, LineFile::open(options.decision));
     std::string_view line;
+    std::string last;
     while (true) {
       TAMIS_TRY(more, file->next(line));
       if (!more) break;
       base::Arena arena;
       TAMIS_TRY(decision, event::JsonReader::to_value(line, arena));
-      if (options.id.empty() || plain(at(decision, "id")) == options.id) return print(std::string(line), options.json);
+      last = line;
+      if (!options.id.empty() && plain(at(decision, "id")) == options.id) return print(last, options.json);
     }
+    if (options.id.empty() && !last.empty()) return print(last, options.json);
+    if (options.id.empty()) return base::fail(base::Code::kNotFound, options.decision + " has no decisions");
     return base::fail(base::Code::kNotFound, options.decision + " has no decision with the id \"" + options.id + "\"");
   }
   if (options.policy.empty() || options.events.empty()) {
@@ -162,7 +168,7 @@ base::Status explain(const Options& options) {
 Command add_explain(CLI::App& app) {
   auto options = std::make_shared<Options>();
   app.add_option("--policy", options->policy, "Folder of the policy");
-  app.add_option("--id", options->id, "Id of the event; without it the last one is explained");
+  app.add_option("--id", options->id, "Id of the event; without it the last event is explained");
   app.add_option("--type", options->type, "Type of the event, where ids repeat between types");
   app.add_option("--intel", options->intel, "CSV files of network facts: prefix, asn, country, tag");
   app.add_option("--decision", options->decision,

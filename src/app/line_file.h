@@ -1,5 +1,5 @@
-// LineFile: the lines of a file or of stdin ("-"), one after another, without copying each: reads ahead in large pieces.
-// A line longer than the limit is an error that names it, never skipped silently.
+// LineFile: the lines of a file or of stdin ("-"), one after another, without copying each: reads ahead in large
+// pieces. A line longer than the limit is an error that names it, never skipped silently.
 #pragma once
 
 #include <cstdint>
@@ -17,9 +17,9 @@ class LineFile {
   ~LineFile();
   // The next non-empty line without its end, valid until the next call; false at the end of the file.
   base::Result<bool> next(std::string_view& line);
-  uint64_t number() const { return number_; }      // of the line, from 1, empty ones counted
-  uint64_t done_bytes() const { return done_; }    // consumed, of size_bytes()
-  uint64_t size_bytes() const { return size_; }    // 0 if not known
+  uint64_t number() const { return number_; }    // of the line, from 1, empty ones counted
+  uint64_t done_bytes() const { return done_; }  // consumed, of size_bytes()
+  uint64_t size_bytes() const { return size_; }  // 0 if not known
 
  private:
   LineFile() = default;

@@ -13,6 +13,7 @@
 #include "engine/engine.h"
 #include "event/json_writer.h"
 #include "policy/policy.h"
+#include "replay/journal_replay.h"
 
 namespace tamis::app {
 namespace {
@@ -23,7 +24,7 @@ constexpr uint64_t kRefusalsShownMax = 20;
 constexpr size_t kFlushBytes = 1 << 20;
 
 struct Options {
-  std::string policy, out = "-";
+  std::string policy, data, out = "-";
   std::vector<std::string> events, intel;
   bool explain = false, json = false, quiet = false;
 };
@@ -75,8 +76,12 @@ class Replay {
   explicit Replay(const Options& options) : options_(options) {}
 
   base::Result<int> run() {
+    if (!options_.data.empty()) return run_journal();
+    if (options_.policy.empty() || options_.events.empty()) {
+      return base::invalid("expected --policy DIR and EVENTS, or --data DIR; see tamis replay --help");
+    }
     policy::Loaded loaded = policy::load_folder(options_.policy);
-    for (const policy::Diagnostic& d : loaded.diagnostics) std::fputs(policy::to_string(d).c_str(), stderr);
+    print_diagnostics(loaded, options_.policy);
     if (loaded.policy == nullptr) return kNo;
     if (!options_.intel.empty()) {
       TAMIS_TRY(intel, event::NetworkIntel::load(options_.intel));
@@ -96,6 +101,44 @@ class Replay {
   }
 
  private:
+  // The journal of a data folder: as it was, or with --policy as it would have been.
+  base::Result<int> run_journal() {
+    if (!options_.events.empty()) return base::invalid("--data and EVENTS do not go together");
+    replay::JournalReplayOptions replay;
+    replay.data = options_.data;
+    replay.explain = options_.explain;
+    if (!options_.intel.empty()) {
+      TAMIS_TRY(intel, event::NetworkIntel::load(options_.intel));
+      replay.intel = std::move(intel);
+    }
+    if (!options_.policy.empty()) {
+      policy::Loaded loaded = policy::load_folder(options_.policy);
+      print_diagnostics(loaded, options_.policy);
+      if (loaded.policy == nullptr) return kNo;
+      replay.what_if = loaded.policy;
+    }
+    TAMIS_CHECK(output_.open(options_.out));
+    Interrupt::install();
+    Progress progress("replay", 0, options_.quiet);
+    auto on_decision = [this](const engine::Decision& decision) -> base::Status {
+      write(decision);
+      return output_.flush(false);
+    };
+    auto keep_going = [&](uint64_t done, uint64_t, uint64_t decided) {
+      progress.step(done, decided);
+      return !Interrupt::requested();
+    };
+    TAMIS_TRY(result, replay::replay_journal(replay, engine_, on_decision, keep_going));
+    TAMIS_CHECK(output_.close());
+    tally_.refused = result.refused;
+    if (result.dropped_bytes > 0) {
+      std::fprintf(stderr, "the last record was cut off by a crash; its %llu bytes are left out\n",
+                   ull(result.dropped_bytes));
+    }
+    report();
+    return Interrupt::requested() ? kInterrupted : kGood;
+  }
+
   base::Status replay_file(const std::shared_ptr<const policy::Policy>& policy, const std::string& path) {
     TAMIS_TRY(file, LineFile::open(path));
     Progress progress("replay", file->size_bytes(), options_.quiet);
@@ -123,22 +166,22 @@ class Replay {
       return;
     }
     auto explain = options_.explain ? Engine::Explain::kYes : Engine::Explain::kNo;
-    const engine::Decision& decision = engine_.decide(event_, Engine::kNoReceiveTime, explain);
+    write(engine_.decide(event_, Engine::kNoReceiveTime, explain));
+  }
+
+  void write(const engine::Decision& decision) {
     engine::write_json(decision, output_.buffer());
     output_.buffer().push_back('\n');
     ++tally_.decided;
     tally_.late += decision.late;
-    ++counts_[decision.type][static_cast<size_t>(decision.verdict)];
+    ++tally_.verdicts[decision.type->schema.name][std::string(decision.verdict_name())];
   }
 
   void report() {
-    for (const auto& [type, verdicts] : counts_) {
-      for (const auto& [verdict, count] : verdicts) tally_.verdicts[type->schema.name][type->ladder[verdict]] = count;
-    }
     if (options_.json) return report_json();
     if (options_.quiet) return;
     std::fprintf(stderr, "%llu decided, %llu refused, %llu late; policy %s\n", ull(tally_.decided), ull(tally_.refused),
-                 ull(tally_.late), engine_.policy()->version.c_str());
+                 ull(tally_.late), version().c_str());
     for (const auto& [type, verdicts] : tally_.verdicts) {
       std::fprintf(stderr, "  %s:", type.c_str());
       for (const auto& [verdict, count] : verdicts) std::fprintf(stderr, " %s %llu", verdict.c_str(), ull(count));
@@ -153,7 +196,7 @@ class Replay {
     std::string out;
     event::JsonWriter json(out);
     json.begin_object().key("decided").uinteger(tally_.decided).key("refused").uinteger(tally_.refused);
-    json.key("late").uinteger(tally_.late).key("policy").string(engine_.policy()->version);
+    json.key("late").uinteger(tally_.late).key("policy").string(version());
     json.key("verdicts").begin_object();
     for (const auto& [type, verdicts] : tally_.verdicts) {
       json.key(type).begin_object();
@@ -166,6 +209,7 @@ class Replay {
     std::fprintf(stderr, "%s\n", out.c_str());
   }
 
+  std::string version() const { return engine_.policy() == nullptr ? "none" : engine_.policy()->version; }
   static unsigned long long ull(uint64_t v) { return v; }
 
   const Options& options_;
@@ -174,20 +218,21 @@ class Replay {
   std::shared_ptr<const event::NetworkIntel> intel_;
   Output output_;
   Tally tally_;
-  std::map<const policy::EventType*, std::map<size_t, uint64_t>> counts_;
 };
 
 }  // namespace
 
 Command add_replay(CLI::App& app) {
   auto options = std::make_shared<Options>();
-  app.add_option("--policy", options->policy, "Folder of the policy")->required();
-  app.add_option("--out", options->out, "File for the decisions, one JSON line each; - is stdout")->capture_default_str();
+  app.add_option("--policy", options->policy, "Folder of the policy; with --data: decide as if it had been in force");
+  app.add_option("--data", options->data, "Replay the journal of a server's data folder instead of files");
+  app.add_option("--out", options->out, "File for the decisions, one JSON line each; - is stdout")
+      ->capture_default_str();
   app.add_option("--intel", options->intel, "CSV files of network facts: prefix, asn, country, tag");
   app.add_flag("--explain", options->explain, "With the conditions that made each rule match");
   app.add_flag("--json", options->json, "The summary on stderr as JSON");
   app.add_flag("-q,--quiet", options->quiet, "No progress and no summary");
-  app.add_option("EVENTS", options->events, "Files of events, one JSON object a line, in order; - is stdin")->required();
+  app.add_option("EVENTS", options->events, "Files of events, one JSON object a line, in order; - is stdin");
   app.footer("An event's own time stands for its arrival. Exit code 1 if lines were refused.");
   return [options] {
     base::Result<int> code = Replay(*options).run();

@@ -7,11 +7,14 @@
 #include <thread>
 
 #include "app/command.h"
+#include "app/journal_sink.h"
+#include "app/progress.h"
 #include "base/metrics.h"
 #include "door/http_api.h"
 #include "net/auth.h"
 #include "net/http_server.h"
 #include "net/tls.h"
+#include "replay/journal_replay.h"
 
 namespace tamis::app {
 namespace {
@@ -58,7 +61,13 @@ class Server {
       TAMIS_TRY(loaded, event::NetworkIntel::load(options_.intel));
       intel = std::move(loaded);
     }
-    service_ = std::make_unique<door::Service>(options_.service, wall_clock_ms, std::move(intel), nullptr);
+    std::unique_ptr<door::RecordSink> sink;
+    if (!options_.data.empty()) {
+      TAMIS_TRY(opened, open_journal_sink(options_.data));
+      sink = std::move(opened);
+    }
+    service_ = std::make_unique<door::Service>(options_.service, wall_clock_ms, intel, std::move(sink));
+    if (!options_.data.empty()) TAMIS_CHECK(recover(intel));
     if (!reload()) return kNo;
     TAMIS_CHECK(open());
     wait();
@@ -68,9 +77,28 @@ class Server {
   }
 
  private:
+  // Folds the journal of the data folder, so that the server goes on where it stopped.
+  base::Status recover(const std::shared_ptr<const event::NetworkIntel>& intel) {
+    replay::JournalReplayOptions replay;
+    replay.data = options_.data;
+    replay.intel = intel;
+    return service_->recover([&](engine::Engine& engine) -> base::Status {
+      Progress progress("recover", 0, options_.quiet);
+      auto keep_going = [&](uint64_t done, uint64_t, uint64_t decided) {
+        progress.step(done, decided);
+        return !Interrupt::requested();
+      };
+      TAMIS_TRY(result, replay::replay_journal(replay, engine, nullptr, keep_going));
+      if (result.records == 0) return {};
+      std::fprintf(stderr, "tamis: %s holds %llu records; %llu events recovered\n", options_.data.c_str(),
+                   static_cast<unsigned long long>(result.records), static_cast<unsigned long long>(result.decided));
+      return {};
+    });
+  }
+
   bool reload() {
     policy::Loaded loaded = service_->activate_folder(options_.policy);
-    for (const policy::Diagnostic& d : loaded.diagnostics) std::fputs(policy::to_string(d).c_str(), stderr);
+    print_diagnostics(loaded, options_.policy);
     if (loaded.policy == nullptr) {
       std::fprintf(stderr, "tamis: the policy in %s has errors%s\n", options_.policy.c_str(),
                    service_->policy() == nullptr ? "" : "; the one before goes on");
@@ -88,23 +116,24 @@ class Server {
       net::TlsServerOptions tls;
       tls.certificate_file = options_.certificate;
       tls.key_file = options_.key;
-      TAMIS_TRY(context, net::TlsServerContext::make(tls));
+      TAMIS_TRY(context, net::TlsServerContext::load(tls));
       http.listen[0].tls = std::move(context);
     }
     server_ = std::make_unique<net::HttpServer>(http);
-    base::Histogram& latency =
-        metrics_.histogram("tamis_decision_nanoseconds", "Time of a decision inside the server, from JSON to JSON.");
-    service_->on_latency = [&latency](int64_t ns) { latency.record(static_cast<uint64_t>(ns)); };
+    service_->set_latency(
+        &metrics_.histogram("tamis_decision_seconds", "Time of a decision inside the server, from JSON to JSON."));
     door::HttpApiOptions api;
     api.policy_folder = options_.policy;
-    TAMIS_CHECK(add_tokens(api));
+    if (!options_.tokens.empty()) {
+      TAMIS_TRY(tokens, net::TokenStore::load(options_.tokens));
+      tokens_ = std::move(tokens);
+      api.tokens = tokens_.get();
+    }
     api_ = std::make_unique<door::HttpApi>(*server_, *service_, metrics_, std::move(api));
     server_->register_metrics(metrics_);
     TAMIS_CHECK(server_->start());
     return announce();
   }
-
-  base::Status add_tokens(door::HttpApiOptions& api);
 
   base::Status announce() {
     const std::string& address = server_->addresses()[0];
@@ -122,13 +151,18 @@ class Server {
   void wait() {
     while (!Interrupt::requested()) {
       std::this_thread::sleep_for(std::chrono::milliseconds(50));
-      if (Interrupt::reload_requested()) reload();
+      if (!Interrupt::reload_requested()) continue;
+      reload();
+      if (tokens_ == nullptr) continue;
+      base::Status again = tokens_->reload();
+      if (!again) std::fprintf(stderr, "tamis: %s; the tokens before go on\n", again.error().message.c_str());
     }
   }
 
   const Options& options_;
   base::MetricRegistry metrics_;
   std::unique_ptr<door::Service> service_;
+  std::unique_ptr<net::TokenStore> tokens_;
   std::unique_ptr<net::HttpServer> server_;
   std::unique_ptr<door::HttpApi> api_;
 };
@@ -139,11 +173,12 @@ Command add_serve(CLI::App& app) {
   auto options = std::make_shared<Options>();
   app.add_option("--policy", options->policy, "Folder of the policy; SIGHUP and POST /v1/policy/reload read it again")
       ->required();
-  app.add_option("--data", options->data, "Folder for what the server keeps");
+  app.add_option("--data", options->data, "Folder for what the server keeps: its journal, from which it recovers");
   app.add_option("--listen", options->listen, "HOST:PORT or unix:PATH; port 0 takes a free one")->capture_default_str();
   app.add_option("--tokens", options->tokens, "File of bearer tokens; without it every local caller may do everything");
   auto* certificate = app.add_option("--tls-cert", options->certificate, "Certificate chain, PEM");
-  app.add_option("--tls-key", options->key, "Private key, PEM")->needs(certificate);
+  auto* key = app.add_option("--tls-key", options->key, "Private key, PEM")->needs(certificate);
+  certificate->needs(key);
   app.add_option("--intel", options->intel, "CSV files of network facts: prefix, asn, country, tag");
   app.add_option("--threads", options->threads, "Event loops")->check(CLI::Range(1, 64))->capture_default_str();
   app.add_option("--deadline-ms", options->service.deadline_ms, "Wait for the engine, then answer as overload declares")

@@ -38,11 +38,11 @@ using Status = Result<void>;
 // TAMIS_TRY(name, expression): binds the value of a Result to `name`, or returns its error from the function.
 #define TAMIS_TRY_CAT2(a, b) a##b
 #define TAMIS_TRY_CAT(a, b) TAMIS_TRY_CAT2(a, b)
-#define TAMIS_TRY(name, expression)                                                                  \
-  auto TAMIS_TRY_CAT(tamis_try_, __LINE__) = (expression);                                           \
-  if (!TAMIS_TRY_CAT(tamis_try_, __LINE__))                                                          \
+#define TAMIS_TRY(name, expression)                                                                        \
+  auto TAMIS_TRY_CAT(tamis_try_, __LINE__) = (expression);                                                 \
+  if (!TAMIS_TRY_CAT(tamis_try_, __LINE__))                                                                \
     return ::tl::unexpected<::tamis::base::Error>(std::move(TAMIS_TRY_CAT(tamis_try_, __LINE__)).error()); \
   auto name = std::move(*TAMIS_TRY_CAT(tamis_try_, __LINE__))
-#define TAMIS_CHECK(expression)                                                                      \
-  if (auto tamis_status = (expression); !tamis_status)                                               \
+#define TAMIS_CHECK(expression)                        \
+  if (auto tamis_status = (expression); !tamis_status) \
   return ::tl::unexpected<::tamis::base::Error>(std::move(tamis_status).error())

@@ -228,11 +228,7 @@ void match_patterns(std::string_view input) {
   }
 }
 
-}  // namespace
-}  // namespace tamis::cel
-
-extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  using namespace tamis::cel;
+void run(const uint8_t* data, size_t size) {
   Bytes in(data, size);
   uint8_t what = in.byte();
   if (what < 170) {
@@ -242,5 +238,12 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   } else {
     match_patterns(in.rest());
   }
+}
+
+}  // namespace
+}  // namespace tamis::cel
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  tamis::cel::run(data, size);
   return 0;
 }

@@ -13,31 +13,47 @@ using event::JsonWriter;
 using event::Value;
 using net::Request;
 using net::Response;
+using net::Role;
 
 namespace {
 
 constexpr size_t kRefusalsShownMax = 20;
+constexpr net::RoleSet kDeciders = Role::kDecide;
+constexpr net::RoleSet kSenders = Role::kDecide | Role::kIngest;
+constexpr net::RoleSet kReaders = Role::kAnalyst | Role::kSupport;
 
 int status_of(const base::Error& error) {
   switch (error.code) {
-    case base::Code::kInvalid: return 400;
-    case base::Code::kNotFound: return 404;
-    case base::Code::kLimit: return 503;
-    case base::Code::kUnavailable: return 503;
-    case base::Code::kDenied: return 403;
-    case base::Code::kInternal: return 500;
+    case base::Code::kInvalid:
+      return 400;
+    case base::Code::kNotFound:
+      return 404;
+    case base::Code::kLimit:
+      return 503;
+    case base::Code::kUnavailable:
+      return 503;
+    case base::Code::kDenied:
+      return 403;
+    case base::Code::kInternal:
+      return 500;
   }
   return 500;
 }
 
 std::string_view word_of(const base::Error& error) {
   switch (error.code) {
-    case base::Code::kInvalid: return "invalid";
-    case base::Code::kNotFound: return "not_found";
-    case base::Code::kLimit: return "overloaded";
-    case base::Code::kUnavailable: return "unavailable";
-    case base::Code::kDenied: return "denied";
-    case base::Code::kInternal: return "internal";
+    case base::Code::kInvalid:
+      return "invalid";
+    case base::Code::kNotFound:
+      return "not_found";
+    case base::Code::kLimit:
+      return "overloaded";
+    case base::Code::kUnavailable:
+      return "unavailable";
+    case base::Code::kDenied:
+      return "denied";
+    case base::Code::kInternal:
+      return "internal";
   }
   return "internal";
 }
@@ -188,10 +204,12 @@ struct HttpApi::Impl {
   HttpApiOptions options;
   Background background;
 
-  net::RouteOptions route(Access access, size_t body_bytes_max) const {
+  net::RouteOptions route(net::RoleSet roles, size_t body_bytes_max) const {
     net::RouteOptions r;
     r.body_bytes_max = body_bytes_max;
-    if (options.gate) r.gate = options.gate(access);
+    bool open =
+        options.tokens == nullptr && options.limits.per_caller == nullptr && options.limits.per_address == nullptr;
+    if (!open) r.gate = net::require_role(options.tokens, roles, options.limits);
     return r;
   }
 
@@ -226,9 +244,9 @@ void HttpApi::Impl::add_decide_routes() {
         auto done = service.decide(*lease, in.param(0), in.body(), out.body(), explain);
         if (!done) answer(done.error(), out);
       },
-      route(Access::kDecide, options.event_bytes_max));
+      route(kDeciders, options.event_bytes_max));
 
-  auto stream = route(Access::kDecide, 0);
+  auto stream = route(kDeciders, 0);
   stream.stream_buffer_bytes = options.event_bytes_max;
   server.stream(
       net::Method::kPost, "/v1/decide",
@@ -237,13 +255,15 @@ void HttpApi::Impl::add_decide_routes() {
         return std::make_unique<DecideLines>(service, explain_wanted(in));
       },
       stream);
+  auto intake = route(kSenders, 0);
+  intake.stream_buffer_bytes = options.event_bytes_max;
   for (const char* path : {"/v1/events", "/v1/events/{type}"}) {
     server.stream(
         net::Method::kPost, path,
         [this](const Request& in, Response&) {
           return std::make_unique<AcceptLines>(service, std::string(in.param(0)));
         },
-        stream);
+        intake);
   }
 }
 
@@ -265,8 +285,8 @@ void HttpApi::Impl::add_policy_routes() {
         if (policy == nullptr) return out.set_error(503, "unavailable", "no policy is active yet");
         write_policy(*policy, out.body());
       },
-      route(Access::kRead, 0));
-  auto admin = route(Access::kAdmin, options.policy_bytes_max);
+      route(kReaders, 0));
+  auto admin = route(Role::kAnalyst, options.policy_bytes_max);
   auto with_files = [this](const Request& in, Response& out, bool activate) {
     auto files = files_of(in);
     if (!files) return answer(files.error(), out);
@@ -275,9 +295,10 @@ void HttpApi::Impl::add_policy_routes() {
       return std::pair(loaded.policy != nullptr ? 200 : 422, policy_answer(loaded));
     });
   };
-  server.post("/v1/policy/validate", [with_files](const Request& in, Response& out) { with_files(in, out, false); },
-              admin);
-  server.post("/v1/policy", [with_files](const Request& in, Response& out) { with_files(in, out, true); }, admin);
+  server.post(
+      "/v1/policy/validate", [with_files](const Request& in, Response& out) { with_files(in, out, false); }, admin);
+  server.post(
+      "/v1/policy", [with_files](const Request& in, Response& out) { with_files(in, out, true); }, admin);
   server.post(
       "/v1/policy/reload",
       [this](const Request&, Response& out) {
@@ -297,7 +318,7 @@ void HttpApi::Impl::add_list_routes() {
         if (!done) return answer(done.error(), out);
         out.append("{\"ok\":true}");
       },
-      route(Access::kOperate, options.event_bytes_max));
+      route(Role::kAnalyst, options.event_bytes_max));
   server.post(
       "/v1/labels",
       [this](const Request& in, Response& out) {
@@ -305,7 +326,7 @@ void HttpApi::Impl::add_list_routes() {
         if (!done) return answer(done.error(), out);
         out.append("{\"ok\":true}");
       },
-      route(Access::kOperate, options.event_bytes_max));
+      route(Role::kAnalyst, options.event_bytes_max));
   server.get(
       "/v1/labels/{kind}/{value...}",
       [this](const Request& in, Response& out) {
@@ -317,13 +338,12 @@ void HttpApi::Impl::add_list_routes() {
           json.begin_object().key("name").string(label.name).key("author").string(label.author);
           json.key("reason").string(label.reason).key("since").string(event::format_time_ms(label.since_ms));
           json.key("expires");
-          label.expires_ms == state::kNeverExpires ? json.null()
-                                                   : json.string(event::format_time_ms(label.expires_ms));
+          label.expires_ms == state::kNeverExpires ? json.null() : json.string(event::format_time_ms(label.expires_ms));
           json.end_object();
         }
         json.end_array().end_object();
       },
-      route(Access::kRead, 0));
+      route(kReaders, 0));
 }
 
 void HttpApi::Impl::add_operator_routes() {
@@ -335,8 +355,7 @@ void HttpApi::Impl::add_operator_routes() {
     json.begin_object().key("ready").boolean(true).key("policy").string(policy->version).end_object();
   });
   server.get(
-      "/v1/stats", [this](const Request&, Response& out) { write_stats(service, out.body()); },
-      route(Access::kRead, 0));
+      "/v1/stats", [this](const Request&, Response& out) { write_stats(service, out.body()); }, route(kReaders, 0));
   server.get(
       "/metrics",
       [this](const Request&, Response& out) {
@@ -344,7 +363,7 @@ void HttpApi::Impl::add_operator_routes() {
         metrics.expose(out.body());
         write_engine_metrics(service, out.body());
       },
-      route(Access::kMetrics, 0));
+      route(Role::kMetrics, 0));
 }
 
 }  // namespace tamis::door

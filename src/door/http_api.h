@@ -2,29 +2,21 @@
 // everything is decided by the Service.
 #pragma once
 
-#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
 
 #include "base/metrics.h"
 #include "door/service.h"
+#include "net/auth.h"
 #include "net/http_server.h"
 
 namespace tamis::door {
 
-// What a caller must be allowed to do. A token has any set of them.
-enum class Access : uint8_t {
-  kDecide,   // send events and read their decisions
-  kRead,     // policy, statistics, lists, labels
-  kOperate,  // change lists and labels
-  kAdmin,    // validate and activate policies
-  kMetrics,  // scrape metrics
-};
-
 struct HttpApiOptions {
-  std::string policy_folder;                         // what POST /v1/policy/reload reads
-  std::function<net::Gate(Access)> gate;             // empty: no authorisation
+  std::string policy_folder;                // what POST /v1/policy/reload reads
+  const net::TokenStore* tokens = nullptr;  // null: every caller may do everything
+  net::GateLimits limits;
   size_t event_bytes_max = 1 << 20;
   size_t policy_bytes_max = 64 << 20;
 };

@@ -42,6 +42,14 @@ void Service::give_back(std::unique_ptr<Worker> worker) {
   workers_.push_back(std::move(worker));
 }
 
+base::Status Service::recover(const std::function<base::Status(Engine&)>& fold) {
+  std::lock_guard lock(engine_mutex_);
+  TAMIS_CHECK(fold(engine_));
+  std::lock_guard policy_lock(policy_mutex_);
+  policy_ = engine_.policy();
+  return {};
+}
+
 std::shared_ptr<const policy::Policy> Service::policy() const {
   std::lock_guard lock(policy_mutex_);
   return policy_;
@@ -63,10 +71,23 @@ policy::Loaded Service::use(policy::Loaded loaded) {
     ++counters_.reload_failures;
     return loaded;
   }
+  if (auto current = policy(); current != nullptr && current->version == loaded.policy->version) {
+    loaded.policy = current;  // nothing changed, and nothing is recorded
+    return loaded;
+  }
   Engine::PreparedPointer prepared = Engine::build(loaded.policy, options_.engine);
   {
     std::lock_guard lock(engine_mutex_);
-    if (sink_ != nullptr) sink_->policy(clock_(), loaded.policy->version, loaded.files);
+    base::Status kept =
+        sink_ == nullptr ? base::Status() : sink_->policy(clock_(), loaded.policy->version, loaded.files);
+    if (!kept) {
+      ++counters_.reload_failures;
+      policy::Diagnostic diagnostic;
+      diagnostic.message = kept.error().message;
+      loaded.diagnostics.push_back(diagnostic);
+      loaded.policy = nullptr;
+      return loaded;
+    }
     engine_.activate(std::move(prepared));
     std::lock_guard policy_lock(policy_mutex_);
     policy_ = loaded.policy;
@@ -119,15 +140,16 @@ base::Result<Service::Outcome> Service::decide(Worker& worker, std::string_view 
       continue;
     }
     int64_t receive_ms = clock_();
-    if (sink_ != nullptr) sink_->event(receive_ms, type, json);
+    if (sink_ != nullptr) TAMIS_CHECK(sink_->event(receive_ms, type, json));
     const engine::Decision& decision = engine_.decide(worker.event, receive_ms, explain);
     engine::write_json(decision, out);
     if (decision.late) ++counters_.late;
     break;
   }
   ++counters_.decided;
-  if (on_latency) {
-    on_latency(std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now() - start).count());
+  if (latency_ != nullptr) {
+    auto spent = std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now() - start);
+    latency_->record(static_cast<uint64_t>(spent.count()));
   }
   return Outcome::kDecided;
 }

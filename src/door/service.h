@@ -16,20 +16,23 @@
 #include <thread>
 #include <vector>
 
+#include "base/metrics.h"
 #include "base/result.h"
 #include "engine/act.h"
 #include "engine/engine.h"
 
 namespace tamis::door {
 
-// Where records go before they are folded. Calls come in order, under the service's lock; they must not block.
+// Where records go before they are folded: what it refuses is not folded. Calls come in order, under the service's
+// lock.
 class RecordSink {
  public:
   virtual ~RecordSink() = default;
-  // `type` is empty where the JSON names its type itself.
-  virtual void event(int64_t receive_ms, std::string_view type, std::string_view json) = 0;
-  // The policy that decides from here on; `files` is its content.
-  virtual void policy(int64_t receive_ms, const std::string& version, const std::vector<policy::SourceFile>& files) = 0;
+  // `type` is empty where the JSON names its type itself. Must not block.
+  virtual base::Status event(int64_t receive_ms, std::string_view type, std::string_view json) = 0;
+  // The policy that decides from here on; `files` is its content. Durable before it returns.
+  virtual base::Status policy(int64_t receive_ms, const std::string& version,
+                              const std::vector<policy::SourceFile>& files) = 0;
   // An act of a person, as engine::to_json() writes it. Durable before it returns: people are told that it is done.
   virtual base::Status act(int64_t receive_ms, std::string_view json) = 0;
 };
@@ -47,6 +50,9 @@ class Service {
   Service(ServiceOptions options, Clock clock, std::shared_ptr<const event::NetworkIntel> intel,
           std::unique_ptr<RecordSink> sink);
   ~Service();  // decides what was accepted, then stops
+
+  // Before anything is decided: brings the engine to where the journal left it, by `fold`, with no record made.
+  base::Status recover(const std::function<base::Status(engine::Engine&)>& fold);
 
   // Compiles files and, if they are good, makes them the policy. The diagnostics come back in either case.
   policy::Loaded activate(const std::vector<policy::SourceFile>& files);
@@ -76,7 +82,8 @@ class Service {
   base::Result<Outcome> decide(Worker& worker, std::string_view type, std::string_view json, std::string& out,
                                engine::Engine::Explain explain = engine::Engine::Explain::kNo);
 
-  // Takes an event to be decided soon, in order of acceptance. Errors: the event is bad, or the intake is full (kLimit).
+  // Takes an event to be decided soon, in order of acceptance. Errors: the event is bad, or the intake is full
+  // (kLimit).
   base::Status accept(Worker& worker, std::string_view type, std::string_view json);
 
   // Does what a person asked for (engine/act.h) and journals it.
@@ -95,8 +102,9 @@ class Service {
   int64_t started_ms() const { return started_ms_; }
   int64_t now_ms() const { return clock_(); }
 
-  // Decision latency inside the service, in nanoseconds of steady time; called after each decision if set.
-  std::function<void(int64_t nanoseconds)> on_latency;
+  // Where the time of each decision inside the service goes, in nanoseconds; set before the first one, may be null.
+  void set_latency(base::Histogram* histogram) { latency_ = histogram; }
+  const base::Histogram* latency() const { return latency_; }
 
  private:
   friend class Lease;
@@ -131,6 +139,7 @@ class Service {
   std::thread intake_thread_;
 
   Counters counters_;
+  base::Histogram* latency_ = nullptr;
 };
 
 }  // namespace tamis::door

@@ -12,8 +12,7 @@ struct Snapshot {
   std::shared_ptr<const policy::Policy> policy;
   std::vector<std::vector<engine::RuleStats>> rules;
   std::vector<std::pair<std::string, state::TableStats>> features;
-  uint64_t decided = 0;
-  int64_t now_ms = 0;
+  std::vector<std::vector<uint64_t>> verdicts;
 };
 
 Snapshot snapshot(Service& service) {
@@ -23,8 +22,7 @@ Snapshot snapshot(Service& service) {
     s.policy = engine.policy();
     s.rules = engine.rule_stats();
     s.features = engine.feature_stats();
-    s.decided = engine.decided();
-    s.now_ms = engine.now_ms();
+    s.verdicts = engine.verdict_counts();
   });
   return s;
 }
@@ -67,7 +65,23 @@ void write_stats(Service& service, std::string& out) {
   json.key("late").uinteger(c.late).key("accepted").uinteger(c.accepted);
   json.key("intake_events").uinteger(c.intake_events).key("intake_bytes").uinteger(c.intake_bytes);
   json.key("reloads").uinteger(c.reloads).key("reload_failures").uinteger(c.reload_failures);
-  json.key("rules").begin_array();
+  if (const base::Histogram* latency = service.latency(); latency != nullptr) {
+    json.key("latency_us").begin_object();
+    for (auto [name, q] :
+         {std::pair("p50", 0.5), std::pair("p90", 0.9), std::pair("p99", 0.99), std::pair("max", 1.0)}) {
+      json.key(name).real(static_cast<double>(latency->quantile(q)) / 1000.0);
+    }
+    json.end_object();
+  }
+  json.key("verdicts").begin_array();
+  for (size_t t = 0; t < s.verdicts.size(); ++t) {
+    const policy::EventType& type = s.policy->types[t];
+    for (size_t v = 0; v < s.verdicts[t].size(); ++v) {
+      json.begin_object().key("type").string(type.schema.name).key("verdict").string(type.ladder[v]);
+      json.key("count").uinteger(s.verdicts[t][v]).end_object();
+    }
+  }
+  json.end_array().key("rules").begin_array();
   for (size_t t = 0; t < s.rules.size(); ++t) {
     const policy::EventType& type = s.policy->types[t];
     for (size_t r = 0; r < s.rules[t].size(); ++r) {
@@ -101,6 +115,14 @@ void write_engine_metrics(Service& service, std::string& out) {
   counter("tamis_policy_reload_failures_total", "Policies refused.", c.reload_failures);
   family(out, "tamis_intake_bytes", "gauge", "Bytes of events accepted and not yet decided.");
   sample(out, "tamis_intake_bytes", {}, c.intake_bytes);
+  family(out, "tamis_verdicts_total", "counter", "Decisions by event type and verdict.");
+  for (size_t t = 0; t < s.verdicts.size(); ++t) {
+    const policy::EventType& type = s.policy->types[t];
+    for (size_t v = 0; v < s.verdicts[t].size(); ++v) {
+      sample(out, "tamis_verdicts_total", "type=" + quoted(type.schema.name) + ",verdict=" + quoted(type.ladder[v]),
+             s.verdicts[t][v]);
+    }
+  }
   family(out, "tamis_rule_matches_total", "counter", "Matches of a rule, by whether it acted.");
   auto each_rule = [&](auto&& emit) {
     for (size_t t = 0; t < s.rules.size(); ++t) {
@@ -121,7 +143,8 @@ void write_engine_metrics(Service& service, std::string& out) {
   family(out, "tamis_feature_keys", "gauge", "Live keys of a feature.");
   for (const auto& [name, stats] : s.features) sample(out, "tamis_feature_keys", "feature=" + quoted(name), stats.keys);
   family(out, "tamis_feature_bytes", "gauge", "Memory of a feature.");
-  for (const auto& [name, stats] : s.features) sample(out, "tamis_feature_bytes", "feature=" + quoted(name), stats.bytes);
+  for (const auto& [name, stats] : s.features)
+    sample(out, "tamis_feature_bytes", "feature=" + quoted(name), stats.bytes);
 }
 
 }  // namespace tamis::door

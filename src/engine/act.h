@@ -13,10 +13,10 @@ namespace tamis::engine {
 struct Act {
   enum class Kind : uint8_t { kListAdd, kListRemove, kLabelSet, kLabelClear };
   Kind kind = Kind::kListAdd;
-  std::string list;          // list acts
-  std::string entity_kind;   // label acts
-  std::string value;         // the entry, or the value of the entity
-  std::string name;          // of the label
+  std::string list;         // list acts
+  std::string entity_kind;  // label acts
+  std::string value;        // the entry, or the value of the entity
+  std::string name;         // of the label
   std::string author;
   std::string reason;
   int64_t since_ms = 0;

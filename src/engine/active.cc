@@ -25,6 +25,7 @@ std::vector<std::string> names_of_slots(const policy::EventType& type) {
     }
   }
   for (const policy::FeatureRead& read : type.reads) names[static_cast<size_t>(read.slot)] = read.name;
+  if (type.time_slot >= 0) names[static_cast<size_t>(type.time_slot)] = "event.time";
   if (type.points_slot >= 0) names[static_cast<size_t>(type.points_slot)] = "points";
   return names;
 }

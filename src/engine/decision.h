@@ -18,16 +18,16 @@ using event::Value;
 // A rule that matched. Its place is that in EventType::rules.
 struct Match {
   uint32_t rule = 0;
-  bool acts = false;         // live, or inside the share of its canary; otherwise it only watches (shadow)
+  bool acts = false;  // live, or inside the share of its canary; otherwise it only watches (shadow)
   double points = 0;
-  Value value;               // of the rule's `value:`, absent if it has none
-  std::string_view reason;   // its template filled in, empty if it has none
+  Value value;              // of the rule's `value:`, absent if it has none
+  std::string_view reason;  // its template filled in, empty if it has none
 };
 
 // One test that a matched rule is made of, with what it read. Only made when asked for.
 struct Condition {
   uint32_t rule = 0;
-  std::string_view text;     // the sub-expression, as CEL
+  std::string_view text;                                     // the sub-expression, as CEL
   std::span<const std::pair<std::string_view, Value>> read;  // names and values of what it reads
 };
 
@@ -36,10 +36,10 @@ struct Effect {
   enum class Kind : uint8_t { kLabel, kListEntry, kNotify };
   Kind kind = Kind::kLabel;
   uint32_t rule = 0;
-  std::string_view target;   // entity kind, list name, or channel
-  std::string_view value;    // value of the entity, the entry, or the message
-  std::string_view name;     // of the label
-  int64_t expires_ms = 0;    // engine time; 0: never
+  std::string_view target;  // entity kind, list name, or channel
+  std::string_view value;   // value of the entity, the entry, or the message
+  std::string_view name;    // of the label
+  int64_t expires_ms = 0;   // engine time; 0: never
 };
 
 // Lives in the engine's arena: valid until the engine's next call.
@@ -47,14 +47,14 @@ struct Decision {
   const policy::Policy* policy = nullptr;
   const policy::EventType* type = nullptr;
   std::string_view id;
-  int64_t time_ms = 0;        // the event's own time, clamped to the engine's
-  bool late = false;          // beyond the allowed lateness: decided, but nothing was updated
-  int32_t verdict = 0;        // place in EventType::ladder
+  int64_t time_ms = 0;  // the event's own time, clamped to the engine's
+  bool late = false;    // beyond the allowed lateness: decided, but nothing was updated
+  int32_t verdict = 0;  // place in EventType::ladder
   double points = 0;
-  double score = 0;           // 0..1
-  std::vector<Match> matches;         // by place in EventType::rules
-  std::vector<Condition> conditions;  // only when asked for
-  std::vector<Effect> effects;        // of the rules that act
+  double score = 0;                                          // 0..1
+  std::vector<Match> matches;                                // by place in EventType::rules
+  std::vector<Condition> conditions;                         // only when asked for
+  std::vector<Effect> effects;                               // of the rules that act
   std::vector<std::pair<std::string_view, Value>> features;  // by name as declared, absent where there is no value
   std::string_view verdict_name() const { return type->ladder[static_cast<size_t>(verdict)]; }
 };

@@ -32,6 +32,11 @@ std::string_view as_text(Value v, base::Arena& arena) {
   return arena.copy(text);
 }
 
+Value timestamp_of(int64_t time_ms) {
+  int64_t seconds = time_ms >= 0 ? time_ms / 1000 : -((999 - time_ms) / 1000);
+  return Value::timestamp(seconds, static_cast<uint32_t>(time_ms - seconds * 1000) * 1'000'000);
+}
+
 }  // namespace
 
 struct Engine::Impl final : public cel::Host {
@@ -43,6 +48,7 @@ struct Engine::Impl final : public cel::Host {
   uint64_t decided = 0;
   size_t housekeeping = 0;
   std::vector<std::vector<RuleStats>> stats;
+  std::vector<std::vector<uint64_t>> verdicts;
   std::string scratch;
 
   // cel::Host
@@ -107,8 +113,10 @@ void Engine::activate(PreparedPointer prepared) {
   }
   impl.active = std::move(prepared);
   impl.stats.clear();
+  impl.verdicts.clear();
   for (auto& type : impl.active->types) {
     for (FeatureAccess& access : type->accesses) access.table = impl.active->tables[access.feature].get();
+    impl.verdicts.emplace_back(type->type->ladder.size());
     std::vector<RuleStats>& counts = impl.stats.emplace_back(type->type->rules.size());
     for (size_t r = 0; r < counts.size(); ++r) {
       auto found = old_stats.find({type->type->schema.name, type->type->rules[r].id});
@@ -217,12 +225,16 @@ void Engine::Impl::add_effects(ActiveType& type, uint32_t rule_number, base::Are
   for (const policy::ListEffect& list : rule.lists) {
     Value value = plan.eval(list.value, type.frame);
     if (!usable(value)) continue;
-    decision.effects.push_back({Effect::Kind::kListEntry, rule_number, active->policy->lists[list.list].name,
-                                as_text(value, arena), {}, expiry(list.for_ms)});
+    decision.effects.push_back({Effect::Kind::kListEntry,
+                                rule_number,
+                                active->policy->lists[list.list].name,
+                                as_text(value, arena),
+                                {},
+                                expiry(list.for_ms)});
   }
   for (const policy::NotifyEffect& notify : rule.notify) {
-    decision.effects.push_back({Effect::Kind::kNotify, rule_number, notify.channel,
-                                fill(plan, notify.message, type.frame, arena), {}, 0});
+    decision.effects.push_back(
+        {Effect::Kind::kNotify, rule_number, notify.channel, fill(plan, notify.message, type.frame, arena), {}, 0});
   }
 }
 
@@ -352,6 +364,9 @@ const Decision& Engine::decide(PreparedEvent& prepared, int64_t receive_ms, Expl
   d.effects.clear();
   d.features.clear();
   impl.set_time(prepared, receive_ms);
+  if (type.type->time_slot >= 0) {
+    event.slots[static_cast<size_t>(type.type->time_slot)] = timestamp_of(d.time_ms);
+  }
   d.id = event.id.empty() ? arena.copy("n" + std::to_string(impl.decided + 1)) : event.id;
 
   type.frame.begin(event.slots.data(), arena, &impl, impl.options.cost_max);
@@ -363,6 +378,7 @@ const Decision& Engine::decide(PreparedEvent& prepared, int64_t receive_ms, Expl
   impl.update_features(type);
   if (!d.late) impl.apply_effects();
   impl.keep_house();
+  ++impl.verdicts[prepared.type_index()][static_cast<size_t>(d.verdict)];
   ++impl.decided;
   return d;
 }
@@ -406,13 +422,17 @@ int64_t Engine::now_ms() const { return impl_->now; }
 uint64_t Engine::decided() const { return impl_->decided; }
 const std::vector<std::vector<RuleStats>>& Engine::rule_stats() const { return impl_->stats; }
 
+const std::vector<std::vector<uint64_t>>& Engine::verdict_counts() const { return impl_->verdicts; }
+
 std::vector<std::pair<std::string, state::TableStats>> Engine::feature_stats() const {
   std::vector<std::pair<std::string, state::TableStats>> all;
   for (const auto& table : impl_->active->tables) all.emplace_back(table->spec().name, table->stats());
   return all;
 }
 
-RuleIndex::Stats Engine::index_stats(size_t type_index) const { return impl_->active->types[type_index]->index.stats(); }
+RuleIndex::Stats Engine::index_stats(size_t type_index) const {
+  return impl_->active->types[type_index]->index.stats();
+}
 
 uint64_t Engine::digest() const {
   uint64_t digest = base::mix64(static_cast<uint64_t>(impl_->now));

@@ -1,10 +1,11 @@
-// Engine: the deterministic fold. `(state, record) -> (state', decision)`, and nothing else: no clock, no I/O, no thread,
-// no random number. What comes from outside (the receive time, an activated policy) is part of the record, so the same
-// records in the same order give the same decisions, byte for byte, live or years later.
+// Engine: the deterministic fold. `(state, record) -> (state', decision)`, and nothing else: no clock, no I/O, no
+// thread, no random number. What comes from outside (the receive time, an activated policy) is part of the record, so
+// the same records in the same order give the same decisions, byte for byte, live or years later.
 //
 // Time. The engine's time is the highest event time seen so far, never ahead of the receive time of the record and
 // never going back. An event without a time of its own has the receive time. An event later than the lateness of its
-// type is decided, marked `late`, and updates nothing. In a replay of a file the event's time stands for the receive time.
+// type is decided, marked `late`, and updates nothing. In a replay of a file the event's time stands for the receive
+// time.
 //
 // One thread at a time; whoever has several takes turns (door/service.h). A step costs microseconds and allocates
 // nothing once warm.
@@ -31,7 +32,8 @@ class PreparedEvent {
  public:
   PreparedEvent();
 
-  // Reads `json` as an event of `type` of `policy`; an empty `type` is looked up in the JSON at policy->type_path.
+  // Reads `json` as an event of `type` of `policy`; an empty `type` is looked up in the JSON at policy->type_path;
+  // where it is not there either, a policy with a single event type means that one.
   // Errors: not JSON, no such event type (with the nearest name), a field of the wrong type, a required field missing.
   base::Status prepare(std::shared_ptr<const policy::Policy> policy, std::string_view type, std::string_view json,
                        const event::NetworkIntel* intel);
@@ -51,8 +53,8 @@ class PreparedEvent {
 };
 
 struct EngineOptions {
-  bool use_index = true;        // off: every rule is evaluated; for tests and benchmarks
-  int64_t cost_max = 1'000'000; // bound on the expressions of one event, in units of cel::Call::cost_left
+  bool use_index = true;         // off: every rule is evaluated; for tests and benchmarks
+  int64_t cost_max = 1'000'000;  // bound on the expressions of one event, in units of cel::Call::cost_left
 };
 
 struct RuleStats {
@@ -104,6 +106,9 @@ class Engine {
   uint64_t decided() const;
   // Per event type, in the order of policy()->types: per rule, in the order of EventType::rules.
   const std::vector<std::vector<RuleStats>>& rule_stats() const;
+  // Decisions per event type and verdict since the policy was activated, in the order of policy()->types and its
+  // ladder.
+  const std::vector<std::vector<uint64_t>>& verdict_counts() const;
   std::vector<std::pair<std::string, state::TableStats>> feature_stats() const;
   RuleIndex::Stats index_stats(size_t type_index) const;
   // A digest of all state that decisions depend on.

@@ -51,13 +51,22 @@ class RuleTestRun final : public cel::Host {
   }
 
   bool list_contains(int64_t list, Value value) const override {
-    return lists_[static_cast<size_t>(list)]->contains(value, 0);
+    auto number = static_cast<size_t>(list);
+    if (lists_[number]->contains(value, 0)) return true;
+    for (const auto& [extended, entries] : test_.lists) {
+      if (extended != number) continue;
+      auto extra = state::List::make({}, lists_[number]->kind());
+      for (const std::string& entry : entries) (void)extra->add({entry, state::kNeverExpires, {}});
+      if (extra->contains(value, 0)) return true;
+    }
+    return false;
   }
   Value labels_of(int64_t, Value value, base::Arena& arena) const override {
     std::vector<Value> names;
     for (const auto& [entity, labels] : test_.labels) {
       auto slot = std::find(type_.slot_names.begin(), type_.slot_names.end(), entity) - type_.slot_names.begin();
-      if (static_cast<size_t>(slot) >= slots_.size() || !event::equal(slots_[static_cast<size_t>(slot)], value)) continue;
+      if (static_cast<size_t>(slot) >= slots_.size() || !event::equal(slots_[static_cast<size_t>(slot)], value))
+        continue;
       for (const std::string& name : labels) names.push_back(Value::string(name));
     }
     Value* copy = arena.allocate_array<Value>(names.size());
@@ -124,8 +133,8 @@ std::string compare_step(const policy::PolicyTest::Step& step, const Decision& d
     for (const Match& match : decision.matches) {
       if (match.acts) got.insert(decision.type->rules[match.rule].id);
     }
-    if (expected != got) return "expected rules " + join({expected.begin(), expected.end()}) + ", got " +
-                                join({got.begin(), got.end()});
+    if (expected != got)
+      return "expected rules " + join({expected.begin(), expected.end()}) + ", got " + join({got.begin(), got.end()});
   }
   for (const auto& [name, value] : step.expect_features) {
     auto same = [&](const auto& feature) { return feature.first == name; };
@@ -146,8 +155,8 @@ TestResult run_scenario(const std::shared_ptr<const policy::Policy>& policy, con
   for (size_t i = 0; i < test.steps.size() && result.passed; ++i) {
     const policy::PolicyTest::Step& step = test.steps[i];
     base::Status ready = prepared.prepare(policy, step.type, step.event_json, nullptr);
-    std::string failure = ready ? compare_step(step, engine.decide(prepared, Engine::kNoReceiveTime))
-                                : ready.error().message;
+    std::string failure =
+        ready ? compare_step(step, engine.decide(prepared, Engine::kNoReceiveTime)) : ready.error().message;
     if (failure.empty()) continue;
     result.passed = false;
     result.line = step.line;
@@ -166,7 +175,10 @@ std::vector<TestResult> run_policy_tests(const std::shared_ptr<const policy::Pol
       for (size_t i = 0; i < rule.tests.size(); ++i) {
         const policy::RuleTest& test = rule.tests[i];
         TestResult result{"rule " + rule.id + " on " + type->type->schema.name + ", test " + std::to_string(i + 1),
-                          test.file, test.line, false, {}};
+                          test.file,
+                          test.line,
+                          false,
+                          {}};
         result.failure = RuleTestRun(*policy, *type, rule, test, prepared->lists).run();
         result.passed = result.failure.empty();
         results.push_back(std::move(result));

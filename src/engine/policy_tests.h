@@ -1,5 +1,5 @@
-// Runs the tests that a policy carries: those beside a rule (values in, verdict out, the rule taken as live) and those of
-// the policy as a whole (events in order through a fresh engine).
+// Runs the tests that a policy carries: those beside a rule (values in, verdict out, the rule taken as live) and those
+// of the policy as a whole (events in order through a fresh engine).
 #pragma once
 
 #include <memory>
@@ -11,7 +11,7 @@
 namespace tamis::engine {
 
 struct TestResult {
-  std::string name;     // "rule bulk-signup, test 1" or the name of a policy test
+  std::string name;  // "rule bulk-signup, test 1" or the name of a policy test
   std::string file;
   uint32_t line = 0;
   bool passed = false;

@@ -11,6 +11,7 @@ base::Status PreparedEvent::prepare(std::shared_ptr<const policy::Policy> policy
   TAMIS_CHECK(reader_.parse(json));
   if (type.empty()) {
     type = reader_.text_at(policy->type_path, arena_);
+    if (type.empty() && policy->types.size() == 1) type = policy->types[0].schema.name;
     if (type.empty()) return base::invalid("the event does not name its type at \"" + policy->type_path.back() + "\"");
   }
   const policy::EventType* found = policy->find_type(type);

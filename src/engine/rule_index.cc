@@ -50,23 +50,32 @@ struct Test {
 struct Clause {
   uint32_t rule = 0;
   NodeId node = cel::kNoNode;
-  std::vector<NodeId> conjuncts;   // by cost
+  std::vector<NodeId> conjuncts;  // by cost
   std::vector<Test> tests;
-  std::vector<NodeId> rest;        // conjuncts that the index does not decide
-  bool only = true;                // the rule has no other clause
+  std::vector<NodeId> rest;  // conjuncts that the index does not decide
+  bool only = true;          // the rule has no other clause
 };
 
 Predicate::Op negate(Predicate::Op op) {
   switch (op) {
-    case Predicate::Op::kEq: return Predicate::Op::kNe;
-    case Predicate::Op::kNe: return Predicate::Op::kEq;
-    case Predicate::Op::kLt: return Predicate::Op::kGe;
-    case Predicate::Op::kLe: return Predicate::Op::kGt;
-    case Predicate::Op::kGt: return Predicate::Op::kLe;
-    case Predicate::Op::kGe: return Predicate::Op::kLt;
-    case Predicate::Op::kTrue: return Predicate::Op::kFalse;
-    case Predicate::Op::kFalse: return Predicate::Op::kTrue;
-    default: return op;
+    case Predicate::Op::kEq:
+      return Predicate::Op::kNe;
+    case Predicate::Op::kNe:
+      return Predicate::Op::kEq;
+    case Predicate::Op::kLt:
+      return Predicate::Op::kGe;
+    case Predicate::Op::kLe:
+      return Predicate::Op::kGt;
+    case Predicate::Op::kGt:
+      return Predicate::Op::kLe;
+    case Predicate::Op::kGe:
+      return Predicate::Op::kLt;
+    case Predicate::Op::kTrue:
+      return Predicate::Op::kFalse;
+    case Predicate::Op::kFalse:
+      return Predicate::Op::kTrue;
+    default:
+      return op;
   }
 }
 
@@ -78,11 +87,11 @@ struct ClassSlot {
   Shape shape = Shape::kNumber;
   int32_t slot = 0;
   bool all_int = false, all_double = false;
-  std::vector<int64_t> ints;        // breakpoints, ascending, where all are ints
+  std::vector<int64_t> ints;  // breakpoints, ascending, where all are ints
   std::vector<double> doubles;
-  std::vector<Value> values;        // breakpoints in general
+  std::vector<Value> values;                                           // breakpoints in general
   std::unordered_map<Value, uint32_t, ValueHash, ValueEqual> strings;  // constant to row
-  std::vector<uint64_t> rows;       // numbers: 2k is between breakpoints k-1 and k, 2k+1 is on k; strings: 0 is "other"
+  std::vector<uint64_t> rows;  // numbers: 2k is between breakpoints k-1 and k, 2k+1 is on k; strings: 0 is "other"
 
   // The row for a value, or -1 where the value cannot be classified (absent, NaN, another type).
   int64_t row_of(const Value& v) const;
@@ -126,13 +135,20 @@ int64_t ClassSlot::row_of(const Value& v) const {
 // Whether values of a class satisfy `OP constant`: the class lies before (-1), on (0) or behind (1) the constant.
 bool holds(Predicate::Op op, int side) {
   switch (op) {
-    case Predicate::Op::kEq: return side == 0;
-    case Predicate::Op::kNe: return side != 0;
-    case Predicate::Op::kLt: return side < 0;
-    case Predicate::Op::kLe: return side <= 0;
-    case Predicate::Op::kGt: return side > 0;
-    case Predicate::Op::kGe: return side >= 0;
-    default: return false;
+    case Predicate::Op::kEq:
+      return side == 0;
+    case Predicate::Op::kNe:
+      return side != 0;
+    case Predicate::Op::kLt:
+      return side < 0;
+    case Predicate::Op::kLe:
+      return side <= 0;
+    case Predicate::Op::kGt:
+      return side > 0;
+    case Predicate::Op::kGe:
+      return side >= 0;
+    default:
+      return false;
   }
 }
 
@@ -160,7 +176,7 @@ bool is_equality(const Test& test) {
 
 struct RuleIndex::Impl {
   const Plan* plan;
-  std::vector<Clause> clauses;       // those by class first, so that their number is their bit
+  std::vector<Clause> clauses;  // those by class first, so that their number is their bit
   size_t conditions = 0;
   size_t class_clauses = 0;
   size_t words = 0;
@@ -299,9 +315,12 @@ void RuleIndex::Impl::build_classes() {
   }
   // A slot has one static type, so one shape; where it is dyn and has several, numbers are taken first.
   for (auto [slot, mask] : shapes) {
-    if (mask & 1) build_class(slot, ClassSlot::Shape::kNumber);
-    else if (mask & 2) build_class(slot, ClassSlot::Shape::kString);
-    else build_class(slot, ClassSlot::Shape::kBool);
+    if (mask & 1)
+      build_class(slot, ClassSlot::Shape::kNumber);
+    else if (mask & 2)
+      build_class(slot, ClassSlot::Shape::kString);
+    else
+      build_class(slot, ClassSlot::Shape::kBool);
   }
 }
 
@@ -313,10 +332,10 @@ void RuleIndex::Impl::build_class(int32_t slot, ClassSlot::Shape shape) {
       if (test.slot != slot) continue;
       bool is_bool = test.op == Predicate::Op::kTrue || test.op == Predicate::Op::kFalse;
       bool ordered = test.op >= Predicate::Op::kLt && test.op <= Predicate::Op::kGe;
-      bool fits = shape == ClassSlot::Shape::kBool     ? is_bool
-                  : shape == ClassSlot::Shape::kNumber ? !is_bool && !test.constants.empty() &&
-                                                         all_of_kind(test.constants, is_ordinary_number)
-                                                   : !is_bool && !ordered && all_of_kind(test.constants, is_string);
+      bool fits = shape == ClassSlot::Shape::kBool ? is_bool
+                  : shape == ClassSlot::Shape::kNumber
+                      ? !is_bool && !test.constants.empty() && all_of_kind(test.constants, is_ordinary_number)
+                      : !is_bool && !ordered && all_of_kind(test.constants, is_string);
       if (fits) members.emplace_back(i, t);
     }
   }
@@ -468,9 +487,8 @@ void RuleIndex::match(std::span<const Value> slots, cel::Frame& frame, Outcome& 
   if (!out.errors.empty()) {
     std::sort(out.errors.begin(), out.errors.end());
     out.errors.erase(std::unique(out.errors.begin(), out.errors.end()), out.errors.end());
-    std::erase_if(out.errors, [&](uint32_t rule) {
-      return std::binary_search(out.matched.begin(), out.matched.end(), rule);
-    });
+    std::erase_if(out.errors,
+                  [&](uint32_t rule) { return std::binary_search(out.matched.begin(), out.matched.end(), rule); });
   }
 }
 

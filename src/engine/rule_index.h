@@ -4,14 +4,15 @@
 // a conjunction; conjuncts that test one slot against constants (cel::Predicate) are necessary conditions, and serve:
 //  - access: the most selective equality of a clause (`account == "x"`, `asn in [..]`) puts it under its constants in a
 //    hash table of that slot. Clauses whose slot has another value are never touched, however many there are;
-//  - classes: for all other clauses, each slot with numeric, equality or bool tests keeps for every interval or constant
+//  - classes: for all other clauses, each slot with numeric, equality or bool tests keeps for every interval or
+//  constant
 //    a bit vector of the clauses that the value leaves possible (Lakshman and Stiliadis, SIGCOMM 1998). The AND over
 //    the slots is the set of clauses whose cheap conjuncts all hold; only their other conjuncts are evaluated.
 // So a decision costs the look-ups, one AND of bit vectors, and the evaluation of what nearly matches.
 //
 // The result is exactly that of evaluating every rule: the operands of && commute, errors included (cel-spec, "Logical
-// Operators"). Error counts cover the rules that were evaluated; a clause ruled out by its index was false, not in error.
-// The one exception: a rule reached by access counts no error when the field of its access is absent.
+// Operators"). Error counts cover the rules that were evaluated; a clause ruled out by its index was false, not in
+// error. The one exception: a rule reached by access counts no error when the field of its access is absent.
 #pragma once
 
 #include <cstdint>
@@ -26,7 +27,7 @@ namespace tamis::engine {
 class RuleIndex {
  public:
   struct Condition {
-    uint32_t rule;     // the caller's number
+    uint32_t rule;  // the caller's number
     cel::NodeId when;
   };
   // `plan` must outlive the index. With `use_index` off every condition is evaluated (the reference for tests).

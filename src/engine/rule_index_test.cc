@@ -62,18 +62,30 @@ std::string atom() {
   static constexpr const char* kCompare[6] = {" == ", " != ", " < ", " <= ", " > ", " >= "};
   std::string op = kCompare[*rc::gen::inRange(0, 6)];
   switch (*rc::gen::inRange(0, 12)) {
-    case 0: return "n" + op + number(kInts);
-    case 1: return "x" + op + number(kDoubles);
-    case 2: return "s" + op + number(kStrings);
-    case 3: return "b";
-    case 4: return "!b";
-    case 5: return "n in [" + number(kInts) + ", " + number(kInts) + "]";
-    case 6: return "s in [" + number(kStrings) + ", " + number(kStrings) + ", " + number(kStrings) + "]";
-    case 7: return "s.contains(" + number(kStrings) + ")";
-    case 8: return "d == " + number(kInts);
-    case 9: return "d == " + number(kStrings);
-    case 10: return "!(n" + op + number(kInts) + ")";
-    default: return "10 / n" + op + number(kInts);
+    case 0:
+      return "n" + op + number(kInts);
+    case 1:
+      return "x" + op + number(kDoubles);
+    case 2:
+      return "s" + op + number(kStrings);
+    case 3:
+      return "b";
+    case 4:
+      return "!b";
+    case 5:
+      return "n in [" + number(kInts) + ", " + number(kInts) + "]";
+    case 6:
+      return "s in [" + number(kStrings) + ", " + number(kStrings) + ", " + number(kStrings) + "]";
+    case 7:
+      return "s.contains(" + number(kStrings) + ")";
+    case 8:
+      return "d == " + number(kInts);
+    case 9:
+      return "d == " + number(kStrings);
+    case 10:
+      return "!(n" + op + number(kInts) + ")";
+    default:
+      return "10 / n" + op + number(kInts);
   }
 }
 

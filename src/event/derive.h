@@ -13,24 +13,33 @@
 namespace tamis::event {
 
 // What is known of networks: prefix to AS number, country and tag. Loaded from CSV files; immutable and shared.
-// CSV with a header line that names its columns: prefix, and any of asn, country, tag. `#` starts a comment.
+// CSV with a header line that names its columns: prefix, and any of asn ("64496" or "AS64496"), country (two letters)
+// and tag, in any order; empty where unknown. `#` starts a comment line. A prefix is a network or a single address,
+// IPv4 or IPv6. Where several rows, of one or several files, name the same prefix, the last one that knows a fact gives
+// it. Cost: 1 000 000 prefixes load in about a second and take about 40 MB.
 class NetworkIntel {
  public:
+  // Errors name file, line and what was expected.
   static base::Result<std::shared_ptr<const NetworkIntel>> load(const std::vector<std::string>& csv_files);
   struct Facts {
     int64_t asn = -1;          // -1: unknown
     std::string_view country;  // empty: unknown
     std::string_view tag;
   };
-  // Longest matching prefix per fact. Cost: under 100 ns with a million prefixes.
-  Facts find(const IpData& ip) const;
+  // Longest matching prefix per fact: a /32 that only has a tag leaves asn and country to the networks around it.
+  // Cost: under 100 ns with a million prefixes. Views are valid as long as the table.
+  virtual Facts find(const IpData& ip) const = 0;
+  // Distinct prefixes loaded.
+  virtual size_t size() const = 0;
   virtual ~NetworkIntel() = default;
 
  protected:
   NetworkIntel() = default;
 };
 
-// Fills the slots of schema.derived. Attributes of absent or unusable fields become absent. `intel` may be null.
+// Fills the slots of schema.derived. Attributes of absent or unusable fields become absent. `intel` may be null. Text
+// points into the field's text, the arena or `intel`. Cheapest if schema.derived is grouped by source: then each field
+// is taken apart once.
 void derive(Event& event, const NetworkIntel* intel, base::Arena& arena);
 
 }  // namespace tamis::event

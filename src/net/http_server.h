@@ -104,14 +104,14 @@ class LineStream : public StreamHandler {
 struct RouteOptions {
   size_t body_bytes_max = 1 << 20;          // larger bodies: 413. Streams: the sum, 0 = unlimited
   size_t stream_buffer_bytes = 256 * 1024;  // streams: the longest piece the handler may wait for
-  Gate gate;                                // may be empty
+  Gate gate = {};                           // may be empty
 };
 
 struct ListenOptions {
   // "HOST:PORT", "[v6]:PORT", ":PORT" (all addresses), or "unix:PATH". Port 0 takes a free one, see addresses().
   std::string address = "127.0.0.1:0";
-  std::shared_ptr<TlsServerContext> tls;  // null: plain HTTP
-  int unix_mode = 0660;                   // permissions of a unix socket
+  std::shared_ptr<TlsServerContext> tls = nullptr;  // null: plain HTTP
+  int unix_mode = 0660;                             // permissions of a unix socket
 };
 
 struct HttpLimits {
@@ -138,7 +138,7 @@ struct HttpServerOptions {
   std::vector<ListenOptions> listen = {ListenOptions{}};
   int threads = 1;
   int backlog = 1'024;
-  HttpLimits limits;
+  HttpLimits limits = {};
 };
 
 // Counts since start, summed over loops; reading is approximate while the server runs.

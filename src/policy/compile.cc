@@ -251,6 +251,13 @@ NameProblem Compiler::explain(const Scope& scope, std::string_view name) const {
   }
   if (name.starts_with("kind."))
     return {fmt::format("no field names an entity of kind {}", quoted(name.substr(5))), ""};
+  if (checking_features_) {
+    for (const FeatureSource& feature : source_.features) {
+      if (feature.name.text == name || name.starts_with(feature.name.text + "_")) {
+        return {"a feature looks at fields, lists and labels, not at other features", ""};
+      }
+    }
+  }
   for (size_t i = 0; i < features_.size(); ++i) {
     const Feature& feature = features_[i];
     if (!feature.good) {
@@ -260,10 +267,7 @@ NameProblem Compiler::explain(const Scope& scope, std::string_view name) const {
     const std::vector<std::string>& variables = policy_->features[i].variables;
     if (std::find(variables.begin(), variables.end(), name) != variables.end()) {
       auto why = feature.unreadable.find(scope.event_type());
-      if (why == feature.unreadable.end()) {
-        return {fmt::format("feature {} cannot be read here", quoted(name)),
-                "a feature looks at fields and lists, not at features"};
-      }
+      if (why == feature.unreadable.end()) return {};
       return {fmt::format("feature {} cannot be read in {}: {}", quoted(name), quoted(scope.event_type()), why->second),
               ""};
     }

@@ -113,6 +113,7 @@ class Compiler {
   std::shared_ptr<Policy> policy_;
   std::vector<std::unique_ptr<Draft>> drafts_;
   std::vector<Feature> features_;
+  bool checking_features_ = false;
   std::vector<cel::Env> feature_envs_;  // of each draft, for what features look at
   std::map<std::string, uint32_t> list_numbers_;
   std::set<std::string> lists_used_;

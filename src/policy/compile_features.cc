@@ -60,6 +60,7 @@ event::Kind kind_of(const Type& type) {
 void Compiler::add_features() {
   // Made before any feature is a name: features do not look at features.
   for (auto& draft : drafts_) feature_envs_.push_back(draft->scope.env(expressions_.base()));
+  checking_features_ = true;
   features_.reserve(source_.features.size());
   std::map<std::string, const Node*> variables;
   for (const FeatureSource& source : source_.features) {
@@ -78,6 +79,7 @@ void Compiler::add_features() {
     features_.push_back(std::move(feature));
     policy_->features.push_back(std::move(decl));
   }
+  checking_features_ = false;
   for (uint32_t i = 0; i < features_.size(); ++i) {
     if (features_[i].good) offer_feature(i);
   }

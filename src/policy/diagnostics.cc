@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <tuple>
 
+#include "base/text.h"
+
 namespace tamis::policy {
 
 namespace {
@@ -171,6 +173,11 @@ std::string quoted(std::string_view name) {
     out += "...";
   }
   return out + "`";
+}
+
+std::string did_you_mean(std::string_view name, const std::vector<std::string>& candidates) {
+  std::string_view near = base::nearest(name, std::span<const std::string>(candidates));
+  return near.empty() ? std::string() : fmt::format("did you mean {}?", quoted(near));
 }
 
 std::string one_of(const std::vector<std::string>& names) {

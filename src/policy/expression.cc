@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cctype>
 
+#include "base/assert.h"
 #include "cel/unparse.h"
 
 namespace tamis::policy {
@@ -17,22 +18,28 @@ using event::Type;
 
 bool is_name_char(char c) { return std::isalnum(static_cast<unsigned char>(c)) || c == '_'; }
 
-event::Value labels_of_kind(cel::Call& call, const event::Value* args) {
-  if (call.host == nullptr) {
-    return event::make_error(call.arena, event::ErrorCode::kOther, "labels are not at hand here");
+// Another signature for a function of the library.
+cel::Overload as(const cel::Env& env, std::string_view function, std::string_view of_id, std::string id) {
+  for (const cel::Overload* overload : env.find_overloads(function)) {
+    if (overload->id != of_id) continue;
+    cel::Overload out = *overload;
+    out.id = std::move(id);
+    return out;
   }
-  return call.host->labels_of(args[0].i, args[1], call.arena);
+  TAMIS_ASSERT(!"the library has this function");
 }
 
-cel::Overload labels_overload() {
-  cel::Overload overload;
-  overload.id = "labels_of_entity_kind";
+// labels(kind.network, x), which labels(x) is completed to.
+cel::Overload labels_overload(const cel::Env& env) {
+  cel::Overload overload = as(env, "@labels", "labels", "labels_of_entity_kind");
   overload.function = "labels";
-  overload.params = {Type::opaque("tamis.entity_kind"), Type::dyn()};
-  overload.result = Type::list(Type::string());
-  overload.invoke = labels_of_kind;
-  overload.cost = 4;
-  overload.strict_cel = false;
+  return overload;
+}
+
+// Lists of networks hold text, and also answer for addresses that are parsed already: ip(x) in list.tor.
+cel::Overload address_overload(const cel::Env& env) {
+  cel::Overload overload = as(env, "@in", "in_tamis_list", "in_tamis_list_address");
+  overload.params = {Type::opaque("net.IP"), Type::opaque("tamis.list", {Type::string()})};
   return overload;
 }
 
@@ -139,7 +146,8 @@ std::string Expressions::canonical(const Expression& expression) const {
 
 Expressions::Expressions(Diagnostics& diagnostics, ExplainName explain)
     : diagnostics_(diagnostics), explain_(std::move(explain)), base_(cel::Dialect::kTamis) {
-  base_.add_overload(labels_overload());
+  base_.add_overload(labels_overload(base_));
+  base_.add_overload(address_overload(base_));
 }
 
 void Expressions::mark(const Expression& expression, Scope& scope) const {
@@ -211,10 +219,22 @@ PreparedText Expressions::prepare(const Expression& expression, const Scope& sco
   return out;
 }
 
+// "no overload of `in` takes (string, tamis.list(int)); ..." in words; other messages as they are.
+static std::string in_words(const std::string& message) {
+  constexpr std::string_view kBegin = "no overload of `in` takes (", kList = ", tamis.list(";
+  if (!message.starts_with(kBegin)) return message;
+  size_t list = message.find(kList), end = message.find("));", list == std::string::npos ? 0 : list);
+  if (list == std::string::npos || end == std::string::npos) return message;
+  std::string_view all = message;
+  return fmt::format("this list holds {}, and what is looked for is {}",
+                     all.substr(list + kList.size(), end - list - kList.size()),
+                     all.substr(kBegin.size(), list - kBegin.size()));
+}
+
 void Expressions::report(const Expression& expression, const PreparedText& prepared, const Scope& scope,
                          const cel::Issue& issue) const {
   uint32_t begin = prepared.original(issue.begin), end = prepared.original(issue.end);
-  std::string message = issue.message, hint = issue.hint;
+  std::string message = in_words(issue.message), hint = issue.hint;
   begin = std::min<uint32_t>(begin, expression.text.size());
   end = std::clamp<uint32_t>(end, begin, expression.text.size());
   std::string_view name = plain_name(std::string_view(expression.text).substr(begin, end - begin));

@@ -4,9 +4,8 @@
 #include <algorithm>
 #include <deque>
 #include <filesystem>
-#include <fstream>
-#include <sstream>
 
+#include "base/file.h"
 #include "base/hash.h"
 #include "policy/compile.h"
 
@@ -19,18 +18,6 @@ namespace fs = std::filesystem;
 constexpr size_t kFilesMax = 2'000;
 constexpr uint64_t kBytesMax = 64 << 20;
 constexpr uint64_t kListBytesMax = 1 << 30;
-
-base::Result<std::string> read_file(const fs::path& path, uint64_t bytes_max) {
-  std::error_code error;
-  uint64_t size = fs::file_size(path, error);
-  if (error) return base::fail(base::Code::kUnavailable, error.message());
-  if (size > bytes_max) return base::fail(base::Code::kLimit, fmt::format("larger than {} bytes", bytes_max));
-  std::ifstream in(path, std::ios::binary);
-  std::ostringstream text;
-  text << in.rdbuf();
-  if (!in || text.str().size() > bytes_max) return base::fail(base::Code::kUnavailable, "it cannot be read");
-  return std::move(text).str();
-}
 
 // Names of list files stay inside the folder: a policy that comes over the network must not reach others.
 base::Status check_list_name(const std::string& name) {
@@ -50,7 +37,7 @@ bool is_yaml(const std::string& name) {
 
 // Where list files come from: a folder, or the files that came with the policy. What is read is kept.
 struct ListFiles {
-  std::string folder;                                 // empty: `given`
+  std::string folder;  // empty: `given`
   const std::vector<SourceFile>* given = nullptr;
   std::vector<SourceFile> read;
 };
@@ -65,7 +52,7 @@ base::Result<std::vector<state::ListEntry>> read_list(void* context, const std::
     if (found == source.given->end()) return base::fail(base::Code::kNotFound, "the list file did not come along");
     text = found->text;
   } else {
-    TAMIS_TRY(from_disk, read_file(fs::path(source.folder) / name, kListBytesMax));
+    TAMIS_TRY(from_disk, base::read_file((fs::path(source.folder) / name).string(), kListBytesMax));
     text = std::move(from_disk);
   }
   TAMIS_TRY(entries, state::read_list_text(name, text));
@@ -118,31 +105,27 @@ Loaded load_files(const std::vector<SourceFile>& files) {
   ListFiles lists;
   lists.given = &files;
   std::vector<SourceFile> yaml;
-  std::copy_if(files.begin(), files.end(), std::back_inserter(yaml), [](const SourceFile& f) { return is_yaml(f.name); });
+  std::copy_if(files.begin(), files.end(), std::back_inserter(yaml),
+               [](const SourceFile& f) { return is_yaml(f.name); });
   return load(yaml, lists);
 }
 
 Loaded load_folder(const std::string& folder) {
-  std::error_code error;
-  if (!fs::is_directory(folder, error)) return failed({}, fmt::format("{} is not a folder", folder));
+  base::ListOptions options;
+  options.files_max = 100'000;
+  auto found = base::list_files(folder, options);
+  if (!found) return failed({}, found.error().message);
   std::vector<SourceFile> files;
   uint64_t bytes = 0;
-  fs::recursive_directory_iterator it(folder, fs::directory_options::skip_permission_denied, error), end;
-  for (; !error && it != end; it.increment(error)) {
-    std::string name = it->path().filename().string();
-    if (name.starts_with(".")) {
-      if (it->is_directory(error)) it.disable_recursion_pending();
-      continue;
-    }
-    if (!is_yaml(name) || !it->is_regular_file(error)) continue;
-    std::string relative = it->path().lexically_relative(folder).generic_string();
+  for (const base::FoundFile& file : *found) {
+    if (!is_yaml(file.path)) continue;
+    std::string name = fs::path(file.path).lexically_relative(folder).generic_string();
     if (files.size() >= kFilesMax) return failed({}, fmt::format("a policy has at most {} files", kFilesMax));
-    auto text = read_file(it->path(), kBytesMax - std::min(bytes, kBytesMax));
-    if (!text) return failed(relative, text.error().message);
+    auto text = base::read_file(file.path, kBytesMax - bytes);
+    if (!text) return failed(name, text.error().message);
     bytes += text->size();
-    files.push_back({std::move(relative), std::move(*text)});
+    files.push_back({std::move(name), std::move(*text)});
   }
-  if (error) return failed({}, fmt::format("{}: {}", folder, error.message()));
   if (files.empty()) return failed({}, fmt::format("{} has no .yaml files", folder));
   ListFiles lists;
   lists.folder = folder;

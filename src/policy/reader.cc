@@ -7,7 +7,7 @@
 #include <charconv>
 #include <cmath>
 
-#include "policy/text.h"
+#include "base/text.h"
 
 namespace tamis::policy {
 
@@ -165,29 +165,19 @@ std::optional<int64_t> MapReader::integer(std::string_view key, int64_t least, i
   return std::nullopt;
 }
 
-namespace {
-
-std::string span_text(int64_t ms) {
-  if (ms % kDayMs == 0 && ms > 0) return fmt::format("{}d", ms / kDayMs);
-  if (ms % kSecondMs == 0) return fmt::format("{}s", ms / kSecondMs);
-  return fmt::format("{}ms", ms);
-}
-
-}  // namespace
-
 std::optional<Span> read_span(const Node& node, int64_t least_ms, int64_t most_ms, Diagnostics& diagnostics) {
   if (!node.is_scalar()) {
     diagnostics.error(node, fmt::format("a span of time is text like `90d` or `1h30m`, not {}", kind_name(node)));
     return std::nullopt;
   }
-  auto ms = parse_span_ms(node.text);
+  auto ms = base::parse_duration_ms(node.text);
   if (!ms) {
     diagnostics.error(node, ms.error().message);
     return std::nullopt;
   }
   if (*ms < least_ms || *ms > most_ms) {
-    diagnostics.error(
-        node, fmt::format("{} is not between {} and {}", quoted(node.text), span_text(least_ms), span_text(most_ms)));
+    diagnostics.error(node, fmt::format("{} is not between {} and {}", quoted(node.text),
+                                        base::format_duration_ms(least_ms), base::format_duration_ms(most_ms)));
     return std::nullopt;
   }
   return Span{*ms, node.text, &node};

@@ -6,10 +6,10 @@
 #include <cmath>
 #include <vector>
 
+#include "base/text.h"
 #include "event/json_event.h"
 #include "event/json_writer.h"
 #include "policy/reader.h"
-#include "policy/text.h"
 
 namespace tamis::policy {
 
@@ -55,7 +55,7 @@ std::optional<Value> read_scalar(const Node& node, const Type& type, base::Arena
       if (auto ms = event::parse_time_ms(text, event::TimeFormat::kAuto)) return timestamp_ms(*ms);
       break;
     case Type::Kind::kDuration:
-      if (auto ms = parse_span_ms(text)) return Value::duration(*ms * 1'000'000);
+      if (auto ms = base::parse_duration_ms(text)) return Value::duration(*ms * 1'000'000);
       break;
     default:
       break;

@@ -4,8 +4,8 @@
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
 
+#include "base/text.h"
 #include "policy/diagnostics.h"
-#include "policy/text.h"
 
 namespace tamis::policy {
 namespace {
@@ -183,20 +183,10 @@ TEST(Diagnostics, LongLinesAreShownAroundThePlace) {
   EXPECT_EQ(text[line + (text.find('^') - caret)], 'Y');
 }
 
-TEST(Text, Spans) {
-  EXPECT_EQ(parse_span_ms("90d").value(), 90LL * 86'400'000);
-  EXPECT_EQ(parse_span_ms("1h30m").value(), 5'400'000);
-  EXPECT_EQ(parse_span_ms("500ms").value(), 500);
-  for (const char* bad : {"", "h", "1", "1x", "1m1h", "1h1h", "-1h", "1.5h", "99999999999999999999d"}) {
-    EXPECT_FALSE(parse_span_ms(bad)) << bad;
-  }
-}
-
-TEST(Text, NearestNames) {
-  EXPECT_EQ(edit_distance("signup", "singup", 3), 1u);
-  EXPECT_EQ(edit_distance("abc", "xyz", 1), 2u);
+TEST(Diagnostics, NearestNames) {
   EXPECT_EQ(did_you_mean("chalenge", {"accept", "challenge", "reject"}), "did you mean `challenge`?");
   EXPECT_EQ(did_you_mean("zzz", {"accept", "challenge"}), "");
+  EXPECT_EQ(one_of({"a", "b", "c"}), "`a`, `b` or `c`");
 }
 
 }  // namespace

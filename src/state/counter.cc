@@ -45,7 +45,11 @@ struct Counter::Total {
 Counter::Counter(const FeatureSpec& spec)
     : aggregate_(spec.aggregate),
       kind_(spec.value_kind),
-      has_payload_(aggregate_ != Aggregate::kCount),
+      has_payload_(aggregate_ != Aggregate::kCount && aggregate_ != Aggregate::kFirstSeen),
+      has_sums_(aggregate_ != Aggregate::kCount),
+      is_first_(aggregate_ == Aggregate::kFirstSeen),
+      takes_least_(aggregate_ == Aggregate::kMin || is_first_),
+      is_extreme_(takes_least_ || aggregate_ == Aggregate::kMax),
       is_double_(aggregate_ == Aggregate::kMean ||
                  (kind_ == event::Kind::kDouble && has_payload_ && aggregate_ != Aggregate::kRatio)),
       counts_cells_(aggregate_ != Aggregate::kSum) {
@@ -72,7 +76,7 @@ size_t Counter::bytes_max() const {
 }
 
 bool Counter::sample(Value of, bool hit, Sample& sample) const {
-  if (aggregate_ == Aggregate::kCount) return true;
+  if (!has_payload_) return true;
   if (aggregate_ == Aggregate::kRatio) {
     sample.i = hit ? 1 : 0;
     return true;
@@ -132,7 +136,7 @@ Counter::Layout Counter::layout(const uint8_t* record) const {
   if (has_payload_) l.payload_width = *at++;
   if (l.has_cells) {
     l.count_width = *at++;
-    if (has_payload_) l.sum_width = *at++;
+    if (has_sums_) l.sum_width = *at++;
     l.levels_at = static_cast<size_t>(at - record);
     for (size_t i = 0; i < level_count_; ++i) {
       uint32_t count = *at;
@@ -187,8 +191,13 @@ void Counter::unpack(const uint8_t* record, State& state) const {
       cells.cells[c].n = counts_cells_ ? load_bits(record, l.counts_bit + number * l.count_width, l.count_width) : 1;
       cells.cells[c].v =
           l.sum_width == 0 ? 0 : unzigzag(load_bits(record, l.sums_bit + number * l.sum_width, l.sum_width));
+      cells.cells[c].v += origin(cells.first + c, i);
     }
   }
+}
+
+uint64_t Counter::stored(const Cells& cells, size_t level, uint32_t c) const {
+  return cells.cells[c].n == 0 ? 0 : zigzag(cells.cells[c].v - origin(cells.first + c, level));
 }
 
 size_t Counter::pack(const State& state, uint8_t* out) const {
@@ -202,7 +211,7 @@ size_t Counter::pack(const State& state, uint8_t* out) const {
     has_cells = has_cells || state.levels[i].count > 0;
     for (uint32_t c = 0; c < state.levels[i].count; ++c) {
       if (counts_cells_) counts |= state.levels[i].cells[c].n;
-      if (has_payload_) sums |= zigzag(state.levels[i].cells[c].v);
+      if (has_sums_) sums |= stored(state.levels[i], i, c);
     }
   }
   unsigned difference_width = width_of(differences), payload_width = width_of(payloads);
@@ -218,7 +227,7 @@ size_t Counter::pack(const State& state, uint8_t* out) const {
   if (has_payload_) *at++ = static_cast<uint8_t>(payload_width);
   if (has_cells) {
     *at++ = static_cast<uint8_t>(count_width);
-    if (has_payload_) *at++ = static_cast<uint8_t>(sum_width);
+    if (has_sums_) *at++ = static_cast<uint8_t>(sum_width);
     for (size_t i = 0; i < level_count_; ++i) {
       *at++ = static_cast<uint8_t>(state.levels[i].count);
       if (state.levels[i].count == 0) continue;
@@ -242,7 +251,8 @@ size_t Counter::pack(const State& state, uint8_t* out) const {
     for (uint32_t c = 0; c < state.levels[i].count; ++c) put(state.levels[i].cells[c].n, count_width);
   }
   for (size_t i = 0; i < level_count_; ++i) {
-    for (uint32_t c = 0; c < state.levels[i].count; ++c) put(zigzag(state.levels[i].cells[c].v), sum_width);
+    for (uint32_t c = 0; c < state.levels[i].count; ++c)
+      put(sum_width == 0 ? 0 : stored(state.levels[i], i, c), sum_width);
   }
   return (bit + 7) / 8;
 }
@@ -308,11 +318,11 @@ void Counter::merge(Cell& into, Cell from, uint8_t scale) const {
     return;
   }
   if (counts_cells_) into.n = std::min<uint64_t>(into.n + from.n, mask_of(48));
-  if (!has_payload_) return;
-  if (aggregate_ == Aggregate::kMin || aggregate_ == Aggregate::kMax) {
+  if (!has_sums_) return;
+  if (is_extreme_) {
     bool less = scale == kRaw ? to_double(from.v, kRaw) < to_double(into.v, kRaw) : from.v < into.v;
     bool equal = from.v == into.v;
-    if (!equal && less == (aggregate_ == Aggregate::kMin)) into.v = from.v;
+    if (!equal && less == takes_least_) into.v = from.v;
     into.n = 1;
   } else if (scale == kRaw) {
     into.v = std::bit_cast<int64_t>(to_double(into.v, kRaw) + to_double(from.v, kRaw));
@@ -379,7 +389,7 @@ void Counter::insert(State& state, int64_t t_ms, int64_t payload) const {
     int64_t age_ms = state.times[kExact - 1] - t_ms;
     if (age_ms >= horizon_ms_) return;
     size_t level = level_for(age_ms);
-    add_cell(state, level, floor_div(t_ms, levels_[level].cell_ms), {1, payload});
+    add_cell(state, level, floor_div(t_ms, levels_[level].cell_ms), cell_of(t_ms, payload));
     return;
   }
   std::copy_backward(state.times + at, state.times + state.exact, state.times + state.exact + 1);
@@ -395,7 +405,8 @@ void Counter::insert(State& state, int64_t t_ms, int64_t payload) const {
     for (size_t i = 0; i < level_count_; ++i) state.levels[i].count = 0;  // older still
   } else if (state.exact > kExact) {
     size_t level = level_for(newest_ms - state.times[0]);
-    add_cell(state, level, floor_div(state.times[0], levels_[level].cell_ms), {1, state.payloads[0]});
+    add_cell(state, level, floor_div(state.times[0], levels_[level].cell_ms),
+             cell_of(state.times[0], state.payloads[0]));
     gone = 1;
   }
   std::copy(state.times + gone, state.times + state.exact, state.times);
@@ -441,7 +452,9 @@ void Counter::read_cells(const uint8_t* record, const Layout& l, int64_t oldest_
       uint64_t n = counts_cells_ ? load_bits(record, l.counts_bit + number * l.count_width, l.count_width) : 1;
       if (n == 0) continue;
       int64_t v = l.sum_width == 0 ? 0 : unzigzag(load_bits(record, l.sums_bit + number * l.sum_width, l.sum_width));
-      if (aggregate_ == Aggregate::kMin || aggregate_ == Aggregate::kMax) {
+      v += origin(first + c, i);
+      if (is_first_ && (v < from_ms || v > t_ms)) continue;  // of a cell that is cut the next events are unknown
+      if (is_extreme_) {
         Cell best{total.events, total.best};
         merge(best, {1, v}, l.scale);
         total.events = 1;
@@ -471,13 +484,12 @@ Value Counter::read(const uint8_t* record, int64_t t_ms, size_t window, base::Ar
   int64_t from_ms = t_ms - windows_ms_[window] + 1;
   int64_t event_ms = l.newest_ms;
   uint32_t difference = l.difference_head + l.exact - 1, payload = l.payload_head + l.exact - 1;
-  bool is_extreme = aggregate_ == Aggregate::kMin || aggregate_ == Aggregate::kMax;
   for (uint32_t left = l.exact; left > 0 && event_ms >= from_ms; --left, --payload) {
     if (event_ms <= t_ms) {
       if (has_payload_ && l.payload_width != 0) {
         uint32_t slot = payload >= kExact ? payload - kExact : payload;
         int64_t v = unzigzag(load_bits(record, l.payloads_bit + size_t{slot} * l.payload_width, l.payload_width));
-        if (is_extreme) {
+        if (is_extreme_) {
           Cell best{total.events, total.best};
           merge(best, {1, v}, l.scale);
           total.best = best.v;
@@ -486,9 +498,9 @@ Value Counter::read(const uint8_t* record, int64_t t_ms, size_t window, base::Ar
         } else {
           total.sum += v;
         }
-      } else if (is_extreme) {
+      } else if (is_extreme_) {
         Cell best{total.events, total.best};
-        merge(best, {1, 0}, l.scale);
+        merge(best, {1, is_first_ ? event_ms : 0}, l.scale);
         total.best = best.v;
       }
       ++total.events;
@@ -524,6 +536,10 @@ Value Counter::result(const Total& total) const {
       break;
   }
   if (total.events == 0) return Value::absent();
+  if (is_first_) {
+    int64_t seconds = floor_div(total.best, 1000);
+    return Value::timestamp(seconds, static_cast<uint32_t>(total.best - seconds * 1000) * 1'000'000);
+  }
   if (is_double_) return Value::real(to_double(total.best, total.scale));
   switch (kind_) {
     case event::Kind::kTimestamp: {
@@ -546,6 +562,7 @@ bool Counter::valid(const uint8_t* record, size_t bytes) const {
   Layout l = layout(record);
   if (l.exact == 0 || l.exact > kExact || l.difference_width > 48 || l.payload_width > 64) return false;
   if (l.count_width > 48 || l.sum_width > 64 || (l.scale != 0 && !is_double_)) return false;
+  if (is_first_ && l.sum_width > 48) return false;
   if (l.difference_head >= kExact - 1 || l.payload_head >= kExact) return false;
   if (l.has_cells && (l.exact != kExact || l.cells == 0)) return false;
   if ((l.end_bit + 7) / 8 != bytes) return false;

@@ -1,4 +1,4 @@
-// Counter: the aggregator of count, sum, mean, min, max and ratio.
+// Counter: the aggregator of count, sum, mean, min, max, ratio and first-seen.
 //
 // A record keeps the newest 17 events of its key exactly, in milliseconds. If a window holds 16 events or fewer, all of
 // them are among these 17 and the 17th proves that there are no more, so the reading is exact. Older events lie in
@@ -10,6 +10,9 @@
 //
 // A reading adds the exact events, the cells that lie in the window, and of a cell that an edge of the window cuts the
 // share that lies inside. Reading at the newest event or later only the far edge can cut one.
+//
+// first-seen is the least time in the window; a cell keeps that of its first event, and if the edge has passed this
+// one, the first event of the cells behind it is told.
 //
 // Everything is packed to the bit: differences of times, payloads and cells each have one width per record, the
 // smallest that holds them all. Doubles are kept as whole numbers of units, of hundredths or of ten-thousandths while
@@ -86,6 +89,10 @@ class Counter {
 
   Layout layout(const uint8_t* record) const;
   void unpack(const uint8_t* record, State& state) const;
+  // What payloads of cells are stored in relation to.
+  int64_t origin(int64_t number, size_t level) const { return is_first_ ? number * levels_[level].cell_ms : 0; }
+  uint64_t stored(const Cells& cells, size_t level, uint32_t c) const;
+  Cell cell_of(int64_t t_ms, int64_t payload) const { return {1, is_first_ ? t_ms : payload}; }
   size_t pack(const State& state, uint8_t* out) const;
   int64_t scaled(const Sample& sample, State& state) const;
   bool scaled_to(const Sample& sample, uint8_t scale, int64_t& payload) const;
@@ -101,7 +108,11 @@ class Counter {
 
   Aggregate aggregate_;
   event::Kind kind_;
-  bool has_payload_;
+  bool has_payload_;  // of events
+  bool has_sums_;     // of cells
+  bool is_first_;     // the payload of a cell is the time of its first event
+  bool takes_least_;
+  bool is_extreme_;
   bool is_double_;
   bool counts_cells_;  // whether the events of a cell are counted, or only the payload matters
   size_t level_count_ = 0;

@@ -1,6 +1,10 @@
 #include "state/feature.h"
 
 #include "state/counter.h"
+#include "state/distinct.h"
+#include "state/latest.h"
+#include "state/recent_set.h"
+#include "state/tally.h"
 
 namespace tamis::state {
 
@@ -11,13 +15,22 @@ std::unique_ptr<FeatureTable> FeatureTable::make(const FeatureSpec& spec) {
     case Aggregate::kMean:
     case Aggregate::kMin:
     case Aggregate::kMax:
+    case Aggregate::kFirstSeen:
     case Aggregate::kRatio:
       return std::make_unique<FeatureTableOf<Counter>>(spec);
-    default:
-      break;
+    case Aggregate::kDistinct:
+      return std::make_unique<FeatureTableOf<Distinct>>(spec);
+    case Aggregate::kLast:
+      return std::make_unique<FeatureTableOf<Last>>(spec);
+    case Aggregate::kRate:
+      return std::make_unique<FeatureTableOf<Rate>>(spec);
+    case Aggregate::kQuantile:
+    case Aggregate::kTopK:
+      return std::make_unique<FeatureTableOf<Tally>>(spec);
+    case Aggregate::kSet:
+      return std::make_unique<FeatureTableOf<RecentSet>>(spec);
   }
   TAMIS_ASSERT(false);
-  return nullptr;
 }
 
 }  // namespace tamis::state

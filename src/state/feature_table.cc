@@ -8,7 +8,8 @@ constexpr size_t kChecksumBytes = 8;
 
 }  // namespace
 
-FeatureTableBase::FeatureTableBase(const FeatureSpec& spec) : spec_(spec) {
+FeatureTableBase::FeatureTableBase(const FeatureSpec& spec, size_t record_bytes_max)
+    : spec_(spec), slab_(record_bytes_max), record_bytes_max_(record_bytes_max), scratch_(record_bytes_max + 256) {
   TAMIS_ASSERT(!spec.windows_ms.empty() && spec.windows_ms.size() <= kWindowsMax);
   TAMIS_ASSERT(std::is_sorted(spec.windows_ms.begin(), spec.windows_ms.end()) && spec.windows_ms.front() > 0);
   spec_.lateness_ms = std::clamp<int64_t>(spec_.lateness_ms, 0, kLatenessMaxMs);
@@ -198,7 +199,7 @@ bool FeatureTableBase::load_segment(ByteReader& in, KeyTable::Segment& segment, 
     auto key = in.number<uint64_t>();
     uint64_t bytes = in.varint();
     if (!in.ok() || place >= segment.capacity || segment.slots[place].ref != 0) return false;
-    if (bytes == 0 || bytes > record_bytes_max()) return false;
+    if (bytes == 0 || bytes > record_bytes_max_) return false;
     std::string_view record = in.bytes(bytes);
     if (!in.ok()) return false;
     uint64_t hash = KeyTable::hash_of(key);
@@ -241,7 +242,7 @@ base::Status FeatureTableBase::load(std::string_view bytes) {
       (uint64_t{1} << depth) > uint64_t{count} * 1024) {
     return damaged("bad directory");
   }
-  Slab slab;
+  Slab slab(record_bytes_max_);
   std::vector<std::unique_ptr<KeyTable::Segment>> segments;
   uint64_t prefix = 0;
   int64_t old_now_ms = std::exchange(now_ms_, now_ms);

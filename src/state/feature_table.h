@@ -44,7 +44,7 @@ struct Sample {
 // The parts of a table that do not depend on the aggregator.
 class FeatureTableBase : public FeatureTable {
  public:
-  explicit FeatureTableBase(const FeatureSpec& spec);
+  FeatureTableBase(const FeatureSpec& spec, size_t record_bytes_max);
 
   const FeatureSpec& spec() const final { return spec_; }
   void prefetch(uint64_t key) const final { keys_.prefetch(key); }
@@ -62,7 +62,6 @@ class FeatureTableBase : public FeatureTable {
   virtual size_t record_bytes(const uint8_t* record) const = 0;
   virtual int64_t record_newest_ms(const uint8_t* record) const = 0;
   virtual bool record_valid(const uint8_t* record, size_t bytes) const = 0;
-  virtual size_t record_bytes_max() const = 0;
 
   KeyTable::Slot* locate(const Cursor& cursor) const { return keys_.find_at(cursor.key, cursor.place); }
   // Seen is kept in units of 1.024 s and compared modulo 2^32 (139 years).
@@ -85,7 +84,8 @@ class FeatureTableBase : public FeatureTable {
   uint64_t evicted_ = 0, ignored_ = 0, late_ = 0;
   KeyTable keys_;
   Slab slab_;
-  mutable std::vector<uint8_t> scratch_;
+  size_t record_bytes_max_;
+  mutable std::vector<uint8_t> scratch_;  // for one record
 
  private:
   uint64_t spec_digest() const;
@@ -101,10 +101,8 @@ class FeatureTableBase : public FeatureTable {
 template <class Aggregator>
 class FeatureTableOf final : public FeatureTableBase {
  public:
-  explicit FeatureTableOf(const FeatureSpec& spec) : FeatureTableBase(spec), aggregator_(spec) {
-    TAMIS_ASSERT(aggregator_.bytes_max() <= Slab::kRecordBytesMax);
-    scratch_.resize(aggregator_.bytes_max() + 64);
-  }
+  explicit FeatureTableOf(const FeatureSpec& spec)
+      : FeatureTableBase(spec, Aggregator(spec).bytes_max()), aggregator_(spec) {}
 
   Value read(const Cursor& cursor, int64_t t_ms, size_t window, base::Arena& arena) const override {
     TAMIS_ASSERT(window < spec_.windows_ms.size());
@@ -119,7 +117,9 @@ class FeatureTableOf final : public FeatureTableBase {
     sample.t_ms = clamp_time(t_ms);
     if (!aggregator_.sample(of, hit, sample)) return aggregator_.read(record, sample.t_ms, window, arena);
     if (record != nullptr) {
-      if (aggregator_.newest_ms(record) + horizon_ms_ <= std::max(now_ms_, sample.t_ms)) record = nullptr;
+      int64_t newest_ms = aggregator_.newest_ms(record);
+      if (newest_ms - sample.t_ms >= horizon_ms_) return aggregator_.read(record, sample.t_ms, window, arena);
+      if (newest_ms + horizon_ms_ <= std::max(now_ms_, sample.t_ms)) record = nullptr;
     }
     uint8_t* with = scratch_.data();
     if (record == nullptr) {
@@ -162,7 +162,6 @@ class FeatureTableOf final : public FeatureTableBase {
   size_t record_bytes(const uint8_t* record) const override { return aggregator_.bytes(record); }
   int64_t record_newest_ms(const uint8_t* record) const override { return aggregator_.newest_ms(record); }
   bool record_valid(const uint8_t* record, size_t bytes) const override { return aggregator_.valid(record, bytes); }
-  size_t record_bytes_max() const override { return aggregator_.bytes_max(); }
 
  private:
   const uint8_t* record_of(const KeyTable::Slot* slot) const { return slot == nullptr ? nullptr : slab_.at(slot->ref); }

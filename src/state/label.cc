@@ -52,7 +52,8 @@ class Store final : public LabelStore {
       return {};
     }
     if (labels.size() >= kLabelsPerEntityMax) {
-      return base::fail(base::Code::kLimit, "the entity has " + std::to_string(kLabelsPerEntityMax) + " labels already");
+      return base::fail(base::Code::kLimit,
+                        "the entity has " + std::to_string(kLabelsPerEntityMax) + " labels already");
     }
     labels.push_back(label);
     return {};

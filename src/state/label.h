@@ -15,7 +15,7 @@ namespace tamis::state {
 
 struct Label {
   std::string name;
-  std::string author;                // a person, or "rule:ID"
+  std::string author;  // a person, or "rule:ID"
   std::string reason;
   int64_t since_ms = 0;
   int64_t expires_ms = INT64_MAX;
@@ -35,7 +35,7 @@ class LabelStore {
   virtual std::vector<Label> get(std::string_view entity_kind, std::string_view value, int64_t now_ms) const = 0;
   virtual void advance(int64_t now_ms) = 0;  // frees what has expired, a bounded piece at a time
   virtual size_t entities() const = 0;
-  virtual uint64_t digest() const = 0;       // independent of order and layout
+  virtual uint64_t digest() const = 0;  // independent of order and layout
 };
 
 }  // namespace tamis::state

@@ -41,7 +41,8 @@ TEST(Labels, ExpiredOnesAreFreedAndCapsAreErrors) {
   EXPECT_EQ(store->entities(), 0u);
   EXPECT_NE(store->digest(), before);
   EXPECT_TRUE(store->set("ip", "c", {"x", "r", "", 0, 200}).has_value());
-  for (int i = 1; i < 64; ++i) EXPECT_TRUE(store->set("ip", "c", {"x" + std::to_string(i), "r", "", 0, 200}).has_value());
+  for (int i = 1; i < 64; ++i)
+    EXPECT_TRUE(store->set("ip", "c", {"x" + std::to_string(i), "r", "", 0, 200}).has_value());
   EXPECT_FALSE(store->set("ip", "c", {"one more", "r", "", 0, 200}).has_value());
 }
 

@@ -1,6 +1,5 @@
 #include "state/list.h"
 
-
 #include "base/hash.h"
 #include "state/list_entries.h"
 #include "state/list_matchers.h"
@@ -23,6 +22,7 @@ class ListOf final : public List {
     uint32_t number = matcher_.find_exact(entries_, key);
     if (number != ListEntries::kNone) {
       entries_.update(number, entry.expires_ms, entry.note);
+      matcher_.changed(entries_, number);
       return {};
     }
     if (entries_.size() >= entries_max_) {
@@ -98,11 +98,16 @@ class ListOf final : public List {
 
 std::unique_ptr<List> List::make(std::string name, ListKind kind, uint64_t entries_max) {
   switch (kind) {
-    case ListKind::kString: return std::make_unique<ListOf<TextMatcher>>(std::move(name), kind, entries_max);
-    case ListKind::kInt: return std::make_unique<ListOf<IntMatcher>>(std::move(name), kind, entries_max);
-    case ListKind::kNetwork: return std::make_unique<ListOf<NetworkMatcher>>(std::move(name), kind, entries_max);
-    case ListKind::kRegex: return std::make_unique<ListOf<RegexMatcher>>(std::move(name), kind, entries_max);
-    case ListKind::kDomain: return std::make_unique<ListOf<DomainMatcher>>(std::move(name), kind, entries_max);
+    case ListKind::kString:
+      return std::make_unique<ListOf<TextMatcher>>(std::move(name), kind, entries_max);
+    case ListKind::kInt:
+      return std::make_unique<ListOf<IntMatcher>>(std::move(name), kind, entries_max);
+    case ListKind::kNetwork:
+      return std::make_unique<ListOf<NetworkMatcher>>(std::move(name), kind, entries_max);
+    case ListKind::kRegex:
+      return std::make_unique<ListOf<RegexMatcher>>(std::move(name), kind, entries_max);
+    case ListKind::kDomain:
+      return std::make_unique<ListOf<DomainMatcher>>(std::move(name), kind, entries_max);
   }
   return nullptr;
 }

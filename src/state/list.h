@@ -1,5 +1,5 @@
-// Lists: named, managed sets of values that expressions test with `in`. Inline, from files, and changed at run time with
-// an expiry per entry. Reading is for one thread (the engine's); a new content is built aside and swapped in.
+// Lists: named, managed sets of values that expressions test with `in`. Inline, from files, and changed at run time
+// with an expiry per entry. Reading is for one thread (the engine's); a new content is built aside and swapped in.
 //
 // A million entries load in under 2 s and a look-up takes under 200 ns, for every kind.
 #pragma once
@@ -20,7 +20,7 @@ namespace tamis::state {
 using event::Value;
 
 enum class ListKind : uint8_t {
-  kString,   // exact text
+  kString,  // exact text
   kInt,
   kNetwork,  // IPv4 and IPv6 prefixes, longest match; tested with an address (text or net.IP)
   kRegex,    // RE2 patterns, search semantics, matched together
@@ -30,9 +30,9 @@ enum class ListKind : uint8_t {
 inline constexpr int64_t kNeverExpires = INT64_MAX;
 
 struct ListEntry {
-  std::string value;                    // as written; integers in decimal
-  int64_t expires_ms = kNeverExpires;   // engine time
-  std::string note;                     // why, for people
+  std::string value;                   // as written; integers in decimal
+  int64_t expires_ms = kNeverExpires;  // engine time
+  std::string note;                    // why, for people
 };
 
 class List {
@@ -52,7 +52,7 @@ class List {
   virtual std::optional<ListEntry> match(Value value, int64_t now_ms) const = 0;
   virtual void advance(int64_t now_ms) = 0;  // frees expired entries, a bounded piece at a time
   virtual size_t size() const = 0;
-  virtual uint64_t digest() const = 0;       // independent of order
+  virtual uint64_t digest() const = 0;  // independent of order
   virtual void for_each(const std::function<void(const ListEntry&)>& visit) const = 0;
 };
 

@@ -50,8 +50,8 @@ base::Result<std::vector<ListEntry>> read_list_text(std::string_view name, std::
     ++number;
     base::Result<ListEntry> entry = read_list_line(line);
     if (!entry) {
-      errors += (error_count++ ? "\n" : "") + std::string(name) + ":" + std::to_string(number) + ": " +
-                entry.error().message;
+      errors +=
+          (error_count++ ? "\n" : "") + std::string(name) + ":" + std::to_string(number) + ": " + entry.error().message;
     } else if (!entry->value.empty()) {
       entries.push_back(std::move(*entry));
     }

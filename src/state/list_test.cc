@@ -135,8 +135,8 @@ RC_GTEST_PROP(HashIndex, AgreesWithAMap, (std::vector<std::pair<uint8_t, bool>> 
   }
 }
 
-RC_GTEST_PROP(List, NetworksAgreeWithATestOfEachEntry, (std::vector<std::pair<uint32_t, uint8_t>> networks,
-                                                         std::vector<uint32_t> addresses)) {
+RC_GTEST_PROP(List, NetworksAgreeWithATestOfEachEntry,
+              (std::vector<std::pair<uint32_t, uint8_t>> networks, std::vector<uint32_t> addresses)) {
   auto list = List::make("net", ListKind::kNetwork);
   std::vector<std::pair<uint32_t, int>> reference;
   auto text = [](uint32_t a) {

@@ -7,22 +7,25 @@
 
 namespace tamis::state {
 
-Slab::Slab() = default;
+Slab::Slab(size_t record_bytes_max) : classes_(class_of(record_bytes_max) + 1) {
+  TAMIS_ASSERT(record_bytes_max <= kRecordBytesMax);
+  bytes_ = classes_.size() * sizeof(Class);
+}
 
 uint32_t Slab::class_of(size_t bytes) {
   size_t units = (bytes + kUnitBytes - 1) / kUnitBytes;
   if (units <= kFineClasses) return static_cast<uint32_t>(units == 0 ? 0 : units - 1);
-  // Eight classes to a doubling: the three bits behind the leading one, rounded up.
-  auto shift = static_cast<unsigned>(std::bit_width(units - 1)) - 4;
-  size_t steps = (units - 1) >> shift;  // 8..15
-  return static_cast<uint32_t>(kFineClasses + (shift - 2) * 8 + (steps - 8));
+  // The leading one and the five bits behind it, rounded up, are the class.
+  auto shift = static_cast<unsigned>(std::bit_width(units - 1)) - 1 - kStepBits;
+  auto steps = static_cast<uint32_t>((units - 1) >> shift) - (1u << kStepBits);
+  return kFineClasses + (shift << kStepBits) + steps;
 }
 
 size_t Slab::bytes_of(uint32_t size_class) {
   if (size_class < kFineClasses) return size_t{size_class + 1} * kUnitBytes;
   uint32_t coarse = size_class - kFineClasses;
-  unsigned shift = coarse / 8 + 2;
-  return (size_t{coarse % 8 + 9} << shift) * kUnitBytes;
+  uint32_t steps = (coarse & ((1u << kStepBits) - 1)) + (1u << kStepBits) + 1;
+  return (size_t{steps} << (coarse >> kStepBits)) * kUnitBytes;
 }
 
 bool Slab::has_room(const Chunk& chunk) {
@@ -69,14 +72,14 @@ uint32_t Slab::open_chunk(uint32_t size_class) {
   // Unit 0 of chunk 0 would be reference 0, so every chunk leaves its first unit out when it is the first one.
   Chunk& chunk = chunk_at(number);
   uint32_t skipped = number == 0 ? 1 : 0;
-  if (skipped != 0 && bytes + kUnitBytes > kChunkBytesMax) bytes -= record;
+  if (skipped != 0 && bytes > record && bytes + kUnitBytes > kChunkBytesMax) bytes -= record;
   chunk.units = static_cast<uint32_t>(bytes / kUnitBytes) + skipped;
   size_t allocated = size_t{chunk.units} * kUnitBytes + 16;
   chunk.memory = std::make_unique<uint8_t[]>(allocated);
   chunk.used = 0;
   chunk.fresh = skipped;
   chunk.free = kNone;
-  chunk.size_class = static_cast<uint8_t>(size_class);
+  chunk.size_class = size_class;
   owner.bytes += size_t{chunk.units} * kUnitBytes;
   bytes_ += allocated;
   link(number);
@@ -84,8 +87,8 @@ uint32_t Slab::open_chunk(uint32_t size_class) {
 }
 
 uint32_t Slab::allocate(size_t bytes) {
-  TAMIS_ASSERT(bytes <= kRecordBytesMax);
   uint32_t size_class = class_of(bytes);
+  TAMIS_ASSERT(size_class < classes_.size());
   uint32_t number = classes_[size_class].open;
   if (number == kNone) number = open_chunk(size_class);
   Chunk& chunk = chunk_at(number);

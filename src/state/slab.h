@@ -17,9 +17,9 @@ namespace tamis::state {
 
 class Slab {
  public:
-  static constexpr size_t kRecordBytesMax = 16 * 1024;
+  static constexpr size_t kRecordBytesMax = 64 * 1024;
 
-  Slab();
+  explicit Slab(size_t record_bytes_max);
   // Bytes in the class that serves a record of `bytes`, of 1 to kRecordBytesMax.
   static size_t capacity_for(size_t bytes) { return bytes_of(class_of(bytes)); }
 
@@ -39,8 +39,8 @@ class Slab {
   static constexpr uint32_t kChunkBytesMax = kUnitBytes << kUnitBits;
   static constexpr uint32_t kPageChunks = 32;
   static constexpr uint32_t kNone = ~0u;
-  static constexpr uint32_t kFineClasses = 32;                // up to 256 bytes in steps of 8
-  static constexpr uint32_t kClasses = kFineClasses + 6 * 8;  // then eight steps to each doubling
+  static constexpr uint32_t kFineClasses = 32;  // up to 256 bytes in steps of 8
+  static constexpr uint32_t kStepBits = 5;      // then 32 steps to each doubling
 
   struct Chunk {
     std::unique_ptr<uint8_t[]> memory;
@@ -49,7 +49,7 @@ class Slab {
     uint32_t fresh = 0;                       // first unit never handed out
     uint32_t free = kNone;                    // first of the freed records, a list through their bytes
     uint32_t previous = kNone, next = kNone;  // list of the chunks of a class that have room
-    uint8_t size_class = 0;
+    uint32_t size_class = 0;
   };
   struct Class {
     uint32_t open = kNone;  // chunks with room
@@ -74,7 +74,7 @@ class Slab {
   std::vector<std::unique_ptr<Page>> pages_;
   std::vector<uint32_t> vacant_;  // numbers of chunks given back
   uint32_t chunks_ = 0;           // numbers handed out so far
-  Class classes_[kClasses];
+  std::vector<Class> classes_;
   size_t bytes_ = 0;
 };
 

@@ -1,0 +1,142 @@
+#include "replay/records.h"
+
+#include <charconv>
+#include <filesystem>
+
+#include "base/file.h"
+#include "event/json_event.h"
+#include "event/json_writer.h"
+
+namespace tamis::replay {
+
+using event::JsonWriter;
+using event::Kind;
+using event::Value;
+
+namespace {
+
+void append_number(std::string& out, int64_t number) { out += std::to_string(number); }
+
+void begin(uint64_t number, int64_t receive_ms, std::string_view kind, std::string& out) {
+  out += "{\"n\":";
+  out += std::to_string(number);
+  out += ",\"t\":";
+  append_number(out, receive_ms);
+  out.append(",\"k\":\"").append(kind).append("\"");
+}
+
+void append_on_one_line(std::string& out, std::string_view json) {
+  size_t from = out.size();
+  out.append(json);
+  for (size_t i = from; i < out.size(); ++i) {
+    if (out[i] == '\n' || out[i] == '\r') out[i] = ' ';
+  }
+}
+
+// Takes `literal` off the front.
+bool take(std::string_view& text, std::string_view literal) {
+  if (text.substr(0, literal.size()) != literal) return false;
+  text.remove_prefix(literal.size());
+  return true;
+}
+
+template <class T>
+bool take_number(std::string_view& text, T& number) {
+  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc()) return false;
+  text.remove_prefix(static_cast<size_t>(end - text.data()));
+  return true;
+}
+
+// Takes the text up to the next quote; names of types and versions have no escapes.
+bool take_name(std::string_view& text, std::string_view& name) {
+  size_t end = text.find('"');
+  if (end == std::string_view::npos) return false;
+  name = text.substr(0, end);
+  text.remove_prefix(end + 1);
+  return name.find('\\') == std::string_view::npos;
+}
+
+std::string policy_path(const std::string& data, const std::string& version) {
+  return data + "/policies/" + version + ".json";
+}
+
+}  // namespace
+
+void write_event(uint64_t number, int64_t receive_ms, std::string_view type, std::string_view json, std::string& out) {
+  begin(number, receive_ms, "event", out);
+  out.append(",\"type\":\"").append(type).append("\",\"e\":");
+  append_on_one_line(out, json);
+  out += '}';
+}
+
+void write_policy(uint64_t number, int64_t receive_ms, std::string_view version, std::string& out) {
+  begin(number, receive_ms, "policy", out);
+  out.append(",\"version\":\"").append(version).append("\"}");
+}
+
+void write_act(uint64_t number, int64_t receive_ms, std::string_view act_json, std::string& out) {
+  begin(number, receive_ms, "act", out);
+  out += ",\"act\":";
+  append_on_one_line(out, act_json);
+  out += '}';
+}
+
+base::Result<Record> read_record(std::string_view line) {
+  Record record;
+  std::string_view rest = line, kind;
+  bool good = take(rest, "{\"n\":") && take_number(rest, record.number) && take(rest, ",\"t\":") &&
+              take_number(rest, record.receive_ms) && take(rest, ",\"k\":\"") && take_name(rest, kind) &&
+              !rest.empty() && rest.back() == '}';
+  if (good) rest.remove_suffix(1);
+  if (good && kind == "event") {
+    record.kind = Record::Kind::kEvent;
+    good = take(rest, ",\"type\":\"") && take_name(rest, record.type) && take(rest, ",\"e\":");
+    record.json = rest;
+  } else if (good && kind == "policy") {
+    record.kind = Record::Kind::kPolicy;
+    good = take(rest, ",\"version\":\"") && take_name(rest, record.version) && rest.empty();
+  } else if (good && kind == "act") {
+    record.kind = Record::Kind::kAct;
+    good = take(rest, ",\"act\":");
+    record.json = rest;
+  } else {
+    good = false;
+  }
+  if (!good) return base::invalid("not a record of a journal: " + std::string(line.substr(0, 80)));
+  return record;
+}
+
+base::Status keep_policy(const std::string& data, const std::string& version,
+                         const std::vector<policy::SourceFile>& files) {
+  std::string path = policy_path(data, version);
+  std::error_code ignored;
+  if (std::filesystem::exists(path, ignored)) return {};
+  std::string out;
+  JsonWriter json(out);
+  json.begin_object().key("files").begin_object();
+  for (const policy::SourceFile& file : files) json.key(file.name).string(file.text);
+  json.end_object().end_object();
+  TAMIS_CHECK(base::make_folders(data + "/policies"));
+  return base::write_file_atomically(path, out);
+}
+
+base::Result<std::vector<policy::SourceFile>> kept_policy(const std::string& data, const std::string& version) {
+  std::string path = policy_path(data, version);
+  TAMIS_TRY(text, base::read_file(path, uint64_t{2} << 30));
+  base::Arena arena;
+  event::JsonLimits limits;
+  limits.bytes_max = text.size() + 1;
+  TAMIS_TRY(value, event::JsonReader::to_value(text, arena, limits));
+  const Value* map = value.is(Kind::kMap) ? event::map_find(*value.map, Value::string("files")) : nullptr;
+  if (map == nullptr || !map->is(Kind::kMap)) return base::invalid(path + " is not a kept policy");
+  std::vector<policy::SourceFile> files;
+  for (uint32_t i = 0; i < map->map->size; ++i) {
+    const event::MapEntry& entry = map->map->entries[i];
+    if (!entry.value.is(Kind::kString)) return base::invalid(path + " is not a kept policy");
+    files.push_back({std::string(entry.key.str()), std::string(entry.value.str())});
+  }
+  return files;
+}
+
+}  // namespace tamis::replay

@@ -1,0 +1,43 @@
+#include "replay/records.h"
+
+#include <gtest/gtest.h>
+
+namespace tamis::replay {
+namespace {
+
+TEST(Records, ComeBackAsTheyWereWritten) {
+  std::string line;
+  write_event(7, 1772409854257, "signup", "{\"a\":\n1}", line);
+  EXPECT_EQ(line, R"({"n":7,"t":1772409854257,"k":"event","type":"signup","e":{"a": 1}})");
+  auto record = read_record(line);
+  ASSERT_TRUE(record.has_value());
+  EXPECT_EQ(record->kind, Record::Kind::kEvent);
+  EXPECT_EQ(record->number, 7u);
+  EXPECT_EQ(record->receive_ms, 1772409854257);
+  EXPECT_EQ(record->type, "signup");
+  EXPECT_EQ(record->json, "{\"a\": 1}");
+
+  line.clear();
+  write_policy(8, -5, "0123456789abcdef", line);
+  record = read_record(line);
+  ASSERT_TRUE(record.has_value());
+  EXPECT_EQ(record->version, "0123456789abcdef");
+  EXPECT_EQ(record->receive_ms, -5);
+
+  line.clear();
+  write_act(9, 1, R"({"act":"list_add"})", line);
+  record = read_record(line);
+  ASSERT_TRUE(record.has_value());
+  EXPECT_EQ(record->json, R"({"act":"list_add"})");
+}
+
+TEST(Records, WhatIsNoRecordIsAnError) {
+  for (const char* line :
+       {"", "{}", "{\"n\":1}", "{\"n\":x,\"t\":1,\"k\":\"event\",\"type\":\"\",\"e\":{}}",
+        "{\"n\":1,\"t\":1,\"k\":\"other\"}", "{\"n\":1,\"t\":1,\"k\":\"policy\",\"version\":\"a\\\"\"}"}) {
+    EXPECT_FALSE(read_record(line).has_value()) << line;
+  }
+}
+
+}  // namespace
+}  // namespace tamis::replay

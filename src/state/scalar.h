@@ -1,0 +1,24 @@
+// Scalars as bytes: how the values that last, top-k and set remember are stored. One byte of kind, then the value; text
+// is cut to kScalarTextMax bytes at a code point. Equal values of a kind have equal bytes.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+#include "base/arena.h"
+#include "event/value.h"
+
+namespace tamis::state {
+
+inline constexpr size_t kScalarTextMax = 256;
+inline constexpr size_t kScalarBytesMax = 1 + 2 + kScalarTextMax;
+
+// Writes `v` and returns the number of bytes; 0 if it is not a scalar (list, map, null, error, absent, NaN).
+size_t put_scalar(event::Value v, uint8_t* out);
+// The number of bytes of the scalar at the front of `bytes`, or 0 if there is no valid one.
+size_t scalar_bytes(std::string_view bytes);
+// The scalar at the front of bytes that put_scalar() wrote; text is copied to the arena.
+event::Value get_scalar(const uint8_t* bytes, base::Arena& arena);
+
+}  // namespace tamis::state
