@@ -36,23 +36,23 @@ struct Expr {
   ExprKind kind = ExprKind::kConst;
   uint32_t begin = 0, end = 0;  // bytes of the source that this node spans
 
-  Value constant;            // kConst
-  std::string name;          // kIdent, field of kSelect, function of kCall, message of kStruct
-  bool absolute = false;     // kIdent and kCall: written with a leading dot
-  bool test_only = false;    // kSelect: has(e.f); kIdent: has(x), where the dialect is ours
-  bool optional = false;     // kSelect: e.?f
-  bool member = false;       // kCall: args[0] is the receiver
+  Value constant;          // kConst
+  std::string name;        // kIdent, field of kSelect, function of kCall, message of kStruct
+  bool absolute = false;   // kIdent and kCall: written with a leading dot
+  bool test_only = false;  // kSelect: has(e.f); kIdent: has(x), where the dialect is ours
+  bool optional = false;   // kSelect: e.?f
+  bool member = false;     // kCall: args[0] is the receiver
   Macro macro = Macro::kAll;
-  std::string var1, var2;    // kMacro; var2 empty where there is one variable
-  std::vector<ExprPtr> args;            // operand of kSelect; arguments; elements; key, value, key, value, ...
-  std::vector<bool> optional_entries;   // kList: per element, kMap: per entry; empty if none is optional
-  std::vector<std::string> field_names; // kStruct
+  std::string var1, var2;                // kMacro; var2 empty where there is one variable
+  std::vector<ExprPtr> args;             // operand of kSelect; arguments; elements; key, value, key, value, ...
+  std::vector<bool> optional_entries;    // kList: per element, kMap: per entry; empty if none is optional
+  std::vector<std::string> field_names;  // kStruct
 
   // Filled by the checker (or by the resolver, where checking is off: then type is dyn and all overloads remain).
   Type type;
-  const Variable* variable = nullptr;           // kIdent or kSelect that names a variable of the Env (args then unused)
-  std::string local;                            // kIdent that names a macro variable
-  std::vector<const Overload*> overloads;       // kCall: the candidates left, most specific first
+  const Variable* variable = nullptr;      // kIdent or kSelect that names a variable of the Env (args then unused)
+  std::string local;                       // kIdent that names a macro variable
+  std::vector<const Overload*> overloads;  // kCall: the candidates left, most specific first
 };
 
 struct Issue {
@@ -68,8 +68,8 @@ struct Ast {
 };
 
 struct Compiled {
-  Ast ast;                     // root is null if parsing failed
-  std::vector<Issue> issues;   // empty: the expression is good
+  Ast ast;                    // root is null if parsing failed
+  std::vector<Issue> issues;  // empty: the expression is good
   bool ok() const { return ast.root != nullptr && issues.empty(); }
   const Type& type() const { return ast.root->type; }
 };

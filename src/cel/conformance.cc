@@ -1,5 +1,7 @@
 #include "cel/conformance.h"
 
+#include <simdjson.h>
+
 #include <algorithm>
 #include <vector>
 

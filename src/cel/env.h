@@ -18,10 +18,11 @@ enum class Dialect {
 };
 
 struct Variable {
-  std::string name;  // may be dotted: "ip.net24", "list.tor_exit"; the longest prefix wins (cel-spec, "Name Resolution")
+  std::string
+      name;  // may be dotted: "ip.net24", "list.tor_exit"; the longest prefix wins (cel-spec, "Name Resolution")
   Type type;
-  int32_t slot = -1;   // index into Frame::slots, or -1 for a constant
-  Value constant;      // where slot is -1; what it points to outlives the Env
+  int32_t slot = -1;  // index into Frame::slots, or -1 for a constant
+  Value constant;     // where slot is -1; what it points to outlives the Env
 };
 
 class Env {

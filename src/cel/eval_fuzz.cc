@@ -7,10 +7,9 @@
 #include "cel/expression_gen_test_kit.h"
 #include "cel/plan.h"
 
-namespace {
+namespace tamis::cel {
 
-using namespace tamis;
-using namespace tamis::cel;
+namespace {
 
 constexpr int64_t kCostMax = 20'000;
 
@@ -66,3 +65,5 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   compare(source, plan, root, kit::BatchGen(dice));
   return 0;
 }
+
+}  // namespace tamis::cel

@@ -45,9 +45,9 @@ struct Overload {
   Type result;
   // Arguments are neither errors nor absent (the evaluator absorbs them before), and their kinds fit `params`.
   Value (*invoke)(Call& call, const Value* args) = nullptr;
-  bool variadic = false;       // the last parameter may repeat (math.greatest): args then come as one list
-  uint32_t cost = 1;           // fixed part of the cost
-  bool strict_cel = true;      // false: an extension of ours, absent where the dialect is strict
+  bool variadic = false;   // the last parameter may repeat (math.greatest): args then come as one list
+  uint32_t cost = 1;       // fixed part of the cost
+  bool strict_cel = true;  // false: an extension of ours, absent where the dialect is strict
 };
 
 // Operators whose evaluation is not a plain call (lazy, error-absorbing, or generic) have a null `invoke`, and only
@@ -56,13 +56,13 @@ const std::vector<Overload>& standard_library();  // cel-spec, "List of Standard
 const std::vector<Overload>& string_library();    // strings extension, with format
 const std::vector<Overload>& math_library();
 const std::vector<Overload>& encoder_library();
-const std::vector<Overload>& list_library();      // lists and sets extensions
-const std::vector<Overload>& network_library();   // ip, cidr
+const std::vector<Overload>& list_library();     // lists and sets extensions
+const std::vector<Overload>& network_library();  // ip, cidr
 const std::vector<Overload>& optional_library();
-const std::vector<Overload>& tamis_library();     // ours: named lists, net(), geo.distance, edit_distance, ...
+const std::vector<Overload>& tamis_library();  // ours: named lists, net(), geo.distance, edit_distance, ...
 
-// True if a runtime value fits a declared parameter type (dyn and type parameters fit all). Only the outer shape counts:
-// any list fits list(int), and a function whose elements matter checks them itself, as it must for dyn anyway.
+// True if a runtime value fits a declared parameter type (dyn and type parameters fit all). Only the outer shape
+// counts: any list fits list(int), and a function whose elements matter checks them itself, as it must for dyn anyway.
 bool fits(const Type& type, Value value);
 
 }  // namespace tamis::cel

@@ -1,5 +1,7 @@
 #include "cel/tagged_value.h"
 
+#include <simdjson.h>
+
 #include <charconv>
 #include <cmath>
 #include <limits>

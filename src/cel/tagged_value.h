@@ -1,14 +1,16 @@
 // Values as tagged JSON, the notation of conformance cases, and base64 for their bytes. Used by conformance.cc alone.
 #pragma once
 
-#include <simdjson.h>
-
 #include <string>
 #include <string_view>
 
 #include "base/arena.h"
 #include "base/result.h"
 #include "event/value.h"
+
+namespace simdjson::dom {
+class element;
+}
 
 namespace tamis::cel {
 

@@ -20,9 +20,9 @@
 #include "net/http_server.h"
 #include "net/http_session.h"
 
-namespace {
+namespace tamis::net {
 
-using namespace tamis::net;
+namespace {
 
 constexpr std::string_view kAnswer = "{\"verdict\":\"allow\",\"points\":12}\n";
 constexpr std::string_view kRequest =
@@ -222,3 +222,5 @@ void RateLimitTake(benchmark::State& state) {
 BENCHMARK(RateLimitTake);
 
 }  // namespace
+
+}  // namespace tamis::net

@@ -13,9 +13,9 @@
 #include <thread>
 
 #include "base/metrics.h"
+#include "net/certificate_test_kit.h"
 #include "net/http_client.h"
 #include "net/http_parser.h"
-#include "net/test_certificate.h"
 #include "net/tls.h"
 
 namespace tamis::net {

@@ -5,7 +5,7 @@
 #include "base/assert.h"
 #include "policy/policy.h"
 
-using namespace tamis;
+namespace tamis {
 
 namespace {
 
@@ -44,3 +44,5 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   }
   return 0;
 }
+
+}  // namespace tamis
