@@ -5,9 +5,12 @@
 #include "base/assert.h"
 #include "policy/policy.h"
 
-using namespace tamis;
-
 namespace {
+
+namespace base = tamis::base;
+namespace cel = tamis::cel;
+namespace event = tamis::event;
+namespace policy = tamis::policy;
 
 class NoHost : public cel::Host {
  public:
