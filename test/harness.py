@@ -19,15 +19,19 @@ import os
 import re
 import shutil
 import signal
+import socket
 import ssl
 import subprocess
 import tempfile
+import threading
 import time
 import unittest
 from pathlib import Path
 
 TOP = Path(__file__).resolve().parent.parent
-LISTENING = re.compile(r"listening on (?:(?P<scheme>https?)://)?(?P<host>\[[0-9a-fA-F:]+\]|[\w.\-]+):(?P<port>\d+)")
+POLICY = TOP / "test" / "data" / "policy"        # small, with everything that has state; for the events of `tamis demo`
+READY_POLICY = TOP / "policies" / "accounts"
+LISTENING = re.compile(r"listening on (?:unix:(?P<path>\S+)|(?:(?P<scheme>https?)://)?(?P<host>\[[0-9a-fA-F:]+\]|[\w.\-]+):(?P<port>\d+))")
 READY_S = 30
 STOP_S = 15
 CALL_S = 120
@@ -84,6 +88,85 @@ def ask(host, port, method, path, body=None, headers=None, token=None, seconds=3
         connection.close()
 
 
+class UnixConnection(http.client.HTTPConnection):
+    """HTTP over a unix socket."""
+
+    def __init__(self, path, timeout=30):
+        super().__init__("localhost", timeout=timeout)
+        self.path = path
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self.path)
+
+
+class LineStream:
+    """One POST of NDJSON whose lines are sent while the answers are read: what a service with a steady flow does.
+
+        with server.stream("/v1/decide") as stream:
+            stream.send(b'{"type":"login"}\n')
+            line = stream.read()
+            stream.finish()
+            rest = stream.read_all()
+    """
+
+    def __init__(self, host, port, path, seconds=30):
+        self.socket = socket.create_connection((host, port), seconds)
+        head = f"POST {path} HTTP/1.1\r\nHost: {host}\r\nTransfer-Encoding: chunked\r\n\r\n"
+        self.socket.sendall(head.encode())
+        self.response = http.client.HTTPResponse(self.socket, method="POST")
+        self.begun = False
+
+    def send(self, data):
+        if data:
+            self.socket.sendall(b"%x\r\n%s\r\n" % (len(data), data))
+
+    def finish(self):
+        self.socket.sendall(b"0\r\n\r\n")
+
+    def read(self):
+        """One line of the answer with its end; empty at the end."""
+        if not self.begun:
+            self.response.begin()
+            self.begun = True
+        return self.response.readline()
+
+    def read_all(self):
+        return list(iter(self.read, b""))
+
+    def exchange(self, batches):
+        """Sends all while reading all; returns the lines of the answer."""
+        failure = []
+
+        def write():
+            try:
+                for batch in batches:
+                    self.send(batch)
+                self.finish()
+            except OSError as error:
+                failure.append(error)
+
+        writer = threading.Thread(target=write)
+        writer.start()
+        try:
+            return self.read_all()
+        finally:
+            writer.join(CALL_S)
+            if failure:
+                raise failure[0]
+
+    def close(self):
+        self.response.close()
+        self.socket.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
 class Process:
     """A program that says "listening on HOST:PORT" when it is ready. Its output is in `log`."""
 
@@ -103,7 +186,8 @@ class Process:
         end = time.monotonic() + READY_S
         while time.monotonic() < end:
             if match := LISTENING.search(self.output()):
-                self.host, self.port = match["host"].strip("[]"), int(match["port"])
+                if match["host"]:
+                    self.host, self.port = match["host"].strip("[]"), int(match["port"])
                 return self
             if self.process.poll() is not None:
                 raise RuntimeError(f"{self.command[0]} ended with exit code {self.process.returncode}:\n{self.output()[-2000:]}")
@@ -168,6 +252,14 @@ class Process:
     def delete(self, path, **options):
         return self.request("DELETE", path, **options)
 
+    def stream(self, path, seconds=30):
+        return LineStream(self.host, self.port, path, seconds)
+
+    def memory_kib(self, what="VmHWM"):
+        """Of /proc: VmHWM is the most that was resident, VmRSS what is."""
+        status = Path(f"/proc/{self.pid}/status").read_text()
+        return int(re.search(rf"^{what}:\s+(\d+) kB$", status, re.M).group(1))
+
     def wait_for(self, condition, what, seconds=10):
         """Asks until it holds: for what a server does after it answered."""
         end = time.monotonic() + seconds
@@ -202,6 +294,12 @@ class TestCase(unittest.TestCase):
 
     def write_policy(self, files):
         return self.write_files("policy", files)
+
+    def demo_events(self, count, seed=1, start_ms=1_700_000_000_000):
+        """Lifelike events as lines of bytes, dated a few years back: always the same."""
+        path = self.folder / f"events-{seed}.jsonl"
+        self.run_tamis("demo", "--out", path, "--count", count, "--seed", seed, "--start-ms", start_ms, "--quiet")
+        return path.read_bytes().splitlines(keepends=True)
 
     def run_tamis(self, *arguments, code=0, **options):
         """Runs a command and holds it to an exit code."""

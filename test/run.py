@@ -246,7 +246,7 @@ STEPS = {
     "tidy": tidy,
 }
 QUICK = ["layers", "unit"]
-NEEDS_TOOLS = {"format", "shellcheck", "tidy"}
+NEEDS_TOOLS = {"format", "shellcheck", "tidy", "e2e"}
 
 
 def main():

@@ -41,7 +41,7 @@ class Bench {
 
   base::Result<Figures> run() {
     policy::Loaded loaded = policy::load_folder(options_.policy);
-    for (const policy::Diagnostic& d : loaded.diagnostics) std::fputs(policy::to_string(d).c_str(), stderr);
+    print_diagnostics(loaded, options_.policy);
     if (loaded.policy == nullptr) return base::invalid("the policy has errors");
     policy_ = loaded.policy;
     TAMIS_CHECK(read());

@@ -25,10 +25,6 @@ size_t errors_in(const policy::Loaded& loaded) {
   return errors;
 }
 
-void print_diagnostics(const policy::Loaded& loaded) {
-  for (const policy::Diagnostic& d : loaded.diagnostics) std::fputs(policy::to_string(d).c_str(), stderr);
-}
-
 void write_diagnostics(const policy::Loaded& loaded, event::JsonWriter& json) {
   json.key("diagnostics").begin_array();
   for (const policy::Diagnostic& d : loaded.diagnostics) {
@@ -60,7 +56,7 @@ int check(const Options& options) {
     std::printf("%s\n", out.c_str());
     return good ? kGood : kNo;
   }
-  print_diagnostics(loaded);
+  print_diagnostics(loaded, options.folder);
   if (good) {
     print_summary(*loaded.policy);
   } else {
@@ -72,7 +68,7 @@ int check(const Options& options) {
 
 int test(const Options& options) {
   policy::Loaded loaded = policy::load_folder(options.folder);
-  if (!options.json) print_diagnostics(loaded);
+  if (!options.json) print_diagnostics(loaded, options.folder);
   if (loaded.policy == nullptr) {
     if (options.json) std::printf("{\"ok\":false,\"passed\":0,\"failed\":0,\"error\":\"the policy has errors\"}\n");
     return kNo;

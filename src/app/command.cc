@@ -4,6 +4,8 @@
 #include <csignal>
 #include <cstdio>
 
+#include "policy/policy.h"
+
 namespace tamis::app {
 
 const char* const kVersion = "0.1.0";
@@ -18,6 +20,13 @@ void on_reload(int) { reload_signals = 1; }
 int complain(const std::string& message, int code) {
   std::fprintf(stderr, "tamis: %s\n", message.c_str());
   return code;
+}
+
+void print_diagnostics(const policy::Loaded& loaded, const std::string& folder) {
+  for (policy::Diagnostic d : loaded.diagnostics) {
+    if (!d.file.empty()) d.file = folder + (folder.empty() || folder.back() == '/' ? "" : "/") + d.file;
+    std::fprintf(stderr, "%s\n", policy::to_string(d).c_str());
+  }
 }
 
 void Interrupt::install() {

@@ -11,6 +11,9 @@
 namespace CLI {
 class App;
 }
+namespace tamis::policy {
+struct Loaded;
+}
 
 namespace tamis::app {
 
@@ -34,6 +37,9 @@ Command add_completion(CLI::App& app, const CLI::App& root);
 
 // Says on stderr what went wrong, as "tamis: MESSAGE", and returns `code`.
 int complain(const std::string& message, int code = kFailed);
+
+// Shows on stderr what is wrong with the policy in `folder`, each with a path that can be opened from here.
+void print_diagnostics(const policy::Loaded& loaded, const std::string& folder);
 
 // True after SIGINT or SIGTERM; install() once at the start of a command that can be interrupted.
 class Interrupt {

@@ -1,6 +1,8 @@
 #include <CLI/CLI.hpp>
+#include <cerrno>
 #include <chrono>
 #include <cstdio>
+#include <cstring>
 #include <fstream>
 #include <thread>
 
@@ -32,7 +34,10 @@ int64_t wall_clock_ms() {
 // Events into a file: dated evenly from the start time on, so that a replay of the file is always the same.
 base::Status write_file(const Options& options) {
   std::ofstream file(options.out, std::ios::binary | std::ios::trunc);
-  if (!file) return base::fail(base::Code::kUnavailable, "cannot write " + options.out);
+  auto failed = [&] {
+    return base::fail(base::Code::kUnavailable, "cannot write " + options.out + ": " + std::strerror(errno));
+  };
+  if (!file) return failed();
   DemoEvents events(options.seed);
   int64_t start = options.start_ms != 0 ? options.start_ms : wall_clock_ms();
   std::string line;
@@ -43,7 +48,7 @@ base::Status write_file(const Options& options) {
     file << line << '\n';
   }
   file.close();
-  if (!file) return base::fail(base::Code::kUnavailable, "cannot write " + options.out);
+  if (!file) return failed();
   if (!options.quiet) {
     std::fprintf(stderr, "%llu events in %s\n", static_cast<unsigned long long>(count), options.out.c_str());
   }

@@ -142,8 +142,9 @@ void DemoEvents::honest(int64_t time_ms, std::string& out) {
   } else if (what < 92) {
     send(time_ms, person, 1 + static_cast<int>(below(3)), hex(16), out);
   } else if (what < 97) {
-    people_[below(people_.size())] = make_person();  // somebody moves in
-    signup(time_ms, people_.back(), false, out);
+    Person& newcomer = people_[below(people_.size())];  // in the place of somebody who leaves
+    newcomer = make_person();
+    signup(time_ms, newcomer, false, out);
   } else {
     payment(time_ms, person, person.account, 400000 + static_cast<int>(below(60)), 499, !chance(4), out);
   }

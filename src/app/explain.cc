@@ -44,6 +44,7 @@ void tell_rule(Value decision, Value rule, std::string& out) {
   out += "  - " + plain(rule) + "\n";
   for (Value condition : items_of(at(decision, "conditions"))) {
     if (!event::equal(at(condition, "rule"), rule)) continue;
+    if (plain(at(condition, "when")) == "true") continue;  // a rule without a condition
     out += "      because " + plain(at(condition, "when"));
     Value read = at(condition, "read");
     std::string values;
@@ -102,7 +103,7 @@ base::Status print(const std::string& json, bool as_json) {
 // Decides the events in order up to the one that is asked for, and returns its decision.
 base::Result<std::string> decide_until(const Options& options) {
   policy::Loaded loaded = policy::load_folder(options.policy);
-  for (const policy::Diagnostic& d : loaded.diagnostics) std::fputs(policy::to_string(d).c_str(), stderr);
+  print_diagnostics(loaded, options.policy);
   if (loaded.policy == nullptr) return base::invalid("the policy has errors");
   std::shared_ptr<const event::NetworkIntel> intel;
   if (!options.intel.empty()) {
@@ -142,13 +143,17 @@ base::Status explain(const Options& options) {
   if (!options.decision.empty()) {
     TAMIS_TRY(file, LineFile::open(options.decision));
     std::string_view line;
+    std::string last;
     while (true) {
       TAMIS_TRY(more, file->next(line));
       if (!more) break;
       base::Arena arena;
       TAMIS_TRY(decision, event::JsonReader::to_value(line, arena));
-      if (options.id.empty() || plain(at(decision, "id")) == options.id) return print(std::string(line), options.json);
+      last = line;
+      if (!options.id.empty() && plain(at(decision, "id")) == options.id) return print(last, options.json);
     }
+    if (options.id.empty() && !last.empty()) return print(last, options.json);
+    if (options.id.empty()) return base::fail(base::Code::kNotFound, options.decision + " has no decisions");
     return base::fail(base::Code::kNotFound, options.decision + " has no decision with the id \"" + options.id + "\"");
   }
   if (options.policy.empty() || options.events.empty()) {
@@ -163,7 +168,7 @@ base::Status explain(const Options& options) {
 Command add_explain(CLI::App& app) {
   auto options = std::make_shared<Options>();
   app.add_option("--policy", options->policy, "Folder of the policy");
-  app.add_option("--id", options->id, "Id of the event; without it the last one is explained");
+  app.add_option("--id", options->id, "Id of the event; without it the last event is explained");
   app.add_option("--type", options->type, "Type of the event, where ids repeat between types");
   app.add_option("--intel", options->intel, "CSV files of network facts: prefix, asn, country, tag");
   app.add_option("--decision", options->decision,

@@ -1,10 +1,36 @@
 // tamis: one binary, one command each for the analyst, the engineer, the support agent and the operator.
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <memory>
+#include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
 #include "app/command.h"
+#include "base/text.h"
+
+namespace {
+
+// What was wrong and where the help is. The whole help would bury it.
+std::string failure(const CLI::App* root, const CLI::Error& error) {
+  std::string where = "tamis";
+  for (const CLI::App* command : root->get_subcommands()) where += " " + command->get_name();
+  return std::string("tamis: ") + error.what() + "; see " + where + " --help\n";
+}
+
+// Whether the first word names a command, or is an option. If not, says so with the nearest name.
+bool is_known(const CLI::App& root, const std::string& word) {
+  std::vector<std::string> names;
+  for (const CLI::App* command : root.get_subcommands({})) names.push_back(command->get_name());
+  if (word.empty() || word[0] == '-' || std::find(names.begin(), names.end(), word) != names.end()) return true;
+  std::string_view near = tamis::base::nearest(word, names);
+  tamis::app::complain("there is no command \"" + word + "\"; " +
+                       (near.empty() ? "see tamis --help" : "did you mean " + std::string(near) + "?"));
+  return false;
+}
+
+}  // namespace
 
 int main(int argc, char** argv) {
   using namespace tamis::app;
@@ -13,7 +39,7 @@ int main(int argc, char** argv) {
   root.require_subcommand(1);
   root.set_help_all_flag("--help-all", "Help of all commands");
   root.set_version_flag("--version", std::string("tamis ") + kVersion);
-  root.failure_message(CLI::FailureMessage::help);
+  root.failure_message(failure);
 
   std::vector<std::pair<CLI::App*, Command>> commands;
   auto add = [&](const char* name, const char* what, Command (*make)(CLI::App&)) {
@@ -34,6 +60,7 @@ int main(int argc, char** argv) {
   CLI::App* completion = root.add_subcommand("completion", "Print a completion script for a shell");
   commands.emplace_back(completion, add_completion(*completion, root));
 
+  if (argc > 1 && !is_known(root, argv[1])) return kFailed;
   try {
     root.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

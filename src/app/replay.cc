@@ -81,7 +81,7 @@ class Replay {
       return base::invalid("expected --policy DIR and EVENTS, or --data DIR; see tamis replay --help");
     }
     policy::Loaded loaded = policy::load_folder(options_.policy);
-    for (const policy::Diagnostic& d : loaded.diagnostics) std::fputs(policy::to_string(d).c_str(), stderr);
+    print_diagnostics(loaded, options_.policy);
     if (loaded.policy == nullptr) return kNo;
     if (!options_.intel.empty()) {
       TAMIS_TRY(intel, event::NetworkIntel::load(options_.intel));
@@ -113,7 +113,7 @@ class Replay {
     }
     if (!options_.policy.empty()) {
       policy::Loaded loaded = policy::load_folder(options_.policy);
-      for (const policy::Diagnostic& d : loaded.diagnostics) std::fputs(policy::to_string(d).c_str(), stderr);
+      print_diagnostics(loaded, options_.policy);
       if (loaded.policy == nullptr) return kNo;
       replay.what_if = loaded.policy;
     }

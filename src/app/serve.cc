@@ -98,7 +98,7 @@ class Server {
 
   bool reload() {
     policy::Loaded loaded = service_->activate_folder(options_.policy);
-    for (const policy::Diagnostic& d : loaded.diagnostics) std::fputs(policy::to_string(d).c_str(), stderr);
+    print_diagnostics(loaded, options_.policy);
     if (loaded.policy == nullptr) {
       std::fprintf(stderr, "tamis: the policy in %s has errors%s\n", options_.policy.c_str(),
                    service_->policy() == nullptr ? "" : "; the one before goes on");
@@ -177,7 +177,8 @@ Command add_serve(CLI::App& app) {
   app.add_option("--listen", options->listen, "HOST:PORT or unix:PATH; port 0 takes a free one")->capture_default_str();
   app.add_option("--tokens", options->tokens, "File of bearer tokens; without it every local caller may do everything");
   auto* certificate = app.add_option("--tls-cert", options->certificate, "Certificate chain, PEM");
-  app.add_option("--tls-key", options->key, "Private key, PEM")->needs(certificate);
+  auto* key = app.add_option("--tls-key", options->key, "Private key, PEM")->needs(certificate);
+  certificate->needs(key);
   app.add_option("--intel", options->intel, "CSV files of network facts: prefix, asn, country, tag");
   app.add_option("--threads", options->threads, "Event loops")->check(CLI::Range(1, 64))->capture_default_str();
   app.add_option("--deadline-ms", options->service.deadline_ms, "Wait for the engine, then answer as overload declares")

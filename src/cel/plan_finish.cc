@@ -1,6 +1,7 @@
 // The last pass over the graph: which results are kept per event, and which constants get numbers.
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <map>
 
@@ -21,7 +22,37 @@ constexpr size_t kDenseCodesMax = 2'048;
 // A slot gets a pattern set when looking for all its patterns one by one would cost so many scans.
 constexpr uint32_t kScansMin = 6;
 
-uint64_t code_hash(Value v) { return v.is(Kind::kString) ? base::hash64(v.str()) : event::hash(v); }
+template <class T>
+uint64_t load(const char* at) {
+  T bits;
+  std::memcpy(&bits, at, sizeof bits);
+  return bits;
+}
+
+__extension__ using Wide = unsigned __int128;
+
+uint64_t fold(uint64_t a, uint64_t b) {
+  Wide product = static_cast<Wide>(a ^ 0x9e3779b97f4a7c15u) * (b ^ 0xd1b54a32d192ed03u);
+  return static_cast<uint64_t>(product) ^ static_cast<uint64_t>(product >> 64);
+}
+
+// The texts of events are short, and a call into the hash library costs more than all of this. Only the constants of a
+// policy stand in the tables, so nobody outside can make them collide.
+uint64_t text_hash(std::string_view text) {
+  const char* p = text.data();
+  size_t n = text.size();
+  if (n > 32) return base::hash64(text);
+  if (n > 16) {
+    return fold(fold(load<uint64_t>(p), load<uint64_t>(p + 8)) + n,
+                fold(load<uint64_t>(p + n - 16), load<uint64_t>(p + n - 8)));
+  }
+  if (n >= 8) return fold(load<uint64_t>(p) + n, load<uint64_t>(p + n - 8));
+  if (n >= 4) return fold(load<uint32_t>(p) + n, load<uint32_t>(p + n - 4));
+  if (n == 0) return 0;
+  return fold(load<uint8_t>(p) + n, load<uint8_t>(p + n / 2) << 8 | load<uint8_t>(p + n - 1));
+}
+
+uint64_t code_hash(Value v) { return v.is(Kind::kString) ? text_hash(v.str()) : event::hash(v); }
 
 bool same(Value a, Value b) {
   if (a.is(Kind::kString)) return b.is(Kind::kString) && a.str() == b.str();

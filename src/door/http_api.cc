@@ -125,7 +125,7 @@ class AcceptLines final : public net::LineStream {
     if (accepted) {
       ++accepted_;
     } else {
-      full_ |= accepted.error().code == base::Code::kLimit;
+      full_ |= accepted.error().code == base::Code::kUnavailable;
       refuse(number, accepted.error().message);
     }
   }

@@ -33,6 +33,15 @@ int64_t units_per_second(double magnitude, TimeFormat format) {
   return 0;
 }
 
+// By reference: a Type made for each list would allocate.
+const Type& dyn_type() {
+  static const Type kDyn = Type::dyn();
+  return kDyn;
+}
+const Type& param_of(const Type& type, size_t index) {
+  return index < type.params.size() ? type.params[index] : dyn_type();
+}
+
 bool is_timestamp(int64_t seconds) { return seconds >= kTimestampSecondsMin && seconds <= kTimestampSecondsMax; }
 
 }  // namespace
@@ -147,9 +156,9 @@ bool JsonConverter::convert(size_t from, const Type& type, Semantic semantic, Va
       return true;
     }
     case Type::Kind::kList:
-      return to_list(from, type.params.empty() ? Type::dyn() : type.params[0], to);
+      return to_list(from, param_of(type, 0), to);
     case Type::Kind::kMap:
-      return to_map(from, type.params.size() < 2 ? Type::dyn() : type.params[1], to);
+      return to_map(from, param_of(type, 1), to);
     case Type::Kind::kDyn:
       return to_any(from, to);
     default:
@@ -359,9 +368,9 @@ bool JsonConverter::to_map(size_t from, const Type& item, Value& to) {
 bool JsonConverter::to_any(size_t from, Value& to) {
   switch (tape_.kind(from)) {
     case JsonTape::Kind::kArray:
-      return to_list(from, Type::dyn(), to);
+      return to_list(from, dyn_type(), to);
     case JsonTape::Kind::kObject:
-      return to_map(from, Type::dyn(), to);
+      return to_map(from, dyn_type(), to);
     case JsonTape::Kind::kInt:
       to = Value::integer(tape_.integer(from));
       break;

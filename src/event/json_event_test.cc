@@ -10,6 +10,9 @@
 #include "event/json_writer.h"
 
 namespace tamis::event {
+
+size_t allocation_count();  // allocations_test.cc
+
 namespace {
 
 Field field(std::string name, Type type, Semantic semantic = Semantic::kNone) {
@@ -269,6 +272,30 @@ TEST(JsonReader, OneReaderServesManySchemasWhereverTheyLie) {
     EXPECT_TRUE(equal(slots[0], Value::integer(round)));
     EXPECT_TRUE(equal(slots[1], round % 2 == 0 ? Value::string("x") : Value::real(2.5)));
   }
+}
+
+TEST(JsonReader, AllocatesNothingOnceWarm) {
+  EventSchema schema;
+  schema.fields = {field("ip", Type::string(), Semantic::kIp),
+                   field("s", Type::string()),
+                   field("l", Type::list(Type::list(Type::string()))),
+                   field("m", Type::map(Type::string(), Type::real())),
+                   field("x", Type::dyn()),
+                   field("t", Type::timestamp()),
+                   field("y", Type::bytes())};
+  schema.seal();
+  Reading reading(schema);
+  const std::string json =
+      R"({"id":17,"time":1700000000,"ip":"2001:DB8::1","s":"a\n","l":[["a"],["b","c"]],"m":{"a":1,"b":2.5},)"
+      R"("x":{"k":[1,{"z":null}]},"t":"2023-11-14T22:13:20Z","y":"aGkK","unknown":[1,2,3]})";
+  ASSERT_EQ(reading.read(json), "");
+  ASSERT_EQ(reading.read(json), "");
+  const size_t before = allocation_count();
+  for (int i = 0; i < 100; ++i) {
+    reading.arena.reset();
+    if (!reading.reader.parse(json) || !reading.reader.read(reading.event, reading.arena)) FAIL();
+  }
+  EXPECT_EQ(allocation_count(), before);
 }
 
 std::string parse_error(std::string_view json, JsonLimits limits = {}) {

@@ -34,6 +34,22 @@ uint32_t scalar_end(const Node& scalar) {
   return is_quoted ? end + 1 : end;
 }
 
+// Bytes that are no UTF-8 become "?": a diagnostic is shown on terminals and sent as JSON.
+std::string printable(std::string_view line) {
+  std::string out(line);
+  for (size_t at = 0; at < out.size();) {
+    auto lead = static_cast<unsigned char>(out[at]);
+    size_t length = lead < 0x80 ? 1 : lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : 2;
+    bool whole = lead < 0x80 || (lead >= 0xc2 && lead <= 0xf4 && at + length <= out.size());
+    for (size_t i = 1; whole && i < length; ++i) whole = (static_cast<unsigned char>(out[at + i]) & 0xc0) == 0x80;
+    if (whole && length == 3) whole = (lead != 0xe0 || out[at + 1] >= '\xa0') && (lead != 0xed || out[at + 1] < '\xa0');
+    if (whole && length == 4) whole = (lead != 0xf0 || out[at + 1] >= '\x90') && (lead != 0xf4 || out[at + 1] < '\x90');
+    if (!whole) out[at] = '?';
+    at += whole ? length : 1;
+  }
+  return out;
+}
+
 }  // namespace
 
 void Diagnostics::error(const Node& node, std::string message, std::string hint) {
@@ -90,7 +106,7 @@ void Diagnostics::add(Diagnostic::Severity severity, const SourceText& source, u
   Position at = source.position(begin);
   d.line = at.line;
   d.column = at.column;
-  d.source_line = std::string(source.line(at.line));
+  d.source_line = printable(source.line(at.line));
   d.length = underline(source, begin, end);
   d.message = std::move(message);
   d.hint = std::move(hint);

@@ -562,6 +562,7 @@ bool Counter::valid(const uint8_t* record, size_t bytes) const {
   Layout l = layout(record);
   if (l.exact == 0 || l.exact > kExact || l.difference_width > 48 || l.payload_width > 64) return false;
   if (l.count_width > 48 || l.sum_width > 64 || (l.scale != 0 && !is_double_)) return false;
+  if (is_first_ && l.sum_width > 48) return false;
   if (l.difference_head >= kExact - 1 || l.payload_head >= kExact) return false;
   if (l.has_cells && (l.exact != kExact || l.cells == 0)) return false;
   if ((l.end_bit + 7) / 8 != bytes) return false;

@@ -27,6 +27,12 @@ class HashIndex {
     }
   }
 
+  // A hint: this hash is looked up soon.
+  void prefetch(uint64_t hash) const {
+    const Shard& shard = shards_[hash >> 56];
+    if (!shard.slots.empty()) __builtin_prefetch(&shard.slots[tag_of(hash) & (shard.slots.size() - 1)]);
+  }
+
   void insert(uint64_t hash, uint32_t number) {
     Shard& shard = shards_[hash >> 56];
     if ((shard.used + 1) * 4 > shard.slots.size() * 3) grow(shard);

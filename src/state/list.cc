@@ -22,6 +22,7 @@ class ListOf final : public List {
     uint32_t number = matcher_.find_exact(entries_, key);
     if (number != ListEntries::kNone) {
       entries_.update(number, entry.expires_ms, entry.note);
+      matcher_.changed(entries_, number);
       return {};
     }
     if (entries_.size() >= entries_max_) {

@@ -1,5 +1,6 @@
 #include "state/list_matchers.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cstring>
 
@@ -39,8 +40,10 @@ void TextMatcher::erase(const ListEntries& entries, uint32_t number) {
   index_.erase(base::hash64(entries.text(number)), number);
 }
 
-uint32_t TextMatcher::find_exact(const ListEntries& entries, std::string_view key) const {
-  return index_.find(base::hash64(key), [&](uint32_t number) { return entries.text(number) == key; });
+uint64_t TextMatcher::hash(std::string_view key) { return base::hash64(key); }
+
+uint32_t TextMatcher::find_hashed(const ListEntries& entries, std::string_view key, uint64_t hash) const {
+  return index_.find(hash, [&](uint32_t number) { return entries.text(number) == key; });
 }
 
 uint32_t TextMatcher::match(const ListEntries& entries, Value value, int64_t now_ms) const {
@@ -85,6 +88,21 @@ base::Result<std::string> DomainMatcher::canonical(std::string_view text) {
   return name;
 }
 
+namespace {
+size_t dots_in(std::string_view name) { return static_cast<size_t>(std::count(name.begin(), name.end(), '.')); }
+}  // namespace
+
+base::Status DomainMatcher::insert(const ListEntries& entries, uint32_t number) {
+  if (entries.text(number).size() > 255) return base::invalid("a domain name has at most 255 bytes");
+  ++by_dots_[dots_in(entries.text(number))];
+  return text_.insert(entries, number);
+}
+
+void DomainMatcher::erase(const ListEntries& entries, uint32_t number) {
+  --by_dots_[dots_in(entries.text(number))];
+  text_.erase(entries, number);
+}
+
 uint32_t DomainMatcher::match(const ListEntries& entries, Value value, int64_t now_ms) const {
   if (!value.is(Kind::kString) || value.size == 0 || value.size > 255) return ListEntries::kNone;
   char lower[256];
@@ -94,12 +112,23 @@ uint32_t DomainMatcher::match(const ListEntries& entries, Value value, int64_t n
   }
   std::string_view name(lower, value.size);
   if (name.back() == '.') name.remove_suffix(1);
-  while (!name.empty()) {
-    uint32_t number = text_.match(entries, Value::string(name), now_ms);
-    if (number != ListEntries::kNone) return number;
-    size_t dot = name.find('.');
-    if (dot == std::string_view::npos) break;
-    name.remove_prefix(dot + 1);
+  // All that may be looked up is asked for at once, so that the memory's latencies overlap.
+  constexpr size_t kSuffixesMax = 128;
+  std::string_view suffixes[kSuffixesMax];
+  uint64_t hashes[kSuffixesMax];
+  size_t count = 0;
+  for (size_t dots = dots_in(name); !name.empty() && count < kSuffixesMax; --dots) {
+    if (by_dots_[dots] != 0) {
+      suffixes[count] = name;
+      hashes[count] = TextMatcher::hash(name);
+      text_.prefetch(hashes[count++]);
+    }
+    if (dots == 0) break;
+    name.remove_prefix(name.find('.') + 1);
+  }
+  for (size_t i = 0; i < count; ++i) {
+    uint32_t number = text_.find_hashed(entries, suffixes[i], hashes[i]);
+    if (number != ListEntries::kNone && entries.live(number, now_ms)) return number;
   }
   return ListEntries::kNone;
 }
@@ -115,10 +144,14 @@ uint64_t network_hash(const IpData& masked, int length) {
   return base::combine64(base::combine64(high, low), static_cast<uint64_t>(length) | (masked.is_v6 ? 256u : 0u));
 }
 
-uint16_t first_16_bits(const IpData& ip) {
+uint32_t first_32_bits(const IpData& ip) {
   const uint8_t* at = ip.is_v6 ? ip.bytes : ip.bytes + 12;
-  return static_cast<uint16_t>(at[0] << 8 | at[1]);
+  return static_cast<uint32_t>(at[0]) << 24 | static_cast<uint32_t>(at[1]) << 16 | static_cast<uint32_t>(at[2]) << 8 |
+         at[3];
 }
+
+constexpr size_t kV6Tables = 65536;
+size_t v6_table(const IpData& ip) { return base::mix64(first_32_bits(ip)) % kV6Tables; }
 
 bool read_entry(std::string_view text, IpData& network) {
   if (text.find('/') == std::string_view::npos) {
@@ -146,27 +179,88 @@ base::Result<std::string> NetworkMatcher::canonical(std::string_view text) {
 base::Status NetworkMatcher::insert(const ListEntries& entries, uint32_t number) {
   IpData network;
   if (!read_entry(entries.text(number), network)) return base::invalid("not a network");
-  Family& family = network.is_v6 ? v6_ : v4_;
-  ++family.count[network.prefix];
-  if (network.prefix >= 16) {
-    if (!family.by_first_16_bits) family.by_first_16_bits = std::make_unique<Lengths[]>(65536);
-    Lengths& lengths = family.by_first_16_bits[first_16_bits(network)];
-    if (network.prefix < 64)
-      lengths.low |= uint64_t{1} << network.prefix;
-    else if (network.prefix < 128)
-      lengths.high |= uint64_t{1} << (network.prefix - 64);
-    else
-      lengths.full = true;
-  }
   index_.insert(network_hash(network, network.prefix), number);
+  ++(network.is_v6 ? v6_count_[network.prefix] : v4_count_[network.prefix]);
+  if (network.is_v6 && network.prefix >= 32) {
+    if (!v6_lengths_) v6_lengths_ = std::make_unique<Lengths[]>(kV6Tables);
+    Lengths& lengths = v6_lengths_[v6_table(network)];
+    if (network.prefix < 64) {
+      lengths.low |= uint64_t{1} << network.prefix;
+    } else if (network.prefix < 128) {
+      lengths.high |= uint64_t{1} << (network.prefix - 64);
+    } else {
+      lengths.full = true;
+    }
+  } else if (!network.is_v6 && network.prefix >= kBucketBits) {
+    if (v4_bucket_of_.empty()) v4_bucket_of_.resize(65536);
+    uint32_t& bucket = v4_bucket_of_[first_32_bits(network) >> 16];
+    if (bucket == 0) {
+      v4_buckets_.emplace_back();
+      bucket = static_cast<uint32_t>(v4_buckets_.size());
+    }
+    v4_buckets_[bucket - 1].members.push_back(number);
+    v4_buckets_[bucket - 1].dirty = true;
+  }
   return {};
 }
 
 void NetworkMatcher::erase(const ListEntries& entries, uint32_t number) {
   IpData network;
   if (!read_entry(entries.text(number), network)) return;
-  --(network.is_v6 ? v6_ : v4_).count[network.prefix];
+  --(network.is_v6 ? v6_count_[network.prefix] : v4_count_[network.prefix]);
   index_.erase(network_hash(network, network.prefix), number);
+  if (network.is_v6 || network.prefix < kBucketBits) return;
+  Bucket& bucket = v4_buckets_[v4_bucket_of_[first_32_bits(network) >> 16] - 1];
+  std::erase(bucket.members, number);
+  bucket.dirty = true;
+}
+
+void NetworkMatcher::changed(const ListEntries& entries, uint32_t number) {
+  IpData network;
+  if (!read_entry(entries.text(number), network) || network.is_v6 || network.prefix < kBucketBits) return;
+  v4_buckets_[v4_bucket_of_[first_32_bits(network) >> 16] - 1].dirty = true;
+}
+
+// Sweeps over the networks by start, the shorter first, with a stack of those that are open.
+void NetworkMatcher::rebuild(const ListEntries& entries, Bucket& bucket) {
+  struct Range {
+    uint32_t start, end, number;
+  };
+  std::vector<Range> ranges, open;
+  for (uint32_t number : bucket.members) {
+    IpData network;
+    if (!read_entry(entries.text(number), network)) continue;
+    uint32_t start = first_32_bits(network) & 0xFFFF;
+    uint32_t marked = entries.expires_ms(number) == kNeverExpires ? number : number | kExpires;
+    ranges.push_back({start, start + (uint32_t{1} << (32 - network.prefix)), marked});
+  }
+  std::sort(ranges.begin(), ranges.end(),
+            [](const Range& a, const Range& b) { return a.start != b.start ? a.start < b.start : a.end > b.end; });
+  bucket.starts.assign(1, 0);
+  bucket.best.assign(1, ListEntries::kNone);
+  auto from = [&](uint32_t start, uint32_t number) {
+    if (start > 0xFFFF) return;
+    if (bucket.starts.back() == start) {
+      bucket.best.back() = number;
+    } else {
+      bucket.starts.push_back(static_cast<uint16_t>(start));
+      bucket.best.push_back(number);
+    }
+  };
+  auto close_until = [&](uint32_t start) {
+    while (!open.empty() && open.back().end <= start) {
+      uint32_t end = open.back().end;
+      open.pop_back();
+      from(end, open.empty() ? ListEntries::kNone : open.back().number);
+    }
+  };
+  for (const Range& range : ranges) {
+    close_until(range.start);
+    from(range.start, range.number);
+    open.push_back(range);
+  }
+  close_until(UINT32_MAX);
+  bucket.dirty = false;
 }
 
 uint32_t NetworkMatcher::find_exact(const ListEntries& entries, std::string_view key) const {
@@ -186,16 +280,37 @@ uint32_t NetworkMatcher::probe(const ListEntries& entries, const IpData& ip, int
   });
 }
 
-uint32_t NetworkMatcher::match(const ListEntries& entries, Value value, int64_t now_ms) const {
-  IpData ip;
-  if (value.is(Kind::kIp)) {
-    ip = *value.ip;
-  } else if (!value.is(Kind::kString) || !event::parse_ip(value.str(), ip)) {
-    return ListEntries::kNone;
+// The longest live network of at most `from` bits, each length probed.
+uint32_t NetworkMatcher::probe_down(const ListEntries& entries, const IpData& ip, int from, int64_t now_ms) const {
+  for (int length = from; length >= 0; --length) {
+    auto at = static_cast<size_t>(length);
+    if ((ip.is_v6 ? v6_count_[at] : v4_count_[at]) == 0) continue;
+    uint32_t number = probe(entries, ip, length, now_ms);
+    if (number != ListEntries::kNone) return number;
   }
-  const Family& family = ip.is_v6 ? v6_ : v4_;
-  if (family.by_first_16_bits) {
-    const Lengths& lengths = family.by_first_16_bits[first_16_bits(ip)];
+  return ListEntries::kNone;
+}
+
+uint32_t NetworkMatcher::match_v4(const ListEntries& entries, const IpData& ip, int64_t now_ms) const {
+  uint32_t bits = first_32_bits(ip);
+  uint32_t number = v4_bucket_of_.empty() ? 0 : v4_bucket_of_[bits >> 16];
+  if (number != 0) {
+    Bucket& bucket = v4_buckets_[number - 1];
+    if (bucket.dirty) rebuild(entries, bucket);
+    auto behind = std::upper_bound(bucket.starts.begin(), bucket.starts.end(), static_cast<uint16_t>(bits));
+    uint32_t best = bucket.best[static_cast<size_t>(behind - bucket.starts.begin()) - 1];
+    if (best != ListEntries::kNone) {
+      if ((best & kExpires) == 0) return best;
+      best &= ~kExpires;
+      return entries.live(best, now_ms) ? best : probe_down(entries, ip, 32, now_ms);
+    }
+  }
+  return probe_down(entries, ip, kBucketBits - 1, now_ms);
+}
+
+uint32_t NetworkMatcher::match_v6(const ListEntries& entries, const IpData& ip, int64_t now_ms) const {
+  if (v6_lengths_) {
+    const Lengths& lengths = v6_lengths_[v6_table(ip)];
     if (lengths.full) {
       if (uint32_t number = probe(entries, ip, 128, now_ms); number != ListEntries::kNone) return number;
     }
@@ -208,12 +323,17 @@ uint32_t NetworkMatcher::match(const ListEntries& entries, Value value, int64_t 
       }
     }
   }
-  for (int length = 15; length >= 0; --length) {
-    if (family.count[static_cast<size_t>(length)] == 0) continue;
-    uint32_t number = probe(entries, ip, length, now_ms);
-    if (number != ListEntries::kNone) return number;
+  return probe_down(entries, ip, 31, now_ms);
+}
+
+uint32_t NetworkMatcher::match(const ListEntries& entries, Value value, int64_t now_ms) const {
+  IpData ip;
+  if (value.is(Kind::kIp)) {
+    ip = *value.ip;
+  } else if (!value.is(Kind::kString) || !event::parse_ip(value.str(), ip)) {
+    return ListEntries::kNone;
   }
-  return ListEntries::kNone;
+  return ip.is_v6 ? match_v6(entries, ip, now_ms) : match_v4(entries, ip, now_ms);
 }
 
 }  // namespace tamis::state
