@@ -220,8 +220,7 @@ NameProblem Compiler::explain_in(std::string_view name, std::string_view kind,
 
 // Why a name is not known in a scope. Called for names that the checker stumbled over, for whatever reason.
 NameProblem Compiler::explain(const Scope& scope, std::string_view name) const {
-  Scope& names = const_cast<Scope&>(scope);  // find() only looks
-  Symbol* symbol = names.find_prefix(name);
+  const Symbol* symbol = scope.find_prefix(name);
   if (symbol != nullptr && symbol->name.size() == name.size()) return {};
   auto names_of = [](const auto& sources) {
     std::vector<std::string> out;

@@ -98,7 +98,12 @@ class Compiler {
 
   // compile_tests.cc
   void add_rule_tests();
-  void add_rule_test(const RuleSource& rule, const RuleTestSource& test, std::vector<Draft*>& on);
+  void add_rule_test(const RuleSource& rule, const RuleTestSource& test, const std::vector<Draft*>& on);
+  Draft* type_of_test(const RuleSource& rule, const RuleTestSource& test, const std::vector<Draft*>& on);
+  void read_given(const RuleTestSource& test, Draft& draft, RuleTest& out);
+  void read_given_labels(const RuleTestSource& test, Draft& draft, RuleTest& out);
+  void read_given_lists(const RuleTestSource& test, RuleTest& out);
+  void read_expected(const RuleTestSource& test, const Draft& draft, const Rule& rule, RuleTest& out);
   bool gives_known_names(const RuleTestSource& test, Draft& draft) const;
   void add_policy_tests();
   void add_step(const StepSource& source, PolicyTest& test, int64_t& time_ms, size_t& number);

@@ -162,6 +162,35 @@ rules:
   EXPECT_EQ(type.rules[0].labels.at(1).for_ms, kForever);
 }
 
+TEST(Compile, WhatIsAbsentIsInNoList) {
+  auto policy = good(std::string(kEvents) + R"yaml(
+event: other
+fields: {country: string, plan: {type: string, default: free}, urls: list(string)}
+---
+lists: {tor: {kind: network, values: [192.0.2.1]}, some: [a]}
+rules:
+  - {id: a, on: login, when: ip in list.tor}
+  - {id: b, on: login, when: "!(ip in list.tor) && (success || !(  ip  in  list.tor  ))"}
+  - {id: c, on: other, when: plan in list.some}
+  - {id: d, on: other, when: "urls.exists(country, country in list.some)"}
+)yaml");
+  const EventType& login = *policy->find_type("login");
+  World world(*policy, login);
+  EXPECT_TRUE(world.eval(login.rules[0].when).is_false());
+  EXPECT_TRUE(world.eval(login.rules[1].when).is_true());
+  world.slots[1] = Value::string("192.0.2.1");
+  EXPECT_TRUE(world.eval(login.rules[0].when).is_true());
+  EXPECT_TRUE(world.eval(login.rules[1].when).is_false());
+  EXPECT_EQ(login.rules[1].when_text, "!(ip in list.tor) && (success || !(  ip  in  list.tor  ))");
+  // A field with a default is never absent, so nothing is asked.
+  const EventType& other = *policy->find_type("other");
+  EXPECT_EQ(other.plan.text(other.rules[0].when), "plan in list.some");
+  World apart(*policy, other);
+  const Value urls[] = {Value::string("192.0.2.9")};
+  apart.slots[2] = Value::list(urls);
+  EXPECT_TRUE(apart.eval(other.rules[1].when).is_false());
+}
+
 TEST(Compile, FingerprintsFollowMeaningNotLayout) {
   auto print = [](const std::string& feature) {
     return good(std::string(kEvents) + "features:\n  f: " + feature).get()->features.at(0).fingerprint;

@@ -47,31 +47,43 @@ bool Compiler::gives_known_names(const RuleTestSource& test, Draft& draft) const
 }
 
 // A test is of one event type: the one it names, or the first that knows all that it gives.
-void Compiler::add_rule_test(const RuleSource& rule, const RuleTestSource& test, std::vector<Draft*>& on) {
-  Draft* draft = on.front();
-  if (test.type.given()) {
-    draft = find_draft(test.type);
-    if (draft == nullptr) return;
-    if (std::find(on.begin(), on.end(), draft) == on.end()) {
-      diagnostics_.error(*test.type.node,
-                         fmt::format("rule {} is not on {}", quoted(rule.id.text), quoted(test.type.text)));
-      return;
-    }
-  } else {
+Compiler::Draft* Compiler::type_of_test(const RuleSource& rule, const RuleTestSource& test,
+                                        const std::vector<Draft*>& on) {
+  if (!test.type.given()) {
     auto fits = std::find_if(on.begin(), on.end(), [&](Draft* d) { return gives_known_names(test, *d); });
-    if (fits != on.end()) draft = *fits;
+    return fits != on.end() ? *fits : on.front();
   }
+  Draft* draft = find_draft(test.type);
+  if (draft == nullptr || std::find(on.begin(), on.end(), draft) != on.end()) return draft;
+  diagnostics_.error(*test.type.node,
+                     fmt::format("rule {} is not on {}", quoted(rule.id.text), quoted(test.type.text)));
+  return nullptr;
+}
+
+void Compiler::add_rule_test(const RuleSource& rule, const RuleTestSource& test, const std::vector<Draft*>& on) {
+  Draft* draft = type_of_test(rule, test, on);
+  if (draft == nullptr) return;
   auto compiled = std::find_if(draft->type.rules.begin(), draft->type.rules.end(),
                                [&](const Rule& r) { return r.id == rule.id.text; });
   if (compiled == draft->type.rules.end()) return;
   RuleTest out;
+  read_given(test, *draft, out);
+  read_given_labels(test, *draft, out);
+  read_given_lists(test, out);
+  read_expected(test, *draft, *compiled, out);
+  out.file = test.node->source->name;
+  out.line = test.node->source->position(test.node->begin).line;
+  compiled->tests.push_back(std::move(out));
+}
+
+void Compiler::read_given(const RuleTestSource& test, Draft& draft, RuleTest& out) {
   for (const auto& [name, node] : test.given) {
-    Symbol* symbol = draft->scope.find(name.text);
+    const Symbol* symbol = draft.scope.find(name.text);
     if (symbol == nullptr || !can_be_given(*symbol)) {
-      NameProblem problem = explain(draft->scope, name.text);
+      NameProblem problem = explain(draft.scope, name.text);
       if (problem.message.empty()) {
-        problem = {fmt::format("{} has nothing named {}", quoted(draft->type.schema.name), quoted(name.text)),
-                   did_you_mean(name.text, givable_names(draft->scope))};
+        problem = {fmt::format("{} has nothing named {}", quoted(draft.type.schema.name), quoted(name.text)),
+                   did_you_mean(name.text, givable_names(draft.scope))};
       }
       diagnostics_.error(*name.node, problem.message, problem.hint);
       continue;
@@ -79,16 +91,27 @@ void Compiler::add_rule_test(const RuleSource& rule, const RuleTestSource& test,
     auto value = read_value(*node, symbol->type, quoted(name.text), *policy_->memory, diagnostics_);
     if (value) out.given.insert_or_assign(name.text, *value);
   }
-  cel::Env env = draft->scope.env(expressions_.base());
+}
+
+void Compiler::read_given_labels(const RuleTestSource& test, Draft& draft, RuleTest& out) {
   for (const auto& [entity, names] : test.labels) {
-    auto symbol = draft->scope.symbols().find(plain_name(entity.text));
-    if (symbol == draft->scope.symbols().end()) {
-      expressions_.compile(entity, draft->scope, env, Expect::kEntity, "what has a label");
+    std::string name(plain_name(entity.text));
+    auto symbol = draft.scope.symbols().find(name);
+    if (symbol == draft.scope.symbols().end()) {
+      NameProblem problem = explain(draft.scope, entity.text);
+      if (problem.message.empty()) {
+        problem = {fmt::format("{} has nothing named {}", quoted(draft.type.schema.name), quoted(entity.text)),
+                   did_you_mean(entity.text, givable_names(draft.scope))};
+      }
+      diagnostics_.error(*entity.node, problem.message, problem.hint);
     } else if (symbol->second.entity.empty()) {
       diagnostics_.error(*entity.node, fmt::format("{} names no entity, so it has no labels", quoted(entity.text)));
     }
-    out.labels.emplace_back(std::string(plain_name(entity.text)), names);
+    out.labels.emplace_back(std::move(name), names);
   }
+}
+
+void Compiler::read_given_lists(const RuleTestSource& test, RuleTest& out) {
   for (const auto& [list, entries] : test.lists) {
     auto number = list_numbers_.find(list.text);
     if (number == list_numbers_.end()) {
@@ -108,31 +131,29 @@ void Compiler::add_rule_test(const RuleSource& rule, const RuleTestSource& test,
     }
     out.lists.emplace_back(number->second, std::move(values));
   }
-  std::vector<std::string> answers = draft->type.ladder;
+}
+
+void Compiler::read_expected(const RuleTestSource& test, const Draft& draft, const Rule& rule, RuleTest& out) {
+  std::vector<std::string> answers = draft.type.ladder;
   for (const char* word : {"match", "no match", "error"}) answers.emplace_back(word);
   if (std::find(answers.begin(), answers.end(), test.expect.text) == answers.end()) {
     std::string hint = did_you_mean(test.expect.text, answers);
     if (hint.empty()) hint = fmt::format("one of {}", one_of(answers));
     diagnostics_.error(*test.expect.node,
-                       fmt::format("{} is no verdict of {}", quoted(test.expect.text), quoted(draft->type.schema.name)),
+                       fmt::format("{} is no verdict of {}", quoted(test.expect.text), quoted(draft.type.schema.name)),
                        hint);
   }
   out.expect = test.expect.text;
-  if (test.expect_value != nullptr) {
-    out.has_expect_value = true;
-    Type type = Type::dyn();
-    if (compiled->value != kNoNode) {
-      type = draft->type.plan.type(compiled->value);
-    } else {
-      diagnostics_.error(*test.expect_value, fmt::format("rule {} has no `value`", quoted(rule.id.text)));
-    }
-    if (auto value = read_value(*test.expect_value, type, "the value", *policy_->memory, diagnostics_)) {
-      out.expect_value = *value;
-    }
+  if (test.expect_value == nullptr) return;
+  out.has_expect_value = true;
+  Type type = Type::dyn();
+  if (rule.value != kNoNode) {
+    type = draft.type.plan.type(rule.value);
+  } else {
+    diagnostics_.error(*test.expect_value, fmt::format("rule {} has no `value`", quoted(rule.id)));
   }
-  out.file = test.node->source->name;
-  out.line = test.node->source->position(test.node->begin).line;
-  compiled->tests.push_back(std::move(out));
+  auto value = read_value(*test.expect_value, type, "the value", *policy_->memory, diagnostics_);
+  if (value) out.expect_value = *value;
 }
 
 namespace {

@@ -168,6 +168,7 @@ void Compiler::fill_scope(Draft& draft) {
     symbol.type = fields[i].type;
     symbol.index = i;
     symbol.entity = fields[i].entity;
+    symbol.never_absent = fields[i].required || fields[i].fallback.has_value();
     symbol.slot = static_cast<int32_t>(i);
     scope.add(symbol);
     for (const event::AttributeInfo& info : event::attributes_of(fields[i].semantic)) {

@@ -72,10 +72,10 @@ void mark_tree(const Expr& e, Scope& scope) {
 }
 
 template <class Visit>
-void each_labels_call(const Expr& e, Visit& visit) {
-  if (e.kind == ExprKind::kCall && !e.member && e.name == "labels") visit(e);
+void each_call(const Expr& e, Visit& visit) {
+  if (e.kind == ExprKind::kCall && !e.member) visit(e);
   for (const cel::ExprPtr& arg : e.args) {
-    if (arg != nullptr) each_labels_call(*arg, visit);
+    if (arg != nullptr) each_call(*arg, visit);
   }
 }
 
@@ -195,23 +195,35 @@ bool Expressions::complete_labels(const Expr& call, const Scope& scope, std::str
   return true;
 }
 
+void Expressions::guard_membership(const Expr& in, const Scope& scope, PreparedText& out) const {
+  if (in.args.size() != 2) return;
+  std::string item = dotted_name(*in.args[0]), list = dotted_name(*in.args[1]);
+  auto symbol = scope.symbols().find(item), named = scope.symbols().find(list);
+  if (symbol == scope.symbols().end() || !symbol->second.has_slot() || symbol->second.never_absent) return;
+  if (named == scope.symbols().end() || named->second.kind != Symbol::Kind::kList) return;
+  out.edits.push_back({in.args[0]->begin, 0, fmt::format("(has({}) && ", item)});
+  out.edits.push_back({in.args[1]->end, 0, ")"});
+}
+
 PreparedText Expressions::prepare(const Expression& expression, const Scope& scope, bool report_it,
                                   bool& failed) const {
   PreparedText out;
   out.text = expression.text;
-  if (out.text.find("labels") == std::string::npos) return out;
+  if (out.text.find("labels") == std::string::npos && out.text.find("list") == std::string::npos) return out;
   cel::Compiled parsed = cel::parse(base_, out.text);
   if (parsed.ast.root == nullptr) return out;
   auto visit = [&](const Expr& call) {
     NameProblem problem;
-    if (call.args.empty() || complete_labels(call, scope, expression.text, out, problem)) return;
+    if (call.name == "@in") guard_membership(call, scope, out);
+    if (call.name != "labels" || call.args.empty() || complete_labels(call, scope, expression.text, out, problem))
+      return;
     failed = true;
     if (!report_it) return;
     diagnostics_.error_in(*expression.node, expression.offset + call.args[0]->begin,
                           expression.offset + call.args[0]->end, problem.message, problem.hint);
   };
-  each_labels_call(*parsed.ast.root, visit);
-  std::sort(out.edits.begin(), out.edits.end(), [](const auto& a, const auto& b) { return a.begin < b.begin; });
+  each_call(*parsed.ast.root, visit);
+  std::stable_sort(out.edits.begin(), out.edits.end(), [](const auto& a, const auto& b) { return a.begin < b.begin; });
   for (size_t i = out.edits.size(); i > 0; --i) {
     const PreparedText::Edit& edit = out.edits[i - 1];
     out.text.replace(edit.begin, edit.removed, edit.inserted);

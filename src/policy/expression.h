@@ -30,7 +30,9 @@ struct NameProblem {
 };
 using ExplainName = std::function<NameProblem(const Scope& scope, std::string_view name)>;
 
-// CEL ready to be compiled: `labels(x)` has been completed by the kind of its entity, so places have moved a little.
+// CEL ready to be compiled, in which places have moved a little: `labels(x)` has been completed by the kind of its
+// entity, and `x in list.NAME` of an x that can be absent is (has(x) && x in list.NAME), for what is unknown is in no
+// list.
 struct PreparedText {
   struct Edit {
     uint32_t begin = 0;    // in the text as written
@@ -75,6 +77,7 @@ class Expressions {
                        NameProblem& problem) const;
   void report(const Expression& expression, const PreparedText& prepared, const Scope& scope,
               const cel::Issue& issue) const;
+  void guard_membership(const cel::Expr& in, const Scope& scope, PreparedText& out) const;
   bool check_type(const event::Type& type, Expect expect) const;
 
   Diagnostics& diagnostics_;

@@ -5,9 +5,12 @@
 #include "base/assert.h"
 #include "policy/policy.h"
 
-namespace tamis {
-
 namespace {
+
+namespace base = tamis::base;
+namespace cel = tamis::cel;
+namespace event = tamis::event;
+namespace policy = tamis::policy;
 
 class NoHost : public cel::Host {
  public:
@@ -44,5 +47,3 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   }
   return 0;
 }
-
-}  // namespace tamis

@@ -34,6 +34,7 @@ struct Symbol {
   std::string entity;            // the kind of entity that the value names, or empty
   event::Value constant;         // kList, kEntityKind, kConstant
   int32_t slot = -1;
+  bool never_absent = false;  // a field that is required or has a default
   bool read = false;
 
   bool has_slot() const { return kind < Kind::kList; }
@@ -49,6 +50,7 @@ class Scope {
   Symbol* find(std::string_view name);
   // The longest beginning of a dotted name that is a symbol, as the checker resolves it.
   Symbol* find_prefix(std::string_view dotted);
+  const Symbol* find_prefix(std::string_view dotted) const { return const_cast<Scope*>(this)->find_prefix(dotted); }
   std::map<std::string, Symbol, std::less<>>& symbols() { return symbols_; }
   const std::map<std::string, Symbol, std::less<>>& symbols() const { return symbols_; }
 
