@@ -46,6 +46,35 @@ inline void store_bits(uint8_t* bytes, size_t bit, unsigned width, uint64_t v) {
   }
 }
 
+// Writes fields one after the other.
+class BitWriter {
+ public:
+  explicit BitWriter(uint8_t* out) : out_(out) {}
+
+  // `v` must fit into `width` bits; `width` is at least 1.
+  void put(uint64_t v, unsigned width) {
+    pending_ |= v << fill_;
+    unsigned fill = fill_ + width;
+    if (fill >= 64) {
+      store_u64(out_, pending_);
+      out_ += 8;
+      pending_ = fill_ == 0 ? 0 : v >> (64 - fill_);
+      fill -= 64;
+    }
+    fill_ = fill;
+  }
+  // Writes what is pending, up to a whole byte; returns the byte behind the last one.
+  uint8_t* end() {
+    store_u64(out_, pending_);
+    return out_ + (fill_ + 7) / 8;
+  }
+
+ private:
+  uint8_t* out_;
+  uint64_t pending_ = 0;
+  unsigned fill_ = 0;
+};
+
 // Small absolute values to small unsigned ones.
 inline uint64_t zigzag(int64_t v) { return (static_cast<uint64_t>(v) << 1) ^ static_cast<uint64_t>(v >> 63); }
 inline int64_t unzigzag(uint64_t v) { return static_cast<int64_t>((v >> 1) ^ (~(v & 1) + 1)); }

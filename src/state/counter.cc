@@ -28,8 +28,6 @@ double to_double(int64_t payload, uint8_t scale) {
   return static_cast<double>(payload) / static_cast<double>(kScales[scale]);
 }
 
-int64_t floor_div(int64_t a, int64_t b) { return a / b - (a % b < 0 ? 1 : 0); }
-
 }  // namespace
 
 // What a reading gathers.
@@ -68,11 +66,6 @@ Counter::Counter(const FeatureSpec& spec)
   } else {
     levels_[level_count_++] = {cell_ms * (lateness_ms / 4 / cell_ms), horizon_ms_};
   }
-}
-
-size_t Counter::bytes_max() const {
-  size_t bits = kExact * (48 + 64) + level_count_ * kCellsMax * (48 + 64);
-  return 8 + 3 + 2 + level_count_ * 7 + bits / 8 + kBitSlackBytes;
 }
 
 bool Counter::sample(Value of, bool hit, Sample& sample) const {
@@ -118,143 +111,6 @@ bool Counter::sample(Value of, bool hit, Sample& sample) const {
     default:
       return false;
   }
-}
-
-Counter::Layout Counter::layout(const uint8_t* record) const {
-  Layout l;
-  uint64_t head = load_u64(record);
-  l.newest_ms = static_cast<int64_t>(head << 16) >> 16;
-  l.exact = static_cast<uint32_t>(head >> 48) & 31;
-  l.difference_width = static_cast<uint32_t>(head >> 53) & 63;
-  l.has_cells = (head >> 59 & 1) != 0;
-  l.scale = static_cast<uint8_t>(head >> 60 & 3);
-  const uint8_t* at = record + 8;
-  if (l.exact == kExact) {
-    l.difference_head = *at++;
-    if (has_payload_) l.payload_head = *at++;
-  }
-  if (has_payload_) l.payload_width = *at++;
-  if (l.has_cells) {
-    l.count_width = *at++;
-    if (has_sums_) l.sum_width = *at++;
-    l.levels_at = static_cast<size_t>(at - record);
-    for (size_t i = 0; i < level_count_; ++i) {
-      uint32_t count = *at;
-      l.cells += count;
-      at += count == 0 ? 1 : 7;
-    }
-  }
-  l.differences_bit = static_cast<size_t>(at - record) * 8;
-  l.payloads_bit = l.differences_bit + size_t{l.exact - 1} * l.difference_width;
-  l.counts_bit = l.payloads_bit + size_t{l.exact} * l.payload_width;
-  l.sums_bit = l.counts_bit + size_t{l.cells} * l.count_width;
-  l.end_bit = l.sums_bit + size_t{l.cells} * l.sum_width;
-  return l;
-}
-
-size_t Counter::bytes(const uint8_t* record) const { return (layout(record).end_bit + 7) / 8; }
-
-void Counter::unpack(const uint8_t* record, State& state) const {
-  Layout l = layout(record);
-  state.scale = l.scale;
-  state.exact = l.exact;
-  state.times[l.exact - 1] = l.newest_ms;
-  for (uint32_t i = l.exact - 1; i > 0; --i) {
-    uint32_t slot = i - 1 + l.difference_head;
-    if (slot >= kExact - 1) slot -= kExact - 1;
-    state.times[i - 1] =
-        state.times[i] - static_cast<int64_t>(load_bits(record, l.differences_bit + size_t{slot} * l.difference_width,
-                                                        l.difference_width));
-  }
-  for (uint32_t i = 0; i < l.exact; ++i) {
-    uint32_t slot = i + l.payload_head;
-    if (slot >= kExact) slot -= kExact;
-    state.payloads[i] =
-        l.payload_width == 0
-            ? 0
-            : unzigzag(load_bits(record, l.payloads_bit + size_t{slot} * l.payload_width, l.payload_width));
-  }
-  const uint8_t* at = record + l.levels_at;
-  size_t number = 0;
-  for (size_t i = 0; i < level_count_; ++i) {
-    Cells& cells = state.levels[i];
-    cells.count = 0;
-    if (!l.has_cells) continue;
-    cells.count = *at;
-    if (cells.count == 0) {
-      ++at;
-      continue;
-    }
-    cells.first = static_cast<int64_t>(load_bits(at + 1, 0, 48) << 16) >> 16;
-    at += 7;
-    for (uint32_t c = 0; c < cells.count; ++c, ++number) {
-      cells.cells[c].n = counts_cells_ ? load_bits(record, l.counts_bit + number * l.count_width, l.count_width) : 1;
-      cells.cells[c].v =
-          l.sum_width == 0 ? 0 : unzigzag(load_bits(record, l.sums_bit + number * l.sum_width, l.sum_width));
-      cells.cells[c].v += origin(cells.first + c, i);
-    }
-  }
-}
-
-uint64_t Counter::stored(const Cells& cells, size_t level, uint32_t c) const {
-  return cells.cells[c].n == 0 ? 0 : zigzag(cells.cells[c].v - origin(cells.first + c, level));
-}
-
-size_t Counter::pack(const State& state, uint8_t* out) const {
-  uint64_t differences = 0, payloads = 0, counts = 0, sums = 0;
-  for (uint32_t i = 1; i < state.exact; ++i) differences |= static_cast<uint64_t>(state.times[i] - state.times[i - 1]);
-  if (has_payload_) {
-    for (uint32_t i = 0; i < state.exact; ++i) payloads |= zigzag(state.payloads[i]);
-  }
-  bool has_cells = false;
-  for (size_t i = 0; i < level_count_; ++i) {
-    has_cells = has_cells || state.levels[i].count > 0;
-    for (uint32_t c = 0; c < state.levels[i].count; ++c) {
-      if (counts_cells_) counts |= state.levels[i].cells[c].n;
-      if (has_sums_) sums |= stored(state.levels[i], i, c);
-    }
-  }
-  unsigned difference_width = width_of(differences), payload_width = width_of(payloads);
-  unsigned count_width = width_of(counts), sum_width = width_of(sums);
-  uint64_t newest = static_cast<uint64_t>(state.times[state.exact - 1]) & mask_of(48);
-  store_u64(out, newest | uint64_t{state.exact} << 48 | uint64_t{difference_width} << 53 |
-                     uint64_t{has_cells ? 1u : 0u} << 59 | uint64_t{state.scale} << 60);
-  uint8_t* at = out + 8;
-  if (state.exact == kExact) {
-    *at++ = 0;
-    if (has_payload_) *at++ = 0;
-  }
-  if (has_payload_) *at++ = static_cast<uint8_t>(payload_width);
-  if (has_cells) {
-    *at++ = static_cast<uint8_t>(count_width);
-    if (has_sums_) *at++ = static_cast<uint8_t>(sum_width);
-    for (size_t i = 0; i < level_count_; ++i) {
-      *at++ = static_cast<uint8_t>(state.levels[i].count);
-      if (state.levels[i].count == 0) continue;
-      std::memcpy(at, &state.levels[i].first, 6);
-      at += 6;
-    }
-  }
-  size_t bit = static_cast<size_t>(at - out) * 8;
-  store_u64(at, 0);
-  auto put = [&](uint64_t v, unsigned width) {
-    if (width == 0) return;
-    store_bits(out, bit, width, v);
-    bit += width;
-    // What follows is written later, but the rest of the last byte is part of the record and must be zero.
-    out[(bit + 7) / 8 - 1] &= static_cast<uint8_t>(bit % 8 == 0 ? 0xff : mask_of(bit % 8));
-  };
-  for (uint32_t i = 1; i < state.exact; ++i)
-    put(static_cast<uint64_t>(state.times[i] - state.times[i - 1]), difference_width);
-  for (uint32_t i = 0; i < state.exact; ++i) put(zigzag(state.payloads[i]), payload_width);
-  for (size_t i = 0; i < level_count_; ++i) {
-    for (uint32_t c = 0; c < state.levels[i].count; ++c) put(state.levels[i].cells[c].n, count_width);
-  }
-  for (size_t i = 0; i < level_count_; ++i) {
-    for (uint32_t c = 0; c < state.levels[i].count; ++c)
-      put(sum_width == 0 ? 0 : stored(state.levels[i], i, c), sum_width);
-  }
-  return (bit + 7) / 8;
 }
 
 // The payload at a scale, if it can be told there without loss.
@@ -428,7 +284,77 @@ size_t Counter::add(const uint8_t* record, const Sample& sample, uint8_t* out) c
   return pack(state, out);
 }
 
-bool Counter::add_in_place(uint8_t*, size_t, const Sample&) const { return false; }
+// The common case: an event at the newest time or later that fits into the widths of the record.
+bool Counter::add_in_place(uint8_t* record, size_t, const Sample& sample) const {
+  const Layout l = layout(record);
+  int64_t difference = sample.t_ms - l.newest_ms;
+  if (difference < 0 || width_of(static_cast<uint64_t>(difference)) > l.difference_width) return false;
+  uint64_t payload = 0;
+  if (has_payload_) {
+    int64_t v;
+    if (!scaled_to(sample, l.scale, v)) return false;
+    payload = zigzag(v);
+    if (width_of(payload) > l.payload_width) return false;
+  }
+  uint32_t slot = l.exact;
+  if (l.exact == kExact) {
+    if (!move_oldest(record, l, sample.t_ms)) return false;
+    slot = l.head;
+    record[8] = static_cast<uint8_t>(l.head + 1 == kExact ? 0 : l.head + 1);
+  } else {
+    // Whether there is room may depend on the record alone, not on where it happens to lie.
+    size_t bytes_after = (l.end_bit + l.stride + 7) / 8;
+    if (l.exact + 1 == kExact || bytes_after > Slab::capacity_for((l.end_bit + 7) / 8)) return false;
+    size_t first_new = (l.end_bit + 7) / 8;
+    std::memset(record + first_new, 0, bytes_after - first_new);
+  }
+  store_bits(record, l.difference_bit(slot), l.difference_width, static_cast<uint64_t>(difference));
+  store_bits(record, l.payload_bit(slot), l.payload_width, payload);
+  uint64_t exact = l.exact == kExact ? kExact : l.exact + 1;
+  uint64_t head = load_u64(record) & ~(mask_of(48) | uint64_t{31} << 48);
+  store_u64(record, head | (static_cast<uint64_t>(sample.t_ms) & mask_of(48)) | exact << 48);
+  return true;
+}
+
+// Adds the oldest exact event to its cell, if this is there and wide enough and no cell has to move.
+bool Counter::move_oldest(uint8_t* record, const Layout& l, int64_t newest_ms) const {
+  if (!l.has_cells) return false;
+  int64_t oldest_ms = l.newest_ms;
+  for (uint32_t left = kExact - 1, slot = newest_slot(l); left > 0; --left) {
+    oldest_ms -= static_cast<int64_t>(load_bits(record, l.difference_bit(slot), l.difference_width));
+    slot = slot == 0 ? kExact - 1 : slot - 1;
+  }
+  if (newest_ms - oldest_ms >= horizon_ms_) return false;
+  size_t level = level_for(newest_ms - oldest_ms), at = 0, before = 0;
+  const uint8_t* from = record + l.levels_at;
+  for (size_t i = 0; i < level_count_; ++i) {
+    uint32_t count = *from;
+    if (count == 0) {
+      if (i == level) return false;
+      ++from;
+      continue;
+    }
+    int64_t first = load_first(from);
+    if (newest_ms - ((first + 1) * levels_[i].cell_ms - 1) >= levels_[i].span_ms) return false;
+    if (i == level) {
+      int64_t number = floor_div(oldest_ms, levels_[i].cell_ms);
+      if (number < first || number >= first + count) return false;
+      at = before + static_cast<size_t>(number - first);
+    }
+    before += count;
+    from += 7;
+  }
+  size_t count_bit = l.counts_bit + at * l.count_width, sum_bit = l.sums_bit + at * l.sum_width;
+  int64_t cell_origin = origin(floor_div(oldest_ms, levels_[level].cell_ms), level);
+  Cell cell{counts_cells_ ? load_bits(record, count_bit, l.count_width) : 1,
+            unzigzag(load_bits(record, sum_bit, l.sum_width)) + cell_origin};
+  merge(cell, cell_of(oldest_ms, unzigzag(load_bits(record, l.payload_bit(l.head), l.payload_width))), l.scale);
+  if (counts_cells_ && width_of(cell.n) > l.count_width) return false;
+  if (has_sums_ && width_of(zigzag(cell.v - cell_origin)) > l.sum_width) return false;
+  if (counts_cells_) store_bits(record, count_bit, l.count_width, cell.n);
+  if (has_sums_) store_bits(record, sum_bit, l.sum_width, zigzag(cell.v - cell_origin));
+  return true;
+}
 
 void Counter::read_cells(const uint8_t* record, const Layout& l, int64_t oldest_ms, int64_t from_ms, int64_t t_ms,
                          Total& total) const {
@@ -440,7 +366,7 @@ void Counter::read_cells(const uint8_t* record, const Layout& l, int64_t oldest_
       ++at;
       continue;
     }
-    int64_t first = static_cast<int64_t>(load_bits(at + 1, 0, 48) << 16) >> 16;
+    int64_t first = load_first(at);
     at += 7;
     // No event of the level is later than this.
     int64_t latest_ms = i == 0 ? oldest_ms : std::min(oldest_ms, l.newest_ms - levels_[i - 1].span_ms);
@@ -451,7 +377,7 @@ void Counter::read_cells(const uint8_t* record, const Layout& l, int64_t oldest_
       if (part_ms <= 0 || last_ms < begin_ms) continue;
       uint64_t n = counts_cells_ ? load_bits(record, l.counts_bit + number * l.count_width, l.count_width) : 1;
       if (n == 0) continue;
-      int64_t v = l.sum_width == 0 ? 0 : unzigzag(load_bits(record, l.sums_bit + number * l.sum_width, l.sum_width));
+      int64_t v = unzigzag(load_bits(record, l.sums_bit + number * l.sum_width, l.sum_width));
       v += origin(first + c, i);
       if (is_first_ && (v < from_ms || v > t_ms)) continue;  // of a cell that is cut the next events are unknown
       if (is_extreme_) {
@@ -483,14 +409,14 @@ Value Counter::read(const uint8_t* record, int64_t t_ms, size_t window, base::Ar
   total.scale = l.scale;
   int64_t from_ms = t_ms - windows_ms_[window] + 1;
   int64_t event_ms = l.newest_ms;
-  uint32_t difference = l.difference_head + l.exact - 1, payload = l.payload_head + l.exact - 1;
-  for (uint32_t left = l.exact; left > 0 && event_ms >= from_ms; --left, --payload) {
+  uint32_t slot = newest_slot(l);
+  for (uint32_t left = l.exact; event_ms >= from_ms; --left) {
     if (event_ms <= t_ms) {
-      if (has_payload_ && l.payload_width != 0) {
-        uint32_t slot = payload >= kExact ? payload - kExact : payload;
-        int64_t v = unzigzag(load_bits(record, l.payloads_bit + size_t{slot} * l.payload_width, l.payload_width));
+      ++total.events;
+      if (has_sums_) {
+        int64_t v = is_first_ ? event_ms : unzigzag(load_bits(record, l.payload_bit(slot), l.payload_width));
         if (is_extreme_) {
-          Cell best{total.events, total.best};
+          Cell best{total.events - 1, total.best};
           merge(best, {1, v}, l.scale);
           total.best = best.v;
         } else if (l.scale == kRaw) {
@@ -498,18 +424,11 @@ Value Counter::read(const uint8_t* record, int64_t t_ms, size_t window, base::Ar
         } else {
           total.sum += v;
         }
-      } else if (is_extreme_) {
-        Cell best{total.events, total.best};
-        merge(best, {1, is_first_ ? event_ms : 0}, l.scale);
-        total.best = best.v;
       }
-      ++total.events;
     }
     if (left == 1) break;
-    --difference;
-    uint32_t slot = difference >= kExact - 1 ? difference - (kExact - 1) : difference;
-    event_ms -= static_cast<int64_t>(
-        load_bits(record, l.differences_bit + size_t{slot} * l.difference_width, l.difference_width));
+    event_ms -= static_cast<int64_t>(load_bits(record, l.difference_bit(slot), l.difference_width));
+    slot = slot == 0 ? kExact - 1 : slot - 1;
   }
   total.events_real = static_cast<double>(total.events);
   if (l.scale != kRaw) total.sum_real = static_cast<double>(total.sum);
@@ -555,34 +474,6 @@ Value Counter::result(const Total& total) const {
     default:
       return Value::integer(total.best);
   }
-}
-
-bool Counter::valid(const uint8_t* record, size_t bytes) const {
-  if (bytes < 8) return false;
-  Layout l = layout(record);
-  if (l.exact == 0 || l.exact > kExact || l.difference_width > 48 || l.payload_width > 64) return false;
-  if (l.count_width > 48 || l.sum_width > 64 || (l.scale != 0 && !is_double_)) return false;
-  if (is_first_ && l.sum_width > 48) return false;
-  if (l.difference_head >= kExact - 1 || l.payload_head >= kExact) return false;
-  if (l.has_cells && (l.exact != kExact || l.cells == 0)) return false;
-  if ((l.end_bit + 7) / 8 != bytes) return false;
-  const uint8_t* at = record + l.levels_at;
-  for (size_t i = 0; l.has_cells && i < level_count_; ++i) {
-    uint32_t count = *at;
-    if (count == 0) {
-      ++at;
-      continue;
-    }
-    int64_t first = static_cast<int64_t>(load_bits(at + 1, 0, 48) << 16) >> 16;
-    at += 7;
-    // The cells lie where events of the level can: not behind the newest, not older than age() leaves them.
-    int64_t number_max = kTimeMaxMs / levels_[i].cell_ms + 1;
-    if (count > kCellsMax || first > number_max || first < -number_max) return false;
-    int64_t first_last_ms = (first + 1) * levels_[i].cell_ms - 1,
-            last_begin_ms = (first + count - 1) * levels_[i].cell_ms;
-    if (l.newest_ms - first_last_ms >= levels_[i].span_ms || last_begin_ms > l.newest_ms) return false;
-  }
-  return true;
 }
 
 }  // namespace tamis::state

@@ -20,10 +20,10 @@
 // overwrites the oldest and nothing moves.
 //
 // Record: 64 bits { newest time 48, events 5, width of differences 6, has cells 1, scale 2 };
-//   if 17 events: byte: place of the oldest difference; if there is a payload: byte: place of the oldest payload;
-//   if payload: byte: its width; if cells: byte: width of counts, if payload: byte: width of cell payloads,
-//   per level: byte: number of cells, and if not zero 6 bytes: number of the first since the epoch;
-//   then bits: differences, payloads, counts of cells, payloads of cells.
+//   if 17 events: byte: slot of the oldest; if payload: byte: its width; if cells: byte: width of counts, if payload:
+//   byte: width of cell payloads, per level: byte: number of cells, and if not zero 6 bytes: number of the first since
+//   the epoch; then bits: for each event its difference to the one before and its payload, counts of cells, payloads of
+//   cells.
 #pragma once
 
 #include <cstdint>
@@ -65,17 +65,24 @@ class Counter {
     uint32_t count;
     Cell cells[kCellsMax];
   };
-  // Where the parts of a record are.
+  // Where the parts of a record are. The difference of an event to the one before lies in front of its payload; the
+  // first event has none, but in a ring any slot may become the first, and that of slot 0 lies behind the last payload.
   struct Layout {
     int64_t newest_ms;
     uint32_t exact;
     uint32_t difference_width, payload_width = 0, count_width = 0, sum_width = 0;
-    uint32_t difference_head = 0, payload_head = 0;
+    uint32_t stride;    // of an event, bits
+    uint32_t head = 0;  // slot of the oldest event
     bool has_cells;
     uint8_t scale;
-    uint32_t cells = 0;    // of all levels
-    size_t levels_at = 0;  // byte
-    size_t differences_bit, payloads_bit, counts_bit, sums_bit, end_bit;
+    uint32_t cells = 0;  // of all levels
+    size_t levels_at = 0;
+    size_t events_bit, counts_bit, sums_bit, end_bit;
+
+    size_t payload_bit(uint32_t slot) const { return events_bit + size_t{slot} * stride; }
+    size_t difference_bit(uint32_t slot) const {
+      return events_bit + size_t{slot == 0 ? kExact : slot} * stride - difference_width;
+    }
   };
   // A record unpacked.
   struct State {
@@ -87,7 +94,15 @@ class Counter {
   };
   struct Total;
 
+  static int64_t floor_div(int64_t a, int64_t b) { return a / b - (a % b < 0 ? 1 : 0); }
+  static uint32_t newest_slot(const Layout& l) {
+    uint32_t slot = l.head + l.exact - 1;
+    return slot >= kExact ? slot - kExact : slot;
+  }
+  // The number of the first cell of a level, from its head.
+  static int64_t load_first(const uint8_t* level) { return static_cast<int64_t>(load_u64(level + 1) << 16) >> 16; }
   Layout layout(const uint8_t* record) const;
+  bool move_oldest(uint8_t* record, const Layout& layout, int64_t newest_ms) const;
   void unpack(const uint8_t* record, State& state) const;
   // What payloads of cells are stored in relation to.
   int64_t origin(int64_t number, size_t level) const { return is_first_ ? number * levels_[level].cell_ms : 0; }
