@@ -75,9 +75,10 @@ class StreamHandler {
   virtual ~StreamHandler() = default;
   // Consumes a prefix of `in.data` and returns its length; the rest is shown again, at the same or another address,
   // with more behind it. Called when there are new bytes, once with `last` (again while it consumes only a part), and
-  // after back-pressure has eased. Bytes left over after `last` that the handler does not consume are dropped.
-  // Status and headers may be set until the first byte has been written to `out.body()`. Small answers that are
-  // complete at once go out with a Content-Length, others chunked (to HTTP/1.0 clients: ended by close).
+  // after back-pressure has eased when bytes were left over or call_again() was asked for. Bytes left over after `last`
+  // that the handler does not consume are dropped. Status and headers may be set until the first byte has been written
+  // to `out.body()`. Small answers that are complete at once go out with a Content-Length, others chunked (to HTTP/1.0
+  // clients: ended by close).
   virtual size_t on_body(const StreamInput& in, Response& out) = 0;
 };
 // May set status, content type and headers. Returning null makes `out` the answer, like a gate's false.

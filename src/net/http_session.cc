@@ -433,7 +433,7 @@ HttpSession::Step HttpSession::step_stream() {
   bool stuck = consumed == 0 && x.response.body_.empty();
   // A handler that asks to be called again without having done anything would spin.
   bool again = x.response.call_again_ && !(stuck && pending_output() == 0);
-  bool paused = again || x.response.room_bytes() == 0 || left >= x.route->options.stream_buffer_bytes;
+  bool paused = again || (left > 0 && x.response.room_bytes() == 0) || left >= x.route->options.stream_buffer_bytes;
   bool ended = x.response.finished_ || (in.last && !again && (left == 0 || stuck));
   if (!ended && in.full && stuck && !again) {
     answer_error({413, "too_large", "a piece of the body is larger than this path takes"});

@@ -386,6 +386,30 @@ TEST(HttpSession, AnAnswerCanBeMadePieceByPiece) {
   EXPECT_TRUE(driver.session().idle());
 }
 
+// A handler that fills its room and has consumed everything is not called again before there is something new.
+TEST(HttpSession, AFullOutputAloneCallsNobody) {
+  struct Filler : StreamHandler {
+    explicit Filler(int& counter) : calls(counter) {}
+    size_t on_body(const StreamInput& in, Response& out) override {
+      ++calls;
+      out.append(std::string(out.room_bytes(), 'f'));
+      return in.data.size();
+    }
+    int& calls;
+  };
+  SessionDriver driver;
+  int calls = 0;
+  driver.router.add(Method::kPost, "/fill",
+                    {nullptr, [&](const Request&, Response&) { return std::make_unique<Filler>(calls); }, {}});
+  driver.feed("POST /fill HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\na");
+  EXPECT_EQ(calls, 1);
+  driver.feed("b");
+  EXPECT_EQ(calls, 2);
+  driver.feed("c");
+  EXPECT_EQ(calls, 3);
+  EXPECT_TRUE(driver.session().idle());
+}
+
 TEST(HttpSession, InFlightIsLimitedAndCountedDown) {
   SessionDriver driver;
   driver.in_flight_limit = 0;
