@@ -165,7 +165,7 @@ base::Status Service::accept(Worker& worker, std::string_view type, std::string_
   {
     std::lock_guard lock(intake_mutex_);
     if (counters_.intake_bytes + json.size() > options_.intake_bytes_max) {
-      return base::fail(base::Code::kLimit, "the intake is full: events come faster than they are decided");
+      return base::fail(base::Code::kUnavailable, "the intake is full: events come faster than they are decided");
     }
     intake_.emplace_back(type, json);
     counters_.intake_bytes += json.size();
