@@ -6,6 +6,7 @@
 #include <tuple>
 
 #include "base/text.h"
+#include "event/json_fault.h"
 
 namespace tamis::policy {
 
@@ -32,6 +33,19 @@ uint32_t scalar_end(const Node& scalar) {
   uint32_t end = offsets.back();
   bool is_quoted = scalar.style == Node::Style::kSingleQuoted || scalar.style == Node::Style::kDoubleQuoted;
   return is_quoted ? end + 1 : end;
+}
+
+// What is told is text, whatever bytes the file has: it goes into JSON and onto terminals.
+void make_text(std::string& text) {
+  std::string out;
+  std::string_view rest = text;
+  size_t bad = event::find_invalid_utf8(rest);
+  if (bad == std::string_view::npos) return;
+  for (; bad != std::string_view::npos; bad = event::find_invalid_utf8(rest)) {
+    out.append(rest.substr(0, bad)).append("\xef\xbf\xbd");
+    rest.remove_prefix(bad + 1);
+  }
+  text = out.append(rest);
 }
 
 }  // namespace
@@ -98,6 +112,7 @@ void Diagnostics::add(Diagnostic::Severity severity, const SourceText& source, u
 }
 
 void Diagnostics::add(Diagnostic diagnostic) {
+  for (std::string* part : {&diagnostic.source_line, &diagnostic.message, &diagnostic.hint}) make_text(*part);
   bool is_error = diagnostic.severity == Diagnostic::Severity::kError;
   if ((is_error ? errors_ : warnings_) > kMax) return;
   if (!seen_.insert(fmt::format("{}:{}:{}:{}", diagnostic.file, diagnostic.line, diagnostic.column, diagnostic.message))
