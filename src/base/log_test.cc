@@ -2,7 +2,6 @@
 
 #include <gtest/gtest.h>
 
-#include <regex>
 #include <thread>
 #include <vector>
 
@@ -30,9 +29,10 @@ TEST_F(Log, TextLine) {
       .field("tls", true)
       .field("n", 3);
   ASSERT_EQ(lines_.size(), 1u);
-  EXPECT_TRUE(std::regex_match(
-      lines_[0], std::regex(R"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z info door: listening on 2 addresses.*\n)")))
-      << lines_[0];
+  std::string shape = lines_[0].substr(0, 24);
+  for (char& c : shape)
+    if (c >= '0' && c <= '9') c = '0';
+  EXPECT_EQ(shape, "0000-00-00T00:00:00.000Z");
   EXPECT_EQ(without_time(0), "info door: listening on 2 addresses address=[::1]:80 tls=true n=3\n");
 }
 

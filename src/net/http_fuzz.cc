@@ -77,12 +77,13 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   bool slow_reader = (data[4] & 1) != 0;
   std::string_view bytes(reinterpret_cast<const char*>(data) + 5, size - 5);
 
-  SessionDriver whole(small_limits());
-  whole.feed(bytes);
-  while (whole.deferred) {
-    answer_deferred(whole);
+  SessionDriver whole(small_limits()), pieces(small_limits());
+  for (SessionDriver* driver : {&whole, &pieces}) {
+    driver->pieces_max = 10;
+    driver->big_bytes = 3'000;
   }
-  SessionDriver pieces(small_limits());
+  whole.feed(bytes);
+  answer_deferred(whole);
   run(pieces, bytes, seed, slow_reader);
   check(pieces.in_flight == 0 || !pieces.session().finished(), "a finished session is in flight");
 

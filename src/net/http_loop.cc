@@ -15,6 +15,7 @@
 #include <ctime>
 
 #include "base/assert.h"
+#include "base/log.h"
 
 namespace tamis::net {
 namespace {
@@ -290,6 +291,7 @@ void HttpLoop::accept_some(size_t index) {
       if (errno == ECONNABORTED || errno == EINTR || errno == EPROTO) continue;
       if (errno == EAGAIN) return;
       // Out of descriptors or memory: try again a little later instead of spinning.
+      TAMIS_LOG(kWarn, "net", "cannot accept a connection").field("reason", errno_text(errno));
       epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, listener.fd, nullptr);
       listener.paused_until_ms = env_.now_ms + kAcceptPauseMs;
       accept_paused_ = true;

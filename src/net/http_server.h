@@ -138,7 +138,7 @@ struct HttpServerOptions {
   std::vector<ListenOptions> listen = {ListenOptions{}};
   int threads = 1;
   int backlog = 1'024;
-  HttpLimits limits;
+  HttpLimits limits = {};
 };
 
 // Counts since start, summed over loops; reading is approximate while the server runs.

@@ -75,6 +75,8 @@ class SessionDriver : public InFlight {
   size_t in_flight = 0;
   size_t in_flight_limit = 100;
   size_t streams_alive = 0;
+  int pieces_max = 1'000;      // of 1000 bytes, of GET /pieces
+  size_t big_bytes = 100'000;  // of GET /big
   std::shared_ptr<DeferredReply> deferred;
 
   bool try_add() override {
@@ -115,11 +117,13 @@ class SessionDriver : public InFlight {
   };
   // Writes a long answer piece by piece.
   struct Pieces : StreamHandler {
+    explicit Pieces(int max) : pieces_max(max) {}
     size_t on_body(const StreamInput& in, Response& out) override {
       out.append(std::string(1000, static_cast<char>('a' + pieces % 26)));
-      if (++pieces < 1000) out.call_again();
+      if (++pieces < pieces_max) out.call_again();
       return in.data.size();
     }
+    const int pieces_max;
     int pieces = 0;
   };
 
@@ -148,7 +152,7 @@ class SessionDriver : public InFlight {
     router.add(Method::kPost, "/gated", {echo, nullptr, {.gate = gate}});
     router.add(Method::kGet, "/none", {[](const Request&, Response& out) { out.set_status(204); }, nullptr, {}});
     router.add(Method::kGet, "/big",
-               {[](const Request&, Response& out) { out.append(std::string(100'000, 'x')); }, nullptr, {}});
+               {[this](const Request&, Response& out) { out.append(std::string(big_bytes, 'x')); }, nullptr, {}});
     router.add(Method::kPost, "/later",
                {[this](const Request& in, Response& out) {
                   record(in);
@@ -162,7 +166,7 @@ class SessionDriver : public InFlight {
     };
     router.add(Method::kPost, "/lines", {nullptr, lines, {.body_bytes_max = 0, .stream_buffer_bytes = 4096}});
     router.add(Method::kGet, "/pieces",
-               {nullptr, [](const Request&, Response&) { return std::make_unique<Pieces>(); }, {}});
+               {nullptr, [this](const Request&, Response&) { return std::make_unique<Pieces>(pieces_max); }, {}});
     router.add(Method::kPost, "/refused",
                {nullptr,
                 [](const Request&, Response& out) -> std::unique_ptr<StreamHandler> {

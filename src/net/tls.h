@@ -56,8 +56,8 @@ class TlsStream {
 };
 
 struct TlsServerOptions {
-  std::string certificate_file;  // PEM: the server's certificate, then intermediates
-  std::string key_file;          // PEM, unencrypted
+  std::string certificate_file = {};  // PEM: the server's certificate, then intermediates
+  std::string key_file = {};          // PEM, unencrypted
 };
 
 class TlsServerContext {
@@ -79,8 +79,8 @@ class TlsServerContext {
 };
 
 struct TlsClientOptions {
-  std::string ca_file;             // PEM; empty: the system's authorities
-  std::string pinned_fingerprint;  // SHA-256 of the certificate in hexadecimal: then nothing else is checked
+  std::string ca_file = {};             // PEM; empty: the system's authorities
+  std::string pinned_fingerprint = {};  // SHA-256 of the certificate in hexadecimal: then nothing else is checked
 };
 
 class TlsClientContext {

@@ -85,7 +85,7 @@ std::optional<int32_t> keep_days(const MapReader& map) {
 }
 
 void read_field(const Node& key, const Node& value, EventSource& event, Diagnostics& diagnostics) {
-  static const std::vector<std::string> kReserved = {"event", "list", "model", "points", "kind"};
+  static const std::vector<std::string> kReserved = {"event", "list", "model", "points"};
   FieldSource field;
   field.name = {key.text, &key};
   if (!check_identifier(field.name, "the name of a field", diagnostics)) return;

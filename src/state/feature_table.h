@@ -117,7 +117,9 @@ class FeatureTableOf final : public FeatureTableBase {
     sample.t_ms = clamp_time(t_ms);
     if (!aggregator_.sample(of, hit, sample)) return aggregator_.read(record, sample.t_ms, window, arena);
     if (record != nullptr) {
-      if (aggregator_.newest_ms(record) + horizon_ms_ <= std::max(now_ms_, sample.t_ms)) record = nullptr;
+      int64_t newest_ms = aggregator_.newest_ms(record);
+      if (newest_ms - sample.t_ms >= horizon_ms_) return aggregator_.read(record, sample.t_ms, window, arena);
+      if (newest_ms + horizon_ms_ <= std::max(now_ms_, sample.t_ms)) record = nullptr;
     }
     uint8_t* with = scratch_.data();
     if (record == nullptr) {
