@@ -240,6 +240,7 @@ class Operator(ServerCase):
     def test_wrong_settings(self):
         for arguments, message in [
             (("--listen", "127.0.0.1:99999"), "99999"),
+            (("--listen", "here"), "expected HOST:PORT or unix:PATH"),
             (("--listen", "127.0.0.1:0", "--tokens", self.folder / "none"), "none"),
             (("--listen", "127.0.0.1:0", "--tls-cert", self.folder / "none", "--tls-key", self.folder / "none"), "none"),
             (("--listen", "127.0.0.1:0", "--threads", "0"), "--threads"),

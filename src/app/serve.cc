@@ -40,6 +40,9 @@ bool is_local(const std::string& address) {
 
 // Where a network is crossed there are TLS and tokens, or the operator says that he knows.
 base::Status check_exposure(const Options& options) {
+  if (options.listen.find(':') == std::string::npos) {
+    return base::invalid("--listen " + options.listen + ": expected HOST:PORT or unix:PATH");
+  }
   if (options.insecure || is_local(options.listen)) return {};
   std::string missing;
   if (options.certificate.empty()) missing = "--tls-cert and --tls-key";

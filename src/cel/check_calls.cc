@@ -3,6 +3,7 @@
 #include <cctype>
 
 #include "cel/checker.h"
+#include "cel/regex.h"
 
 namespace tamis::cel {
 namespace {
@@ -120,6 +121,17 @@ void Checker::visit_call(Expr& e) {
   }
   e.name = std::move(resolved);
   resolve_overload(e, *overloads);
+  check_pattern(e);
+}
+
+// A pattern written out that is none is a mistake to tell now, not an error of every event. The specification has it as
+// an error of the evaluation, so the strict dialect leaves it there.
+void Checker::check_pattern(const Expr& e) {
+  if (!check_ || env_.dialect() == Dialect::kStrict || e.name != "matches" || e.args.size() != 2) return;
+  const Expr& pattern = *e.args[1];
+  if (pattern.kind != ExprKind::kConst || !pattern.constant.is(event::Kind::kString)) return;
+  auto compiled = Regex::compile(pattern.constant.str());
+  if (!compiled) issue(pattern, compiled.error().message);
 }
 
 void Checker::report_unknown_function(const Expr& e, std::string_view name) {

@@ -70,6 +70,7 @@ class Checker {
   Type known(const Type& type) { return unifier_.substitute(type, false); }
   std::string show(const Type& type) { return event::to_string(unifier_.substitute(type, true)); }
   void expect_bool(const Expr& e);
+  void check_pattern(const Expr& e);
   void issue(const Expr& at, std::string message, std::string hint = {});
   void finish(Expr& e);
 

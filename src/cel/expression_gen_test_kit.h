@@ -371,7 +371,7 @@ class BatchGen {
   void typed(Column& c, Store& store, int32_t slot) {
     for (uint32_t r = 0; r < kRows; ++r) {
       Value v = typical(slot);
-      store.bools.push_back(v.b ? 1 : 0);
+      store.bools.push_back(v.is_true() ? 1 : 0);
       store.ints.push_back(slot == kTime ? v.i * 1'000'000 + v.size / 1'000 : v.i);
       store.uints.push_back(v.u);
       store.doubles.push_back(v.d);

@@ -135,7 +135,7 @@ TEST_F(PlanTest, LogicAbsorbsErrors) {
 }
 
 TEST_F(PlanTest, MacrosRun) {
-  auto set = [this](kit::Bench& f) {
+  auto set = [](kit::Bench& f) {
     static const Value kTags[] = {Value::string("new"), Value::string("vip")};
     static const Value kNums[] = {Value::integer(3), Value::integer(1), Value::integer(2)};
     f[kit::kTags] = Value::list(kTags);

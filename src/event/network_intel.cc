@@ -1,12 +1,9 @@
 // Prefixes become ranges without overlap: sorted starts, each with the facts that hold from it on. A lookup goes by the
 // first 16 bits, then by as many further bits as the ranges there are worth, then searches the few that are left.
 #include <algorithm>
-#include <array>
 #include <bit>
 #include <charconv>
 #include <deque>
-#include <map>
-#include <tuple>
 #include <unordered_map>
 
 #include "base/file.h"
@@ -22,27 +19,33 @@ __extension__ using Address = unsigned __int128;  // IPv4 in the upper 32 bits, 
 constexpr size_t kFileBytesMax = size_t{1} << 30;
 constexpr size_t kRowsMax = 50'000'000;
 constexpr size_t kTagBytesMax = 64;
-constexpr uint32_t kNoFacts = 0;
-constexpr uint32_t kBelow = 1u << 31;  // marks the number of a Below instead of facts
+constexpr uint32_t kNoAsn = 0xFFFFFFFF;  // reserved (RFC 7300), so no network has it
 
-// What a row knows, by numbers of interned texts; 0 is unknown.
-struct RowFacts {
-  int64_t asn = -1;
-  uint32_t country = 0;
-  uint32_t tag = 0;
-  auto operator<=>(const RowFacts&) const = default;
+// What is known, texts by their number; 0 is unknown. Small enough to stand beside the start of its range, which spares
+// a lookup the wait for one more place in memory.
+struct Known {
+  uint32_t asn = kNoAsn;
+  uint16_t country = 0;
+  uint16_t tag = 0;
+  bool operator==(const Known&) const = default;
+
+  // For a /64 with ranges inside: the number of its Below.
+  static constexpr uint16_t kBelow = 0xFFFF;
+  static Known below(uint32_t number) { return {number, kBelow, kBelow}; }
+  bool is_below() const { return country == kBelow; }
 };
+constexpr size_t kTextsMax = 0xFFFE;
 
 struct Row {
   Address first;
   Address last;
-  RowFacts facts;
+  Known facts;
   uint32_t order;
 };
 
 struct Start {
   Address at;
-  uint32_t facts;
+  Known facts;
 };
 
 Address address_of(const IpData& ip) {
@@ -55,7 +58,7 @@ Address address_of(const IpData& ip) {
 template <class Key>
 class RangeIndex {
  public:
-  void add(Key key, uint32_t value) { starts_.push_back({key, value}); }
+  void add(Key key, Known value) { starts_.push_back({key, value}); }
 
   // Call once, after the last add().
   void finish() {
@@ -74,8 +77,8 @@ class RangeIndex {
     }
   }
 
-  uint32_t find(Key key) const {
-    if (starts_.empty()) return kNoFacts;
+  Known find(Key key) const {
+    if (starts_.empty()) return {};
     const Bucket& bucket = buckets_[key >> kBelowBits];
     size_t low = bucket.base, high = low + bucket.few;
     if (bucket.bits != 0) {
@@ -98,7 +101,7 @@ class RangeIndex {
   static constexpr int kBelowBits = static_cast<int>(sizeof(Key)) * 8 - 16;
   struct Start {  // together, so that one cache line gives both
     Key key;
-    uint32_t value;
+    Known value;
   };
   static constexpr size_t kFewMax = 8;
   struct Bucket {
@@ -134,10 +137,10 @@ class IntelTable final : public NetworkIntel {
   Facts find(const IpData& ip) const override {
     const Address address = address_of(ip);
     const auto high = static_cast<uint64_t>(address >> 64);
-    if (!ip.is_v6) return shown(facts_[v4_.find(static_cast<uint32_t>(high >> 32))]);
-    uint32_t found = v6_.find(high);
-    if ((found & kBelow) != 0) found = find_below(belows_[found & ~kBelow], static_cast<uint64_t>(address));
-    return shown(facts_[found]);
+    if (!ip.is_v6) return shown(v4_.find(static_cast<uint32_t>(high >> 32)));
+    const Known known = v6_.find(high);
+    if (!known.is_below()) return shown(known);
+    return shown(find_below(belows_[known.asn], static_cast<uint64_t>(address)));
   }
   size_t size() const override { return size_; }
 
@@ -148,19 +151,20 @@ class IntelTable final : public NetworkIntel {
   struct Below {
     uint32_t begin, end;
   };
-  uint32_t find_below(const Below& below, uint64_t low) const {
+  Known find_below(const Below& below, uint64_t low) const {
     const auto begin = low_keys_.begin() + below.begin, end = low_keys_.begin() + below.end;
     return low_values_[static_cast<size_t>(std::upper_bound(begin, end, low) - low_keys_.begin()) - 1];
   }
 
-  Facts shown(const RowFacts& facts) const { return {facts.asn, texts_[facts.country], texts_[facts.tag]}; }
+  Facts shown(Known known) const {
+    return {known.asn == kNoAsn ? -1 : int64_t{known.asn}, texts_[known.country], texts_[known.tag]};
+  }
 
   RangeIndex<uint32_t> v4_;
   RangeIndex<uint64_t> v6_;
   std::vector<Below> belows_;
   std::vector<uint64_t> low_keys_;
-  std::vector<uint32_t> low_values_;
-  std::vector<RowFacts> facts_;
+  std::vector<Known> low_values_;
   std::deque<std::string> texts_;
   size_t size_ = 0;
 };
@@ -208,7 +212,6 @@ class IntelBuilder {
   }
 
   std::shared_ptr<const NetworkIntel> build() {
-    table_->facts_.emplace_back();  // kNoFacts
     for (const Start& start : starts_of(rows_v4_)) {
       table_->v4_.add(static_cast<uint32_t>(start.at >> 96), start.facts);
     }
@@ -274,13 +277,13 @@ class IntelBuilder {
     return {};
   }
 
-  std::string read_facts(std::string_view asn, std::string_view country, std::string_view tag, RowFacts& facts) {
+  std::string read_facts(std::string_view asn, std::string_view country, std::string_view tag, Known& facts) {
     if (!asn.empty()) {
       std::string_view digits = asn;
       if (digits.starts_with("AS") || digits.starts_with("as")) digits.remove_prefix(2);
       uint32_t number = 0;
       const auto read = std::from_chars(digits.data(), digits.data() + digits.size(), number);
-      if (read.ec != std::errc{} || read.ptr != digits.data() + digits.size()) {
+      if (read.ec != std::errc{} || read.ptr != digits.data() + digits.size() || number == kNoAsn) {
         return "expected an AS number, found \"" + std::string(asn) + "\"";
       }
       facts.asn = number;
@@ -296,33 +299,27 @@ class IntelBuilder {
     }
     if (tag.size() > kTagBytesMax) return "a tag has at most " + std::to_string(kTagBytesMax) + " bytes";
     if (!tag.empty()) facts.tag = intern(tag);
+    if (table_->texts_.size() > kTextsMax) return "more than " + std::to_string(kTextsMax) + " different tags";
     return {};
   }
 
-  uint32_t intern(std::string_view text) {
+  uint16_t intern(std::string_view text) {
     const auto known = text_numbers_.find(text);
     if (known != text_numbers_.end()) return known->second;
-    const auto number = static_cast<uint32_t>(table_->texts_.size());
+    const auto number = static_cast<uint16_t>(table_->texts_.size());
     table_->texts_.emplace_back(text);  // a deque: texts stay where they are
     text_numbers_.emplace(table_->texts_.back(), number);
     return number;
   }
 
-  static RowFacts overlaid(RowFacts below, const RowFacts& above) {
-    if (above.asn >= 0) below.asn = above.asn;
+  static Known overlaid(Known below, const Known& above) {
+    if (above.asn != kNoAsn) below.asn = above.asn;
     if (above.country != 0) below.country = above.country;
     if (above.tag != 0) below.tag = above.tag;
     return below;
   }
 
-  uint32_t number_of(const RowFacts& facts) {
-    if (facts == RowFacts{}) return kNoFacts;
-    const auto [at, is_new] = facts_numbers_.try_emplace(facts, static_cast<uint32_t>(table_->facts_.size()));
-    if (is_new) table_->facts_.push_back(facts);
-    return at->second;
-  }
-
-  static void emit(std::vector<Start>& starts, Address at, uint32_t facts) {
+  static void emit(std::vector<Start>& starts, Address at, Known facts) {
     if (starts.back().at == at) starts.pop_back();
     if (starts.empty() || starts.back().facts != facts) starts.push_back({at, facts});
   }
@@ -337,14 +334,14 @@ class IntelBuilder {
     });
     struct Open {
       Address first, last;
-      RowFacts facts;
+      Known facts;
     };
     std::vector<Open> open;
-    std::vector<Start> starts = {{0, kNoFacts}};
+    std::vector<Start> starts = {{0, {}}};
     const auto close = [&] {
       const Address last = open.back().last;
       open.pop_back();
-      if (last != ~Address{0}) emit(starts, last + 1, open.empty() ? kNoFacts : number_of(open.back().facts));
+      if (last != ~Address{0}) emit(starts, last + 1, open.empty() ? Known{} : open.back().facts);
     };
     for (const Row& row : rows) {
       while (!open.empty() && open.back().last < row.first) close();
@@ -352,9 +349,9 @@ class IntelBuilder {
         open.back().facts = overlaid(open.back().facts, row.facts);
       } else {
         ++table_->size_;
-        open.push_back({row.first, row.last, overlaid(open.empty() ? RowFacts{} : open.back().facts, row.facts)});
+        open.push_back({row.first, row.last, overlaid(open.empty() ? Known{} : open.back().facts, row.facts)});
       }
-      emit(starts, row.first, number_of(open.back().facts));
+      emit(starts, row.first, open.back().facts);
     }
     while (!open.empty()) close();
     rows.clear();
@@ -364,14 +361,14 @@ class IntelBuilder {
 
   // Nearly all prefixes are of 64 bits or less: these make the index. What is longer hangs below its /64.
   void add_v6(const std::vector<Start>& starts) {
-    uint32_t before = kNoFacts;  // what holds at the end of the last start
+    Known before;  // what holds at the end of the last start
     size_t at = 0;
     while (at < starts.size()) {
       const auto high = static_cast<uint64_t>(starts[at].at >> 64);
       size_t end = at;
       while (end < starts.size() && static_cast<uint64_t>(starts[end].at >> 64) == high) ++end;
       const bool is_whole = end - at == 1 && static_cast<uint64_t>(starts[at].at) == 0;
-      const uint32_t after = starts[end - 1].facts;
+      const Known after = starts[end - 1].facts;
       table_->v6_.add(high, is_whole ? after : add_below(starts, at, end, before));
       const bool next_begins = end < starts.size() && static_cast<uint64_t>(starts[end].at >> 64) == high + 1;
       if (!is_whole && !next_begins && high != ~uint64_t{0}) table_->v6_.add(high + 1, after);
@@ -380,23 +377,22 @@ class IntelBuilder {
     }
   }
 
-  uint32_t add_below(const std::vector<Start>& starts, size_t at, size_t end, uint32_t before) {
+  Known add_below(const std::vector<Start>& starts, size_t at, size_t end, Known before) {
     const auto begin = static_cast<uint32_t>(table_->low_keys_.size());
-    const auto add = [&](uint64_t low, uint32_t facts) {
+    const auto add = [&](uint64_t low, Known facts) {
       table_->low_keys_.push_back(low);
       table_->low_values_.push_back(facts);
     };
     if (static_cast<uint64_t>(starts[at].at) != 0) add(0, before);
     for (; at < end; ++at) add(static_cast<uint64_t>(starts[at].at), starts[at].facts);
     table_->belows_.push_back({begin, static_cast<uint32_t>(table_->low_keys_.size())});
-    return kBelow | static_cast<uint32_t>(table_->belows_.size() - 1);
+    return Known::below(static_cast<uint32_t>(table_->belows_.size() - 1));
   }
 
   std::shared_ptr<IntelTable> table_;
   std::vector<Row> rows_v4_;
   std::vector<Row> rows_v6_;
-  std::unordered_map<std::string_view, uint32_t> text_numbers_;
-  std::map<RowFacts, uint32_t> facts_numbers_;
+  std::unordered_map<std::string_view, uint16_t> text_numbers_;
 };
 
 }  // namespace

@@ -6,7 +6,6 @@
 #include <tuple>
 
 #include "base/text.h"
-#include "event/json_fault.h"
 
 namespace tamis::policy {
 
@@ -35,17 +34,20 @@ uint32_t scalar_end(const Node& scalar) {
   return is_quoted ? end + 1 : end;
 }
 
-// What is told is text, whatever bytes the file has: it goes into JSON and onto terminals.
-void make_text(std::string& text) {
-  std::string out;
-  std::string_view rest = text;
-  size_t bad = event::find_invalid_utf8(rest);
-  if (bad == std::string_view::npos) return;
-  for (; bad != std::string_view::npos; bad = event::find_invalid_utf8(rest)) {
-    out.append(rest.substr(0, bad)).append("\xef\xbf\xbd");
-    rest.remove_prefix(bad + 1);
+// Bytes that are no UTF-8 become "?": a diagnostic is shown on terminals and sent as JSON.
+std::string printable(std::string_view line) {
+  std::string out(line);
+  for (size_t at = 0; at < out.size();) {
+    auto lead = static_cast<unsigned char>(out[at]);
+    size_t length = lead < 0x80 ? 1 : lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : 2;
+    bool whole = lead < 0x80 || (lead >= 0xc2 && lead <= 0xf4 && at + length <= out.size());
+    for (size_t i = 1; whole && i < length; ++i) whole = (static_cast<unsigned char>(out[at + i]) & 0xc0) == 0x80;
+    if (whole && length == 3) whole = (lead != 0xe0 || out[at + 1] >= '\xa0') && (lead != 0xed || out[at + 1] < '\xa0');
+    if (whole && length == 4) whole = (lead != 0xf0 || out[at + 1] >= '\x90') && (lead != 0xf4 || out[at + 1] < '\x90');
+    if (!whole) out[at] = '?';
+    at += whole ? length : 1;
   }
-  text = out.append(rest);
+  return out;
 }
 
 }  // namespace
@@ -104,7 +106,7 @@ void Diagnostics::add(Diagnostic::Severity severity, const SourceText& source, u
   Position at = source.position(begin);
   d.line = at.line;
   d.column = at.column;
-  d.source_line = std::string(source.line(at.line));
+  d.source_line = printable(source.line(at.line));
   d.length = underline(source, begin, end);
   d.message = std::move(message);
   d.hint = std::move(hint);
@@ -112,7 +114,6 @@ void Diagnostics::add(Diagnostic::Severity severity, const SourceText& source, u
 }
 
 void Diagnostics::add(Diagnostic diagnostic) {
-  for (std::string* part : {&diagnostic.source_line, &diagnostic.message, &diagnostic.hint}) make_text(*part);
   bool is_error = diagnostic.severity == Diagnostic::Severity::kError;
   if ((is_error ? errors_ : warnings_) > kMax) return;
   if (!seen_.insert(fmt::format("{}:{}:{}:{}", diagnostic.file, diagnostic.line, diagnostic.column, diagnostic.message))

@@ -66,7 +66,7 @@ bool Rate::add_in_place(uint8_t* record, size_t, const Sample& sample) const {
     double sum;
     std::memcpy(&sum, at, 8);
     double apart = static_cast<double>(std::abs(sample.t_ms - newest)) / static_cast<double>(windows_ms_[w]);
-    double fade = exp_minus(apart);
+    double fade = apart < 1 ? exp_minus(apart) : 0;
     double added = sample.d;
     (sample.t_ms >= newest ? sum : added) *= fade;
     sum += added;

@@ -29,7 +29,7 @@ class Last {
 };
 
 // Events, or the sum of `of`, a second: every event weighs exp(-age / window). A window without events has rate 0, so
-// the rate of a key that has been silent for a whole window ends there. Record: 6 bytes time of the newest event, per
+// the rate of a key that has been silent for a whole window ends there, and begins anew with its next event. Record: 6 bytes time of the newest event, per
 // window 8 bytes: the sum of weights at that time. A reading before the newest event is that at the newest event.
 class Rate {
  public:
