@@ -73,6 +73,15 @@ class Decide(ServerCase):
             self.assertEqual(80.0, seventh["points"])
             self.assertEqual(["signup-burst", "signup-marked-network", "queue"], seventh["rules"])
 
+    def test_answers_end_their_line(self):
+        with self.serve() as server:
+            for method, path, body in [("POST", "/v1/decide/login", LOGIN), ("POST", "/v1/decide/login", "x"), ("GET", "/healthz", None),
+                                       ("GET", "/readyz", None), ("GET", "/v1/policy", None), ("POST", "/v1/policy/reload", None),
+                                       ("GET", "/v1/stats", None), ("POST", "/v1/events", "x"), ("GET", "/v1/labels/account/a", None),
+                                       ("POST", "/v1/lists/blocked_devices", {"value": "x"})]:
+                answer = server.request(method, path, body)
+                self.assertRegex(answer.text(), r"^\{[^\n]*\}\n$", path)
+
     def test_shadow_rules_only_watch(self):
         with self.serve() as server:
             answer = server.post("/v1/decide/login", {**LOGIN, "ok": False}).json()
@@ -384,6 +393,16 @@ class ActsOfPeople(ServerCase):
             self.assert_error(server.post("/v1/lists/blocked_devices", {"act": "list_remove", "value": "d1"}), 404,
                               "not_found", "no run-time entry")
             self.assert_error(server.post("/v1/lists/offices", {"value": "not a network"}), 400, "invalid", "not an address")
+
+    def test_a_slip_in_an_act_is_refused(self):
+        with self.serve() as server:
+            self.assert_error(server.post("/v1/labels", {"on": "account", "value": "a1", "name": "watched", "fro": "1h"}), 400,
+                              "invalid", 'unknown key "fro"; did you mean "for"')
+            self.assert_error(server.post("/v1/labels", {"on": "account", "value": ["a1"], "name": "watched"}), 400, "invalid",
+                              '"value" must be a string')
+            self.assert_error(server.post("/v1/lists/offices", {"act": "label_set", "on": "account", "value": "a1", "name": "watched"}),
+                              400, "invalid", "expected list_add or list_remove")
+            self.assertEqual("accept", server.post("/v1/decide/login", LOGIN).json()["verdict"])
 
     def test_a_list_entry_expires(self):
         with self.serve() as server:

@@ -29,7 +29,7 @@ int status_of(const base::Error& error) {
     case base::Code::kNotFound:
       return 404;
     case base::Code::kLimit:
-      return 503;
+      return 400;  // of the request, like its depth: to send it again would not help
     case base::Code::kUnavailable:
       return 503;
     case base::Code::kDenied:
@@ -47,7 +47,7 @@ std::string_view word_of(const base::Error& error) {
     case base::Code::kNotFound:
       return "not_found";
     case base::Code::kLimit:
-      return "overloaded";
+      return "invalid";
     case base::Code::kUnavailable:
       return "unavailable";
     case base::Code::kDenied:
@@ -86,7 +86,7 @@ std::string policy_answer(const policy::Loaded& loaded) {
   if (loaded.policy != nullptr) json.key("policy").string(loaded.policy->version);
   write_diagnostics(loaded, json);
   json.end_object();
-  return out;
+  return out + "\n";
 }
 
 // One NDJSON line in, one decision or one error out, in order.
@@ -139,6 +139,7 @@ class AcceptLines final : public net::LineStream {
       json.begin_object().key("line").uinteger(line).key("message").string(message).end_object();
     }
     json.end_array().end_object();
+    out.append("\n");
   }
 
  private:
@@ -242,7 +243,8 @@ void HttpApi::Impl::add_decide_routes() {
         Service::Lease lease(service);
         auto explain = in.query().empty() ? Engine::Explain::kNo : explain_wanted(in);
         auto done = service.decide(*lease, in.param(0), in.body(), out.body(), explain);
-        if (!done) answer(done.error(), out);
+        if (!done) return answer(done.error(), out);
+        out.append("\n");
       },
       route(kDeciders, options.event_bytes_max));
 
@@ -284,6 +286,7 @@ void HttpApi::Impl::add_policy_routes() {
         auto policy = service.policy();
         if (policy == nullptr) return out.set_error(503, "unavailable", "no policy is active yet");
         write_policy(*policy, out.body());
+        out.append("\n");
       },
       route(kReaders, 0));
   auto admin = route(Role::kAnalyst, options.policy_bytes_max);
@@ -316,7 +319,7 @@ void HttpApi::Impl::add_list_routes() {
       [this](const Request& in, Response& out) {
         base::Status done = act(in.body(), in.param(0));
         if (!done) return answer(done.error(), out);
-        out.append("{\"ok\":true}");
+        out.append("{\"ok\":true}\n");
       },
       route(Role::kAnalyst, options.event_bytes_max));
   server.post(
@@ -324,7 +327,7 @@ void HttpApi::Impl::add_list_routes() {
       [this](const Request& in, Response& out) {
         base::Status done = act(in.body(), {});
         if (!done) return answer(done.error(), out);
-        out.append("{\"ok\":true}");
+        out.append("{\"ok\":true}\n");
       },
       route(Role::kAnalyst, options.event_bytes_max));
   server.get(
@@ -342,20 +345,27 @@ void HttpApi::Impl::add_list_routes() {
           json.end_object();
         }
         json.end_array().end_object();
+        out.append("\n");
       },
       route(kReaders, 0));
 }
 
 void HttpApi::Impl::add_operator_routes() {
-  server.get("/healthz", [](const Request&, Response& out) { out.append("{\"ok\":true}"); });
+  server.get("/healthz", [](const Request&, Response& out) { out.append("{\"ok\":true}\n"); });
   server.get("/readyz", [this](const Request&, Response& out) {
     auto policy = service.policy();
     if (policy == nullptr) return out.set_error(503, "unavailable", "no policy is active yet");
     JsonWriter json(out.body());
     json.begin_object().key("ready").boolean(true).key("policy").string(policy->version).end_object();
+    out.append("\n");
   });
   server.get(
-      "/v1/stats", [this](const Request&, Response& out) { write_stats(service, out.body()); }, route(kReaders, 0));
+      "/v1/stats",
+      [this](const Request&, Response& out) {
+        write_stats(service, out.body());
+        out.append("\n");
+      },
+      route(kReaders, 0));
   server.get(
       "/metrics",
       [this](const Request&, Response& out) {

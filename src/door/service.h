@@ -83,7 +83,7 @@ class Service {
                                engine::Engine::Explain explain = engine::Engine::Explain::kNo);
 
   // Takes an event to be decided soon, in order of acceptance. Errors: the event is bad, or the intake is full
-  // (kLimit).
+  // (kUnavailable).
   base::Status accept(Worker& worker, std::string_view type, std::string_view json);
 
   // Does what a person asked for (engine/act.h) and journals it.

@@ -1,5 +1,8 @@
 #include "engine/act.h"
 
+#include <algorithm>
+#include <iterator>
+
 #include "base/text.h"
 #include "event/json_event.h"
 #include "event/json_writer.h"
@@ -31,6 +34,25 @@ base::Status read_expiry(const event::MapData& map, int64_t now_ms, Act& act) {
   return {};
 }
 
+// A slip in a key must not pass in silence: without its "for", a label would stay for good.
+base::Status check_keys(const event::MapData& map) {
+  static constexpr std::string_view kKeys[] = {"act",    "list",   "on",  "value",   "name",
+                                               "author", "reason", "for", "expires", "since"};
+  for (uint32_t i = 0; i < map.size; ++i) {
+    std::string_view key = map.entries[i].key.str();
+    if (std::find(std::begin(kKeys), std::end(kKeys), key) == std::end(kKeys)) {
+      std::string_view near = base::nearest(key, kKeys);
+      return base::invalid("unknown key \"" + std::string(key.substr(0, 64)) + "\"" +
+                           (near.empty() ? "" : "; did you mean \"" + std::string(near) + "\"?"));
+    }
+    const Value& value = map.entries[i].value;
+    if (!value.is(Kind::kString) && !value.is(Kind::kInt)) {
+      return base::invalid("\"" + std::string(key) + "\" must be a string or a whole number");
+    }
+  }
+  return {};
+}
+
 base::Status check(const Act& act) {
   bool on_list = act.kind == Act::Kind::kListAdd || act.kind == Act::Kind::kListRemove;
   if (act.value.empty()) return base::invalid("\"value\" is missing: the list entry, or the value of the entity");
@@ -47,6 +69,7 @@ base::Result<Act> parse_act(std::string_view json, int64_t now_ms, std::string_v
   TAMIS_TRY(value, event::JsonReader::to_value(json, arena));
   if (!value.is(Kind::kMap)) return base::invalid("expected a JSON object");
   const event::MapData& map = *value.map;
+  TAMIS_CHECK(check_keys(map));
   Act act;
   std::string kind = text_at(map, "act");
   if (kind.empty()) kind = list.empty() ? "label_set" : "list_add";
@@ -56,6 +79,8 @@ base::Result<Act> parse_act(std::string_view json, int64_t now_ms, std::string_v
     return base::invalid("\"act\" is \"" + kind + "\"; expected list_add, list_remove, label_set or label_clear");
   }
   act.kind = static_cast<Act::Kind>(k);
+  bool on_list = act.kind == Act::Kind::kListAdd || act.kind == Act::Kind::kListRemove;
+  if (!list.empty() && !on_list) return base::invalid("\"act\" is \"" + kind + "\"; expected list_add or list_remove");
   act.list = list.empty() ? text_at(map, "list") : std::string(list);
   act.entity_kind = text_at(map, "on");
   act.value = text_at(map, "value");
