@@ -24,16 +24,18 @@ class JournalSink final : public door::RecordSink {
     TAMIS_CHECK(replay::keep_policy(data_, version, files));
     line_.clear();
     replay::write_policy(writer_->next_number(), receive_ms, version, line_);
-    TAMIS_CHECK(writer_->append(line_));
-    return writer_->sync();
+    return writer_->append(line_);
   }
 
   base::Status act(int64_t receive_ms, std::string_view json) override {
     line_.clear();
     replay::write_act(writer_->next_number(), receive_ms, json, line_);
-    TAMIS_CHECK(writer_->append(line_));
-    return writer_->sync();
+    return writer_->append(line_);
   }
+
+  base::Status sync() override { return writer_->sync(); }
+
+  Health health() const override { return {writer_->pending_bytes(), writer_->failure()}; }
 
  private:
   std::string data_;

@@ -76,6 +76,7 @@ class Server {
     wait();
     std::fprintf(stderr, "tamis: stopping\n");
     server_->stop(options_.drain_ms);
+    TAMIS_CHECK(service_->sync());
     return kGood;
   }
 
@@ -154,6 +155,7 @@ class Server {
   void wait() {
     while (!Interrupt::requested()) {
       std::this_thread::sleep_for(std::chrono::milliseconds(50));
+      watch_journal();
       if (!Interrupt::reload_requested()) continue;
       reload();
       if (tokens_ == nullptr) continue;
@@ -162,7 +164,20 @@ class Server {
     }
   }
 
+  // Says once when the journal begins to fail, and once when it is well again.
+  void watch_journal() {
+    std::string failure = service_->journal_health().failure;
+    if (failure.empty() == journal_failure_.empty()) return;
+    if (failure.empty()) {
+      std::fprintf(stderr, "tamis: the journal is written again\n");
+    } else {
+      std::fprintf(stderr, "tamis: the journal cannot be written: %s; records wait in memory\n", failure.c_str());
+    }
+    journal_failure_ = failure;
+  }
+
   const Options& options_;
+  std::string journal_failure_;
   base::MetricRegistry metrics_;
   std::unique_ptr<door::Service> service_;
   std::unique_ptr<net::TokenStore> tokens_;

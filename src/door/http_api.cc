@@ -355,6 +355,10 @@ void HttpApi::Impl::add_operator_routes() {
   server.get("/readyz", [this](const Request&, Response& out) {
     auto policy = service.policy();
     if (policy == nullptr) return out.set_error(503, "unavailable", "no policy is active yet");
+    RecordSink::Health journal = service.journal_health();
+    if (!journal.failure.empty()) {
+      return out.set_error(503, "unavailable", "the journal cannot be written: " + journal.failure);
+    }
     JsonWriter json(out.body());
     json.begin_object().key("ready").boolean(true).key("policy").string(policy->version).end_object();
     out.append("\n");

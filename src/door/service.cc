@@ -92,6 +92,12 @@ policy::Loaded Service::use(policy::Loaded loaded) {
     std::lock_guard policy_lock(policy_mutex_);
     policy_ = loaded.policy;
   }
+  if (base::Status durable = sync(); !durable) {
+    policy::Diagnostic diagnostic;
+    diagnostic.severity = policy::Diagnostic::Severity::kWarning;
+    diagnostic.message = "the policy decides, but its record is not on disk yet: " + durable.error().message;
+    loaded.diagnostics.push_back(diagnostic);
+  }
   ++counters_.reloads;
   return loaded;
 }
@@ -196,10 +202,17 @@ void Service::run_intake() {
 }
 
 base::Status Service::act(const engine::Act& act) {
-  std::lock_guard lock(engine_mutex_);
-  if (engine_.policy() == nullptr) return base::fail(base::Code::kUnavailable, "no policy is active yet");
-  if (sink_ != nullptr) TAMIS_CHECK(sink_->act(clock_(), engine::to_json(act)));
-  return engine::apply(engine_, act);
+  {
+    std::lock_guard lock(engine_mutex_);
+    if (engine_.policy() == nullptr) return base::fail(base::Code::kUnavailable, "no policy is active yet");
+    if (sink_ != nullptr) TAMIS_CHECK(sink_->act(clock_(), engine::to_json(act)));
+    TAMIS_CHECK(engine::apply(engine_, act));
+  }
+  // Outside the lock: decisions do not wait for the disk. The record is in its place, so what is in force now is in
+  // force again after a replay, whenever the disk takes it.
+  base::Status durable = sync();
+  if (durable) return {};
+  return base::fail(base::Code::kUnavailable, "done, but not on disk yet: " + durable.error().message);
 }
 
 void Service::with_engine(const std::function<void(Engine&)>& use) {

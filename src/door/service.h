@@ -30,11 +30,19 @@ class RecordSink {
   virtual ~RecordSink() = default;
   // `type` is empty where the JSON names its type itself. Must not block.
   virtual base::Status event(int64_t receive_ms, std::string_view type, std::string_view json) = 0;
-  // The policy that decides from here on; `files` is its content. Durable before it returns.
+  // The policy that decides from here on; `files` is its content.
   virtual base::Status policy(int64_t receive_ms, const std::string& version,
                               const std::vector<policy::SourceFile>& files) = 0;
-  // An act of a person, as engine::to_json() writes it. Durable before it returns: people are told that it is done.
+  // An act of a person, as engine::to_json() writes it.
   virtual base::Status act(int64_t receive_ms, std::string_view json) = 0;
+  // Waits until what came before is durable. Called without the service's lock, from any thread.
+  virtual base::Status sync() = 0;
+  // How many bytes of records wait to be written, and why they do if something is wrong. Any thread.
+  struct Health {
+    uint64_t pending_bytes = 0;
+    std::string failure;
+  };
+  virtual Health health() const = 0;
 };
 
 struct ServiceOptions {
@@ -86,8 +94,13 @@ class Service {
   // (kUnavailable).
   base::Status accept(Worker& worker, std::string_view type, std::string_view json);
 
-  // Does what a person asked for (engine/act.h) and journals it.
+  // Does what a person asked for (engine/act.h) and journals it; durable when it returns. kUnavailable with "done,
+  // but": it is in force, and will be on disk once the disk takes it.
   base::Status act(const engine::Act& act);
+
+  // Waits until all records are durable; for the end of a server.
+  base::Status sync() { return sink_ == nullptr ? base::Status() : sink_->sync(); }
+  RecordSink::Health journal_health() const { return sink_ == nullptr ? RecordSink::Health() : sink_->health(); }
 
   // Runs `use` on the engine under the lock: for metrics, statistics, labels. It must not change what decisions depend
   // on, since nothing of it is journaled. Keep it short.

@@ -115,6 +115,11 @@ void write_engine_metrics(Service& service, std::string& out) {
   counter("tamis_policy_reload_failures_total", "Policies refused.", c.reload_failures);
   family(out, "tamis_intake_bytes", "gauge", "Bytes of events accepted and not yet decided.");
   sample(out, "tamis_intake_bytes", {}, c.intake_bytes);
+  RecordSink::Health journal = service.journal_health();
+  family(out, "tamis_journal_pending_bytes", "gauge", "Bytes of records that are not on disk yet.");
+  sample(out, "tamis_journal_pending_bytes", {}, journal.pending_bytes);
+  family(out, "tamis_journal_failing", "gauge", "1 while the journal cannot be written.");
+  sample(out, "tamis_journal_failing", {}, journal.failure.empty() ? 0 : 1);
   family(out, "tamis_verdicts_total", "counter", "Decisions by event type and verdict.");
   for (size_t t = 0; t < s.verdicts.size(); ++t) {
     const policy::EventType& type = s.policy->types[t];

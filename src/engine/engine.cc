@@ -391,7 +391,13 @@ void Engine::tick(int64_t now_ms) {
 
 base::Status Engine::add_list_entry(std::string_view list, const state::ListEntry& entry) {
   for (size_t i = 0; i < impl_->active->run_time_lists.size(); ++i) {
-    if (impl_->active->policy->lists[i].name == list) return impl_->active->run_time_lists[i]->add(entry);
+    const policy::ListDecl& decl = impl_->active->policy->lists[i];
+    if (decl.name != list) continue;
+    if (!decl.managed) {
+      return base::invalid("list \"" + decl.name +
+                           "\" takes no entries at run time: it is not declared `managed: true`");
+    }
+    return impl_->active->run_time_lists[i]->add(entry);
   }
   return base::fail(base::Code::kNotFound, "no list \"" + std::string(list) + "\" in the policy");
 }
@@ -407,6 +413,13 @@ base::Status Engine::remove_list_entry(std::string_view list, std::string_view v
 }
 
 base::Status Engine::set_label(std::string_view entity_kind, std::string_view value, const state::Label& label) {
+  const std::vector<std::string>& kinds = impl_->active->policy->entity_kinds;
+  if (std::find(kinds.begin(), kinds.end(), entity_kind) == kinds.end()) {
+    std::string known;
+    for (const std::string& kind : kinds) known += (known.empty() ? "" : ", ") + kind;
+    return base::fail(base::Code::kNotFound,
+                      "no entity kind \"" + std::string(entity_kind) + "\" in the policy; it has: " + known);
+  }
   return impl_->label_store->set(entity_kind, value, label);
 }
 

@@ -43,6 +43,8 @@ class JournalWriter {
   virtual base::Status append(std::string_view line) = 0;
   // Waits until all that was appended before is on disk. Errors: the disk refuses it; the record stays pending.
   virtual base::Status sync() = 0;
+  virtual uint64_t pending_bytes() const = 0;  // appended and not yet durable
+  virtual std::string failure() const = 0;     // why the last write failed; empty if it did not
   virtual uint64_t next_number() const = 0;    // of the next record; the first is 1
   virtual uint64_t dropped_bytes() const = 0;  // cut off at the end when it was opened
 };

@@ -87,6 +87,15 @@ class Writer final : public JournalWriter {
     return base::fail(base::Code::kUnavailable, "the journal could not be written: " + failure_);
   }
 
+  uint64_t pending_bytes() const override {
+    std::lock_guard lock(mutex_);
+    return pending_.size() + unwritten_bytes_;
+  }
+  std::string failure() const override {
+    std::lock_guard lock(mutex_);
+    return failure_;
+  }
+
   uint64_t next_number() const override {
     std::lock_guard lock(mutex_);
     return first_number_ + appended_;
