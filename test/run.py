@@ -119,6 +119,8 @@ def unit_tests(preset, rooms=None, timeout_s=900):
     outcome = build(preset, programs)
     prefix = no_address_randomisation() if preset == "tsan" else []
     environment = {
+        # The same inputs in every run of the suite, so that it does not fail by chance; RC_PARAMS=seed=... tries others.
+        "RC_PARAMS": os.environ.get("RC_PARAMS", "seed=1"),
         "ASAN_OPTIONS": "detect_leaks=1:strict_string_checks=1:check_initialization_order=1:detect_stack_use_after_return=1",
         "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
         "TSAN_OPTIONS": "halt_on_error=1:second_deadlock_stack=1",

@@ -146,7 +146,7 @@ void check(const FeatureSpec& spec, const std::vector<Event>& before, Value got,
         sum += spec.aggregate == Aggregate::kMean ? number(e.of) : (e.hit ? 1 : 0);
         n += 1;
       }
-      low = high = sum / n;
+      if (n > 0) low = high = sum / n;
       for (const Event& e : more) {
         double v = spec.aggregate == Aggregate::kMean ? number(e.of) : (e.hit ? 1 : 0);
         low = std::min(low, v);
