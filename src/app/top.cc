@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <cstdio>
 #include <map>
 #include <thread>
@@ -35,7 +36,7 @@ double number(Value v) { return v.is(Kind::kInt) ? static_cast<double>(v.i) : v.
 
 std::string text(Value v) { return v.is(Kind::kString) ? std::string(v.str()) : std::string(); }
 
-std::string thousands(double v) { return base::format_thousands(static_cast<int64_t>(v + 0.5)); }
+std::string thousands(double v) { return base::format_thousands(std::llround(v)); }
 
 // One row of a table: its name, counts since start, and the change since the look before.
 struct Row {

@@ -137,7 +137,7 @@ std::string compare_step(const policy::PolicyTest::Step& step, const Decision& d
       return "expected rules " + join({expected.begin(), expected.end()}) + ", got " + join({got.begin(), got.end()});
   }
   for (const auto& [name, value] : step.expect_features) {
-    auto same = [&](const auto& feature) { return feature.first == name; };
+    auto same = [&wanted = name](const auto& feature) { return feature.first == wanted; };
     auto found = std::find_if(decision.features.begin(), decision.features.end(), same);
     if (found == decision.features.end()) return "feature " + name + " is not read by this event type";
     if (found->second.is(Kind::kAbsent) || !event::equal(found->second, value)) {

@@ -71,7 +71,8 @@ bool instant_of(double number, TimeFormat format, int64_t& seconds, uint32_t& na
                   seconds, nanos)) {
     return false;
   }
-  const int64_t micros = std::llround((number - whole) * static_cast<double>(1'000'000 / units));
+  const int64_t micros_per_unit = 1'000'000 / units;
+  const int64_t micros = std::llround((number - whole) * static_cast<double>(micros_per_unit));
   const int64_t sum = int64_t{nanos} + micros * 1'000;
   seconds += sum / kNanosPerSecond;
   nanos = static_cast<uint32_t>(sum % kNanosPerSecond);
