@@ -2,6 +2,7 @@
 #pragma once
 
 #include <bit>
+#include <cmath>
 #include <cstdint>
 
 namespace tamis::state {
@@ -11,7 +12,7 @@ inline double exp_minus(double x) {
   constexpr double kLog2E = 1.4426950408889634, kLn2 = 0.6931471805599453;
   double y = x * kLog2E;
   if (!(y < 1000)) return 0;
-  auto whole = static_cast<int64_t>(y + 0.5);
+  auto whole = static_cast<int64_t>(std::llround(y));
   double rest = static_cast<double>(whole) - y;  // in [-0.5, 0.5]
   double z = rest * kLn2;
   // The Taylor series of exp(z), |z| < 0.35: the first term left out is below 2e-17.
