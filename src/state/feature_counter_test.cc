@@ -135,7 +135,7 @@ void check(const FeatureSpec& spec, const std::vector<Event>& before, Value got,
       break;
     case Aggregate::kMin:
     case Aggregate::kMax: {
-      auto [low, high] = std::minmax(expected(spec.aggregate, fewer), expected(spec.aggregate, more));
+      auto [low, high] = std::minmax({expected(spec.aggregate, fewer), expected(spec.aggregate, more)});
       RC_ASSERT(value >= low - tolerance && value <= high + tolerance);
       break;
     }
