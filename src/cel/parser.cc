@@ -85,7 +85,8 @@ class Parser {
     if (text == "or") hint = "`or` is written ||";
     if (text == "not") hint = "`not` is written !";
     if (is_reserved(text)) hint = "`" + std::string(text) + "` is a reserved word";
-    issue(found.begin, found.end, "unexpected " + shown + "; expected " + std::string(expected), std::move(hint));
+    std::string what = found.token == Token::kEnd ? "the expression ends too early" : "unexpected " + shown;
+    issue(found.begin, found.end, what + "; expected " + std::string(expected), std::move(hint));
     return {};
   }
 

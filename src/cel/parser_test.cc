@@ -127,10 +127,10 @@ struct ErrorCase {
 
 TEST(Parser, SaysWhatIsWrongAndWhere) {
   for (const ErrorCase& c : std::vector<ErrorCase>{
-           {"", 0, 0, "unexpected the end of the expression; expected an expression"},
-           {"1 +", 3, 3, "unexpected the end of the expression; expected an expression"},
+           {"", 0, 0, "the expression ends too early; expected an expression"},
+           {"1 +", 3, 3, "the expression ends too early; expected an expression"},
            {"a b", 2, 3, "unexpected `b`; expected an operator or the end of the expression"},
-           {"f(a", 3, 3, "unexpected the end of the expression; expected `,` or `)`"},
+           {"f(a", 3, 3, "the expression ends too early; expected `,` or `)`"},
            {"f(a,)", 4, 5, "unexpected `)`; expected an expression"},
            {"[1 2]", 3, 4, "unexpected `2`; expected `,` or `]`"},
            {"{1}", 2, 3, "unexpected `}`; expected `:`"},
