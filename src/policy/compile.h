@@ -123,6 +123,7 @@ class Compiler {
   std::map<std::string, uint32_t> list_numbers_;
   std::set<std::string> lists_used_;
   uint64_t version_ = 0;
+  size_t steps_ = 0, step_bytes_ = 0;  // of policy tests
 };
 
 }  // namespace tamis::policy

@@ -395,6 +395,16 @@ TEST(Compile, ManyErrorsAreBounded) {
   EXPECT_EQ(loaded.diagnostics.size(), 101u);
 }
 
+TEST(Compile, TestsDoNotGrowWithoutBound) {
+  std::string text = std::string(kEvents) + "tests:\n";
+  for (int i = 0; i < 30; ++i) {
+    text += "  - {name: t" + std::to_string(i) + ", steps: [{type: signup, event: {}, times: 10000}]}\n";
+  }
+  Loaded loaded = load(text);
+  EXPECT_EQ(loaded.policy, nullptr);
+  EXPECT_NE(all(loaded).find("more than 100000 events"), std::string::npos) << all(loaded);
+}
+
 TEST(Compile, NothingIsNoPolicy) {
   EXPECT_EQ(load("").policy, nullptr);
   EXPECT_EQ(load("rules: []").policy, nullptr);

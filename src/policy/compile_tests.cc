@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "base/text.h"
 #include "event/json_event.h"
 #include "event/json_writer.h"
 #include "policy/compile.h"
@@ -158,8 +159,8 @@ void Compiler::read_expected(const RuleTestSource& test, const Draft& draft, con
 
 namespace {
 
-constexpr int64_t kTestsBeginMs = 1'767'225'600'000;  // 2026-01-01T00:00:00Z
-constexpr size_t kStepsMax = 100'000;
+constexpr int64_t kTestsBeginMs = 1'767'225'600'000;             // 2026-01-01T00:00:00Z
+constexpr size_t kStepsMax = 100'000, kStepBytesMax = 64 << 20;  // of all tests together
 
 bool has_path(const Node& event, const std::vector<std::string>& path) {
   const Node* at = &event;
@@ -257,12 +258,15 @@ void Compiler::add_step(const StepSource& source, PolicyTest& test, int64_t& tim
                        did_you_mean(rule.text, ids));
   }
   for (int64_t n = 1; n <= source.times; ++n) {
-    if (test.steps.size() >= kStepsMax) {
-      diagnostics_.error(*source.node, fmt::format("a test has at most {} events", kStepsMax));
+    if (steps_ >= kStepsMax || step_bytes_ > kStepBytesMax) {
+      diagnostics_.error(*source.node, fmt::format("the tests have more than {} events, or more than {} of them",
+                                                   kStepsMax, base::format_bytes(kStepBytesMax)));
       return;
     }
+    ++steps_;
     time_ms += source.after_ms;
     step.event_json = step_json(source, *draft, time_ms, ++number, static_cast<size_t>(n));
+    step_bytes_ += step.event_json.size();
     test.steps.push_back(step);
   }
   // Of a step that repeats, the last event is the one that is looked at.

@@ -179,6 +179,7 @@ class TreeBuilder : public YAML::EventHandler {
     Open done = std::move(stack_.back());
     stack_.pop_back();
     if (done.anchor != YAML::NullAnchor) {
+      count(done.node.begin, nodes_ - done.nodes_before);  // the copy kept for aliases
       anchors_[done.anchor] = {done.node, nodes_ - done.nodes_before, depth(done.node)};
     }
     attach(std::move(done.node), YAML::NullAnchor);

@@ -94,6 +94,11 @@ TEST(Yaml, BombsStopAtTheLimits) {
   EXPECT_NE(Parsed(std::string(3000, '[')).problems(), "");
   EXPECT_NE(Parsed(std::string(60, '[') + std::string(60, ']')).problems().find("nested more than 48 deep"),
             std::string::npos);
+  // So do anchors around anchors, each of which keeps a copy.
+  std::string nested;
+  for (int i = 0; i < 40; ++i) nested += "&a" + std::to_string(i) + " [";
+  for (int i = 0; i < 1000; ++i) nested += "x,";
+  EXPECT_NE(Parsed(nested + std::string(40, ']'), limits).problems().find("more than 10000 values"), std::string::npos);
   limits.file_bytes_max = 5;
   EXPECT_EQ(Parsed("a: 12345", limits).problems(), "0:0: the file is larger than 5 bytes\n");
 }
