@@ -62,6 +62,12 @@ void run(SessionDriver& driver, std::string_view bytes, uint32_t seed, bool slow
   driver.collect();
 }
 
+bool holds_ignoring_case(std::string_view text, std::string_view word) {
+  for (size_t i = 0; i + word.size() <= text.size(); ++i)
+    if (tamis::net::equals_ignoring_case(text.substr(i, word.size()), word)) return true;
+  return false;
+}
+
 std::vector<int> kinds(std::string_view output) {
   std::vector<int> found = tamis::net::statuses(output);
   for (int& status : found) status /= 100;
@@ -89,8 +95,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
 
   // A deferred answer stops the input of the whole feed, a slow reader delays it, and an expectation makes the answer
   // depend on when the body arrives: there only the absence of crashes is checked.
-  bool comparable = !slow_reader && bytes.find("later") == std::string_view::npos &&
-                    bytes.find("xpect") == std::string_view::npos && bytes.find("XPECT") == std::string_view::npos;
+  bool comparable = !slow_reader && !holds_ignoring_case(bytes, "later") && !holds_ignoring_case(bytes, "expect");
   if (comparable) {
     whole.feed_eof();
     if (bytes.find("/lines") == std::string_view::npos) {

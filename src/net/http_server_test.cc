@@ -246,7 +246,7 @@ TEST(HttpServer, DeferredAnswersComeFromOtherThreads) {
   HttpServer server;
   std::vector<std::thread> workers;
   std::shared_ptr<DeferredReply> kept;
-  server.post("/work", [&](const Request& in, Response& out) {
+  server.post("/slow", [&](const Request& in, Response& out) {
     workers.emplace_back([reply = out.defer(), body = std::string(in.body())] {
       std::this_thread::sleep_for(std::chrono::milliseconds(20));
       reply->send(201, "text/plain", body + " done");
@@ -258,7 +258,7 @@ TEST(HttpServer, DeferredAnswersComeFromOtherThreads) {
   {
     HttpClient client = client_of(server);
     for (int i = 0; i < 3; ++i) {
-      auto answer = client.post("/work", std::to_string(i));
+      auto answer = client.post("/slow", std::to_string(i));
       ASSERT_TRUE(answer);
       EXPECT_EQ(answer->status, 201);
       EXPECT_EQ(answer->body, std::to_string(i) + " done");
