@@ -95,8 +95,10 @@ void append_real(std::string& out, double value) {
   const bool is_plain = value == std::floor(value) && std::fabs(value) < 1e15;
   const auto end = is_plain ? std::to_chars(digits, digits + sizeof digits, value, std::chars_format::fixed)
                             : std::to_chars(digits, digits + sizeof digits, value);
-  out.append(digits, static_cast<size_t>(end.ptr - digits));
-  if (is_plain) out += ".0";
+  const std::string_view text(digits, static_cast<size_t>(end.ptr - digits));
+  out += text;
+  // The shortest form of a large number can be its digits alone: it stays a double all the same.
+  if (text.find_first_of(".e") == std::string_view::npos) out += ".0";
 }
 
 void append_map_key(std::string& out, Value key) {

@@ -35,6 +35,7 @@ TEST(JsonWriter, WritesDoublesSoThatTheyStayDoubles) {
   EXPECT_EQ(written(Value::real(100000)), "100000.0");
   EXPECT_EQ(written(Value::real(0.1)), "0.1");
   EXPECT_EQ(written(Value::real(1e300)), "1e+300");
+  EXPECT_EQ(written(Value::real(44405545544405507540.58)), "44405545544405508096.0");
   EXPECT_EQ(written(Value::real(5e-324)), "5e-324");
   EXPECT_EQ(written(Value::real(std::nan(""))), "\"NaN\"");
   EXPECT_EQ(written(Value::real(-std::numeric_limits<double>::infinity())), "\"-Infinity\"");
