@@ -206,26 +206,29 @@ Value Distinct::read(const uint8_t* record, int64_t t_ms, size_t window, base::A
   const HllPair* pair = pair_at(record, window);
   // A value in the list that is older than the window proves that no value pushed out is in the window.
   if (pair == nullptr || before > 0) return Value::integer(inside);
-  int64_t generation = pair->generation_number(), now = generation_of(t_ms, window);
-  registers_.clear();
+  uint64_t hashes[kExact];
+  uint32_t listed = 0;
   for (uint32_t i = 0; i < count; ++i) {
     int64_t offset = offset_at(record, count, i);
-    if (offset >= from && offset <= to) registers_.add(hash_at(record, count, i));
+    if (offset >= from && offset <= to) hashes[listed++] = hash_at(record, count, i);
   }
-  if (generation == now) registers_.add_current(*pair);
-  if (generation == now + 1) registers_.add_previous(*pair);
-  double whole = registers_.estimate();
-  double estimate = whole;
-  if (generation == now || generation == now - 1) {
-    // The generation that the far edge cuts: what it adds counts by the share of its time that lies in the window.
-    if (generation == now) registers_.add_previous(*pair);
-    if (generation == now - 1) registers_.add_current(*pair);
-    auto elapsed_ms = static_cast<double>(t_ms - now * window_ms + 1);
-    double more = registers_.estimate() - whole;
-    more *= 1.0 - elapsed_ms / static_cast<double>(window_ms);
-    estimate = whole + more;
+  // The generation that lies in the window whole, and the one that the far edge cuts: what this adds counts by the
+  // share of its time that lies in the window.
+  std::span<const uint64_t> more(hashes, listed);
+  int64_t generation = pair->generation_number(), now = generation_of(t_ms, window);
+  double whole = inside, with_cut = inside;
+  if (generation == now) {
+    whole = pair->estimate(HllPair::Part::kCurrent, more);
+    with_cut = pair->estimate(HllPair::Part::kBoth, more);
+  } else if (generation == now - 1) {
+    with_cut = pair->estimate(HllPair::Part::kCurrent, more);
+  } else if (generation == now + 1) {
+    whole = with_cut = pair->estimate(HllPair::Part::kPrevious, more);
   }
-  return Value::integer(std::max<int64_t>(static_cast<int64_t>(std::nearbyint(estimate)), inside));
+  auto elapsed_ms = static_cast<double>(t_ms - now * window_ms + 1);
+  double share = 1.0 - elapsed_ms / static_cast<double>(window_ms);
+  double cut = std::max(with_cut - whole, 0.0) * share;
+  return Value::integer(std::max<int64_t>(static_cast<int64_t>(std::nearbyint(whole + cut)), inside));
 }
 
 bool Distinct::valid(const uint8_t* record, size_t bytes_given) const {

@@ -35,7 +35,8 @@ void FeatureTableBase::insert(uint64_t key, int64_t newest_ms, const uint8_t* re
 }
 
 void FeatureTableBase::replace(KeyTable::Slot& slot, const uint8_t* record, size_t bytes) {
-  if (Slab::capacity_for(bytes) != slab_.capacity(slot.ref)) {
+  size_t wanted = Slab::capacity_for(bytes), capacity = slab_.capacity(slot.ref);
+  if (wanted > capacity || wanted + kSlackMax < capacity) {
     slab_.free(slot.ref);
     slot.ref = slab_.allocate(bytes);
   }
@@ -102,18 +103,27 @@ bool FeatureTableBase::make_room(uint64_t key) {
 
 void FeatureTableBase::advance(int64_t now_ms) {
   now_ms_ = std::max(now_ms_, clamp_time(now_ms));
-  uint32_t left = kSweepSlots;
+  uint32_t left = kSweepSlots, moves = 0;
+  bool has_holes = slab_.has_holes();
   KeyTable::Segment& segment = keys_.segment_at(sweep_hash_);
   while (left > 0 && sweep_slot_ < segment.capacity) {
-    const KeyTable::Slot& slot = segment.slots[sweep_slot_];
-    if (slot.ref != 0 && is_dead_slot(slot)) {
+    KeyTable::Slot& slot = segment.slots[sweep_slot_];
+    // One condition, nearly always false: which slots are empty cannot be foretold.
+    if ((slot.ref != 0) & is_dead_slot(slot)) [[unlikely]] {
       erase(segment, sweep_slot_);
     } else {
+      if (has_holes && moves < kMovesMax && slot.ref != 0 && slab_.worth_moving(slot.ref)) {
+        slot.ref = slab_.move(slot.ref);
+        ++moves;
+      }
       ++sweep_slot_;
     }
     --left;
   }
-  if (sweep_slot_ < segment.capacity) return;
+  if (sweep_slot_ < segment.capacity) {
+    for (uint32_t i = 0; i < kSweepSlots; i += 4) __builtin_prefetch(segment.slots.get() + sweep_slot_ + i);
+    return;
+  }
   uint64_t at = segment.prefix;
   sweep_hash_ = KeyTable::behind(segment);
   sweep_slot_ = 0;

@@ -56,7 +56,9 @@ class FeatureTableBase : public FeatureTable {
   base::Status load(std::string_view bytes) final;
 
  protected:
-  static constexpr uint32_t kSweepSlots = 64;
+  static constexpr uint32_t kSweepSlots = 32;
+  static constexpr uint32_t kMovesMax = 8;  // records that one advance() moves to close holes
+  static constexpr size_t kSlackMax = 8;    // a record that shrinks by so little stays
   static constexpr uint32_t kNowhere = ~0u;
 
   virtual size_t record_bytes(const uint8_t* record) const = 0;
@@ -69,7 +71,7 @@ class FeatureTableBase : public FeatureTable {
   // Whether the slot alone shows that its key is dead; implies is_dead() of its record's newest time.
   bool is_dead_slot(const KeyTable::Slot& slot) const {
     auto age = static_cast<int32_t>(seen_of(now_ms_) - slot.seen);
-    return age > 0 && age > (horizon_ms_ >> 10) + 1;
+    return age > (horizon_ms_ >> 10) + 1;
   }
   bool is_dead(int64_t newest_ms) const { return newest_ms + horizon_ms_ <= now_ms_; }
   // Makes room under the cap. False: the key is not to be remembered.

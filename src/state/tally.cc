@@ -101,11 +101,11 @@ size_t Tally::bytes(const uint8_t* record) const {
     size_t items = at[0] | size_t{at[1]} << 8;
     at += items == 0 ? 2 : 8 + items * kItemBytes;
   }
-  for (uint32_t i = 0; i < record[7]; ++i) at += scalar_bytes({reinterpret_cast<const char*>(at), kScalarBytesMax});
+  for (uint32_t i = 0; i < record[7]; ++i) at += known_scalar_bytes(at);
   return static_cast<size_t>(at - record);
 }
 
-bool Tally::unpack(const uint8_t* record, size_t bytes_given, State& state) const {
+bool Tally::unpack(const uint8_t* record, size_t bytes_given, State& state, Trust trust) const {
   const uint8_t *at = record, *end = record + bytes_given;
   auto left = [&] { return static_cast<size_t>(end - at); };
   state.recent.clear();
@@ -144,7 +144,7 @@ bool Tally::unpack(const uint8_t* record, size_t bytes_given, State& state) cons
   }
   for (uint32_t i = 0; i < values; ++i) {
     std::string_view value(reinterpret_cast<const char*>(at), left());
-    size_t size = scalar_bytes(value);
+    size_t size = trust == Trust::kOwn ? known_scalar_bytes(at) : scalar_bytes(value);
     if (size == 0) return false;
     state.values.push_back(value.substr(0, size));
     at += size;
@@ -152,7 +152,9 @@ bool Tally::unpack(const uint8_t* record, size_t bytes_given, State& state) cons
   return at == end;
 }
 
-bool Tally::valid(const uint8_t* record, size_t bytes_given) const { return unpack(record, bytes_given, state_); }
+bool Tally::valid(const uint8_t* record, size_t bytes_given) const {
+  return unpack(record, bytes_given, state_, Trust::kForeign);
+}
 
 size_t Tally::pack(const State& state, uint8_t* out) const {
   int64_t newest = state.recent.back().t_ms;
@@ -247,7 +249,7 @@ void Tally::clean(State& state, int64_t newest) const {
 size_t Tally::add(const uint8_t* record, const Sample& sample, uint8_t* out) const {
   State& state = state_;
   if (record != nullptr) {
-    bool is_record = unpack(record, bytes(record), state);
+    bool is_record = unpack(record, bytes(record), state, Trust::kOwn);
     TAMIS_ASSERT(is_record);
   } else {
     state.recent.clear();
@@ -344,7 +346,7 @@ Value Tally::top(const State& state, base::Arena& arena) const {
 Value Tally::read(const uint8_t* record, int64_t t_ms, size_t window, base::Arena& arena) const {
   weights_.clear();
   if (record != nullptr) {
-    bool is_record = unpack(record, bytes(record), state_);
+    bool is_record = unpack(record, bytes(record), state_, Trust::kOwn);
     TAMIS_ASSERT(is_record);
     weigh(state_, t_ms, window);
   }
