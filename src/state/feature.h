@@ -17,8 +17,9 @@
 // caller (base/hash.h) over the values of `by`.
 //
 // Memory: at most 128 bytes (aim: 64) per live (key, window) of count or sum, table overhead included; at most 4.2 KiB
-// of a distinct. A key whose newest event has left the widest window is dead and is freed by advance(). Tables grow
-// step by step: no call takes longer than a fraction of a millisecond, whatever the size.
+// of a distinct. A key is dead, and is freed by advance(), when its newest event has left the widest window of every
+// event that may still come: when it is older than that window and the allowed lateness together. Tables grow step by
+// step: no call takes longer than a fraction of a millisecond, whatever the size.
 #pragma once
 
 #include <cstdint>
