@@ -138,14 +138,18 @@ size_t Distinct::add(const uint8_t* record, const Sample& sample, uint8_t* out) 
   int64_t base_ms = record == nullptr ? sample.t_ms : base_of(record);
   int64_t last_ms = record == nullptr ? sample.t_ms : std::max(newest_ms(record), sample.t_ms);
   auto hash = static_cast<uint64_t>(sample.i);
-  bool is_new = true;
+  bool is_new = true, forgets = false;  // what was pushed out before is older still
   for (uint32_t i = 0; record != nullptr && i < count_of(record); ++i) {
     Entry entry{hash_at(record, count_of(record), i), base_ms + offset_at(record, count_of(record), i)};
     if (entry.hash == hash) {
       is_new = false;
       entry.offset = std::max(entry.offset, sample.t_ms);
     }
-    if (last_ms - entry.offset < horizon_ms_) entries[count++] = entry;
+    if (last_ms - entry.offset < horizon_ms_) {
+      entries[count++] = entry;
+    } else {
+      forgets = true;
+    }
   }
   if (is_new && last_ms - sample.t_ms < horizon_ms_) entries[count++] = {hash, sample.t_ms};
   Entry pushed{};
@@ -164,8 +168,9 @@ size_t Distinct::add(const uint8_t* record, const Sample& sample, uint8_t* out) 
   uint32_t pairs = 0;
   for (size_t w = 0; w < window_count_; ++w) {
     const HllPair* pair = record == nullptr ? nullptr : pair_at(record, w);
-    bool is_live = pair != nullptr && pair->generation_number() + 2 >
-                                          generation_of(last_ms - (horizon_ms_ - windows_ms_[window_count_ - 1]), w);
+    bool is_live =
+        pair != nullptr && !forgets &&
+        pair->generation_number() + 2 > generation_of(last_ms - (horizon_ms_ - windows_ms_[window_count_ - 1]), w);
     if (is_live || (pushes && needs_pair(pushed.offset, last_ms, w))) pairs |= 1u << w;
   }
   store_u64(out, static_cast<uint64_t>(base_ms) & mask_of(48));

@@ -74,15 +74,20 @@ uint32_t HllPair::rank(Part part, uint32_t i) const {
 HllPair::Sum HllPair::sum(Part part) const {
   bool both = part == Part::kBoth;
   Sum sum;
-  sum.powers = load_bits(sums, both ? kPowersBits : 0, kPowersBits);
-  sum.empty = static_cast<uint32_t>(load_bits(sums, 2 * kPowersBits + (both ? kEmptyBits : 0), kEmptyBits));
+  uint8_t packed[sizeof(sums) + kBitSlackBytes] = {};
+  std::memcpy(packed, sums, sizeof(sums));
+  sum.powers = load_bits(packed, both ? kPowersBits : 0, kPowersBits);
+  sum.empty = static_cast<uint32_t>(load_bits(packed, 2 * kPowersBits + (both ? kEmptyBits : 0), kEmptyBits));
   return sum;
 }
 
 void HllPair::set_sum(Part part, const Sum& sum) {
   bool both = part == Part::kBoth;
-  store_bits(sums, both ? kPowersBits : 0, kPowersBits, sum.powers);
-  store_bits(sums, 2 * kPowersBits + (both ? kEmptyBits : 0), kEmptyBits, sum.empty);
+  uint8_t packed[sizeof(sums) + kBitSlackBytes] = {};
+  std::memcpy(packed, sums, sizeof(sums));
+  store_bits(packed, both ? kPowersBits : 0, kPowersBits, sum.powers);
+  store_bits(packed, 2 * kPowersBits + (both ? kEmptyBits : 0), kEmptyBits, sum.empty);
+  std::memcpy(sums, packed, sizeof(sums));
 }
 
 HllPair::Sum HllPair::sum_of_registers(Part part) const {

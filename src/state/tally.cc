@@ -9,6 +9,7 @@ namespace {
 
 constexpr size_t kItemsBytesMax = 24 * 1024;
 constexpr int kBucketShift = 46;  // leaves the exponent and six bits of the mantissa
+constexpr int32_t kParts = 64;    // of a power of two
 constexpr int32_t kBucketMax = 0x7fef'ffff'ffff'ffff >> kBucketShift;
 
 uint32_t load_u32(const uint8_t* from) {
@@ -57,13 +58,10 @@ int32_t Tally::bucket_of(double v) {
 }
 
 double Tally::middle_of(int32_t bucket) {
-  if (bucket == 0) return 0;
-  auto low_bits = static_cast<uint64_t>(std::abs(bucket)) << kBucketShift;
-  double low = std::bit_cast<double>(low_bits);
-  double high = std::bit_cast<double>(low_bits + (uint64_t{1} << kBucketShift));
-  // The point whose relative distance from both ends is the same.
-  double middle = std::isfinite(high) ? low * (2 * (high / (low + high))) : low;
-  if (!std::isfinite(middle)) middle = low;
+  int32_t size = std::abs(bucket), part = size & (kParts - 1);
+  double low = std::bit_cast<double>(static_cast<uint64_t>(size) << kBucketShift);
+  // The point whose relative distance from both ends is the same; numbers too small for that are told by their low end.
+  double middle = size < kParts ? low : low * ((2.0 * (kParts + 1 + part)) / (2 * kParts + 1 + 2 * part));
   return bucket < 0 ? -middle : middle;
 }
 
@@ -258,7 +256,9 @@ size_t Tally::add(const uint8_t* record, const Sample& sample, uint8_t* out) con
   }
   int64_t newest = sample.t_ms;
   if (!state.recent.empty()) newest = std::max(newest, state.recent.back().t_ms);
-  std::erase_if(state.recent, [&](const Recent& event) { return newest - event.t_ms >= horizon_ms_; });
+  if (std::erase_if(state.recent, [&](const Recent& event) { return newest - event.t_ms >= horizon_ms_; }) > 0) {
+    for (Table& table : state.tables) table.items.clear();  // older still
+  }
   uint8_t value[kScalarBytesMax];
   int32_t item = 0;
   if (is_top_) {
