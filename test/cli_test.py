@@ -189,7 +189,7 @@ class Replay(harness.TestCase):
         events = self.folder / "events.jsonl"
         events.write_bytes(b"".join(self.demo_events(50)))
         for arguments, message in [(("--out", "/dev/full", events), "/dev/full: No space left"), (("--out", "/none/x", events), "/none/x: No such file"),
-                                   ((self.folder / "none",), "cannot open .*none: No such file"), ((self.folder,), "is a folder")]:
+                                   ((self.folder / "none",), "cannot open .*none: No such file"), ((self.folder,), "Is a directory")]:
             done = self.run_tamis("replay", "--policy", harness.POLICY, *arguments, code=2)
             self.assertRegex(done.stderr, message)
         with open("/dev/full", "wb") as full:

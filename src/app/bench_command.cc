@@ -4,9 +4,9 @@
 #include <ctime>
 
 #include "app/command.h"
-#include "app/line_file.h"
 #include "engine/engine.h"
 #include "event/json_writer.h"
+#include "event/ndjson.h"
 #include "policy/policy.h"
 
 namespace tamis::app {
@@ -59,10 +59,10 @@ class Bench {
  private:
   base::Status read() {
     for (const std::string& path : options_.events) {
-      TAMIS_TRY(file, LineFile::open(path));
+      TAMIS_TRY(file, event::NdjsonFile::open(path, kLineBytesMax));
       std::string_view line;
       while (true) {
-        TAMIS_TRY(more, file->next(line));
+        TAMIS_TRY(more, file.next(line));
         if (!more) break;
         lines_.emplace_back(line);
       }

@@ -4,6 +4,7 @@
 // 2 not done: bad arguments or an error of the system; 130 interrupted.
 #pragma once
 
+#include <cstddef>
 #include <functional>
 #include <string>
 #include <vector>
@@ -16,6 +17,9 @@ struct Loaded;
 }
 
 namespace tamis::app {
+
+// The longest line of a file of events that a command reads.
+inline constexpr size_t kLineBytesMax = 16 << 20;
 
 inline constexpr int kGood = 0, kNo = 1, kFailed = 2, kInterrupted = 130;
 

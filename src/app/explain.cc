@@ -2,10 +2,10 @@
 #include <cstdio>
 
 #include "app/command.h"
-#include "app/line_file.h"
 #include "engine/engine.h"
 #include "event/json_event.h"
 #include "event/json_writer.h"
+#include "event/ndjson.h"
 #include "policy/policy.h"
 
 namespace tamis::app {
@@ -115,14 +115,14 @@ base::Result<std::string> decide_until(const Options& options) {
   engine::PreparedEvent prepared;
   std::string found, refusal;
   for (const std::string& path : options.events) {
-    TAMIS_TRY(file, LineFile::open(path));
+    TAMIS_TRY(file, event::NdjsonFile::open(path, kLineBytesMax));
     std::string_view line;
     while (true) {
-      TAMIS_TRY(more, file->next(line));
+      TAMIS_TRY(more, file.next(line));
       if (!more) break;
       base::Status ready = prepared.prepare(loaded.policy, {}, line, intel.get());
       if (!ready) {
-        refusal = path + ":" + std::to_string(file->number()) + ": " + ready.error().message;
+        refusal = path + ":" + std::to_string(file.line_number()) + ": " + ready.error().message;
         continue;
       }
       const engine::Decision& d = engine.decide(prepared, Engine::kNoReceiveTime, Engine::Explain::kYes);
@@ -141,11 +141,11 @@ base::Result<std::string> decide_until(const Options& options) {
 
 base::Status explain(const Options& options) {
   if (!options.decision.empty()) {
-    TAMIS_TRY(file, LineFile::open(options.decision));
+    TAMIS_TRY(file, event::NdjsonFile::open(options.decision, kLineBytesMax));
     std::string_view line;
     std::string last;
     while (true) {
-      TAMIS_TRY(more, file->next(line));
+      TAMIS_TRY(more, file.next(line));
       if (!more) break;
       base::Arena arena;
       TAMIS_TRY(decision, event::JsonReader::to_value(line, arena));

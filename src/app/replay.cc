@@ -8,10 +8,10 @@
 #include <map>
 
 #include "app/command.h"
-#include "app/line_file.h"
 #include "app/progress.h"
 #include "engine/engine.h"
 #include "event/json_writer.h"
+#include "event/ndjson.h"
 #include "policy/policy.h"
 #include "replay/journal_replay.h"
 
@@ -140,17 +140,26 @@ class Replay {
   }
 
   base::Status replay_file(const std::shared_ptr<const policy::Policy>& policy, const std::string& path) {
-    TAMIS_TRY(file, LineFile::open(path));
-    Progress progress("replay", file->size_bytes(), options_.quiet);
+    TAMIS_TRY(file, event::NdjsonFile::open(path, kLineBytesMax));
+    Progress progress("replay", file.bytes_total(), options_.quiet);
     std::string_view line;
     while (!Interrupt::requested()) {
-      TAMIS_TRY(more, file->next(line));
-      if (!more) break;
-      decide(policy, path, file->number(), line);
+      base::Result<bool> more = file.next(line);
+      if (!more && more.error().code == base::Code::kLimit) {
+        refuse(more.error().message);
+        continue;
+      }
+      if (!more) return tl::unexpected(more.error());
+      if (!*more) break;
+      decide(policy, path, file.line_number(), line);
       TAMIS_CHECK(output_.flush(false));
-      progress.step(file->done_bytes(), tally_.decided);
+      progress.step(file.bytes_read(), tally_.decided);
     }
     return {};
+  }
+
+  void refuse(const std::string& message) {
+    if (++tally_.refused <= kRefusalsShownMax) std::fprintf(stderr, "%s\n", message.c_str());
   }
 
   void decide(const std::shared_ptr<const policy::Policy>& policy, const std::string& path, uint64_t number,
@@ -159,9 +168,8 @@ class Replay {
     if (!ready) {
       if (ready.error().code == base::Code::kNotFound) {
         ++tally_.unknown_types[ready.error().message];
-      } else if (++tally_.refused <= kRefusalsShownMax) {
-        std::fprintf(stderr, "%s:%llu: %s\n", path.c_str(), static_cast<unsigned long long>(number),
-                     ready.error().message.c_str());
+      } else {
+        refuse(path + ":" + std::to_string(number) + ": " + ready.error().message);
       }
       return;
     }

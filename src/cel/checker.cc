@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "cel/messages.h"
+
 namespace tamis::cel {
 namespace {
 
@@ -284,10 +286,30 @@ void Checker::visit_map(Expr& e) {
 }
 
 void Checker::visit_struct(Expr& e) {
-  issue(e, "construction of the message `" + e.name + "` is not supported",
-        "a map is written {\"field\": value}; a type name stands alone, as in type(x) == int");
-  for (ExprPtr& arg : e.args) visit(*arg);
-  set_type(e, Type::error());
+  const Overload* message = nullptr;
+  bool plain = env_.dialect() == Dialect::kStrict && e.args.size() <= 1 && e.optional_entries.empty();
+  if (plain) {
+    std::string_view field = e.args.empty() ? std::string_view() : std::string_view(e.field_names[0]);
+    each_candidate(e.name, e.absolute, [&](std::string_view candidate) {
+      message = find_message(candidate, field);
+      return message != nullptr;
+    });
+  }
+  if (message == nullptr) {
+    issue(e, "construction of the message `" + e.name + "` is not supported",
+          "a map is written {\"field\": value}; a type name stands alone, as in type(x) == int");
+    for (ExprPtr& arg : e.args) visit(*arg);
+    return set_type(e, Type::error());
+  }
+  if (message->params.empty()) e.args.clear();  // a null_value has no other value than null
+  for (ExprPtr& arg : e.args) {
+    visit(*arg);
+    if (!check_ || unifier_.assign(arg->type, message->params[0])) continue;
+    issue(*arg,
+          "the field `" + e.field_names[0] + "` takes " + show(message->params[0]) + ", found " + show(arg->type));
+  }
+  e.overloads = {message};
+  set_type(e, message->result);
 }
 
 Compiled compile(const Env& env, std::string_view source, bool check, const CompileLimits& limits) {

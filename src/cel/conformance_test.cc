@@ -54,6 +54,13 @@ const Sample kSamples[] = {
          "expect":{"type":"pair(uint, string)"}})~"},
     {CaseOutcome::kPass,
      R"~({"expr":"[1, 2].all(i, i > 0)","disable_macros":true,"expect":{"error":["undeclared"]}})~"},
+    {CaseOutcome::kPass,
+     R"~({"expr":"google.protobuf.UInt32Value{value: 7u}","expect":{"value":{"t":"uint","v":"7"}}})~"},
+    {CaseOutcome::kPass,
+     R"~({"expr":"Int32Value{value: 2147483648}","container":"google.protobuf","expect":{"error":["range"]}})~"},
+    {CaseOutcome::kPass,
+     R"~({"expr":"google.protobuf.FloatValue{value: 0.1} == 0.1","expect":{"value":{"t":"bool","v":false}}})~"},
+    {CaseOutcome::kPass, R"~({"expr":"google.protobuf.Int64Value{value: 'a'}","expect":{"error":["type"]}})~"},
     {CaseOutcome::kSkip,
      R"~({"expr":"google.protobuf.Nothing{}","needs":["wkt"],"expect":{"value":{"t":"int","v":"0"}}})~"},
 };

@@ -355,7 +355,12 @@ NodeId PlanBuilder::Impl::translate_list(const Expr& e) {
 }
 
 NodeId PlanBuilder::Impl::translate_struct(const Expr& e) {
-  return error(ErrorCode::kNoSuchOverload, "messages cannot be made here: `" + e.name + "`", e);
+  if (e.overloads.empty()) {
+    return error(ErrorCode::kNoSuchOverload, "messages cannot be made here: `" + e.name + "`", e);
+  }
+  std::vector<NodeId> args;
+  for (const ExprPtr& a : e.args) args.push_back(translate(*a));
+  return call(e, std::move(args));
 }
 
 NodeId PlanBuilder::Impl::translate_macro(const Expr& e) {
