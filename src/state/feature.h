@@ -31,6 +31,7 @@
 #include "base/arena.h"
 #include "base/result.h"
 #include "event/value.h"
+#include "state/pieces.h"
 
 namespace tamis::state {
 
@@ -89,10 +90,9 @@ struct Cursor {
   uint32_t version = 0;
 };
 
-class FeatureTable {
+class FeatureTable : public SnapshotPart {
  public:
   static std::unique_ptr<FeatureTable> make(const FeatureSpec& spec);
-  virtual ~FeatureTable() = default;
 
   virtual const FeatureSpec& spec() const = 0;
   virtual void prefetch(uint64_t key) const = 0;  // a hint: the key will be used within microseconds
@@ -107,11 +107,14 @@ class FeatureTable {
   virtual void update(const Cursor& cursor, int64_t t_ms, int64_t now_ms, Value of, bool hit) = 0;
   // Moves time on and does a bounded piece of housekeeping (expiry, growth). Call it once per event or more rarely.
   virtual void advance(int64_t now_ms) = 0;
+  // Erases all that is known of a key; false: nothing was.
+  virtual bool forget(uint64_t key) = 0;
 
   virtual TableStats stats() const = 0;
   // A digest of all live state, independent of table layout and insertion order.
   virtual uint64_t digest() const = 0;
-  // The whole state as bytes, and back. load() refuses bytes of another spec or damaged ones.
+  // The whole state as bytes at once, and back. load() refuses bytes of another spec or damaged ones, and then leaves
+  // everything as it was.
   virtual void save(std::string& out) const = 0;
   virtual base::Status load(std::string_view bytes) = 0;
 };
