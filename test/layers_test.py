@@ -13,7 +13,8 @@ THIRD_PARTY = {
     r"simdjson\.h": ({"event", "cel/conformance", "cel/tagged_value"}, False),
     r"re2/.*": ({"cel", "state"}, False),
     r"yaml-cpp/.*": ({"policy"}, False),
-    r"openssl/.*": ({"net"}, False),
+    r"openssl/.*": ({"net", "archive"}, False),
+    r"duckdb\.h": ({"archive"}, True),  # plain C, in the room's private headers only
     r"zstd(_errors)?\.h": ({"journal"}, False),
     r"xxhash\.h": ({"base"}, False),
     r"libpsl\.h": ({"event"}, False),
