@@ -15,6 +15,9 @@ class App;
 namespace tamis::policy {
 struct Loaded;
 }
+namespace tamis::replay {
+struct Recovered;
+}
 
 namespace tamis::app {
 
@@ -36,6 +39,9 @@ Command add_top(CLI::App& app);
 Command add_bench(CLI::App& app);
 Command add_token(CLI::App& app);
 Command add_demo(CLI::App& app);
+Command add_import(CLI::App& app);
+Command add_query(CLI::App& app);
+Command add_digest(CLI::App& app);
 Command add_version(CLI::App& app);
 Command add_completion(CLI::App& app, const CLI::App& root);
 
@@ -44,6 +50,9 @@ int complain(const std::string& message, int code = kFailed);
 
 // Shows on stderr what is wrong with the policy in `folder`, each with a path that can be opened from here.
 void print_diagnostics(const policy::Loaded& loaded, const std::string& folder);
+
+// Says on stderr how the recovery of the data folder went, if there was anything to it.
+void print_recovery(const replay::Recovered& recovered, const std::string& data);
 
 // True after SIGINT or SIGTERM; install() once at the start of a command that can be interrupted.
 class Interrupt {

@@ -52,6 +52,9 @@ int main(int argc, char** argv) {
   add("replay", "Decide the events of files, exactly as a server would have", add_replay);
   add("explain", "Tell in words why an event was decided as it was", add_explain);
   add("cel", "Evaluate CEL expressions, or run conformance cases", add_cel);
+  add("import", "Take events of the past into a data folder", add_import);
+  add("query", "Ask the archive of a data folder in SQL", add_query);
+  add("digest", "Print a digest of the whole state of a data folder", add_digest);
   add("top", "Watch a running server: decisions, rates, rules, latencies", add_top);
   add("demo", "Send a stream of lifelike events to a server", add_demo);
   add("token", "Make a bearer token for a caller of the server", add_token);

@@ -2,19 +2,19 @@
 
 #include <CLI/CLI.hpp>
 #include <chrono>
+#include <climits>
 #include <cstdio>
 #include <fstream>
 #include <thread>
 
 #include "app/command.h"
-#include "app/journal_sink.h"
 #include "app/progress.h"
 #include "base/metrics.h"
 #include "door/http_api.h"
 #include "net/auth.h"
 #include "net/http_server.h"
 #include "net/tls.h"
-#include "replay/journal_replay.h"
+#include "replay/data_folder.h"
 
 namespace tamis::app {
 namespace {
@@ -59,45 +59,34 @@ class Server {
   base::Result<int> run() {
     TAMIS_CHECK(check_exposure(options_));
     Interrupt::install();
-    std::shared_ptr<const event::NetworkIntel> intel;
-    if (!options_.intel.empty()) {
-      TAMIS_TRY(loaded, event::NetworkIntel::load(options_.intel));
-      intel = std::move(loaded);
-    }
-    std::unique_ptr<door::RecordSink> sink;
     if (!options_.data.empty()) {
-      TAMIS_TRY(opened, open_journal_sink(options_.data));
-      sink = std::move(opened);
+      TAMIS_TRY(opened, replay::DataFolder::open(options_.data));
+      data_ = std::move(opened);
     }
-    service_ = std::make_unique<door::Service>(options_.service, wall_clock_ms, intel, std::move(sink));
-    if (!options_.data.empty()) TAMIS_CHECK(recover(intel));
+    service_ = std::make_unique<door::Service>(options_.service, wall_clock_ms, data_.get());
+    if (data_ != nullptr) TAMIS_CHECK(recover());
+    TAMIS_CHECK(service_->use_intel(options_.intel));
     if (!reload()) return kNo;
     TAMIS_CHECK(open());
     wait();
     std::fprintf(stderr, "tamis: stopping\n");
     server_->stop(options_.drain_ms);
     TAMIS_CHECK(service_->sync());
+    TAMIS_CHECK(service_->checkpoint());
     return kGood;
   }
 
  private:
-  // Folds the journal of the data folder, so that the server goes on where it stopped.
-  base::Status recover(const std::shared_ptr<const event::NetworkIntel>& intel) {
-    replay::JournalReplayOptions replay;
-    replay.data = options_.data;
-    replay.intel = intel;
-    return service_->recover([&](engine::Engine& engine) -> base::Status {
-      Progress progress("recover", 0, options_.quiet);
-      auto keep_going = [&](uint64_t done, uint64_t, uint64_t decided) {
-        progress.step(done, decided);
-        return !Interrupt::requested();
-      };
-      TAMIS_TRY(result, replay::replay_journal(replay, engine, nullptr, keep_going));
-      if (result.records == 0) return {};
-      std::fprintf(stderr, "tamis: %s holds %llu records; %llu events recovered\n", options_.data.c_str(),
-                   static_cast<unsigned long long>(result.records), static_cast<unsigned long long>(result.decided));
-      return {};
-    });
+  // Brings the engine to where the data folder ends, so that the server goes on where it stopped.
+  base::Status recover() {
+    Progress progress("recover", 0, options_.quiet);
+    auto keep_going = [&](uint64_t records) {
+      progress.step(records, records);
+      return !Interrupt::requested();
+    };
+    TAMIS_TRY(result, service_->recover(keep_going));
+    print_recovery(result, options_.data);
+    return {};
   }
 
   bool reload() {
@@ -123,6 +112,8 @@ class Server {
       TAMIS_TRY(context, net::TlsServerContext::load(tls));
       http.listen[0].tls = std::move(context);
     }
+    // Commands that name the data folder come in here; who may open the socket may open the folder.
+    if (data_ != nullptr) http.listen.push_back({"unix:" + data_->socket_path(), nullptr, 0600});
     server_ = std::make_unique<net::HttpServer>(http);
     service_->set_latency(
         &metrics_.histogram("tamis_decision_seconds", "Time of a decision inside the server, from JSON to JSON."));
@@ -132,6 +123,7 @@ class Server {
       TAMIS_TRY(tokens, net::TokenStore::load(options_.tokens));
       tokens_ = std::move(tokens);
       api.tokens = tokens_.get();
+      api.trust_unix = options_.listen.rfind("unix:", 0) != 0;
     }
     api_ = std::make_unique<door::HttpApi>(*server_, *service_, metrics_, std::move(api));
     server_->register_metrics(metrics_);
@@ -155,7 +147,7 @@ class Server {
   void wait() {
     while (!Interrupt::requested()) {
       std::this_thread::sleep_for(std::chrono::milliseconds(50));
-      watch_journal();
+      watch_data();
       if (!Interrupt::reload_requested()) continue;
       reload();
       if (tokens_ == nullptr) continue;
@@ -164,21 +156,22 @@ class Server {
     }
   }
 
-  // Says once when the journal begins to fail, and once when it is well again.
-  void watch_journal() {
-    std::string failure = service_->journal_health().failure;
-    if (failure.empty() == journal_failure_.empty()) return;
+  // Says once when the data folder begins to fail, and once when it is well again.
+  void watch_data() {
+    std::string failure = service_->failure();
+    if (failure.empty() == failure_.empty()) return;
     if (failure.empty()) {
-      std::fprintf(stderr, "tamis: the journal is written again\n");
+      std::fprintf(stderr, "tamis: the data folder is written again\n");
     } else {
-      std::fprintf(stderr, "tamis: the journal cannot be written: %s; records wait in memory\n", failure.c_str());
+      std::fprintf(stderr, "tamis: %s; records wait in memory\n", failure.c_str());
     }
-    journal_failure_ = failure;
+    failure_ = failure;
   }
 
   const Options& options_;
-  std::string journal_failure_;
+  std::string failure_;
   base::MetricRegistry metrics_;
+  std::unique_ptr<replay::DataFolder> data_;
   std::unique_ptr<door::Service> service_;
   std::unique_ptr<net::TokenStore> tokens_;
   std::unique_ptr<net::HttpServer> server_;
@@ -191,7 +184,7 @@ Command add_serve(CLI::App& app) {
   auto options = std::make_shared<Options>();
   app.add_option("--policy", options->policy, "Folder of the policy; SIGHUP and POST /v1/policy/reload read it again")
       ->required();
-  app.add_option("--data", options->data, "Folder for what the server keeps: its journal, from which it recovers");
+  app.add_option("--data", options->data, "Folder for what the server keeps: journal, archive, snapshots");
   app.add_option("--listen", options->listen, "HOST:PORT or unix:PATH; port 0 takes a free one")->capture_default_str();
   app.add_option("--tokens", options->tokens, "File of bearer tokens; without it every local caller may do everything");
   auto* certificate = app.add_option("--tls-cert", options->certificate, "Certificate chain, PEM");
@@ -204,6 +197,12 @@ Command add_serve(CLI::App& app) {
   app.add_option("--rate-max", options->service.rate_max_per_s, "Decisions a second; beyond, overload. 0: no bound")
       ->capture_default_str();
   app.add_option("--intake-bytes", options->service.intake_bytes_max, "Events accepted and not yet decided")
+      ->capture_default_str();
+  app.add_option("--checkpoint-records", options->service.checkpoint_records, "Write a snapshot after so many records")
+      ->check(CLI::Range(1, INT_MAX))
+      ->capture_default_str();
+  app.add_option("--checkpoint-ms", options->service.checkpoint_ms, "Or when the last one is so old")
+      ->check(CLI::Range(100, INT_MAX))
       ->capture_default_str();
   app.add_option("--drain-ms", options->drain_ms, "Time for requests in progress when stopping")->capture_default_str();
   app.add_option("--port-file", options->port_file, "Write the port here once listening");

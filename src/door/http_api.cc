@@ -3,6 +3,8 @@
 #include <algorithm>
 
 #include "door/background.h"
+#include "door/http_answer.h"
+#include "door/past_api.h"
 #include "event/json_event.h"
 #include "event/json_writer.h"
 
@@ -21,47 +23,6 @@ constexpr size_t kRefusalsShownMax = 20;
 constexpr net::RoleSet kDeciders = Role::kDecide;
 constexpr net::RoleSet kSenders = Role::kDecide | Role::kIngest;
 constexpr net::RoleSet kReaders = Role::kAnalyst | Role::kSupport;
-
-int status_of(const base::Error& error) {
-  switch (error.code) {
-    case base::Code::kInvalid:
-      return 400;
-    case base::Code::kNotFound:
-      return 404;
-    case base::Code::kLimit:
-      return 400;  // of the request, like its depth: to send it again would not help
-    case base::Code::kUnavailable:
-      return 503;
-    case base::Code::kDenied:
-      return 403;
-    case base::Code::kInternal:
-      return 500;
-  }
-  return 500;
-}
-
-std::string_view word_of(const base::Error& error) {
-  switch (error.code) {
-    case base::Code::kInvalid:
-      return "invalid";
-    case base::Code::kNotFound:
-      return "not_found";
-    case base::Code::kLimit:
-      return "invalid";
-    case base::Code::kUnavailable:
-      return "unavailable";
-    case base::Code::kDenied:
-      return "denied";
-    case base::Code::kInternal:
-      return "internal";
-  }
-  return "internal";
-}
-
-void answer(const base::Error& error, Response& out) {
-  out.set_error(status_of(error), word_of(error), error.message);
-  if (status_of(error) == 503) out.add_header("Retry-After", "1");
-}
 
 Engine::Explain explain_wanted(const Request& in) {
   auto wanted = in.query_value("explain");
@@ -99,15 +60,18 @@ class DecideLines final : public net::LineStream {
     if (done) {
       out.body().push_back('\n');
     } else {
-      refuse(number, done.error().message, out);
+      refuse(number, word_of(done.error()), done.error().message, out);
     }
   }
-  void on_overlong_line(uint64_t number, Response& out) override { refuse(number, "the line is too long", out); }
+  void on_overlong_line(uint64_t number, Response& out) override {
+    refuse(number, "too_large", "the line is too long", out);
+  }
 
  private:
-  void refuse(uint64_t number, std::string_view message, Response& out) {
+  void refuse(uint64_t number, std::string_view word, std::string_view message, Response& out) {
     JsonWriter json(out.body());
-    json.begin_object().key("error").string(message).key("line").uinteger(number).end_object();
+    json.begin_object().key("error").string(word).key("message").string(message);
+    json.key("line").uinteger(number).end_object();
     out.body().push_back('\n');
   }
   Service::Lease lease_;
@@ -204,13 +168,21 @@ struct HttpApi::Impl {
   base::MetricRegistry& metrics;
   HttpApiOptions options;
   Background background;
+  std::unique_ptr<PastApi> past;
 
   net::RouteOptions route(net::RoleSet roles, size_t body_bytes_max) const {
     net::RouteOptions r;
     r.body_bytes_max = body_bytes_max;
     bool open =
         options.tokens == nullptr && options.limits.per_caller == nullptr && options.limits.per_address == nullptr;
-    if (!open) r.gate = net::require_role(options.tokens, roles, options.limits);
+    if (open) return r;
+    r.gate = net::require_role(options.tokens, roles, options.limits);
+    if (!options.trust_unix) return r;
+    // Who may open the socket of the data folder may read and write the folder.
+    auto trusted = net::require_role(nullptr, roles);
+    r.gate = [inner = r.gate, trusted](const Request& in, Response& out) {
+      return in.peer().family == net::PeerAddress::Family::kUnix ? trusted(in, out) : inner(in, out);
+    };
     return r;
   }
 
@@ -227,11 +199,15 @@ struct HttpApi::Impl {
 };
 
 HttpApi::HttpApi(net::HttpServer& server, Service& service, base::MetricRegistry& metrics, HttpApiOptions options)
-    : impl_(new Impl{server, service, metrics, std::move(options), Background{}}) {
+    : impl_(new Impl{server, service, metrics, std::move(options), Background{}, nullptr}) {
   impl_->add_decide_routes();
   impl_->add_policy_routes();
   impl_->add_list_routes();
   impl_->add_operator_routes();
+  if (service.data() != nullptr) {
+    impl_->past = std::make_unique<PastApi>(
+        server, service, [impl = impl_.get()](net::RoleSet roles, size_t bytes) { return impl->route(roles, bytes); });
+  }
 }
 
 HttpApi::~HttpApi() = default;
@@ -355,9 +331,8 @@ void HttpApi::Impl::add_operator_routes() {
   server.get("/readyz", [this](const Request&, Response& out) {
     auto policy = service.policy();
     if (policy == nullptr) return out.set_error(503, "unavailable", "no policy is active yet");
-    RecordSink::Health journal = service.journal_health();
-    if (!journal.failure.empty()) {
-      return out.set_error(503, "unavailable", "the journal cannot be written: " + journal.failure);
+    if (std::string failure = service.failure(); !failure.empty()) {
+      return out.set_error(503, "unavailable", failure);
     }
     JsonWriter json(out.body());
     json.begin_object().key("ready").boolean(true).key("policy").string(policy->version).end_object();

@@ -2,21 +2,29 @@
 
 #include <algorithm>
 #include <chrono>
+#include <optional>
 
 #include "event/json_writer.h"
+#include "replay/backfill.h"
+#include "replay/stored_decision.h"
 
 namespace tamis::door {
 
 using engine::Engine;
 
-Service::Service(ServiceOptions options, Clock clock, std::shared_ptr<const event::NetworkIntel> intel,
-                 std::unique_ptr<RecordSink> sink)
+namespace {
+constexpr int kFillRoundsMax = 16;
+constexpr uint64_t kFillRecordsLeft = 1'000;
+constexpr int64_t kCheckpointPauseMs = 200;
+}  // namespace
+
+Service::Service(ServiceOptions options, Clock clock, replay::DataFolder* data)
     : options_(options),
       clock_(std::move(clock)),
-      intel_(std::move(intel)),
-      sink_(std::move(sink)),
+      data_(data),
       started_ms_(clock_()),
-      engine_(options.engine) {
+      engine_(options.engine),
+      recent_(options.recent_bytes_max) {
   intake_thread_ = std::thread([this] { run_intake(); });
 }
 
@@ -27,6 +35,12 @@ Service::~Service() {
   }
   intake_ready_.notify_all();
   intake_thread_.join();
+  {
+    std::lock_guard lock(stop_mutex_);
+    stop_checkpoints_ = true;
+  }
+  stop_wanted_.notify_all();
+  if (checkpoint_thread_.joinable()) checkpoint_thread_.join();
 }
 
 std::unique_ptr<Service::Worker> Service::take_worker() {
@@ -42,13 +56,34 @@ void Service::give_back(std::unique_ptr<Worker> worker) {
   workers_.push_back(std::move(worker));
 }
 
-base::Status Service::recover(const std::function<base::Status(Engine&)>& fold) {
+base::Result<replay::Recovered> Service::recover(const std::function<bool(uint64_t)>& keep_going) {
+  replay::Recovered report;
+  {
+    std::lock_guard lock(engine_mutex_);
+    TAMIS_TRY(recovered, data_->recover(engine_, keep_going));
+    report = std::move(recovered);
+    intel_ = data_->intel();
+    std::lock_guard policy_lock(policy_mutex_);
+    policy_ = engine_.policy();
+  }
+  checkpoint_thread_ = std::thread([this] { run_checkpoints(); });
+  return report;
+}
+
+base::Status Service::use_intel(const std::vector<std::string>& csv_files) {
+  if (csv_files.empty()) return {};
   std::lock_guard lock(engine_mutex_);
-  TAMIS_CHECK(fold(engine_));
-  std::lock_guard policy_lock(policy_mutex_);
-  policy_ = engine_.policy();
+  if (data_ != nullptr) {
+    TAMIS_CHECK(data_->use_intel(clock_(), csv_files));
+    intel_ = data_->intel();
+    return {};
+  }
+  TAMIS_TRY(intel, event::NetworkIntel::load(csv_files));
+  intel_ = std::move(intel);
   return {};
 }
+
+std::string Service::failure() const { return data_ == nullptr ? std::string() : data_->failure(); }
 
 std::shared_ptr<const policy::Policy> Service::policy() const {
   std::lock_guard lock(policy_mutex_);
@@ -75,22 +110,14 @@ policy::Loaded Service::use(policy::Loaded loaded) {
     loaded.policy = current;  // nothing changed, and nothing is recorded
     return loaded;
   }
-  Engine::PreparedPointer prepared = Engine::build(loaded.policy, options_.engine);
-  {
-    std::lock_guard lock(engine_mutex_);
-    base::Status kept =
-        sink_ == nullptr ? base::Status() : sink_->policy(clock_(), loaded.policy->version, loaded.files);
-    if (!kept) {
-      ++counters_.reload_failures;
-      policy::Diagnostic diagnostic;
-      diagnostic.message = kept.error().message;
-      loaded.diagnostics.push_back(diagnostic);
-      loaded.policy = nullptr;
-      return loaded;
-    }
-    engine_.activate(std::move(prepared));
-    std::lock_guard policy_lock(policy_mutex_);
-    policy_ = loaded.policy;
+  base::Status done = put_into_force(loaded);
+  if (!done) {
+    ++counters_.reload_failures;
+    policy::Diagnostic diagnostic;
+    diagnostic.message = done.error().message;
+    loaded.diagnostics.push_back(diagnostic);
+    loaded.policy = nullptr;
+    return loaded;
   }
   if (base::Status durable = sync(); !durable) {
     policy::Diagnostic diagnostic;
@@ -100,6 +127,39 @@ policy::Loaded Service::use(policy::Loaded loaded) {
   }
   ++counters_.reloads;
   return loaded;
+}
+
+// Builds what the policy needs, fills the features that it adds with the events of the journal, and lets it decide. The
+// filling goes in rounds, each much shorter than the one before it; only the last one is under the lock.
+base::Status Service::put_into_force(const policy::Loaded& loaded) {
+  Engine::PreparedPointer prepared = Engine::build(loaded.policy, options_.engine);
+  std::optional<replay::BackfillReader> backfill;
+  if (data_ != nullptr && policy() != nullptr) {
+    backfill.emplace(data_->path(), data_->first_number(), intel_, engine_, *prepared);
+    if (!backfill->needed()) backfill.reset();
+  }
+  auto keep_going = [this](uint64_t) { return !stop_checkpoints_.load(); };
+  for (int round = 0; backfill && round < kFillRoundsMax; ++round) {
+    uint64_t last = data_->last_number();
+    if (round > 0 && last - backfill->next() < kFillRecordsLeft) break;
+    TAMIS_CHECK(data_->sync());
+    TAMIS_CHECK(backfill->read_to(last, keep_going));
+  }
+  std::lock_guard lock(engine_mutex_);
+  uint64_t filled_from = 0;
+  if (backfill) {
+    TAMIS_CHECK(data_->sync());
+    TAMIS_CHECK(backfill->read_to(data_->last_number(), keep_going));
+    filled_from = backfill->from();
+  }
+  if (data_ != nullptr) {
+    TAMIS_TRY(number, data_->policy(clock_(), loaded.policy->version, loaded.files, filled_from));
+    (void)number;
+  }
+  engine_.activate(std::move(prepared));
+  std::lock_guard policy_lock(policy_mutex_);
+  policy_ = loaded.policy;
+  return {};
 }
 
 // Under engine_mutex_.
@@ -145,10 +205,24 @@ base::Result<Service::Outcome> Service::decide(Worker& worker, std::string_view 
       current = engine_.policy();
       continue;
     }
+    if (uint64_t first = engine_.repeat_of(worker.event); first != 0) {
+      ++counters_.repeated;
+      if (recent_.recall(first, out)) return Outcome::kRepeated;
+      lock.unlock();
+      TAMIS_CHECK(answer_again(worker, first, out));
+      return Outcome::kRepeated;
+    }
     int64_t receive_ms = clock_();
-    if (sink_ != nullptr) TAMIS_CHECK(sink_->event(receive_ms, type, json));
-    const engine::Decision& decision = engine_.decide(worker.event, receive_ms, explain);
+    uint64_t number = 0;
+    if (data_ != nullptr) {
+      TAMIS_TRY(journaled, data_->event(receive_ms, type, json));
+      number = journaled;
+    }
+    const engine::Decision& decision = engine_.decide(worker.event, receive_ms, explain, number);
+    size_t from = out.size();
     engine::write_json(decision, out);
+    recent_.remember(decision.record, std::string_view(out).substr(from));
+    if (data_ != nullptr) TAMIS_CHECK(data_->decided(worker.event, &decision, number, receive_ms));
     if (decision.late) ++counters_.late;
     break;
   }
@@ -201,18 +275,104 @@ void Service::run_intake() {
   }
 }
 
-base::Status Service::act(const engine::Act& act) {
-  {
-    std::lock_guard lock(engine_mutex_);
-    if (engine_.policy() == nullptr) return base::fail(base::Code::kUnavailable, "no policy is active yet");
-    if (sink_ != nullptr) TAMIS_CHECK(sink_->act(clock_(), engine::to_json(act)));
-    TAMIS_CHECK(engine::apply(engine_, act));
+base::Status Service::record_act(const engine::Act& act) {
+  std::lock_guard lock(engine_mutex_);
+  if (engine_.policy() == nullptr) return base::fail(base::Code::kUnavailable, "no policy is active yet");
+  int64_t receive_ms = clock_();
+  uint64_t number = 0;
+  if (data_ != nullptr) {
+    TAMIS_TRY(journaled, data_->act(receive_ms, act));
+    number = journaled;
   }
+  TAMIS_CHECK(engine::apply(engine_, act));
+  return data_ == nullptr ? base::Status() : data_->acted(act, number, receive_ms);
+}
+
+base::Status Service::act_soon(const engine::Act& act) { return record_act(act); }
+
+base::Status Service::act(const engine::Act& act) {
+  TAMIS_CHECK(record_act(act));
   // Outside the lock: decisions do not wait for the disk. The record is in its place, so what is in force now is in
   // force again after a replay, whenever the disk takes it.
   base::Status durable = sync();
   if (durable) return {};
   return base::fail(base::Code::kUnavailable, "done, but not on disk yet: " + durable.error().message);
+}
+
+base::Status Service::answer_again(const Worker& worker, uint64_t record, std::string& out) {
+  if (data_ == nullptr)
+    return base::fail(base::Code::kUnavailable, "the event came before, too long ago to answer again");
+  if (record > data_->archive().stats().upto) TAMIS_CHECK(flush());
+  const policy::EventType& type = worker.event.policy()->types[worker.event.type_index()];
+  return replay::write_stored_decision(data_->archive(), type, record, out);
+}
+
+base::Result<Service::Outcome> Service::import(Worker& worker, std::string_view json, bool only_keep,
+                                               int64_t oldest_ms) {
+  std::shared_ptr<const policy::Policy> current = policy();
+  if (current == nullptr) return base::fail(base::Code::kUnavailable, "no policy is active yet");
+  base::Status ready = worker.event.prepare(current, {}, json, intel_.get());
+  if (!ready) {
+    ++counters_.refused;
+    return tl::unexpected(ready.error());
+  }
+  std::lock_guard lock(engine_mutex_);
+  if (engine_.policy() != current) return base::fail(base::Code::kUnavailable, "the policy has just changed");
+  if (engine_.repeat_of(worker.event) != 0) {
+    ++counters_.repeated;
+    return Outcome::kRepeated;
+  }
+  const event::Event& event = worker.event.event();
+  if (event.has_time && event.time_ms < oldest_ms) return base::fail(base::Code::kDenied, "older than what is there");
+  int64_t receive_ms = event.has_time ? event.time_ms : std::max<int64_t>(engine_.now_ms(), 0);
+  if (only_keep) {
+    TAMIS_TRY(number, data_->past(receive_ms, {}, json));
+    TAMIS_CHECK(data_->decided(worker.event, nullptr, number, receive_ms));
+    return Outcome::kDecided;
+  }
+  TAMIS_TRY(number, data_->event(receive_ms, {}, json));
+  const engine::Decision& decision = engine_.decide(worker.event, receive_ms, Engine::Explain::kNo, number);
+  TAMIS_CHECK(data_->decided(worker.event, &decision, number, receive_ms));
+  ++counters_.decided;
+  if (decision.late) ++counters_.late;
+  return Outcome::kDecided;
+}
+
+base::Status Service::flush() {
+  if (data_ == nullptr) return base::fail(base::Code::kNotFound, "the server keeps nothing: it has no --data folder");
+  return data_->flush([this](const auto& use) { with_engine(use); });
+}
+
+base::Status Service::checkpoint() {
+  if (data_ == nullptr) return {};
+  std::lock_guard one(checkpoint_mutex_);
+  auto start = std::chrono::steady_clock::now();
+  base::Status done = data_->checkpoint([this](const auto& use) { with_engine(use); }, stop_checkpoints_);
+  auto spent = std::chrono::steady_clock::now() - start;
+  counters_.checkpoint_ms = static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(spent).count());
+  ++(done ? counters_.checkpoints : counters_.checkpoint_failures);
+  return done;
+}
+
+// Writes a checkpoint when enough has come since the last one. A dear one is followed by a longer pause, so that no
+// more than a fifth of the time goes there.
+void Service::run_checkpoints() {
+  int64_t last_ms = clock_(), pause_ms = 0;
+  while (true) {
+    {
+      std::unique_lock lock(stop_mutex_);
+      stop_wanted_.wait_for(lock, std::chrono::milliseconds(kCheckpointPauseMs),
+                            [this] { return stop_checkpoints_.load(); });
+      if (stop_checkpoints_) return;
+    }
+    uint64_t waiting = data_->last_number() - data_->last_snapshot();
+    int64_t age_ms = clock_() - last_ms;
+    bool due = waiting >= options_.checkpoint_records || (waiting > 0 && age_ms >= options_.checkpoint_ms);
+    if (!due || age_ms < pause_ms) continue;
+    (void)checkpoint();  // a failure is counted, and told by failure()
+    last_ms = clock_();
+    pause_ms = 4 * static_cast<int64_t>(counters_.checkpoint_ms.load());
+  }
 }
 
 void Service::with_engine(const std::function<void(Engine&)>& use) {

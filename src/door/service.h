@@ -20,49 +20,36 @@
 #include "base/result.h"
 #include "engine/act.h"
 #include "engine/engine.h"
+#include "engine/recent_decisions.h"
+#include "replay/data_folder.h"
 
 namespace tamis::door {
-
-// Where records go before they are folded: what it refuses is not folded. Calls come in order, under the service's
-// lock.
-class RecordSink {
- public:
-  virtual ~RecordSink() = default;
-  // `type` is empty where the JSON names its type itself. Must not block.
-  virtual base::Status event(int64_t receive_ms, std::string_view type, std::string_view json) = 0;
-  // The policy that decides from here on; `files` is its content.
-  virtual base::Status policy(int64_t receive_ms, const std::string& version,
-                              const std::vector<policy::SourceFile>& files) = 0;
-  // An act of a person, as engine::to_json() writes it.
-  virtual base::Status act(int64_t receive_ms, std::string_view json) = 0;
-  // Waits until what came before is durable. Called without the service's lock, from any thread.
-  virtual base::Status sync() = 0;
-  // How many bytes of records wait to be written, and why they do if something is wrong. Any thread.
-  struct Health {
-    uint64_t pending_bytes = 0;
-    std::string failure;
-  };
-  virtual Health health() const = 0;
-};
 
 struct ServiceOptions {
   int64_t deadline_ms = 50;            // a decision that would have to wait longer is answered as `overload` declares
   uint64_t rate_max_per_s = 0;         // decisions a second; 0: no bound
   size_t intake_bytes_max = 64 << 20;  // events accepted without an answer and not yet decided
+  size_t recent_bytes_max = 32 << 20;  // decisions kept as text, for events that are delivered again
+  // A snapshot is written after so many records, or when the last one is so old and there are new ones.
+  uint64_t checkpoint_records = 200'000;
+  int64_t checkpoint_ms = 60'000;
   engine::EngineOptions engine;
 };
 
 class Service {
  public:
   using Clock = std::function<int64_t()>;  // milliseconds since the epoch
-  Service(ServiceOptions options, Clock clock, std::shared_ptr<const event::NetworkIntel> intel,
-          std::unique_ptr<RecordSink> sink);
+  // `data` may be null: then nothing is kept. Otherwise it outlives the service, which is its one user.
+  Service(ServiceOptions options, Clock clock, replay::DataFolder* data);
   ~Service();  // decides what was accepted, then stops
 
-  // Before anything is decided: brings the engine to where the journal left it, by `fold`, with no record made.
-  base::Status recover(const std::function<base::Status(engine::Engine&)>& fold);
+  // Before anything is decided: brings the engine to where the data folder ends, and begins to write checkpoints.
+  base::Result<replay::Recovered> recover(const std::function<bool(uint64_t)>& keep_going);
+  // Before anything is decided: what is known of networks, from CSV files. None: what the data folder had last.
+  base::Status use_intel(const std::vector<std::string>& csv_files);
 
-  // Compiles files and, if they are good, makes them the policy. The diagnostics come back in either case.
+  // Compiles files and, if they are good, makes them the policy. The diagnostics come back in either case. Features
+  // that the policy before did not have are filled from the events of the journal first.
   policy::Loaded activate(const std::vector<policy::SourceFile>& files);
   // The same for a folder on disk.
   policy::Loaded activate_folder(const std::string& folder);
@@ -84,9 +71,10 @@ class Service {
     std::unique_ptr<Worker> worker_;
   };
 
-  enum class Outcome : uint8_t { kDecided, kOverload };
+  enum class Outcome : uint8_t { kDecided, kOverload, kRepeated };
   // Decides one event and appends the decision's JSON to `out`. Errors leave `out` as it was: a bad event (kInvalid),
   // an unknown type (kNotFound), no policy (kUnavailable). kOverload: `out` has the declared answer of the type.
+  // kRepeated: an event with this type and id came before (EventType::unique_ms); `out` has its decision.
   base::Result<Outcome> decide(Worker& worker, std::string_view type, std::string_view json, std::string& out,
                                engine::Engine::Explain explain = engine::Engine::Explain::kNo);
 
@@ -94,20 +82,35 @@ class Service {
   // (kUnavailable).
   base::Status accept(Worker& worker, std::string_view type, std::string_view json);
 
+  // Takes an event of the past, whose own time stands for its arrival, into the data folder. With `only_keep` it is
+  // archived without being decided. Errors as decide(), and kDenied for an event older than `oldest_ms`.
+  base::Result<Outcome> import(Worker& worker, std::string_view json, bool only_keep, int64_t oldest_ms);
+
   // Does what a person asked for (engine/act.h) and journals it; durable when it returns. kUnavailable with "done,
   // but": it is in force, and will be on disk once the disk takes it.
   base::Status act(const engine::Act& act);
+  // The same for one of many: in force when it returns, durable after sync().
+  base::Status act_soon(const engine::Act& act);
 
-  // Waits until all records are durable; for the end of a server.
-  base::Status sync() { return sink_ == nullptr ? base::Status() : sink_->sync(); }
-  RecordSink::Health journal_health() const { return sink_ == nullptr ? RecordSink::Health() : sink_->health(); }
+  // Waits until all records are durable.
+  base::Status sync() { return data_ == nullptr ? base::Status() : data_->sync(); }
+  // Makes what was decided so far visible in the archive.
+  base::Status flush();
+  // Writes a snapshot now.
+  base::Status checkpoint();
+  // The last record that a snapshot covers.
+  replay::DataFolder* data() { return data_; }
+  // How many bytes of records wait to be written, and why they do if something is wrong.
+  uint64_t pending_bytes() const { return data_ == nullptr ? 0 : data_->pending_bytes(); }
+  std::string failure() const;
 
   // Runs `use` on the engine under the lock: for metrics, statistics, labels. It must not change what decisions depend
   // on, since nothing of it is journaled. Keep it short.
   void with_engine(const std::function<void(engine::Engine&)>& use);
 
   struct Counters {
-    std::atomic<uint64_t> decided{0}, refused{0}, overload{0}, accepted{0}, late{0};
+    std::atomic<uint64_t> decided{0}, refused{0}, overload{0}, accepted{0}, late{0}, repeated{0};
+    std::atomic<uint64_t> checkpoints{0}, checkpoint_failures{0}, checkpoint_ms{0};
     std::atomic<uint64_t> reloads{0}, reload_failures{0};
     std::atomic<uint64_t> intake_bytes{0}, intake_events{0};
   };
@@ -124,22 +127,27 @@ class Service {
   std::unique_ptr<Worker> take_worker();
   void give_back(std::unique_ptr<Worker> worker);
   policy::Loaded use(policy::Loaded loaded);
+  base::Status put_into_force(const policy::Loaded& loaded);
+  base::Status answer_again(const Worker& worker, uint64_t record, std::string& out);
+  base::Status record_act(const engine::Act& act);
+  void run_checkpoints();
   void overload_answer(Worker& worker, std::string& out);
   bool within_rate();
   void run_intake();
 
   ServiceOptions options_;
   Clock clock_;
+  replay::DataFolder* data_;
   std::shared_ptr<const event::NetworkIntel> intel_;
-  std::unique_ptr<RecordSink> sink_;
   int64_t started_ms_;
 
   mutable std::mutex policy_mutex_;  // guards policy_ and workers_; never held while taking another
   std::shared_ptr<const policy::Policy> policy_;
   std::vector<std::unique_ptr<Worker>> workers_;
 
-  std::timed_mutex engine_mutex_;  // guards engine_, sink_ and the rate
+  std::timed_mutex engine_mutex_;  // guards engine_, the records of data_, the rate and what follows
   engine::Engine engine_;
+  engine::RecentDecisions recent_;
   int64_t rate_second_ = 0;
   uint64_t rate_used_ = 0;
 
@@ -150,6 +158,12 @@ class Service {
   std::deque<std::pair<std::string, std::string>> intake_;
   bool stopping_ = false;
   std::thread intake_thread_;
+
+  std::mutex checkpoint_mutex_;  // one checkpoint at a time
+  std::mutex stop_mutex_;
+  std::condition_variable stop_wanted_;
+  std::atomic<bool> stop_checkpoints_{false};
+  std::thread checkpoint_thread_;
 
   Counters counters_;
   base::Histogram* latency_ = nullptr;

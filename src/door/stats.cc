@@ -115,11 +115,25 @@ void write_engine_metrics(Service& service, std::string& out) {
   counter("tamis_policy_reload_failures_total", "Policies refused.", c.reload_failures);
   family(out, "tamis_intake_bytes", "gauge", "Bytes of events accepted and not yet decided.");
   sample(out, "tamis_intake_bytes", {}, c.intake_bytes);
-  RecordSink::Health journal = service.journal_health();
+  counter("tamis_events_repeated_total", "Events that were delivered again and got the decision of before.",
+          c.repeated);
   family(out, "tamis_journal_pending_bytes", "gauge", "Bytes of records that are not on disk yet.");
-  sample(out, "tamis_journal_pending_bytes", {}, journal.pending_bytes);
-  family(out, "tamis_journal_failing", "gauge", "1 while the journal cannot be written.");
-  sample(out, "tamis_journal_failing", {}, journal.failure.empty() ? 0 : 1);
+  sample(out, "tamis_journal_pending_bytes", {}, service.pending_bytes());
+  family(out, "tamis_data_failing", "gauge", "1 while the journal or the archive cannot be written.");
+  sample(out, "tamis_data_failing", {}, service.failure().empty() ? 0 : 1);
+  counter("tamis_checkpoints_total", "Snapshots written.", c.checkpoints);
+  counter("tamis_checkpoint_failures_total", "Snapshots that could not be written.", c.checkpoint_failures);
+  if (replay::DataFolder* data = service.data(); data != nullptr) {
+    archive::ArchiveStats archive = data->archive().stats();
+    family(out, "tamis_archive_rows", "gauge", "Events and acts in the archive's files.");
+    sample(out, "tamis_archive_rows", {}, archive.rows);
+    family(out, "tamis_archive_bytes", "gauge", "Size of the archive's files.");
+    sample(out, "tamis_archive_bytes", {}, archive.bytes);
+    family(out, "tamis_archive_pending_rows", "gauge", "Rows that are not in files yet.");
+    sample(out, "tamis_archive_pending_rows", {}, archive.pending_rows);
+    family(out, "tamis_journal_records", "counter", "The number of the last record.");
+    sample(out, "tamis_journal_records", {}, data->last_number());
+  }
   family(out, "tamis_verdicts_total", "counter", "Decisions by event type and verdict.");
   for (size_t t = 0; t < s.verdicts.size(); ++t) {
     const policy::EventType& type = s.policy->types[t];

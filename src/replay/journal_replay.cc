@@ -1,8 +1,8 @@
 #include "replay/journal_replay.h"
 
-#include "engine/act.h"
 #include "journal/journal.h"
-#include "replay/records.h"
+#include "replay/fold.h"
+#include "replay/snapshot.h"
 
 namespace tamis::replay {
 
@@ -10,83 +10,52 @@ using engine::Engine;
 
 namespace {
 
-class Fold {
- public:
-  Fold(const JournalReplayOptions& options, Engine& engine) : options_(options), engine_(engine) {
+// Where the journal does not begin with its first record any more, the replay begins with the oldest snapshot.
+base::Result<uint64_t> begin(const JournalReplayOptions& options, Engine& engine, RecordFold& fold) {
+  std::vector<SnapshotFile> snapshots = list_snapshots(options.data);
+  TAMIS_TRY(reader, journal::JournalReader::open(journal_folder(options.data), 0));
+  std::string_view line;
+  TAMIS_TRY(more, reader->next(line));
+  if (!more || reader->number() <= 1) return uint64_t{0};
+  for (auto snapshot = snapshots.rbegin(); snapshot != snapshots.rend(); ++snapshot) {
+    if (snapshot->record + 1 < reader->number()) continue;
+    TAMIS_TRY(file, SnapshotReader::open(snapshot->path));
+    TAMIS_TRY(policy, compile_kept_policy(options.data, file->head().policy));
+    engine.activate(std::move(policy));
+    TAMIS_CHECK(engine.restore([&](std::string& piece) { return file->next(piece); }));
+    TAMIS_CHECK(fold.use_intel(file->head().intel));
     if (options.what_if != nullptr) engine.activate(options.what_if);
+    return snapshot->record + 1;
   }
-
-  // The decision, or null where the record is no event or was refused.
-  base::Result<const engine::Decision*> apply(const Record& record) {
-    ++result.records;
-    switch (record.kind) {
-      case Record::Kind::kPolicy: {
-        TAMIS_CHECK(activate(record));
-        return nullptr;
-      }
-      case Record::Kind::kAct: {
-        TAMIS_TRY(act, engine::parse_act(record.json, record.receive_ms));
-        result.acts_refused += !engine::apply(engine_, act).has_value();  // as it was refused when it came
-        return nullptr;
-      }
-      case Record::Kind::kEvent:
-        return decide(record);
-    }
-    return nullptr;
-  }
-
-  JournalReplayResult result;
-
- private:
-  base::Status activate(const Record& record) {
-    if (options_.what_if != nullptr) return {};
-    std::string version(record.version);
-    TAMIS_TRY(files, kept_policy(options_.data, version));
-    policy::Loaded loaded = policy::load_files(files);
-    if (loaded.policy == nullptr) {
-      std::string why = loaded.diagnostics.empty() ? "" : ": " + policy::to_string(loaded.diagnostics[0]);
-      return base::invalid("the kept policy " + version + " does not compile any more" + why);
-    }
-    if (loaded.policy->version != version) return base::invalid("the kept policy " + version + " was changed");
-    engine_.activate(loaded.policy);
-    return {};
-  }
-
-  base::Result<const engine::Decision*> decide(const Record& record) {
-    if (engine_.policy() == nullptr) return base::invalid("an event comes before any policy");
-    base::Status ready = event_.prepare(engine_.policy(), record.type, record.json, options_.intel.get());
-    if (!ready) {
-      ++result.refused;
-      return nullptr;
-    }
-    ++result.decided;
-    auto explain = options_.explain ? Engine::Explain::kYes : Engine::Explain::kNo;
-    return &engine_.decide(event_, record.receive_ms, explain);
-  }
-
-  const JournalReplayOptions& options_;
-  Engine& engine_;
-  engine::PreparedEvent event_;
-};
+  return base::invalid(options.data + ": the journal begins with record " + std::to_string(reader->number()) +
+                       ", and there is no snapshot to begin with");
+}
 
 }  // namespace
 
 base::Result<JournalReplayResult> replay_journal(
-    const JournalReplayOptions& options, Engine& engine,
+    const JournalReplayOptions& options, engine::Engine& engine,
     const std::function<base::Status(const engine::Decision&)>& on_decision,
     const std::function<bool(uint64_t, uint64_t, uint64_t)>& keep_going) {
-  TAMIS_TRY(reader, journal::JournalReader::open(journal_folder(options.data)));
-  Fold fold(options, engine);
+  FoldOptions fold_options{options.data, options.what_if, options.intel, options.explain};
+  RecordFold fold(fold_options, engine);
+  TAMIS_TRY(from, begin(options, engine, fold));
+  TAMIS_TRY(reader, journal::JournalReader::open(journal_folder(options.data), from));
   std::string_view line;
-  while (keep_going(reader->done_bytes(), reader->size_bytes(), fold.result.decided)) {
+  while (keep_going(reader->done_bytes(), reader->size_bytes(), fold.counts().decided)) {
     TAMIS_TRY(more, reader->next(line));
     if (!more) break;
     TAMIS_TRY(record, read_record(line));
-    TAMIS_TRY(decision, fold.apply(record));
-    if (decision != nullptr && on_decision) TAMIS_CHECK(on_decision(*decision));
+    TAMIS_TRY(step, fold.apply(record));
+    if (step.decision != nullptr && on_decision) TAMIS_CHECK(on_decision(*step.decision));
   }
-  fold.result.dropped_bytes = reader->dropped_bytes();
-  return fold.result;
+  JournalReplayResult result;
+  result.records = fold.counts().records;
+  result.decided = fold.counts().decided;
+  result.refused = fold.counts().refused;
+  result.acts_refused = fold.counts().acts_refused;
+  result.dropped_bytes = reader->dropped_bytes();
+  return result;
 }
 
 }  // namespace tamis::replay

@@ -1,7 +1,7 @@
 #include "replay/matches.h"
 
-#include "engine/act.h"
 #include "journal/journal.h"
+#include "replay/fold.h"
 #include "replay/match_run.h"
 #include "replay/records.h"
 
@@ -29,27 +29,17 @@ base::Result<MatchSummary> find_matches(const MatchRequest& request, const Match
 
 namespace {
 
-// The acts and events of a journal under one policy.
-base::Status fold_journal(const std::string& data, const event::NetworkIntel* intel,
-                          const std::shared_ptr<const policy::Policy>& what_if,
-                          const std::function<bool(const Replayed&)>& step) {
-  TAMIS_TRY(reader, journal::JournalReader::open(journal_folder(data)));
+base::Status fold_journal(const FoldOptions& options, const std::function<bool(const Replayed&)>& step) {
+  TAMIS_TRY(reader, journal::JournalReader::open(journal_folder(options.data)));
   engine::Engine engine;
-  engine.activate(what_if);
-  engine::PreparedEvent event;
+  RecordFold fold(options, engine);
   std::string_view line;
   while (true) {
     TAMIS_TRY(more, reader->next(line));
     if (!more) return {};
     TAMIS_TRY(record, read_record(line));
-    if (record.kind == Record::Kind::kAct) {
-      TAMIS_TRY(act, engine::parse_act(record.json, record.receive_ms));
-      (void)engine::apply(engine, act);  // as it was refused when it came
-    }
-    if (record.kind != Record::Kind::kEvent) continue;
-    if (!event.prepare(what_if, record.type, record.json, intel)) continue;  // the policy does not take it
-    const engine::Decision& decision = engine.decide(event, record.receive_ms);
-    if (!step({record.number, &decision, &event})) return {};
+    TAMIS_TRY(done, fold.apply(record));
+    if (done.decision != nullptr && !step({record.number, done.decision, &fold.event()})) return {};
   }
 }
 
@@ -58,7 +48,11 @@ base::Status fold_journal(const std::string& data, const event::NetworkIntel* in
 WhatIf journal_what_if(std::string data, std::shared_ptr<const event::NetworkIntel> intel) {
   return [data = std::move(data), intel = std::move(intel)](std::shared_ptr<const policy::Policy> what_if,
                                                             const std::function<bool(const Replayed&)>& step) {
-    return fold_journal(data, intel.get(), what_if, step);
+    FoldOptions options;
+    options.data = data;
+    options.what_if = std::move(what_if);
+    options.intel = intel;
+    return fold_journal(options, step);
   };
 }
 

@@ -1,9 +1,11 @@
 #include "replay/records.h"
 
 #include <charconv>
+#include <cstdio>
 #include <filesystem>
 
 #include "base/file.h"
+#include "base/hash.h"
 #include "event/json_event.h"
 #include "event/json_writer.h"
 
@@ -14,6 +16,14 @@ using event::Kind;
 using event::Value;
 
 namespace {
+
+constexpr size_t kIntelBytesMax = size_t{1} << 30;
+
+std::string hex16(uint64_t number) {
+  char text[17];
+  std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(number));
+  return text;
+}
 
 void append_number(std::string& out, int64_t number) { out += std::to_string(number); }
 
@@ -70,8 +80,23 @@ void write_event(uint64_t number, int64_t receive_ms, std::string_view type, std
   out += '}';
 }
 
-void write_policy(uint64_t number, int64_t receive_ms, std::string_view version, std::string& out) {
+void write_past(uint64_t number, int64_t receive_ms, std::string_view type, std::string_view json, std::string& out) {
+  begin(number, receive_ms, "past", out);
+  out.append(",\"type\":\"").append(type).append("\",\"e\":");
+  append_on_one_line(out, json);
+  out += '}';
+}
+
+void write_policy(uint64_t number, int64_t receive_ms, std::string_view version, uint64_t filled_from,
+                  std::string& out) {
   begin(number, receive_ms, "policy", out);
+  out.append(",\"version\":\"").append(version).append("\"");
+  if (filled_from != 0) out.append(",\"from\":").append(std::to_string(filled_from));
+  out += '}';
+}
+
+void write_intel(uint64_t number, int64_t receive_ms, std::string_view version, std::string& out) {
+  begin(number, receive_ms, "intel", out);
   out.append(",\"version\":\"").append(version).append("\"}");
 }
 
@@ -89,13 +114,15 @@ base::Result<Record> read_record(std::string_view line) {
               take_number(rest, record.receive_ms) && take(rest, ",\"k\":\"") && take_name(rest, kind) &&
               !rest.empty() && rest.back() == '}';
   if (good) rest.remove_suffix(1);
-  if (good && kind == "event") {
-    record.kind = Record::Kind::kEvent;
+  if (good && (kind == "event" || kind == "past")) {
+    record.kind = kind == "event" ? Record::Kind::kEvent : Record::Kind::kPast;
     good = take(rest, ",\"type\":\"") && take_name(rest, record.type) && take(rest, ",\"e\":");
     record.json = rest;
-  } else if (good && kind == "policy") {
-    record.kind = Record::Kind::kPolicy;
-    good = take(rest, ",\"version\":\"") && take_name(rest, record.version) && rest.empty();
+  } else if (good && (kind == "policy" || kind == "intel")) {
+    record.kind = kind == "policy" ? Record::Kind::kPolicy : Record::Kind::kIntel;
+    good = take(rest, ",\"version\":\"") && take_name(rest, record.version);
+    if (good && take(rest, ",\"from\":")) good = take_number(rest, record.filled_from);
+    good = good && rest.empty();
   } else if (good && kind == "act") {
     record.kind = Record::Kind::kAct;
     good = take(rest, ",\"act\":");
@@ -137,6 +164,51 @@ base::Result<std::vector<policy::SourceFile>> kept_policy(const std::string& dat
     files.push_back({std::string(entry.key.str()), std::string(entry.value.str())});
   }
   return files;
+}
+
+base::Result<std::shared_ptr<const policy::Policy>> compile_kept_policy(const std::string& data,
+                                                                        const std::string& version) {
+  TAMIS_TRY(files, kept_policy(data, version));
+  policy::Loaded loaded = policy::load_files(files);
+  if (loaded.policy == nullptr) {
+    std::string why = loaded.diagnostics.empty() ? "" : ": " + policy::to_string(loaded.diagnostics[0]);
+    return base::invalid("the kept policy " + version + " does not compile any more" + why);
+  }
+  if (loaded.policy->version != version) return base::invalid("the kept policy " + version + " was changed");
+  return loaded.policy;
+}
+
+base::Result<std::string> keep_intel(const std::string& data, const std::vector<std::string>& csv_files) {
+  std::vector<std::string> contents;
+  uint64_t hash = 0;
+  for (const std::string& path : csv_files) {
+    TAMIS_TRY(content, base::read_file(path, kIntelBytesMax));
+    hash = base::combine64(hash, base::hash64(content));
+    contents.push_back(std::move(content));
+  }
+  std::string version = hex16(hash);
+  std::string folder = data + "/intel/" + version;
+  TAMIS_CHECK(base::make_folders(folder));
+  for (size_t i = 0; i < contents.size(); ++i) {
+    std::string path = folder + "/" + std::to_string(i) + ".csv";
+    std::error_code ignored;
+    if (std::filesystem::exists(path, ignored)) continue;
+    TAMIS_CHECK(base::write_file_atomically(path, contents[i]));
+  }
+  return version;
+}
+
+base::Result<std::shared_ptr<const event::NetworkIntel>> kept_intel(const std::string& data,
+                                                                    const std::string& version) {
+  std::vector<std::string> paths;
+  std::error_code ignored;
+  for (size_t i = 0;; ++i) {
+    std::string path = data + "/intel/" + version + "/" + std::to_string(i) + ".csv";
+    if (!std::filesystem::exists(path, ignored)) break;
+    paths.push_back(std::move(path));
+  }
+  if (paths.empty()) return base::fail(base::Code::kNotFound, "the kept network facts " + version + " are not there");
+  return event::NetworkIntel::load(paths);
 }
 
 }  // namespace tamis::replay

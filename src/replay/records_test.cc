@@ -18,11 +18,12 @@ TEST(Records, ComeBackAsTheyWereWritten) {
   EXPECT_EQ(record->json, "{\"a\": 1}");
 
   line.clear();
-  write_policy(8, -5, "0123456789abcdef", line);
+  write_policy(8, -5, "0123456789abcdef", 3, line);
   record = read_record(line);
   ASSERT_TRUE(record.has_value());
   EXPECT_EQ(record->version, "0123456789abcdef");
   EXPECT_EQ(record->receive_ms, -5);
+  EXPECT_EQ(record->filled_from, 3u);
 
   line.clear();
   write_act(9, 1, R"({"act":"list_add"})", line);

@@ -1,0 +1,142 @@
+#include <CLI/CLI.hpp>
+#include <cstdio>
+
+#include "app/command.h"
+#include "app/data_session.h"
+#include "app/progress.h"
+#include "event/ndjson.h"
+
+namespace tamis::app {
+namespace {
+
+constexpr uint64_t kRefusalsShownMax = 20;
+constexpr uint64_t kPendingBytesHigh = 16 << 20;
+constexpr uint64_t kCheckEvery = 4096;
+
+struct Options {
+  DataSessionOptions session;
+  std::vector<std::string> events;
+  bool archive_only = false, json = false;
+};
+
+class Import {
+ public:
+  explicit Import(const Options& options) : options_(options) {}
+
+  base::Result<int> run() {
+    Interrupt::install();
+    TAMIS_TRY(session, DataSession::open(options_.session));
+    service_ = session->service();
+    if (service_ == nullptr) {
+      return base::fail(base::Code::kUnavailable,
+                        options_.session.data +
+                            " is held by a server; events of now are sent to it, and the past "
+                            "is imported before it starts");
+    }
+    newest_ms_ = service_->data()->archive().stats().newest_ms;
+    door::Service::Lease lease(*service_);
+    for (const std::string& path : options_.events) {
+      TAMIS_CHECK(import_file(*lease, path));
+      if (Interrupt::requested()) break;
+    }
+    TAMIS_CHECK(session->checkpoint());
+    report();
+    if (Interrupt::requested()) return kInterrupted;
+    return refused_ + older_ == 0 ? kGood : kNo;
+  }
+
+ private:
+  base::Status import_file(door::Service::Worker& worker, const std::string& path) {
+    TAMIS_TRY(file, event::NdjsonFile::open(path, kLineBytesMax));
+    Progress progress("import", file.bytes_total(), options_.session.quiet);
+    std::string_view line;
+    while (!Interrupt::requested()) {
+      base::Result<bool> more = file.next(line);
+      if (!more && more.error().code == base::Code::kLimit) {
+        refuse(more.error().message);
+        continue;
+      }
+      if (!more) return tl::unexpected(more.error());
+      if (!*more) break;
+      TAMIS_CHECK(import_line(worker, path, file.line_number(), line));
+      progress.step(file.bytes_read(), imported_);
+    }
+    return {};
+  }
+
+  base::Status import_line(door::Service::Worker& worker, const std::string& path, uint64_t number,
+                           std::string_view line) {
+    // The disk sets the pace.
+    if (++lines_ % kCheckEvery == 0) {
+      if (service_->pending_bytes() > kPendingBytesHigh) TAMIS_CHECK(service_->sync());
+      if (service_->data()->archive().stats().pending_rows > kRowsPending) TAMIS_CHECK(service_->flush());
+    }
+    auto done = service_->import(worker, line, options_.archive_only, options_.archive_only ? INT64_MIN : newest_ms_);
+    if (done) {
+      ++(*done == door::Service::Outcome::kRepeated ? repeated_ : imported_);
+      return {};
+    }
+    if (done.error().code == base::Code::kUnavailable) return tl::unexpected(done.error());
+    if (done.error().code == base::Code::kDenied) {
+      ++older_;
+    } else {
+      refuse(path + ":" + std::to_string(number) + ": " + done.error().message);
+    }
+    return {};
+  }
+
+  void refuse(const std::string& message) {
+    if (++refused_ <= kRefusalsShownMax) std::fprintf(stderr, "%s\n", message.c_str());
+  }
+
+  void report() {
+    if (options_.json) {
+      std::printf("{\"imported\":%llu,\"refused\":%llu,\"older\":%llu,\"repeated\":%llu}\n", ull(imported_),
+                  ull(refused_), ull(older_), ull(repeated_));
+      return;
+    }
+    if (options_.session.quiet) return;
+    std::fprintf(stderr, "%llu imported, %llu refused, %llu were there already\n", ull(imported_), ull(refused_),
+                 ull(repeated_));
+    if (older_ > 0) {
+      std::fprintf(stderr,
+                   "%llu are older than the newest event of %s and were left out: to keep them without deciding them, "
+                   "import them with --archive-only\n",
+                   ull(older_), options_.session.data.c_str());
+    }
+  }
+
+  static unsigned long long ull(uint64_t v) { return v; }
+  static constexpr uint64_t kRowsPending = 200'000;
+
+  const Options& options_;
+  door::Service* service_ = nullptr;
+  int64_t newest_ms_ = INT64_MIN;
+  uint64_t lines_ = 0, imported_ = 0, refused_ = 0, older_ = 0, repeated_ = 0;
+};
+
+}  // namespace
+
+Command add_import(CLI::App& app) {
+  auto options = std::make_shared<Options>();
+  options->session.must_exist = false;
+  app.add_option("--data", options->session.data, "The data folder; made if it is not there")->required();
+  app.add_option("--policy", options->session.policy, "Folder of the policy that decides the events")->required();
+  app.add_option("--intel", options->session.intel, "CSV files of network facts: prefix, asn, country, tag");
+  app.add_flag("--archive-only", options->archive_only,
+               "Keep the events without deciding them; they may be of any age");
+  app.add_flag("--json", options->json, "The summary on stdout as JSON");
+  app.add_flag("-q,--quiet", options->session.quiet, "No progress and no summary");
+  app.add_option("EVENTS", options->events,
+                 "Files of events: one JSON object a line, CSV (.csv) or Parquet (.parquet); - is stdin")
+      ->required();
+  app.footer(
+      "Decides and stores past events as if they had arrived live: an event's own time stands for its arrival, and\n"
+      "nothing is done outside. Exit code 1 if events were refused or left out.");
+  return [options] {
+    base::Result<int> code = Import(*options).run();
+    return code ? *code : complain(code.error().message);
+  };
+}
+
+}  // namespace tamis::app

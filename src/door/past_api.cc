@@ -1,0 +1,205 @@
+#include "door/past_api.h"
+
+#include <array>
+#include <charconv>
+
+#include "door/background.h"
+#include "door/http_answer.h"
+#include "door/jobs.h"
+#include "door/json_body.h"
+#include "event/json_writer.h"
+#include "replay/stored_decision.h"
+
+namespace tamis::door {
+
+using event::JsonWriter;
+using net::Request;
+using net::Response;
+using net::Role;
+
+namespace {
+
+constexpr size_t kSmallBodyBytes = 64 << 10;
+constexpr net::RoleSet kReaders = Role::kAnalyst | Role::kSupport;
+
+// A cell as JSON: numbers and truth values as they are, everything else as text.
+void write_cell(const archive::Table::Column& column, const std::string& text, JsonWriter& json) {
+  static constexpr std::array<std::string_view, 11> kNumbers = {"BIGINT",   "INTEGER",   "UBIGINT", "UINTEGER",
+                                                                "SMALLINT", "USMALLINT", "TINYINT", "UTINYINT",
+                                                                "HUGEINT",  "DOUBLE",    "FLOAT"};
+  bool number = std::find(kNumbers.begin(), kNumbers.end(), column.type) != kNumbers.end();
+  bool finite = text.find_first_not_of("0123456789+-.eE") == std::string::npos;
+  if (column.type == "BOOLEAN") {
+    json.boolean(text == "true");
+  } else if (number && finite && !text.empty()) {
+    json.raw(text);
+  } else {
+    json.string(text);
+  }
+}
+
+void write_table(const archive::Table& table, std::string& out) {
+  JsonWriter json(out);
+  json.begin_object().key("columns").begin_array();
+  for (const archive::Table::Column& column : table.columns) {
+    json.begin_object().key("name").string(column.name).key("type").string(column.type).end_object();
+  }
+  json.end_array().key("rows").begin_array();
+  for (size_t r = 0; r < table.rows.size(); ++r) {
+    json.begin_array();
+    for (size_t c = 0; c < table.columns.size(); ++c) {
+      table.nulls[r][c] ? json.null() : (write_cell(table.columns[c], table.rows[r][c], json), json);
+    }
+    json.end_array();
+  }
+  json.end_array().key("cut").boolean(table.cut).end_object();
+  out += '\n';
+}
+
+}  // namespace
+
+struct PastApi::Impl {
+  net::HttpServer& server;
+  Service& service;
+  MakeRoute route;
+  Jobs jobs;
+  Background background{64};
+
+  // Runs `work`, which may take long, on another thread than the loop's; it fills in the body.
+  void soon(Response& out, std::function<base::Status(std::string&)> work) {
+    auto reply = out.defer();
+    bool taken = background.submit([reply, work = std::move(work)] {
+      std::string body;
+      base::Status done = work(body);
+      if (done) return reply->send(200, "application/json", std::move(body));
+      body.clear();
+      JsonWriter json(body);
+      json.begin_object().key("error").string(word_of(done.error())).key("message").string(done.error().message);
+      json.end_object();
+      reply->send(status_of(done.error()), "application/json", body + "\n");
+    });
+    if (!taken) reply->send(503, "application/json", R"({"error":"overloaded","message":"too many requests at once"})");
+  }
+
+  void add_query_routes();
+  void add_decision_routes();
+  void add_job_routes();
+  void add_operator_routes();
+};
+
+PastApi::PastApi(net::HttpServer& server, Service& service, const MakeRoute& route)
+    : impl_(new Impl{server, service, route, Jobs{}, Background{64}}) {
+  impl_->add_query_routes();
+  impl_->add_decision_routes();
+  impl_->add_job_routes();
+  impl_->add_operator_routes();
+}
+
+PastApi::~PastApi() = default;
+
+void PastApi::Impl::add_query_routes() {
+  server.post(
+      "/v1/query",
+      [this](const Request& in, Response& out) {
+        static constexpr std::array<std::string_view, 3> kKeys = {"sql", "rows_max", "time_ms"};
+        auto body = JsonBody::read(in.body(), kKeys);
+        if (!body) return answer(body.error(), out);
+        auto sql = body->needed_text("sql");
+        auto rows = body->whole("rows_max", 10'000, 1, 1'000'000);
+        auto time = body->whole("time_ms", 30'000, 1, 600'000);
+        if (!sql) return answer(sql.error(), out);
+        if (!rows) return answer(rows.error(), out);
+        if (!time) return answer(time.error(), out);
+        archive::QueryLimits limits{*time, static_cast<uint64_t>(*rows)};
+        soon(out, [this, sql = *sql, limits](std::string& text) -> base::Status {
+          TAMIS_CHECK(service.flush());
+          TAMIS_TRY(table, service.data()->archive().query(sql, limits, [] { return true; }));
+          write_table(table, text);
+          return {};
+        });
+      },
+      route(Role::kAnalyst, kSmallBodyBytes));
+}
+
+void PastApi::Impl::add_decision_routes() {
+  server.get(
+      "/v1/decisions/{type}/{id...}",
+      [this](const Request& in, Response& out) {
+        soon(out,
+             [this, type = std::string(in.param(0)), id = std::string(in.param(1))](std::string& text) -> base::Status {
+               auto policy = service.policy();
+               if (policy == nullptr) return base::fail(base::Code::kUnavailable, "no policy is active yet");
+               const policy::EventType* found = policy->find_type(type);
+               if (found == nullptr)
+                 return base::fail(base::Code::kNotFound, "no event type \"" + type + "\" in the policy");
+               TAMIS_CHECK(service.flush());
+               TAMIS_CHECK(replay::write_stored_event(service.data()->archive(), *found, id, text));
+               text += '\n';
+               return {};
+             });
+      },
+      route(kReaders, 0));
+}
+
+void PastApi::Impl::add_job_routes() {
+  auto id_of = [](std::string_view text) {
+    uint64_t id = 0;
+    std::from_chars(text.data(), text.data() + text.size(), id);
+    return id;  // 0 is no job
+  };
+  server.get(
+      "/v1/jobs",
+      [this](const Request&, Response& out) {
+        jobs.write_all(out.body());
+        out.append("\n");
+      },
+      route(kReaders, 0));
+  server.get(
+      "/v1/jobs/{id}",
+      [this, id_of](const Request& in, Response& out) {
+        base::Status found = jobs.write(id_of(in.param(0)), out.body());
+        if (!found) return answer(found.error(), out);
+        out.append("\n");
+      },
+      route(kReaders, 0));
+  server.post(
+      "/v1/jobs/{id}/stop",
+      [this, id_of](const Request& in, Response& out) {
+        base::Status found = jobs.stop(id_of(in.param(0)));
+        if (!found) return answer(found.error(), out);
+        out.append("{\"ok\":true}\n");
+      },
+      route(Role::kAnalyst, 0));
+}
+
+void PastApi::Impl::add_operator_routes() {
+  server.get(
+      "/v1/digest",
+      [this](const Request&, Response& out) {
+        uint64_t digest = 0, record = 0;
+        service.with_engine([&](engine::Engine& engine) {
+          digest = engine.digest();
+          record = service.data()->last_number();
+        });
+        char text[17];
+        std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(digest));
+        JsonWriter json(out.body());
+        json.begin_object().key("digest").string(text).key("record").uinteger(record).end_object();
+        out.append("\n");
+      },
+      route(kReaders, 0));
+  server.post(
+      "/v1/checkpoint",
+      [this](const Request&, Response& out) {
+        soon(out, [this](std::string& text) -> base::Status {
+          TAMIS_CHECK(service.checkpoint());
+          JsonWriter json(text);
+          json.begin_object().key("record").uinteger(service.data()->last_snapshot()).end_object();
+          text += '\n';
+          return {};
+        });
+      },
+      route(Role::kAdmin, 0));
+}
+
+}  // namespace tamis::door

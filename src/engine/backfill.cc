@@ -1,0 +1,93 @@
+#include "engine/backfill.h"
+
+#include <algorithm>
+
+#include "base/hash.h"
+#include "engine/active.h"
+
+namespace tamis::engine {
+
+namespace {
+
+bool usable(Value v) { return !v.is_error() && !v.is(event::Kind::kAbsent); }
+
+// Lists have the policy's own entries here and nobody has a label: what people and rules added at run time is of now,
+// not of then.
+class PastHost final : public cel::Host {
+ public:
+  explicit PastHost(const Engine::Prepared& next) : next_(next) {}
+  bool list_contains(int64_t list, Value value) const override {
+    return next_.lists[static_cast<size_t>(list)]->contains(value, now_ms);
+  }
+  Value labels_of(int64_t, Value, base::Arena&) const override { return Value::list(std::span<const Value>()); }
+  int64_t now_ms = INT64_MIN;
+
+ private:
+  const Engine::Prepared& next_;
+};
+
+}  // namespace
+
+struct Backfill::Impl {
+  Impl(const Engine& now_engine, Engine::Prepared& next_policy) : next(next_policy), host(next_policy) {
+    for (const policy::FeatureDecl& decl : next.policy->features) {
+      bool known = false;
+      if (now_engine.policy() != nullptr) {
+        for (const policy::FeatureDecl& old : now_engine.policy()->features) {
+          known |= old.spec.name == decl.spec.name && old.fingerprint == decl.fingerprint;
+        }
+      }
+      is_new.push_back(!known);
+    }
+  }
+
+  void feed(ActiveType& type, FeatureAccess& access, int64_t t_ms);
+
+  Engine::Prepared& next;
+  PastHost host;
+  std::vector<bool> is_new;  // by feature
+  int64_t cost_max = EngineOptions().cost_max;
+};
+
+Backfill::Backfill(const Engine& now, Engine::Prepared& next) : impl_(std::make_unique<Impl>(now, next)) {}
+Backfill::~Backfill() = default;
+
+bool Backfill::needed() const {
+  return std::find(impl_->is_new.begin(), impl_->is_new.end(), true) != impl_->is_new.end();
+}
+const std::shared_ptr<const policy::Policy>& Backfill::policy() const { return impl_->next.policy; }
+
+void Backfill::Impl::feed(ActiveType& type, FeatureAccess& access, int64_t t_ms) {
+  const cel::Plan& plan = type.type->plan;
+  uint64_t key = 0;
+  for (cel::NodeId node : access.by) {
+    Value v = plan.eval(node, type.frame);
+    if (!usable(v)) return;
+    key = base::combine64(key, event::hash(v));
+  }
+  const policy::FeatureUpdate& update = *access.update;
+  if (update.where != cel::kNoNode && plan.test(update.where, type.frame) != cel::Plan::Truth::kTrue) return;
+  Value of;
+  if (update.of != cel::kNoNode) {
+    of = plan.eval(update.of, type.frame);
+    if (!usable(of)) return;
+  }
+  bool hit = update.hit != cel::kNoNode && plan.test(update.hit, type.frame) == cel::Plan::Truth::kTrue;
+  state::FeatureTable& table = *next.tables[access.feature];
+  table.update(table.find(key), t_ms, host.now_ms, of, hit);
+}
+
+void Backfill::feed(PreparedEvent& prepared, int64_t receive_ms) {
+  Impl& impl = *impl_;
+  event::Event& event = prepared.event();
+  int64_t t = event.has_time ? std::min(event.time_ms, std::max(receive_ms, impl.host.now_ms)) : receive_ms;
+  impl.host.now_ms = std::max(impl.host.now_ms, t);
+  if (impl.host.now_ms - t > event.schema->lateness_ms) return;
+  ActiveType& type = *impl.next.types[prepared.type_index()];
+  type.frame.begin(event.slots.data(), prepared.arena(), &impl.host, impl.cost_max);
+  for (FeatureAccess& access : type.accesses) {
+    if (access.update != nullptr && impl.is_new[access.feature]) impl.feed(type, access, t);
+  }
+}
+
+}  // namespace tamis::engine

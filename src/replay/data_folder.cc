@@ -1,0 +1,235 @@
+#include "replay/data_folder.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "base/file.h"
+#include "replay/fold.h"
+#include "replay/snapshot.h"
+
+namespace tamis::replay {
+
+using engine::Engine;
+
+base::Result<std::unique_ptr<DataFolder>> DataFolder::open(const std::string& path, DataFolderOptions options) {
+  TAMIS_CHECK(base::make_folders(path));
+  std::unique_ptr<DataFolder> folder(new DataFolder(path));
+  folder->options_ = options;
+  std::string lock = path + "/lock";
+  folder->lock_fd_ = ::open(lock.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0640);
+  if (folder->lock_fd_ < 0) return tl::unexpected(base::system_error("open", lock, errno));
+  if (::flock(folder->lock_fd_, LOCK_EX | LOCK_NB) != 0) {
+    return base::fail(base::Code::kUnavailable, path + " is in use by another process");
+  }
+  clean_snapshots(path);
+  TAMIS_TRY(journal, journal::JournalWriter::open(journal_folder(path), options.journal));
+  folder->journal_ = std::move(journal);
+  TAMIS_TRY(archive, archive::Archive::open(path + "/archive", options.archive));
+  folder->archive_ = std::move(archive);
+  return folder;
+}
+
+DataFolder::~DataFolder() {
+  archive_.reset();
+  journal_.reset();
+  if (lock_fd_ >= 0) ::close(lock_fd_);
+}
+
+base::Result<Recovered> DataFolder::recover(Engine& engine, const std::function<bool(uint64_t)>& keep_going) {
+  Recovered report;
+  report.dropped_bytes = journal_->dropped_bytes();
+  TAMIS_TRY(from, restore(engine, report));
+  TAMIS_CHECK(fold_tail(engine, from, report, keep_going));
+  return report;
+}
+
+// Restores the newest snapshot that is whole and not ahead of the archive. Gives the first record behind it.
+base::Result<uint64_t> DataFolder::restore(Engine& engine, Recovered& report) {
+  uint64_t archived = archive_->stats().upto;
+  for (const SnapshotFile& file : list_snapshots(path_)) {
+    if (file.record > last_number()) {
+      return base::invalid(file.path + " covers records up to " + std::to_string(file.record) +
+                           ", but the journal ends with record " + std::to_string(last_number()) +
+                           ": a part of the journal is missing");
+    }
+    if (file.record > archived) {
+      report.notes.push_back(file.path + " was passed over: the archive ends with record " + std::to_string(archived));
+      continue;
+    }
+    base::Status restored = restore_from(file.path, engine, report.snapshot);
+    if (restored) {
+      last_snapshot_ = file.record;
+      return file.record + 1;
+    }
+    report.notes.push_back(restored.error().message + "; the one before is taken");
+  }
+  return uint64_t{0};
+}
+
+base::Status DataFolder::restore_from(const std::string& file, Engine& engine, uint64_t& record) {
+  TAMIS_TRY(reader, SnapshotReader::open(file));
+  TAMIS_TRY(policy, compile_kept_policy(path_, reader->head().policy));
+  if (!reader->head().intel.empty()) {
+    TAMIS_TRY(intel, kept_intel(path_, reader->head().intel));
+    intel_ = std::move(intel);
+    intel_version_ = reader->head().intel;
+  }
+  engine.activate(std::move(policy));
+  TAMIS_CHECK(engine.restore([&](std::string& piece) { return reader->next(piece); }));
+  record = reader->head().record;
+  return {};
+}
+
+base::Status DataFolder::fold_tail(Engine& engine, uint64_t from, Recovered& report,
+                                   const std::function<bool(uint64_t)>& keep_going) {
+  TAMIS_TRY(reader, journal::JournalReader::open(journal_folder(path_), from));
+  FoldOptions options;
+  options.data = path_;
+  RecordFold fold(options, engine);
+  TAMIS_CHECK(fold.use_intel(intel_version_));
+  uint64_t archived = archive_->stats().upto;
+  std::string_view line;
+  while (true) {
+    TAMIS_TRY(more, reader->next(line));
+    if (!more) break;
+    TAMIS_TRY(record, read_record(line));
+    if (from == 0 && fold.counts().records == 0 && record.number != 1) {
+      return base::invalid(path_ + ": the journal begins with record " + std::to_string(record.number) +
+                           ", and there is no whole snapshot from before it");
+    }
+    TAMIS_TRY(step, fold.apply(record));
+    if (record.number > archived) {
+      if (step.decision != nullptr || step.past) {
+        TAMIS_CHECK(archive_->add(fold.event(), step.decision, record.number, record.receive_ms));
+      } else if (step.act != nullptr) {
+        TAMIS_CHECK(archive_->add_act(record.number, record.receive_ms, *step.act));
+      }
+    }
+    if (fold.counts().records % 1024 == 0 && !keep_going(fold.counts().records)) {
+      return base::fail(base::Code::kUnavailable, "interrupted");
+    }
+    if (archive_->stats().pending_bytes > options_.archive.pending_bytes_max / 2) {
+      TAMIS_CHECK(archive_->flush(record.number));
+    }
+  }
+  intel_ = fold.intel();
+  intel_version_ = fold.intel_version();
+  report.records = fold.counts().records;
+  report.decided = fold.counts().decided;
+  report.refused = fold.counts().refused;
+  return {};
+}
+
+base::Result<uint64_t> DataFolder::event(int64_t receive_ms, std::string_view type, std::string_view json) {
+  uint64_t number = journal_->next_number();
+  line_.clear();
+  write_event(number, receive_ms, type, json, line_);
+  TAMIS_CHECK(journal_->append(line_));
+  return number;
+}
+
+base::Result<uint64_t> DataFolder::past(int64_t receive_ms, std::string_view type, std::string_view json) {
+  uint64_t number = journal_->next_number();
+  line_.clear();
+  write_past(number, receive_ms, type, json, line_);
+  TAMIS_CHECK(journal_->append(line_));
+  return number;
+}
+
+base::Result<uint64_t> DataFolder::act(int64_t receive_ms, const engine::Act& act) {
+  uint64_t number = journal_->next_number();
+  line_.clear();
+  write_act(number, receive_ms, engine::to_json(act), line_);
+  TAMIS_CHECK(journal_->append(line_));
+  return number;
+}
+
+base::Result<uint64_t> DataFolder::policy(int64_t receive_ms, const std::string& version,
+                                          const std::vector<policy::SourceFile>& files, uint64_t filled_from) {
+  TAMIS_CHECK(keep_policy(path_, version, files));
+  uint64_t number = journal_->next_number();
+  line_.clear();
+  write_policy(number, receive_ms, version, filled_from, line_);
+  TAMIS_CHECK(journal_->append(line_));
+  return number;
+}
+
+base::Status DataFolder::use_intel(int64_t receive_ms, const std::vector<std::string>& csv_files) {
+  TAMIS_TRY(version, keep_intel(path_, csv_files));
+  if (version == intel_version_) return {};
+  TAMIS_TRY(intel, kept_intel(path_, version));
+  line_.clear();
+  write_intel(journal_->next_number(), receive_ms, version, line_);
+  TAMIS_CHECK(journal_->append(line_));
+  intel_ = std::move(intel);
+  intel_version_ = version;
+  return {};
+}
+
+base::Status DataFolder::decided(const engine::PreparedEvent& event, const engine::Decision* decision, uint64_t number,
+                                 int64_t receive_ms) {
+  return archive_->add(event, decision, number, receive_ms);
+}
+
+base::Status DataFolder::acted(const engine::Act& act, uint64_t number, int64_t receive_ms) {
+  return archive_->add_act(number, receive_ms, act);
+}
+
+std::string DataFolder::failure() const {
+  std::string journal = journal_->failure();
+  if (!journal.empty()) return "the journal cannot be written: " + journal;
+  std::string archive = archive_->stats().failure;
+  return archive.empty() ? archive : "the archive cannot be written: " + archive;
+}
+
+base::Status DataFolder::flush(const WithEngine& with_engine) {
+  uint64_t upto = 0;
+  with_engine([&](Engine&) { upto = last_number(); });
+  TAMIS_CHECK(journal_->sync());  // the archive must never know records that the journal may lose
+  return archive_->flush(upto);
+}
+
+base::Status DataFolder::checkpoint(const WithEngine& with_engine, const std::atomic<bool>& stop) {
+  SnapshotHead head;
+  with_engine([&](Engine& engine) {
+    if (engine.policy() == nullptr) return;
+    head.record = last_number();
+    head.policy = engine.policy()->version;
+    head.intel = intel_version_;
+    journal_->roll();  // so that recovery finds the records behind the snapshot at once
+    engine.begin_snapshot();
+  });
+  if (head.record == 0 || head.policy.empty()) return {};
+  auto abandon = [&](base::Error error) -> base::Status {
+    with_engine([](Engine& engine) { engine.abandon_snapshot(); });
+    return tl::unexpected(std::move(error));
+  };
+  base::Status before = journal_->sync();
+  if (before) before = archive_->flush(head.record);
+  if (!before) return abandon(before.error());
+  auto writer = SnapshotWriter::create(path_, head);
+  if (!writer) return abandon(writer.error());
+  std::string piece;
+  for (bool more = true; more;) {
+    if (stop) return abandon({base::Code::kUnavailable, "stopped"});
+    piece.clear();
+    with_engine([&](Engine& engine) { more = engine.snapshot_piece(piece); });
+    if (piece.empty()) continue;
+    base::Status written = (*writer)->piece(piece);
+    if (!written) return abandon(written.error());
+  }
+  TAMIS_CHECK((*writer)->finish());
+  last_snapshot_ = head.record;
+  remove_old_snapshots();
+  return {};
+}
+
+void DataFolder::remove_old_snapshots() {
+  std::vector<SnapshotFile> files = list_snapshots(path_);
+  for (size_t i = options_.snapshots_kept; i < files.size(); ++i) ::unlink(files[i].path.c_str());
+}
+
+}  // namespace tamis::replay

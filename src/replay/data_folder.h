@@ -1,0 +1,112 @@
+// DataFolder: what a server keeps, as one object: the journal, the archive, the snapshots, the policies and network
+// facts they were made with. It belongs to one process at a time.
+//
+//   FOLDER/lock        held while the folder is open
+//   FOLDER/journal/    every record, in the order in which it was folded (journal/journal.h, replay/records.h)
+//   FOLDER/snapshots/  the engine's state as of a record (replay/snapshot.h)
+//   FOLDER/archive/    events with their decisions, and acts, as Parquet (archive/archive.h)
+//   FOLDER/policies/   FOLDER/intel/   what the records name by their hash
+//
+// Recovery: the newest snapshot, then the records behind it. Whatever the archive does not have yet is added again on
+// the way. So a crash loses what the journal had not written (a few milliseconds of events, never an act of a person),
+// and nothing is doubled.
+//
+// Threading: event(), past(), policy(), intel(), act() and decided() come from one thread at a time, in the order of
+// the engine (the service's lock); the others from any thread.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "archive/archive.h"
+#include "base/result.h"
+#include "engine/act.h"
+#include "engine/engine.h"
+#include "journal/journal.h"
+
+namespace tamis::replay {
+
+struct DataFolderOptions {
+  journal::JournalOptions journal;
+  archive::ArchiveOptions archive;
+  uint32_t snapshots_kept = 2;
+};
+
+// How a recovery went, for people.
+struct Recovered {
+  uint64_t snapshot = 0;  // the record of the snapshot it began with; 0: with the first record
+  uint64_t records = 0, decided = 0, refused = 0;
+  uint64_t dropped_bytes = 0;  // of a record that a crash cut off
+  std::vector<std::string> notes;
+};
+
+class DataFolder {
+ public:
+  // Creates the folder if need be. Errors: no access, another process has it (kUnavailable), damage.
+  static base::Result<std::unique_ptr<DataFolder>> open(const std::string& path, DataFolderOptions options = {});
+  ~DataFolder();
+
+  const std::string& path() const { return path_; }
+  std::string socket_path() const { return path_ + "/socket"; }
+
+  // Brings a fresh engine to where the journal ends. `keep_going` gets the number of records folded.
+  base::Result<Recovered> recover(engine::Engine& engine, const std::function<bool(uint64_t)>& keep_going);
+  // Network facts in force where the journal ends; null: none.
+  const std::shared_ptr<const event::NetworkIntel>& intel() const { return intel_; }
+
+  // Records, written before they are folded; each gives its number. Errors: too much waits to be written.
+  base::Result<uint64_t> event(int64_t receive_ms, std::string_view type, std::string_view json);
+  base::Result<uint64_t> past(int64_t receive_ms, std::string_view type, std::string_view json);
+  base::Result<uint64_t> act(int64_t receive_ms, const engine::Act& act);
+  base::Result<uint64_t> policy(int64_t receive_ms, const std::string& version,
+                                const std::vector<policy::SourceFile>& files, uint64_t filled_from);
+  // Takes network facts into the folder; the same ones again make no record.
+  base::Status use_intel(int64_t receive_ms, const std::vector<std::string>& csv_files);
+  // After the fold: what record `number` came to, for the archive.
+  base::Status decided(const engine::PreparedEvent& event, const engine::Decision* decision, uint64_t number,
+                       int64_t receive_ms);
+  base::Status acted(const engine::Act& act, uint64_t number, int64_t receive_ms);
+
+  base::Status sync() { return journal_->sync(); }
+  uint64_t last_number() const { return journal_->next_number() - 1; }
+  uint64_t first_number() const { return first_number_; }
+  uint64_t pending_bytes() const { return journal_->pending_bytes(); }
+  std::string failure() const;
+
+  // Runs a function on the engine while no record can come.
+  using WithEngine = std::function<void(const std::function<void(engine::Engine&)>&)>;
+  // Brings the archive up to date: what was folded before the call can be asked for afterwards.
+  base::Status flush(const WithEngine& with_engine);
+  // Flushes and writes a snapshot, piece by piece beside the running engine. One at a time. `stop` ends it early, with
+  // nothing written.
+  base::Status checkpoint(const WithEngine& with_engine, const std::atomic<bool>& stop);
+  uint64_t last_snapshot() const { return last_snapshot_; }
+
+  archive::Archive& archive() { return *archive_; }
+
+ private:
+  explicit DataFolder(std::string path) : path_(std::move(path)) {}
+  base::Result<uint64_t> restore(engine::Engine& engine, Recovered& report);
+  base::Status restore_from(const std::string& file, engine::Engine& engine, uint64_t& record);
+  base::Status fold_tail(engine::Engine& engine, uint64_t from, Recovered& report,
+                         const std::function<bool(uint64_t)>& keep_going);
+  void remove_old_snapshots();
+
+  std::string path_;
+  DataFolderOptions options_;
+  int lock_fd_ = -1;
+  std::unique_ptr<journal::JournalWriter> journal_;
+  std::unique_ptr<archive::Archive> archive_;
+  std::shared_ptr<const event::NetworkIntel> intel_;
+  std::string intel_version_;
+  uint64_t first_number_ = 1;
+  std::atomic<uint64_t> last_snapshot_{0};
+  std::string line_;
+};
+
+}  // namespace tamis::replay

@@ -1,0 +1,206 @@
+#include "replay/snapshot.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+#include <zstd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <cstdio>
+#include <cstring>
+#include <filesystem>
+
+#include "base/arena.h"
+#include "base/file.h"
+#include "event/json_event.h"
+#include "event/json_writer.h"
+
+namespace tamis::replay {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::string_view kFormat = "tamis snapshot 1";
+constexpr std::string_view kSuffix = ".snapshot";
+constexpr std::string_view kUnfinished = ".unfinished";
+constexpr size_t kHeadBytesMax = 4096;
+constexpr uint32_t kFrameBytesMax = 1u << 30;  // of a piece, compressed; a piece is far smaller
+constexpr uint64_t kPieceBytesMax = 2ull << 30;
+constexpr int kLevel = 1;
+
+std::string folder_of(const std::string& data) { return data + "/snapshots"; }
+
+std::string path_of(const std::string& data, uint64_t record) {
+  char name[17];
+  std::snprintf(name, sizeof name, "%016llu", static_cast<unsigned long long>(record));
+  return folder_of(data) + "/" + name + std::string(kSuffix);
+}
+
+bool ends_with(const std::string& text, std::string_view end) {
+  return text.size() >= end.size() && std::string_view(text).substr(text.size() - end.size()) == end;
+}
+
+base::Status sync_folder(const std::string& path) {
+  int fd = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) return tl::unexpected(base::system_error("open", path, errno));
+  int failed = ::fsync(fd);
+  int why = errno;
+  ::close(fd);
+  if (failed != 0) return tl::unexpected(base::system_error("sync", path, why));
+  return {};
+}
+
+base::Result<SnapshotHead> read_head(std::string_view line) {
+  base::Arena arena;
+  TAMIS_TRY(value, event::JsonReader::to_value(line, arena));
+  if (!value.is(event::Kind::kMap)) return base::invalid("expected a JSON object");
+  auto text = [&](std::string_view key) {
+    const event::Value* v = event::map_find(*value.map, event::Value::string(key));
+    return v != nullptr && v->is(event::Kind::kString) ? std::string(v->str()) : std::string();
+  };
+  if (text("format") != kFormat) return base::invalid("not a snapshot of this version");
+  SnapshotHead head;
+  const event::Value* record = event::map_find(*value.map, event::Value::string("record"));
+  if (record == nullptr || !record->is(event::Kind::kInt) || record->i < 0) return base::invalid("no record number");
+  head.record = static_cast<uint64_t>(record->i);
+  head.policy = text("policy");
+  head.intel = text("intel");
+  return head;
+}
+
+}  // namespace
+
+base::Result<std::unique_ptr<SnapshotWriter>> SnapshotWriter::create(const std::string& data,
+                                                                     const SnapshotHead& head) {
+  TAMIS_CHECK(base::make_folders(folder_of(data)));
+  std::string path = path_of(data, head.record);
+  std::string temporary = path + std::string(kUnfinished);
+  int fd = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0640);
+  if (fd < 0) return tl::unexpected(base::system_error("write", temporary, errno));
+  std::unique_ptr<SnapshotWriter> writer(new SnapshotWriter(std::move(path), fd));
+  std::string line;
+  event::JsonWriter json(line);
+  json.begin_object().key("format").string(kFormat).key("record").uinteger(head.record);
+  json.key("policy").string(head.policy).key("intel").string(head.intel).end_object();
+  TAMIS_CHECK(writer->write(line + "\n"));
+  return writer;
+}
+
+SnapshotWriter::~SnapshotWriter() {
+  if (fd_ >= 0) ::close(fd_);
+  if (!finished_) ::unlink((path_ + std::string(kUnfinished)).c_str());
+}
+
+base::Status SnapshotWriter::write(std::string_view bytes) {
+  while (!bytes.empty()) {
+    ssize_t n = ::write(fd_, bytes.data(), bytes.size());
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return tl::unexpected(base::system_error("write", path_, errno));
+    bytes.remove_prefix(static_cast<size_t>(n));
+    written_ += static_cast<uint64_t>(n);
+  }
+  return {};
+}
+
+base::Status SnapshotWriter::piece(std::string_view bytes) {
+  ZSTD_CCtx* context = ZSTD_createCCtx();
+  ZSTD_CCtx_setParameter(context, ZSTD_c_compressionLevel, kLevel);
+  ZSTD_CCtx_setParameter(context, ZSTD_c_checksumFlag, 1);
+  frame_.resize(4 + ZSTD_compressBound(bytes.size()));
+  size_t n = ZSTD_compress2(context, frame_.data() + 4, frame_.size() - 4, bytes.data(), bytes.size());
+  ZSTD_freeCCtx(context);
+  if (ZSTD_isError(n)) return base::fail(base::Code::kInternal, std::string("zstd: ") + ZSTD_getErrorName(n));
+  auto length = static_cast<uint32_t>(n);
+  for (int i = 0; i < 4; ++i) frame_[static_cast<size_t>(i)] = static_cast<char>(length >> (8 * i));
+  return write(std::string_view(frame_).substr(0, 4 + n));
+}
+
+base::Status SnapshotWriter::finish() {
+  TAMIS_CHECK(write(std::string_view("\0\0\0\0", 4)));
+  if (::fsync(fd_) != 0) return tl::unexpected(base::system_error("sync", path_, errno));
+  int failed = ::close(fd_);
+  fd_ = -1;
+  if (failed != 0) return tl::unexpected(base::system_error("write", path_, errno));
+  if (std::rename((path_ + std::string(kUnfinished)).c_str(), path_.c_str()) != 0) {
+    return tl::unexpected(base::system_error("rename", path_, errno));
+  }
+  finished_ = true;
+  return sync_folder(fs::path(path_).parent_path().string());
+}
+
+base::Result<std::unique_ptr<SnapshotReader>> SnapshotReader::open(const std::string& path) {
+  int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return tl::unexpected(base::system_error("read", path, errno));
+  std::unique_ptr<SnapshotReader> reader(new SnapshotReader(path, fd));
+  std::string line;
+  char c = 0;
+  while (line.size() < kHeadBytesMax) {
+    TAMIS_CHECK(reader->read(&c, 1));
+    if (c == '\n') break;
+    line += c;
+  }
+  auto head = read_head(line);
+  if (!head) return base::invalid(path + ": " + head.error().message);
+  reader->head_ = std::move(*head);
+  return reader;
+}
+
+SnapshotReader::~SnapshotReader() { ::close(fd_); }
+
+base::Status SnapshotReader::read(char* out, size_t bytes) {
+  while (bytes > 0) {
+    ssize_t n = ::read(fd_, out, bytes);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return tl::unexpected(base::system_error("read", path_, errno));
+    if (n == 0) return base::invalid(path_ + ": the snapshot ends in the middle, at byte " + std::to_string(offset_));
+    out += n;
+    bytes -= static_cast<size_t>(n);
+    offset_ += static_cast<uint64_t>(n);
+  }
+  return {};
+}
+
+base::Result<bool> SnapshotReader::next(std::string& piece) {
+  char prefix[4];
+  TAMIS_CHECK(read(prefix, 4));
+  uint32_t length = 0;
+  for (int i = 0; i < 4; ++i) length |= static_cast<uint32_t>(static_cast<uint8_t>(prefix[i])) << (8 * i);
+  if (length == 0) return false;
+  uint64_t at = offset_;
+  auto damaged = [&] { return base::invalid(path_ + ": the snapshot is damaged at byte " + std::to_string(at)); };
+  if (length > kFrameBytesMax) return damaged();
+  frame_.resize(length);
+  TAMIS_CHECK(read(frame_.data(), length));
+  unsigned long long bytes = ZSTD_getFrameContentSize(frame_.data(), frame_.size());
+  if (bytes == ZSTD_CONTENTSIZE_ERROR || bytes == ZSTD_CONTENTSIZE_UNKNOWN || bytes > kPieceBytesMax) return damaged();
+  piece.resize(bytes);
+  size_t n = ZSTD_decompress(piece.data(), piece.size(), frame_.data(), frame_.size());
+  if (ZSTD_isError(n) || n != bytes) return damaged();
+  return true;
+}
+
+std::vector<SnapshotFile> list_snapshots(const std::string& data) {
+  std::vector<SnapshotFile> files;
+  std::error_code error;
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder_of(data), error)) {
+    std::string name = entry.path().filename().string();
+    if (!ends_with(name, kSuffix)) continue;
+    SnapshotFile file;
+    file.path = entry.path().string();
+    auto [end, bad] = std::from_chars(name.data(), name.data() + name.size() - kSuffix.size(), file.record);
+    if (bad == std::errc() && end == name.data() + name.size() - kSuffix.size()) files.push_back(std::move(file));
+  }
+  std::sort(files.begin(), files.end(), [](const auto& a, const auto& b) { return a.record > b.record; });
+  return files;
+}
+
+void clean_snapshots(const std::string& data) {
+  std::error_code error;
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder_of(data), error)) {
+    std::error_code ignored;
+    if (ends_with(entry.path().string(), kUnfinished)) fs::remove(entry.path(), ignored);
+  }
+}
+
+}  // namespace tamis::replay

@@ -1,0 +1,70 @@
+// Snapshots: the whole state of an engine as of one record, in one file, so that recovery folds only the records behind
+// it. FOLDER/snapshots/NNNNNNNNNNNNNNNN.snapshot, named by that record's number in 16 digits: a line of JSON
+// {"format":"tamis snapshot 1","record":N,"policy":VERSION,"intel":VERSION}, then pieces, each four bytes of length
+// (little endian) and a zstd frame with a checksum (RFC 8878), then four zero bytes. Written under another name, synced
+// and renamed: a file with this name is whole, or was damaged later, which is told.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+
+namespace tamis::replay {
+
+struct SnapshotHead {
+  uint64_t record = 0;  // the last that it covers
+  std::string policy, intel;
+};
+
+class SnapshotWriter {
+ public:
+  static base::Result<std::unique_ptr<SnapshotWriter>> create(const std::string& data, const SnapshotHead& head);
+  ~SnapshotWriter();  // without finish(): removes what was written
+  base::Status piece(std::string_view bytes);
+  base::Status finish();
+  uint64_t bytes() const { return written_; }
+
+ private:
+  SnapshotWriter(std::string path, int fd) : path_(std::move(path)), fd_(fd) {}
+  base::Status write(std::string_view bytes);
+
+  std::string path_;  // the final one
+  int fd_;
+  uint64_t written_ = 0;
+  std::string frame_;
+  bool finished_ = false;
+};
+
+class SnapshotReader {
+ public:
+  static base::Result<std::unique_ptr<SnapshotReader>> open(const std::string& path);
+  ~SnapshotReader();
+  const SnapshotHead& head() const { return head_; }
+  // The next piece; false at the end. Errors name file and offset.
+  base::Result<bool> next(std::string& piece);
+
+ private:
+  SnapshotReader(std::string path, int fd) : path_(std::move(path)), fd_(fd) {}
+  base::Status read(char* out, size_t bytes);
+
+  std::string path_;
+  int fd_;
+  uint64_t offset_ = 0;
+  std::string frame_;
+  SnapshotHead head_;
+};
+
+struct SnapshotFile {
+  std::string path;
+  uint64_t record = 0;
+};
+// Whole snapshots of a data folder, the newest first. Leftovers of a crash are not among them.
+std::vector<SnapshotFile> list_snapshots(const std::string& data);
+// Removes leftovers of a crash.
+void clean_snapshots(const std::string& data);
+
+}  // namespace tamis::replay
