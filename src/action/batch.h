@@ -6,17 +6,17 @@
 // lay there before comes back with its author, reason, since and expiry, or nothing if nothing did (or if it would have
 // expired by now). Where somebody else has changed something since, that stays, and is reported with who and when.
 //
-// How it can promise that. A mark of the batch is a function of three things: the item, what lay at its place before, and
-// the time of its chunk; all three are on disk before the first act of the chunk is done, and nobody can get between the
-// last look and the act (Ground::hold). So what is found at a place says by itself whether the batch has been there,
-// also after a crash at any moment; doing a chunk once more does nothing twice.
+// How it can promise that. A mark of the batch is a function of three things: the item, what lay at its place before,
+// and the time of its chunk; all three are on disk before the first act of the chunk is done, and nobody can get
+// between the last look and the act (Ground::hold). So what is found at a place says by itself whether the batch has
+// been there, also after a crash at any moment; doing a chunk once more does nothing twice.
 //
 // A place where a mark lies already that lasts as long is left as it is ("already"). One that ends earlier is extended:
 // it keeps its since, like a label that is set twice. A revision is always new: the newest one is in force.
 //
-// Files. FOLDER/ID.jsonl: a line about the batch, then one an item with what lay there when it was planned; never changed
-// (but for an erasure), and sealed by its SHA-256, which is journaled. FOLDER/ID.log: what was done, one JSON object a
-// line; the state of a batch is what its log says. 100 000 items are about 20 MB.
+// Files. FOLDER/ID.jsonl: a line about the batch, then one an item with what lay there when it was planned; never
+// changed (but for an erasure), and sealed by its SHA-256, which is journaled. FOLDER/ID.log: what was done, one JSON
+// object a line; the state of a batch is what its log says. 100 000 items are about 20 MB.
 //
 // Records of the journal (Ground::record): {"batch":ID,"step":STEP,...} with STEP planned, applying, stopped, applied,
 // undoing, undone; "planned" has rule, policy, author, reason, items and sha256, the later ones the counts.
@@ -81,11 +81,11 @@ struct BatchInfo {
   std::string stop_reason;  // of kStopped, and of an undo that was interrupted
   std::string sha256;       // of the items
   uint64_t items = 0;
-  uint64_t done = 0;     // items that apply() has gone through
-  uint64_t changed = 0;  // of them: a mark was laid
-  uint64_t already = 0;  // of them: nothing had to be done
-  uint64_t failed = 0;   // of them: refused, see report()
-  uint64_t undone = 0;   // items that undo() has gone through
+  uint64_t done = 0;      // items that apply() has gone through
+  uint64_t changed = 0;   // of them: a mark was laid
+  uint64_t already = 0;   // of them: nothing had to be done
+  uint64_t failed = 0;    // of them: refused, see report()
+  uint64_t undone = 0;    // items that undo() has gone through
   uint64_t restored = 0;  // of them: what lay there before came back
   uint64_t removed = 0;   // of them: nothing had been there, the mark was taken away
   uint64_t gone = 0;      // of them: it had expired, or was taken back already
@@ -100,7 +100,7 @@ struct BatchFault {
   bool kept = false;  // by undo(); else it failed in apply()
   std::string who;    // kept: who changed it, empty if nobody knows
   int64_t when_ms = 0;
-  std::string what;   // the error, or what lies there now
+  std::string what;  // the error, or what lies there now
 };
 
 struct BatchReport {
@@ -118,9 +118,9 @@ struct BatchOptions {
 
 // What apply() and undo() are asked to do.
 struct BatchRun {
-  std::string by;           // who asks for it
-  std::string why;          // undo only
-  uint32_t rate_per_s = 0;  // items a second; 0: as fast as it goes
+  std::string by;             // who asks for it
+  std::string why;            // undo only
+  uint32_t rate_per_s = 0;    // items a second; 0: as fast as it goes
   uint64_t cap = UINT64_MAX;  // apply only: stop when so many items of the batch are done
   // Called after each chunk, on the caller's thread; false stops.
   std::function<bool(const BatchInfo&)> progress = nullptr;
@@ -140,8 +140,8 @@ class Batches {
   // Errors: no items, too many (kLimit), a place twice, a text that is empty, too long or no UTF-8 (names the item).
   virtual base::Result<BatchInfo> plan(const BatchPlan& plan) = 0;
 
-  // Goes on where it was; of an applied batch it does nothing. What it returns is durable. A stop for whatever reason is
-  // no error: see state and stop_reason. Errors: no such batch (kNotFound), it runs or is undone (kUnavailable,
+  // Goes on where it was; of an applied batch it does nothing. What it returns is durable. A stop for whatever reason
+  // is no error: see state and stop_reason. Errors: no such batch (kNotFound), it runs or is undone (kUnavailable,
   // kInvalid), its file was changed (kInvalid), the log cannot be written.
   virtual base::Result<BatchInfo> apply(std::string_view id, const BatchRun& run = {}) = 0;
   virtual base::Result<BatchInfo> undo(std::string_view id, const BatchRun& run = {}) = 0;

@@ -62,8 +62,8 @@ void take_step(const JsonObject& json, std::string_view step, BatchInfo& info) {
 
 void take_detail(const JsonObject& json, std::string_view step, BatchLog& log) {
   if (step == "chunk") {
-    log.chunks.push_back({static_cast<uint64_t>(json.number("from")), static_cast<uint64_t>(json.number("to")),
-                          json.time_ms("t")});
+    log.chunks.push_back(
+        {static_cast<uint64_t>(json.number("from")), static_cast<uint64_t>(json.number("to")), json.time_ms("t")});
   } else if (step == "before") {
     log.before[static_cast<uint64_t>(json.number("item"))] = read_mark(json, "mark");
   } else if (step == "failed" || step == "kept") {
@@ -202,7 +202,7 @@ base::Result<StoredItem> read_item(std::string_view line, base::Arena& arena) {
 std::optional<Mark> wanted_mark(const BatchInfo& info, const BatchItem& item, const std::optional<Mark>& before,
                                 int64_t t_ms) {
   bool revision = item.place.kind == Place::Kind::kRevision;
-  std::optional<Mark> lies = in_force(before, t_ms);
+  const Mark* lies = in_force(before, t_ms);
   int64_t expires_ms = item.lasts_ms != 0 ? t_ms + item.lasts_ms : item.expires_ms;
   if (expires_ms <= t_ms) return std::nullopt;  // its time has passed
   if (lies && !revision && lies->expires_ms >= expires_ms) return std::nullopt;
@@ -214,28 +214,6 @@ std::optional<Mark> wanted_mark(const BatchInfo& info, const BatchItem& item, co
     if (mark == *lies) return std::nullopt;
   }
   return mark;
-}
-
-base::Result<ItemReader> ItemReader::open(const std::string& path, uint64_t skip) {
-  ItemReader reader;
-  TAMIS_TRY(lines, LineReader::open(path));
-  reader.lines_ = std::move(lines);
-  std::string_view line;
-  for (uint64_t i = 0; i <= skip; ++i) {
-    TAMIS_TRY(more, reader.lines_.next(line));
-    if (!more) break;
-  }
-  return reader;
-}
-
-base::Result<bool> ItemReader::next(StoredItem& item) {
-  std::string_view line;
-  TAMIS_TRY(more, lines_.next(line));
-  if (!more) return false;
-  auto stored = read_item(line, *arena_);
-  if (!stored) return base::invalid("line " + std::to_string(lines_.number()) + ": " + stored.error().message);
-  item = std::move(*stored);
-  return true;
 }
 
 const BatchChunk* BatchLog::chunk_of(uint64_t item) const {

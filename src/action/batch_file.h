@@ -33,22 +33,10 @@ std::optional<Mark> read_mark(const JsonObject& json, std::string_view key);
 // What the batch lays at the place where `before` lies, at time `t_ms`; nothing: it leaves the place as it is.
 std::optional<Mark> wanted_mark(const BatchInfo& info, const BatchItem& item, const std::optional<Mark>& before,
                                 int64_t t_ms);
-inline std::optional<Mark> in_force(std::optional<Mark> mark, int64_t now_ms) {
-  if (mark && mark->expires_ms <= now_ms) mark.reset();
-  return mark;
+// What lies there and has not expired at now_ms, or null.
+inline const Mark* in_force(const std::optional<Mark>& mark, int64_t now_ms) {
+  return mark && mark->expires_ms > now_ms ? &*mark : nullptr;
 }
-
-// Items in order, with the number of the next one. Checks nothing but their form.
-class ItemReader {
- public:
-  static base::Result<ItemReader> open(const std::string& path, uint64_t skip);
-  base::Result<bool> next(StoredItem& item);
-
- private:
-  LineReader lines_;
-  base::Arena* arena() { return arena_.get(); }
-  std::unique_ptr<base::Arena> arena_ = std::make_unique<base::Arena>();
-};
 
 struct BatchChunk {
   uint64_t from = 0, to = 0;
@@ -57,9 +45,9 @@ struct BatchChunk {
 
 // What the log of a batch says.
 struct BatchLog {
-  std::vector<BatchChunk> chunks;                              // ascending; the last may not be done
-  std::unordered_map<uint64_t, std::optional<Mark>> before;   // where it is another than in the file of items
-  std::vector<BatchFault> faults;                              // without places
+  std::vector<BatchChunk> chunks;                            // ascending; the last may not be done
+  std::unordered_map<uint64_t, std::optional<Mark>> before;  // where it is another than in the file of items
+  std::vector<BatchFault> faults;                            // without places
   const BatchChunk* chunk_of(uint64_t item) const;
   // Items that may have been touched.
   uint64_t touched() const { return chunks.empty() ? 0 : chunks.back().to; }

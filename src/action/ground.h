@@ -8,8 +8,11 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/result.h"
+#include "engine/act.h"
+#include "state/label.h"
 #include "state/list.h"
 
 namespace tamis::action {
@@ -56,9 +59,9 @@ class Ground {
 
   // The mark in force now; a mark whose expiry has come does not lie there any more.
   virtual std::optional<Mark> look(const Place& place) = 0;
-  // Lays the mark exactly as it is given, whatever lay there, and journals that as an act of the batch: with times of the
-  // mark, so that a replay does the same. Need not be durable yet. Errors: kUnavailable when nothing can be journaled
-  // now (the batch stops, and can go on later); anything else is the fault of this place alone.
+  // Lays the mark exactly as it is given, whatever lay there, and journals that as an act of the batch: with times of
+  // the mark, so that a replay does the same. Need not be durable yet. Errors: kUnavailable when nothing can be
+  // journaled now (the batch stops, and can go on later); anything else is the fault of this place alone.
   virtual base::Status put(const Place& place, const Mark& mark, std::string_view batch) = 0;
   // Takes away what lies there, likewise. Fine if nothing does.
   virtual base::Status remove(const Place& place, std::string_view batch) = 0;
@@ -69,9 +72,26 @@ class Ground {
   virtual base::Status sync() = 0;
   virtual int64_t now_ms() = 0;
 
-  // Who took away or changed what lay at a place, for the report of an undo, where the mark there does not say it. Asked
-  // without hold(), and for few places; may look into the archive.
+  // Who took away or changed what lay at a place, for the report of an undo, where the mark there does not say it.
+  // Asked without hold(), and for few places; may look into the archive.
   virtual std::optional<LastChange> last_change(const Place&) { return std::nullopt; }
 };
+
+// The same in terms of engine::Act: what the service implements.
+class ActGround : public Ground {
+ public:
+  std::optional<Mark> look(const Place& place) final;
+  base::Status put(const Place& place, const Mark& mark, std::string_view batch) final;
+  base::Status remove(const Place& place, std::string_view batch) final;
+
+ protected:
+  // Journals the act and folds it; within hold(). What the engine would refuse is not journaled.
+  virtual base::Status act(const engine::Act& act) = 0;
+  virtual std::vector<state::Label> labels(std::string_view entity_kind, std::string_view value) = 0;
+  virtual std::optional<state::ListEntry> list_entry(std::string_view list, std::string_view value) = 0;
+};
+
+// The entity kind of the label at a place.
+std::string entity_kind_of(const Place& place);
 
 }  // namespace tamis::action
