@@ -157,6 +157,12 @@ base::Result<uint64_t> DataFolder::policy(int64_t receive_ms, const std::string&
   return number;
 }
 
+base::Status DataFolder::batch(int64_t receive_ms, std::string_view json) {
+  line_.clear();
+  write_batch(journal_->next_number(), receive_ms, json, line_);
+  return journal_->append(line_);
+}
+
 base::Status DataFolder::use_intel(int64_t receive_ms, const std::vector<std::string>& csv_files) {
   TAMIS_TRY(version, keep_intel(path_, csv_files));
   if (version == intel_version_) return {};
