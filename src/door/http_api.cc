@@ -198,16 +198,23 @@ struct HttpApi::Impl {
   void in_background(Response& out, std::function<std::pair<int, std::string>()> work);
 };
 
-HttpApi::HttpApi(net::HttpServer& server, Service& service, base::MetricRegistry& metrics, HttpApiOptions options)
-    : impl_(new Impl{server, service, metrics, std::move(options), Background{}, nullptr}) {
-  impl_->add_decide_routes();
-  impl_->add_policy_routes();
-  impl_->add_list_routes();
-  impl_->add_operator_routes();
+HttpApi::HttpApi() = default;
+
+base::Result<std::unique_ptr<HttpApi>> HttpApi::open(net::HttpServer& server, Service& service,
+                                                     base::MetricRegistry& metrics, HttpApiOptions options) {
+  std::unique_ptr<HttpApi> api(new HttpApi);
+  api->impl_.reset(new Impl{server, service, metrics, std::move(options), Background{}, nullptr});
+  Impl* impl = api->impl_.get();
+  impl->add_decide_routes();
+  impl->add_policy_routes();
+  impl->add_list_routes();
+  impl->add_operator_routes();
   if (service.data() != nullptr) {
-    impl_->past = std::make_unique<PastApi>(
-        server, service, [impl = impl_.get()](net::RoleSet roles, size_t bytes) { return impl->route(roles, bytes); });
+    auto route = [impl](net::RoleSet roles, size_t bytes) { return impl->route(roles, bytes); };
+    TAMIS_TRY(past, PastApi::open(server, service, route));
+    impl->past = std::move(past);
   }
+  return api;
 }
 
 HttpApi::~HttpApi() = default;

@@ -4,6 +4,7 @@
 #include <charconv>
 
 #include "door/background.h"
+#include "door/hindsight_api.h"
 #include "door/http_answer.h"
 #include "door/jobs.h"
 #include "door/json_body.h"
@@ -59,9 +60,12 @@ void write_table(const archive::Table& table, std::string& out) {
 }  // namespace
 
 struct PastApi::Impl {
+  Impl(net::HttpServer& h, Service& s, const MakeRoute& r) : server(h), service(s), route(r) {}
+
   net::HttpServer& server;
   Service& service;
   MakeRoute route;
+  std::unique_ptr<HindsightApi> hindsight;  // before the jobs, which use it
   Jobs jobs;
   Background background{64};
 
@@ -87,12 +91,21 @@ struct PastApi::Impl {
   void add_operator_routes();
 };
 
-PastApi::PastApi(net::HttpServer& server, Service& service, const MakeRoute& route)
-    : impl_(new Impl{server, service, route, Jobs{}, Background{64}}) {
-  impl_->add_query_routes();
-  impl_->add_decision_routes();
-  impl_->add_job_routes();
-  impl_->add_operator_routes();
+PastApi::PastApi() = default;
+
+base::Result<std::unique_ptr<PastApi>> PastApi::open(net::HttpServer& server, Service& service,
+                                                     const MakeRoute& route) {
+  std::unique_ptr<PastApi> api(new PastApi);
+  api->impl_ = std::make_unique<Impl>(server, service, route);
+  Impl& impl = *api->impl_;
+  impl.add_query_routes();
+  impl.add_decision_routes();
+  impl.add_job_routes();
+  impl.add_operator_routes();
+  TAMIS_TRY(hindsight, HindsightApi::open(service, impl.jobs));
+  impl.hindsight = std::move(hindsight);
+  impl.hindsight->add_routes(server, route);
+  return api;
 }
 
 PastApi::~PastApi() = default;

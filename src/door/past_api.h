@@ -14,11 +14,12 @@ namespace tamis::door {
 class PastApi {
  public:
   using MakeRoute = std::function<net::RouteOptions(net::RoleSet roles, size_t body_bytes_max)>;
-  // `service` has a data folder. Stop the server first.
-  PastApi(net::HttpServer& server, Service& service, const MakeRoute& route);
+  // `service` has a data folder. Stop the server before this is destroyed. Errors: action batches that cannot be read.
+  static base::Result<std::unique_ptr<PastApi>> open(net::HttpServer& server, Service& service, const MakeRoute& route);
   ~PastApi();
 
  private:
+  PastApi();
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };

@@ -275,8 +275,7 @@ void Service::run_intake() {
   }
 }
 
-base::Status Service::record_act(const engine::Act& act) {
-  std::lock_guard lock(engine_mutex_);
+base::Status Service::act_held(const engine::Act& act) {
   if (engine_.policy() == nullptr) return base::fail(base::Code::kUnavailable, "no policy is active yet");
   int64_t receive_ms = clock_();
   uint64_t number = 0;
@@ -288,10 +287,19 @@ base::Status Service::record_act(const engine::Act& act) {
   return data_ == nullptr ? base::Status() : data_->acted(act, number, receive_ms);
 }
 
-base::Status Service::act_soon(const engine::Act& act) { return record_act(act); }
+base::Status Service::act_soon(const engine::Act& act) {
+  std::lock_guard lock(engine_mutex_);
+  return act_held(act);
+}
+
+base::Status Service::record_batch(std::string_view json) {
+  if (data_ == nullptr) return {};
+  std::lock_guard lock(engine_mutex_);
+  return data_->batch(clock_(), json);
+}
 
 base::Status Service::act(const engine::Act& act) {
-  TAMIS_CHECK(record_act(act));
+  TAMIS_CHECK(act_soon(act));
   // Outside the lock: decisions do not wait for the disk. The record is in its place, so what is in force now is in
   // force again after a replay, whenever the disk takes it.
   base::Status durable = sync();

@@ -91,6 +91,10 @@ class Service {
   base::Status act(const engine::Act& act);
   // The same for one of many: in force when it returns, durable after sync().
   base::Status act_soon(const engine::Act& act);
+  // The same within with_engine(): nobody comes between what `use` saw and what it does.
+  base::Status act_held(const engine::Act& act);
+  // Journals a record about an action batch; durable after sync().
+  base::Status record_batch(std::string_view json);
 
   // Waits until all records are durable.
   base::Status sync() { return data_ == nullptr ? base::Status() : data_->sync(); }
@@ -129,7 +133,6 @@ class Service {
   policy::Loaded use(policy::Loaded loaded);
   base::Status put_into_force(const policy::Loaded& loaded);
   base::Status answer_again(const Worker& worker, uint64_t record, std::string& out);
-  base::Status record_act(const engine::Act& act);
   void run_checkpoints();
   void overload_answer(Worker& worker, std::string& out);
   bool within_rate();

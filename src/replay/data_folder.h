@@ -65,6 +65,8 @@ class DataFolder {
   base::Result<uint64_t> act(int64_t receive_ms, const engine::Act& act);
   base::Result<uint64_t> policy(int64_t receive_ms, const std::string& version,
                                 const std::vector<policy::SourceFile>& files, uint64_t filled_from);
+  // A record about an action batch, which no fold looks at.
+  base::Status batch(int64_t receive_ms, std::string_view json);
   // Takes network facts into the folder; the same ones again make no record.
   base::Status use_intel(int64_t receive_ms, const std::vector<std::string>& csv_files);
   // After the fold: what record `number` came to, for the archive.
