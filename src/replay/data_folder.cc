@@ -70,6 +70,9 @@ base::Result<uint64_t> DataFolder::restore(Engine& engine, Recovered& report) {
       return file.record + 1;
     }
     report.notes.push_back(restored.error().message + "; the one before is taken");
+    engine.reset();
+    intel_.reset();
+    intel_version_.clear();
   }
   return uint64_t{0};
 }
