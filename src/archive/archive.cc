@@ -112,8 +112,17 @@ base::Status ArchiveImpl::flush_now(uint64_t upto) {
     if (pending_.empty() && upto <= manifest_->upto) return {};
     taken.swap(pending_);
   }
+  // Rows may have come since the caller took `upto`: if they were written now, recovery would add them once more.
+  std::vector<Pending> later;
+  for (Pending& pending : taken) {
+    if (pending.rows->last_n() <= upto) continue;
+    later.push_back({pending.type, std::make_unique<RowBuffer>(pending.rows->split(upto))});
+  }
+  std::erase_if(taken, [](const Pending& pending) { return pending.rows->rows() == 0; });
   base::Status status = write_pending(taken, upto);
   std::lock_guard lock(mutex_);
+  std::move(pending_.begin(), pending_.end(), std::back_inserter(later));
+  pending_ = std::move(later);
   if (status) {
     for (const Pending& pending : taken) {
       pending_rows_ -= pending.rows->rows();
