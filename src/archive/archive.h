@@ -160,8 +160,8 @@ class Archive {
   virtual base::Result<RetentionReport> retain(const policy::Policy& policy, const Retention& retention,
                                                const std::function<bool()>& keep_going) = 0;
   // Removes every row whose entity fields or derived attributes of `kind` have `value` (raw or as a token), and acts on
-  // it. Gives the number of rows removed. Sees what is in files: flush first. Once a file that was replaced has no reader
-  // any more, it is gone from the disk.
+  // it. Gives the number of rows removed. Sees what is in files: flush first. Once a file that was replaced has no
+  // reader any more, it is gone from the disk.
   virtual base::Result<uint64_t> erase(const policy::Policy& policy, std::string_view kind, std::string_view value,
                                        const std::function<std::string(std::string_view day)>& key_of_day) = 0;
 };

