@@ -17,9 +17,9 @@
 // "signups_per_net_1h"). A field whose name is taken by a column above is "field.NAME". Columns of types: bool BOOLEAN,
 // int BIGINT, uint UBIGINT, double DOUBLE, string VARCHAR, bytes BLOB, timestamp TIMESTAMP, duration BIGINT in ns,
 // all others VARCHAR with JSON. Absent values and errors are NULL.
-// SQL does not tell upper from lower case: the second of two names that differ in nothing else is "NAME.2". In SQL the
-// table of a type that is called events, acts or truth is "type.NAME".
-// Columns of acts: n, time, act, kind, value, name, list, author, reason, since, expires, batch.
+// SQL does not tell upper from lower case: of two fields that differ in nothing else, the second is "field.NAME", too.
+// The table of a type that is called events, acts or truth is "type.NAME". Columns of acts: n, time, act, kind, value,
+// name, list, author, reason, since, expires, batch.
 //
 // Past events that were imported without being decided (policy, verdict, points and score NULL) lie among the others.
 //

@@ -22,7 +22,8 @@ namespace tamis::archive {
   X(close)                                                                                                             \
   X(connect)                                                                                                           \
   X(disconnect)                                                                                                        \
-  X(interrupt) X(create_config) X(set_config) X(destroy_config) X(free) X(query) X(destroy_result) X(result_error) X(  \
+  X(interrupt)                                                                                                         \
+  X(create_config) X(set_config) X(destroy_config) X(free) X(query) X(destroy_result) X(result_error) X(               \
       column_count) X(column_name) X(fetch_chunk) X(vector_size) X(prepare) X(destroy_prepare) X(prepare_error)        \
       X(prepared_statement_type) X(prepared_statement_column_count) X(prepared_statement_column_name) X(               \
           prepared_statement_column_logical_type) X(execute_prepared_streaming) X(extract_statements)                  \

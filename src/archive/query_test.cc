@@ -143,7 +143,8 @@ TEST_F(ArchiveQuery, timeRowsAndMemoryAreBounded) {
 
 TEST_F(ArchiveQuery, faultsAreTold) {
   EXPECT_NE(world_->text("SELECT acount FROM login").find("\"account\""), std::string::npos);
-  EXPECT_NE(world_->text("SELEC 1").find("SELEC"), std::string::npos);
+  EXPECT_NE(world_->text("SELEC 1").find("only what reads"), std::string::npos);
+  EXPECT_NE(world_->text("SELECT 1 FRM x y").find("syntax error"), std::string::npos);
   EXPECT_NE(world_->text("SELECT * FROM nothing").find("nothing"), std::string::npos);
 }
 
