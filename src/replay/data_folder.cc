@@ -201,10 +201,7 @@ std::string DataFolder::failure() const {
 
 base::Status DataFolder::flush(const WithEngine& with_engine) {
   uint64_t upto = 0;
-  with_engine([&](Engine&) {
-    upto = last_number();
-    archive_->cut(upto);
-  });
+  with_engine([&](Engine&) { upto = last_number(); });
   TAMIS_CHECK(journal_->sync());  // the archive must never know records that the journal may lose
   return archive_->flush(upto);
 }
@@ -216,7 +213,6 @@ base::Status DataFolder::checkpoint(const WithEngine& with_engine, const std::at
     head.record = last_number();
     head.policy = engine.policy()->version;
     head.intel = intel_version_;
-    archive_->cut(head.record);
     journal_->roll();  // so that recovery finds the records behind the snapshot at once
     engine.begin_snapshot();
   });
