@@ -23,7 +23,7 @@ SEARCH = "country == 'BR' && spam_score > 0.8"
 FRESH = """features:
   fresh_per_ip: {count: event, by: ip, over: 10m}
 rules:
-  - {id: fresh, on: event, when: fresh_per_ip_10m > 1 && spam_score > 0.5, then: {verdict: challenge}}
+  - {id: fresh, on: event, when: fresh_per_ip > 1 && spam_score > 0.5, then: {verdict: challenge}}
 """
 
 
