@@ -215,7 +215,11 @@ base::Result<std::string> HindsightApi::Impl::run_act(const JsonBody& body, cons
   replay::RetroRequest request{policy, rule, window.from_ms, window.to_ms, revisions, static_cast<uint32_t>(samples)};
   TAMIS_TRY(plan, replay::plan_retroact(request, past.source, past.truth,
                                         [&](uint64_t done, uint64_t all) { return handle.progress(done, all); }));
-  TAMIS_TRY(preview, batches->preview(plan.items));
+  action::BatchPreview preview;
+  if (!plan.items.empty()) {
+    TAMIS_TRY(found, batches->preview(plan.items));
+    preview = found;
+  }
   std::string out = "{\"preview\":";
   replay::write_json(plan, preview, out);
   if ((apply || keep) && !plan.items.empty()) {
