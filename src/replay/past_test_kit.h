@@ -59,7 +59,6 @@ class MemoryArchive final : public archive::Archive {
     return {};
   }
   base::Status add_act(uint64_t, int64_t, const engine::Act&) override { return {}; }
-  void cut(uint64_t) override {}
   base::Status flush(uint64_t) override { return {}; }
 
   archive::ArchiveStats stats() const override {
