@@ -29,7 +29,7 @@ struct ServiceOptions {
   int64_t deadline_ms = 50;            // a decision that would have to wait longer is answered as `overload` declares
   uint64_t rate_max_per_s = 0;         // decisions a second; 0: no bound
   size_t intake_bytes_max = 64 << 20;  // events accepted without an answer and not yet decided
-  size_t recent_bytes_max = 32 << 20;  // decisions kept as text, for events that are delivered again
+  size_t recent_bytes_max = 8 << 20;   // decisions kept as text, for events that are delivered again
   // A snapshot is written after so many records, or when the last one is so old and there are new ones.
   uint64_t checkpoint_records = 200'000;
   int64_t checkpoint_ms = 60'000;
