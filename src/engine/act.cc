@@ -12,7 +12,9 @@ namespace {
 
 using event::Kind;
 
-constexpr std::string_view kNames[] = {"list_add", "list_remove", "label_set", "label_clear"};
+constexpr std::string_view kNames[] = {"list_add",     "list_remove",   "label_set", "label_clear",
+                                       "list_restore", "label_restore", "truth"};
+constexpr size_t kTextBytesMax = 1024;
 
 // The text under `key`: strings as they are, integers in decimal, empty if it is not there.
 std::string text_at(const event::MapData& map, std::string_view key) {
@@ -36,8 +38,8 @@ base::Status read_expiry(const event::MapData& map, int64_t now_ms, Act& act) {
 
 // A slip in a key must not pass in silence: without its "for", a label would stay for good.
 base::Status check_keys(const event::MapData& map) {
-  static constexpr std::string_view kKeys[] = {"act",    "list",   "on",  "value",   "name",
-                                               "author", "reason", "for", "expires", "since"};
+  static constexpr std::string_view kKeys[] = {"act",    "list",  "on",    "value", "name",   "author",
+                                               "reason", "batch", "since", "for",   "expires"};
   for (uint32_t i = 0; i < map.size; ++i) {
     std::string_view key = map.entries[i].key.str();
     if (std::find(std::begin(kKeys), std::end(kKeys), key) == std::end(kKeys)) {
@@ -54,11 +56,21 @@ base::Status check_keys(const event::MapData& map) {
 }
 
 base::Status check(const Act& act) {
-  bool on_list = act.kind == Act::Kind::kListAdd || act.kind == Act::Kind::kListRemove;
+  bool on_list = act.is_on_list(), is_truth = act.kind == Act::Kind::kTruth;
   if (act.value.empty()) return base::invalid("\"value\" is missing: the list entry, or the value of the entity");
   if (on_list && act.list.empty()) return base::invalid("\"list\" is missing: the name of the list");
   if (!on_list && act.entity_kind.empty()) return base::invalid("\"on\" is missing: the kind of entity, like \"ip\"");
+  if (is_truth && act.name.empty()) return base::invalid("\"name\" is missing: good, bad, or a class");
   if (!on_list && act.name.empty()) return base::invalid("\"name\" is missing: the name of the label");
+  if (is_truth && act.expires_ms != state::kNeverExpires) {
+    return base::invalid("a truth does not expire: leave out \"for\" and \"expires\"");
+  }
+  for (const std::string* text : {&act.entity_kind, &act.name, &act.author, &act.reason, &act.batch}) {
+    if (text->size() > kTextBytesMax) {
+      return base::fail(base::Code::kLimit,
+                        "\"on\", \"name\", \"author\", \"reason\" and \"batch\" have 1024 bytes at most");
+    }
+  }
   return {};
 }
 
@@ -76,17 +88,21 @@ base::Result<Act> parse_act(std::string_view json, int64_t now_ms, std::string_v
   size_t k = 0;
   while (k < std::size(kNames) && kNames[k] != kind) ++k;
   if (k == std::size(kNames)) {
-    return base::invalid("\"act\" is \"" + kind + "\"; expected list_add, list_remove, label_set or label_clear");
+    return base::invalid("\"act\" is \"" + kind +
+                         "\"; expected list_add, list_remove, label_set, label_clear, "
+                         "list_restore, label_restore or truth");
   }
   act.kind = static_cast<Act::Kind>(k);
-  bool on_list = act.kind == Act::Kind::kListAdd || act.kind == Act::Kind::kListRemove;
-  if (!list.empty() && !on_list) return base::invalid("\"act\" is \"" + kind + "\"; expected list_add or list_remove");
+  if (!list.empty() && !act.is_on_list()) {
+    return base::invalid("\"act\" is \"" + kind + "\"; expected list_add or list_remove");
+  }
   act.list = list.empty() ? text_at(map, "list") : std::string(list);
   act.entity_kind = text_at(map, "on");
   act.value = text_at(map, "value");
   act.name = text_at(map, "name");
   act.author = text_at(map, "author");
   act.reason = text_at(map, "reason");
+  act.batch = text_at(map, "batch");
   act.since_ms = now_ms;
   if (std::string since = text_at(map, "since"); !since.empty()) {
     TAMIS_TRY(ms, event::parse_time_ms(since, event::TimeFormat::kAuto));
@@ -110,6 +126,7 @@ std::string to_json(const Act& act) {
   put("name", act.name);
   put("author", act.author);
   put("reason", act.reason);
+  put("batch", act.batch);
   json.key("since").string(event::format_time_ms(act.since_ms));
   if (act.expires_ms != state::kNeverExpires) json.key("expires").string(event::format_time_ms(act.expires_ms));
   json.end_object();
@@ -119,12 +136,19 @@ std::string to_json(const Act& act) {
 base::Status apply(Engine& engine, const Act& act) {
   switch (act.kind) {
     case Act::Kind::kListAdd:
-      return engine.add_list_entry(act.list, {act.value, act.expires_ms, act.reason});
+      return engine.add_list_entry(act.list, {act.value, act.expires_ms, act.reason, act.author, act.since_ms});
+    case Act::Kind::kListRestore:
+      return engine.restore_list_entry(act.list, {act.value, act.expires_ms, act.reason, act.author, act.since_ms});
     case Act::Kind::kListRemove:
       return engine.remove_list_entry(act.list, act.value);
     case Act::Kind::kLabelSet:
       return engine.set_label(act.entity_kind, act.value,
                               {act.name, act.author, act.reason, act.since_ms, act.expires_ms});
+    case Act::Kind::kLabelRestore:
+      return engine.restore_label(act.entity_kind, act.value,
+                                  {act.name, act.author, act.reason, act.since_ms, act.expires_ms});
+    case Act::Kind::kTruth:
+      return engine.check_entity_kind(act.entity_kind);
     case Act::Kind::kLabelClear:
       if (engine.clear_label(act.entity_kind, act.value, act.name)) return {};
       return base::fail(base::Code::kNotFound, "no label \"" + act.name + "\" on " + act.entity_kind + " " + act.value);

@@ -47,6 +47,7 @@ struct Decision {
   const policy::Policy* policy = nullptr;
   const policy::EventType* type = nullptr;
   std::string_view id;
+  uint64_t record = 0;  // number of the event's record in the journal; where there is none, of the event decided
   int64_t time_ms = 0;  // the event's own time, clamped to the engine's
   bool late = false;    // beyond the allowed lateness: decided, but nothing was updated
   int32_t verdict = 0;  // place in EventType::ladder

@@ -5,7 +5,7 @@
 
 #include "base/assert.h"
 #include "base/hash.h"
-#include "engine/active.h"
+#include "engine/impl.h"
 
 namespace tamis::engine {
 
@@ -13,9 +13,15 @@ using cel::NodeId;
 using cel::Plan;
 using event::Kind;
 
-namespace {
-
 bool usable(Value v) { return !v.is_error() && !v.is(Kind::kAbsent); }
+
+std::string_view as_text(Value v, base::Arena& arena) {
+  if (v.is(Kind::kString)) return v.str();
+  std::string text = v.is(Kind::kInt) ? std::to_string(v.i) : event::debug_string(v);
+  return arena.copy(text);
+}
+
+namespace {
 
 // A number of an expression as double; `fallback` for everything else.
 double number_or(Value v, double fallback) {
@@ -25,13 +31,6 @@ double number_or(Value v, double fallback) {
   return fallback;
 }
 
-// The value of an entity or list entry, or a piece of a template, as text in the arena.
-std::string_view as_text(Value v, base::Arena& arena) {
-  if (v.is(Kind::kString)) return v.str();
-  std::string text = v.is(Kind::kInt) ? std::to_string(v.i) : event::debug_string(v);
-  return arena.copy(text);
-}
-
 Value timestamp_of(int64_t time_ms) {
   int64_t seconds = time_ms >= 0 ? time_ms / 1000 : -((999 - time_ms) / 1000);
   return Value::timestamp(seconds, static_cast<uint32_t>(time_ms - seconds * 1000) * 1'000'000);
@@ -39,43 +38,14 @@ Value timestamp_of(int64_t time_ms) {
 
 }  // namespace
 
-struct Engine::Impl final : public cel::Host {
-  EngineOptions options;
-  PreparedPointer active;
-  std::unique_ptr<state::LabelStore> label_store = state::LabelStore::make();
-  Decision decision;
-  int64_t now = INT64_MIN;
-  uint64_t decided = 0;
-  size_t housekeeping = 0;
-  std::vector<std::vector<RuleStats>> stats;
-  std::vector<std::vector<uint64_t>> verdicts;
-  std::string scratch;
+bool Engine::Impl::list_contains(int64_t list, Value value) const {
+  auto i = static_cast<size_t>(list);
+  return active->lists[i]->contains(value, now) || active->run_time_lists[i]->contains(value, now);
+}
 
-  // cel::Host
-  bool list_contains(int64_t list, Value value) const override {
-    auto i = static_cast<size_t>(list);
-    return active->lists[i]->contains(value, now) || active->run_time_lists[i]->contains(value, now);
-  }
-  Value labels_of(int64_t kind, Value value, base::Arena& arena) const override {
-    return label_store->names(active->policy->entity_kinds[static_cast<size_t>(kind)], as_text(value, arena), now,
-                              arena);
-  }
-
-  void take_over(Prepared& next);
-  bool set_time(const PreparedEvent& prepared, int64_t receive_ms);
-  void find_keys(ActiveType& type, base::Arena& arena);
-  void evaluate_update(ActiveType& type, FeatureAccess& access);
-  void read_features(ActiveType& type, event::Event& event, base::Arena& arena);
-  void run_rules(ActiveType& type, const event::Event& event, base::Arena& arena, std::vector<RuleStats>& counts);
-  void settle(ActiveType& type, event::Event& event);
-  void add_match(ActiveType& type, uint32_t rule, base::Arena& arena, RuleStats& count);
-  void add_effects(ActiveType& type, uint32_t rule, base::Arena& arena);
-  void explain(ActiveType& type, const event::Event& event, base::Arena& arena);
-  std::string_view fill(const Plan& plan, const policy::Template& pieces, cel::Frame& frame, base::Arena& arena);
-  void update_features(ActiveType& type);
-  void apply_effects();
-  void keep_house();
-};
+Value Engine::Impl::labels_of(int64_t kind, Value value, base::Arena& arena) const {
+  return label_store->names(active->policy->entity_kinds[static_cast<size_t>(kind)], as_text(value, arena), now, arena);
+}
 
 Engine::Engine(EngineOptions options) : impl_(std::make_unique<Impl>()) { impl_->options = options; }
 Engine::~Engine() = default;
@@ -110,6 +80,13 @@ void Engine::activate(PreparedPointer prepared) {
       for (size_t r = 0; r < type.rules.size(); ++r) old_stats[{type.schema.name, type.rules[r].id}] = impl.stats[t][r];
     }
     impl.take_over(*prepared);
+    if (impl.snapshot != nullptr) {
+      auto keep = [&impl](auto& part) {
+        if (part != nullptr) impl.snapshot->kept.push_back(std::move(part));
+      };
+      for (auto& table : impl.active->tables) keep(table);
+      for (auto& list : impl.active->run_time_lists) keep(list);
+    }
   }
   impl.active = std::move(prepared);
   impl.stats.clear();
@@ -328,7 +305,7 @@ void Engine::Impl::apply_effects() {
       (void)label_store->set(effect.target, effect.value, label);  // a full store is told by its metrics
     } else if (effect.kind == Effect::Kind::kListEntry) {
       for (auto& list : active->run_time_lists) {
-        if (list->name() == effect.target) (void)list->add({std::string(effect.value), expires, author});
+        if (list->name() == effect.target) (void)list->add({std::string(effect.value), expires, {}, author, now});
       }
     }
   }
@@ -338,18 +315,37 @@ void Engine::Impl::apply_effects() {
 void Engine::Impl::keep_house() {
   size_t tables = active->tables.size();
   size_t lists = active->run_time_lists.size();
-  size_t turn = housekeeping++ % (tables + lists + 1);
+  auto turn = static_cast<size_t>(housekeeping++ % (tables + lists + 2));
   if (turn < tables) {
     active->tables[turn]->advance(now);
   } else if (turn < tables + lists) {
     active->run_time_lists[turn - tables]->advance(now);
     active->lists[turn - tables]->advance(now);
-  } else {
+  } else if (turn == tables + lists) {
     label_store->advance(now);
+  } else {
+    recent_ids.advance(now);
   }
 }
 
-const Decision& Engine::decide(PreparedEvent& prepared, int64_t receive_ms, Explain explain) {
+uint64_t Engine::repeat_of(const PreparedEvent& event) const {
+  const Impl& impl = *impl_;
+  TAMIS_ASSERT(impl.active != nullptr && event.policy() == impl.active->policy);
+  if (event.id_key() == 0 || impl.active->policy->types[event.type_index()].unique_ms == 0) return 0;
+  return impl.recent_ids.find(event.id_key(), impl.now, impl.newest_record);
+}
+
+void Engine::prefetch(const PreparedEvent& event) const {
+  if (event.id_key() != 0) impl_->recent_ids.prefetch(event.id_key());
+}
+
+// Late events are remembered as well: a repeated delivery is one however late.
+void Engine::Impl::remember_id(const PreparedEvent& prepared) {
+  int64_t unique_ms = decision.type->unique_ms;
+  if (prepared.id_key() != 0 && unique_ms > 0) recent_ids.add(prepared.id_key(), decision.record, now + unique_ms, now);
+}
+
+const Decision& Engine::decide(PreparedEvent& prepared, int64_t receive_ms, Explain explain, uint64_t record) {
   Impl& impl = *impl_;
   TAMIS_ASSERT(impl.active != nullptr && prepared.policy() == impl.active->policy);
   ActiveType& type = *impl.active->types[prepared.type_index()];
@@ -363,6 +359,9 @@ const Decision& Engine::decide(PreparedEvent& prepared, int64_t receive_ms, Expl
   d.conditions.clear();
   d.effects.clear();
   d.features.clear();
+  d.record = record != 0 ? record : impl.decided + 1;
+  impl.newest_record = std::max(impl.newest_record, d.record);
+  prefetch(prepared);
   impl.set_time(prepared, receive_ms);
   if (type.type->time_slot >= 0) {
     event.slots[static_cast<size_t>(type.type->time_slot)] = timestamp_of(d.time_ms);
@@ -377,6 +376,7 @@ const Decision& Engine::decide(PreparedEvent& prepared, int64_t receive_ms, Expl
   if (explain == Explain::kYes) impl.explain(type, event, arena);
   impl.update_features(type);
   if (!d.late) impl.apply_effects();
+  impl.remember_id(prepared);
   impl.keep_house();
   ++impl.verdicts[prepared.type_index()][static_cast<size_t>(d.verdict)];
   ++impl.decided;
@@ -387,48 +387,7 @@ void Engine::tick(int64_t now_ms) {
   impl_->now = std::max(impl_->now, now_ms);
   for (auto& table : impl_->active->tables) table->advance(impl_->now);
   impl_->label_store->advance(impl_->now);
-}
-
-base::Status Engine::add_list_entry(std::string_view list, const state::ListEntry& entry) {
-  for (size_t i = 0; i < impl_->active->run_time_lists.size(); ++i) {
-    const policy::ListDecl& decl = impl_->active->policy->lists[i];
-    if (decl.name != list) continue;
-    if (!decl.managed) {
-      return base::invalid("list \"" + decl.name +
-                           "\" takes no entries at run time: it is not declared `managed: true`");
-    }
-    return impl_->active->run_time_lists[i]->add(entry);
-  }
-  return base::fail(base::Code::kNotFound, "no list \"" + std::string(list) + "\" in the policy");
-}
-
-base::Status Engine::remove_list_entry(std::string_view list, std::string_view value) {
-  for (size_t i = 0; i < impl_->active->run_time_lists.size(); ++i) {
-    if (impl_->active->policy->lists[i].name != list) continue;
-    if (impl_->active->run_time_lists[i]->remove(value)) return {};
-    return base::fail(base::Code::kNotFound, "list \"" + std::string(list) + "\" has no run-time entry \"" +
-                                                 std::string(value) + "\"; entries of its files are changed there");
-  }
-  return base::fail(base::Code::kNotFound, "no list \"" + std::string(list) + "\" in the policy");
-}
-
-base::Status Engine::set_label(std::string_view entity_kind, std::string_view value, const state::Label& label) {
-  const std::vector<std::string>& kinds = impl_->active->policy->entity_kinds;
-  if (std::find(kinds.begin(), kinds.end(), entity_kind) == kinds.end()) {
-    std::string known;
-    for (const std::string& kind : kinds) known += (known.empty() ? "" : ", ") + kind;
-    return base::fail(base::Code::kNotFound,
-                      "no entity kind \"" + std::string(entity_kind) + "\" in the policy; it has: " + known);
-  }
-  return impl_->label_store->set(entity_kind, value, label);
-}
-
-bool Engine::clear_label(std::string_view entity_kind, std::string_view value, std::string_view name) {
-  return impl_->label_store->clear(entity_kind, value, name);
-}
-
-std::vector<state::Label> Engine::labels(std::string_view entity_kind, std::string_view value) const {
-  return impl_->label_store->get(entity_kind, value, impl_->now);
+  impl_->recent_ids.advance(impl_->now);
 }
 
 int64_t Engine::now_ms() const { return impl_->now; }
@@ -448,12 +407,13 @@ RuleIndex::Stats Engine::index_stats(size_t type_index) const {
 }
 
 uint64_t Engine::digest() const {
-  uint64_t digest = base::mix64(static_cast<uint64_t>(impl_->now));
+  uint64_t digest = base::combine64(static_cast<uint64_t>(impl_->now), impl_->decided);
   for (const auto& table : impl_->active->tables) {
     digest = base::combine64(digest, base::hash64(table->spec().name));
     digest = base::combine64(digest, table->digest());
   }
   for (const auto& list : impl_->active->run_time_lists) digest = base::combine64(digest, list->digest());
+  digest = base::combine64(digest, impl_->recent_ids.digest());
   return base::combine64(digest, impl_->label_store->digest());
 }
 

@@ -12,7 +12,9 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -42,10 +44,13 @@ class PreparedEvent {
   size_t type_index() const { return type_index_; }
   event::Event& event() { return event_; }
   base::Arena& arena() { return arena_; }
+  // A hash of type and id, under which the engine remembers that the event came; 0 if it brought no id.
+  uint64_t id_key() const { return id_key_; }
 
  private:
   std::shared_ptr<const policy::Policy> policy_;
   size_t type_index_ = 0;
+  uint64_t id_key_ = 0;
   event::Event event_;
   std::vector<Value> slots_;
   event::JsonReader reader_;
@@ -86,9 +91,16 @@ class Engine {
 
   enum class Explain : bool { kNo, kYes };
   // Decides one event. `event.policy()` must be the active policy. `receive_ms`: when it arrived; kNoReceiveTime in a
-  // replay of a file. The decision is valid until the next call.
+  // replay of a file. `record`: the number of its record in the journal, 0 where there is none: then it is decided()
+  // + 1. The decision is valid until the next call.
   static constexpr int64_t kNoReceiveTime = INT64_MIN;
-  const Decision& decide(PreparedEvent& event, int64_t receive_ms, Explain explain = Explain::kNo);
+  const Decision& decide(PreparedEvent& event, int64_t receive_ms, Explain explain = Explain::kNo, uint64_t record = 0);
+  // Events are unique by (type, id) for as long as the policy's `unique` says. The number of the record in which this
+  // one came before; 0 if it is new, brought no id, or its type is not unique. Whoever has events that may be repeated
+  // asks before decide(), which would decide it again.
+  uint64_t repeat_of(const PreparedEvent& event) const;
+  // A hint: repeat_of() or decide() of this event comes soon. Worth it for a batch of events.
+  void prefetch(const PreparedEvent& event) const;
 
   // Moves time on where no event does (a record of its own in the journal).
   void tick(int64_t now_ms);
@@ -97,9 +109,55 @@ class Engine {
   base::Status add_list_entry(std::string_view list, const state::ListEntry& entry);
   // Only entries of run time; those of the policy's files are the policy's.
   base::Status remove_list_entry(std::string_view list, std::string_view value);
+  // Kinds of entities are those of the policy and, for each event type, "event:TYPE": there the value is an event's id.
   base::Status set_label(std::string_view entity_kind, std::string_view value, const state::Label& label);
   bool clear_label(std::string_view entity_kind, std::string_view value, std::string_view name);
   std::vector<state::Label> labels(std::string_view entity_kind, std::string_view value) const;
+
+  // Taking back: these set what is given exactly, author, since and expiry included, whatever is there.
+  base::Status restore_label(std::string_view entity_kind, std::string_view value, const state::Label& label);
+  base::Status restore_list_entry(std::string_view list, const state::ListEntry& entry);
+  // The very entry of run time, if it is in force.
+  std::optional<state::ListEntry> list_entry(std::string_view list, std::string_view value) const;
+  // An error that names the kinds there are, if this is none.
+  base::Status check_entity_kind(std::string_view entity_kind) const;
+
+  // All that is in force, in pages of about `limit`: `after` is 0 at first, then what the last call gave; 0 at the end.
+  // A page may be empty where much has expired. What is in force during the whole listing comes exactly once.
+  uint64_t visit_labels(uint64_t after, size_t limit, const state::LabelStore::Visit& visit) const;
+  base::Result<uint64_t> visit_list(std::string_view list, uint64_t after, size_t limit,
+                                    const std::function<void(const state::ListEntry&)>& visit) const;
+
+  // Erasing a person. What an entity has of labels, and the run-time entries of any list that equal its value.
+  struct Erased {
+    size_t labels = 0;
+    size_t list_entries = 0;
+  };
+  Erased erase_entity(std::string_view entity_kind, std::string_view value);
+  // Forgets the keys of features that this event touches and that are made of `value`, alone or with others; and the
+  // event's id. Says how many keys there were. For each event of a person that is erased; changes nothing else.
+  size_t forget_keys(PreparedEvent& event, std::string_view value);
+
+  // Snapshots. Between begin_snapshot() and the last piece the engine goes on as usual; the bytes are its state as of
+  // begin_snapshot(). They are written in pieces, and what changes before its turn is written right before it changes
+  // (copy-on-update; state/pieces.h), so that no call takes longer than some milliseconds, whatever the size. Covered
+  // is all that digest() covers and all that decisions or people depend on: features, run-time lists, labels, ids of
+  // recent events, time, counters. An activation in between is allowed and does not show.
+  //
+  // Takes microseconds. A snapshot under way is abandoned.
+  void begin_snapshot();
+  // Appends the next pieces, about piece_bytes or one piece. False: there was nothing left to
+  // append, the snapshot is whole. What was not asked for yet waits in memory, in the worst case all of the state.
+  bool snapshot_piece(std::string& out, size_t piece_bytes = 256 << 10);
+  void abandon_snapshot();
+  bool is_snapshotting() const;
+  // Into a fresh engine in which the snapshot's policy (or the one to go on with) has been activated: takes the bytes
+  // from next_piece, cut in any way, until it gives false. Features and lists that the active policy does not have, or
+  // declares otherwise, are dropped; new ones start empty. Afterwards digest() and all later decisions are as in the
+  // engine that went on. Errors: bytes that are damaged, cut off or foreign, with the place; the engine is then only
+  // good for being destroyed.
+  base::Status restore(const std::function<base::Result<bool>(std::string& piece)>& next_piece);
+
   const EngineOptions& options() const;
 
   int64_t now_ms() const;

@@ -28,6 +28,7 @@ base::Status PreparedEvent::prepare(std::shared_ptr<const policy::Policy> policy
   event_.schema = &found->schema;
   event_.slots = slots_;
   TAMIS_CHECK(reader_.read(event_, arena_));
+  id_key_ = event_.id.empty() ? 0 : base::hash64(event_.id, base::hash64(found->schema.name));
   event::derive(event_, intel, arena_);
   return {};
 }

@@ -12,7 +12,8 @@
 //
 // Damage. A frame that was cut off at the end of the last segment is the trace of a crash: the reader reports how many
 // bytes it dropped, the writer cuts them off when it opens the folder and reports it. Damage anywhere else is an error
-// that names file and offset; nothing is skipped silently.
+// that names file and offset; nothing is skipped silently. Whole segments may be missing at the beginning, where
+// remove_before() has deleted them; a segment missing in between is an error that names what comes after the gap.
 #pragma once
 
 #include <cstdint>
@@ -43,6 +44,10 @@ class JournalWriter {
   virtual base::Status append(std::string_view line) = 0;
   // Waits until all that was appended before is on disk. Errors: the disk refuses it; the record stays pending.
   virtual base::Status sync() = 0;
+  // The next record begins a new segment. Waits for nothing.
+  virtual void roll() = 0;
+  // Deletes the segments all of whose records are before `number`, oldest first; never the last one. How many it were.
+  virtual base::Result<uint64_t> remove_before(uint64_t number) = 0;
   virtual uint64_t pending_bytes() const = 0;  // appended and not yet durable
   virtual std::string failure() const = 0;     // why the last write failed; empty if it did not
   virtual uint64_t next_number() const = 0;    // of the next record; the first is 1
@@ -51,7 +56,11 @@ class JournalWriter {
 
 class JournalReader {
  public:
-  static base::Result<std::unique_ptr<JournalReader>> open(const std::string& folder);
+  // Reads from record first_number on, or from the first one there is if that is 0. Segments that lie before it are not
+  // touched; of its own, the frames before it are decompressed and counted. first_number may be the next one to be
+  // written, and next() then ends at once. Errors: the journal begins later (its oldest segments were deleted), or ends
+  // earlier; the latter is told by next().
+  static base::Result<std::unique_ptr<JournalReader>> open(const std::string& folder, uint64_t first_number = 0);
   virtual ~JournalReader() = default;
 
   // The next line, valid until the next call; false at the end. Errors: damage (file and offset), I/O.

@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "journal/journal.h"
 #include "journal/segment.h"
 
@@ -6,14 +8,16 @@ namespace {
 
 class Reader final : public JournalReader {
  public:
-  explicit Reader(std::vector<Segment> segments) : segments_(std::move(segments)) {
+  Reader(std::vector<Segment> segments, uint64_t first_number)
+      : segments_(std::move(segments)), first_number_(first_number) {
     for (const Segment& segment : segments_) size_ += segment.bytes;
   }
 
   base::Result<bool> next(std::string_view& line) override {
     while (text_at_ >= text_.size()) {
       TAMIS_TRY(more, next_frame());
-      if (!more) return false;
+      if (!more) return at_end();
+      skip_lines();
     }
     size_t end = text_.find('\n', text_at_);
     line = std::string_view(text_).substr(text_at_, end - text_at_);
@@ -28,6 +32,24 @@ class Reader final : public JournalReader {
   uint64_t size_bytes() const override { return size_; }
 
  private:
+  // Passes over the lines before the first one that was asked for.
+  void skip_lines() {
+    if (number_ + 1 >= first_number_) return;
+    auto lines = static_cast<uint64_t>(std::count(text_.begin(), text_.end(), '\n'));
+    if (number_ + lines < first_number_) {
+      number_ += lines;
+      text_at_ = text_.size();
+      return;
+    }
+    for (; number_ + 1 < first_number_; ++number_) text_at_ = text_.find('\n', text_at_) + 1;
+  }
+
+  base::Result<bool> at_end() const {
+    if (number_ + 1 >= first_number_) return false;
+    return base::invalid("the journal ends with record " + std::to_string(number_) + ", before record " +
+                         std::to_string(first_number_));
+  }
+
   base::Result<bool> next_frame() {
     while (at_ >= bytes_.size()) {
       if (segment_ >= segments_.size()) return false;
@@ -60,7 +82,8 @@ class Reader final : public JournalReader {
   }
 
   std::vector<Segment> segments_;
-  size_t segment_ = 0;  // the next one
+  uint64_t first_number_;  // the first line to give
+  size_t segment_ = 0;     // the next one
   std::string bytes_;
   size_t at_ = 0;
   std::string text_;
@@ -70,9 +93,17 @@ class Reader final : public JournalReader {
 
 }  // namespace
 
-base::Result<std::unique_ptr<JournalReader>> JournalReader::open(const std::string& folder) {
+base::Result<std::unique_ptr<JournalReader>> JournalReader::open(const std::string& folder, uint64_t first_number) {
   TAMIS_TRY(segments, list_segments(folder));
-  return std::make_unique<Reader>(std::move(segments));
+  if (!segments.empty() && first_number != 0 && segments.front().first_number > first_number) {
+    return base::fail(base::Code::kNotFound, "the journal in " + folder + " begins with record " +
+                                                 std::to_string(segments.front().first_number) + ", after record " +
+                                                 std::to_string(first_number));
+  }
+  auto behind = [&](const Segment& segment) { return segment.first_number > first_number; };
+  auto begin = std::find_if(segments.begin(), segments.end(), behind);
+  if (begin != segments.begin()) segments.erase(segments.begin(), begin - 1);
+  return std::make_unique<Reader>(std::move(segments), first_number);
 }
 
 }  // namespace tamis::journal

@@ -79,7 +79,15 @@ FrameState read_frame(std::string_view bytes, size_t& frame_bytes, std::string& 
 base::Result<std::string> read_whole(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   if (!file) return base::fail(base::Code::kUnavailable, "cannot open " + path);
-  std::string bytes((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+  std::string bytes;
+  while (true) {
+    constexpr size_t kBlockBytes = 4 << 20;
+    size_t before = bytes.size();
+    bytes.resize(before + kBlockBytes);
+    file.read(bytes.data() + before, kBlockBytes);
+    bytes.resize(before + static_cast<size_t>(file.gcount()));
+    if (!file) break;
+  }
   if (file.bad()) return base::fail(base::Code::kUnavailable, "cannot read " + path);
   return bytes;
 }

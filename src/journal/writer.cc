@@ -2,13 +2,16 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <condition_variable>
 #include <cstring>
+#include <deque>
 #include <filesystem>
 #include <mutex>
 #include <thread>
+#include <vector>
 
 #include "journal/journal.h"
 #include "journal/segment.h"
@@ -87,6 +90,24 @@ class Writer final : public JournalWriter {
     return base::fail(base::Code::kUnavailable, "the journal could not be written: " + failure_);
   }
 
+  void roll() override {
+    std::lock_guard lock(mutex_);
+    rolls_.push_back(first_number_ + appended_);
+  }
+
+  base::Result<uint64_t> remove_before(uint64_t number) override {
+    TAMIS_TRY(segments, list_segments(folder_));
+    uint64_t removed = 0;
+    for (size_t i = 0; i + 1 < segments.size() && segments[i + 1].first_number <= number; ++i, ++removed) {
+      if (::unlink(segments[i].path.c_str()) != 0) {
+        return base::fail(base::Code::kUnavailable, "cannot delete " + segments[i].path + ": " + reason());
+      }
+    }
+    if (removed > 0 && !sync_folder())
+      return base::fail(base::Code::kUnavailable, "cannot sync " + folder_ + ": " + reason());
+    return removed;
+  }
+
   uint64_t pending_bytes() const override {
     std::lock_guard lock(mutex_);
     return pending_.size() + unwritten_bytes_;
@@ -119,14 +140,15 @@ class Writer final : public JournalWriter {
                              std::to_string(last.first_number + records - 1));
       }
       if (state == FrameState::kCut) break;
-      for (char c : text) records += c == '\n';
+      records += static_cast<uint64_t>(std::count(text.begin(), text.end(), '\n'));
       at += frame_bytes;
     }
     dropped_ = bytes.size() - at;
     if (dropped_ > 0 && ::truncate(last.path.c_str(), static_cast<off_t>(at)) != 0) {
       return base::fail(base::Code::kUnavailable, "cannot cut " + last.path + ": " + reason());
     }
-    first_number_ = last.first_number + records;
+    first_number_ = unwritten_first_ = last.first_number + records;
+    segment_first_ = last.first_number;
     if (!file_.open(last.path, O_WRONLY | O_APPEND)) {
       return base::fail(base::Code::kUnavailable, "cannot write " + last.path + ": " + reason());
     }
@@ -147,9 +169,11 @@ class Writer final : public JournalWriter {
       lines.swap(pending_);
       uint64_t upto = appended_;
       unwritten_bytes_ += lines.size();
+      rolls_at_.insert(rolls_at_.end(), rolls_.begin(), rolls_.end());
+      rolls_.clear();
       lock.unlock();
       unwritten_ += lines;
-      std::string failure = write_out(upto);
+      std::string failure = write_out();
       lock.lock();
       unwritten_bytes_ = unwritten_.size();
       failure_ = failure;
@@ -166,16 +190,23 @@ class Writer final : public JournalWriter {
   }
 
   // Writes and syncs `unwritten_`, frame by frame; says why if it cannot. What was written in part is cut off again.
-  std::string write_out(uint64_t upto) {
+  std::string write_out() {
     while (!unwritten_.empty()) {
-      size_t end = unwritten_.size();
+      bool is_due = false;
+      for (; !rolls_at_.empty() && rolls_at_.front() <= unwritten_first_; rolls_at_.pop_front()) {
+        is_due = unwritten_first_ != segment_first_;
+      }
+      size_t end = rolls_at_.empty() ? unwritten_.size() : bytes_of_lines(rolls_at_.front() - unwritten_first_);
       if (end > options_.frame_bytes_max) {
         size_t last = unwritten_.rfind('\n', options_.frame_bytes_max - 1);
         end = last == std::string::npos ? unwritten_.find('\n') + 1 : last + 1;
       }
-      if (!file_.is_open() || segment_bytes_ >= options_.segment_bytes) {
-        std::string failure = new_segment(upto);
-        if (!failure.empty()) return failure;
+      if (!file_.is_open() || is_due || segment_bytes_ >= options_.segment_bytes) {
+        std::string failure = new_segment();
+        if (!failure.empty()) {
+          if (is_due) rolls_at_.push_front(unwritten_first_);
+          return failure;
+        }
       }
       frame_.clear();
       base::Status made =
@@ -188,6 +219,7 @@ class Writer final : public JournalWriter {
         return failure;
       }
       segment_bytes_ += frame_.size();
+      unwritten_first_ += static_cast<uint64_t>(std::count(unwritten_.data(), unwritten_.data() + end, '\n'));
       unwritten_.erase(0, end);
     }
     if (::fdatasync(file_.fd()) != 0) return reason();
@@ -204,17 +236,26 @@ class Writer final : public JournalWriter {
     return true;
   }
 
-  std::string new_segment(uint64_t upto) {
-    uint64_t waiting = 0;
-    for (char c : unwritten_) waiting += c == '\n';
-    uint64_t first = first_number_ + upto - waiting;
+  // The length of the first `lines` lines of `unwritten_`, or of all there are.
+  size_t bytes_of_lines(uint64_t lines) const {
+    size_t at = 0;
+    for (; lines > 0 && at < unwritten_.size(); --lines) at = unwritten_.find('\n', at) + 1;
+    return at;
+  }
+
+  std::string new_segment() {
     if (file_.is_open() && ::fdatasync(file_.fd()) != 0) return reason();
-    std::string path = segment_path(folder_, first);
+    std::string path = segment_path(folder_, unwritten_first_);
     if (!file_.open(path, O_WRONLY | O_CREAT | O_APPEND)) return "cannot create " + path + ": " + reason();
-    File folder;
-    if (!folder.open(folder_, O_RDONLY | O_DIRECTORY) || ::fsync(folder.fd()) != 0) return reason();
+    if (!sync_folder()) return reason();
+    segment_first_ = unwritten_first_;
     segment_bytes_ = 0;
     return {};
+  }
+
+  bool sync_folder() const {
+    File folder;
+    return folder.open(folder_, O_RDONLY | O_DIRECTORY) && ::fsync(folder.fd()) == 0;
   }
 
   const std::string folder_;
@@ -230,10 +271,14 @@ class Writer final : public JournalWriter {
   uint64_t unwritten_bytes_ = 0;  // of unwritten_, as others may read it
   std::string failure_;
   bool stopping_ = false, urgent_ = false;
+  std::vector<uint64_t> rolls_;  // numbers of records that begin a new segment, not yet known to the thread
 
   // Of the thread alone:
   std::string unwritten_, frame_;
+  uint64_t unwritten_first_ = 1;  // number of the first record in it
+  std::deque<uint64_t> rolls_at_;
   File file_;
+  uint64_t segment_first_ = 0;
   uint64_t segment_bytes_ = 0;
   std::thread thread_;
 };

@@ -31,6 +31,7 @@ void inherit(EventSource& to, const EventSource& from) {
     to.time_format = from.time_format;
   }
   if (from.lateness_ms) to.lateness_ms = from.lateness_ms;
+  if (from.unique_ms) to.unique_ms = from.unique_ms;
   if (!from.ladder.empty()) to.ladder = from.ladder;
   if (from.override_verdict.given()) to.override_verdict = from.override_verdict;
   if (from.thresholds) to.thresholds = from.thresholds;
@@ -97,6 +98,7 @@ void Compiler::fill_schema(Draft& draft) {
   if (source.time_path) schema.time_path = *source.time_path;
   if (source.time_format) schema.time_format = *source.time_format;
   if (source.lateness_ms) schema.lateness_ms = *source.lateness_ms;
+  if (source.unique_ms) draft.type.unique_ms = *source.unique_ms;
   for (const FieldSource& from : source.fields) {
     event::Field field;
     field.name = from.name.text;

@@ -143,6 +143,7 @@ struct EventType {
   std::vector<FeatureUpdate> updates;
   std::vector<Rule> rules;            // in order of file and place; modes kOff included
   std::vector<EntityField> entities;  // first: the one that canaries go by
+  int64_t unique_ms = 86'400'000;     // events of one id within so long are one event; 0: each is its own
   FailMode overload = FailMode::kOpen;
   std::string overload_verdict;  // what a caller gets when the server cannot decide in time
 };

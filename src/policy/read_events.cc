@@ -176,6 +176,7 @@ void read_settings(const MapReader& map, EventSource& event) {
   event.id_path = read_place(map, "id", nullptr);
   event.time_path = read_place(map, "time", &event.time_format);
   event.lateness_ms = map.span_ms("lateness", 0, 90 * kDayMs);
+  event.unique_ms = map.span_ms("unique", 0, 90 * kDayMs);
   event.ladder = map.names("verdicts");
   for (const Name& verdict : event.ladder) check_identifier(verdict, "a verdict", map.diagnostics());
   event.override_verdict = map.name("override");
@@ -190,8 +191,8 @@ void read_settings(const MapReader& map, EventSource& event) {
   event.doc = map.text("doc").value_or("");
 }
 
-const std::vector<std::string> kSettings = {"id",         "time",  "lateness", "verdicts", "override",
-                                            "thresholds", "score", "overload", "doc"};
+const std::vector<std::string> kSettings = {"id",       "time",       "lateness", "unique",   "verdicts",
+                                            "override", "thresholds", "score",    "overload", "doc"};
 
 }  // namespace
 

@@ -63,7 +63,7 @@ struct EventSource {
   std::vector<FieldSource> fields;
   std::optional<std::vector<std::string>> id_path, time_path;
   std::optional<event::TimeFormat> time_format;
-  std::optional<int64_t> lateness_ms;
+  std::optional<int64_t> lateness_ms, unique_ms;
   std::vector<Name> ladder;
   Name override_verdict;
   std::optional<std::vector<ThresholdSource>> thresholds;

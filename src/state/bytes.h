@@ -23,6 +23,11 @@ inline void put_varint(std::string& out, uint64_t v) {
   out.push_back(static_cast<char>(v));
 }
 
+inline void put_text(std::string& out, std::string_view text) {
+  put_varint(out, text.size());
+  out.append(text);
+}
+
 // Reads from the front of bytes that nobody vouches for. A read behind the end gives zero and makes ok() false for
 // good.
 class ByteReader {
@@ -49,6 +54,7 @@ class ByteReader {
     ok_ = false;
     return 0;
   }
+  std::string_view text() { return bytes(varint()); }
   std::string_view bytes(size_t count) {
     if (count > rest_.size()) {
       ok_ = false;

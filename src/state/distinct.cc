@@ -138,14 +138,18 @@ size_t Distinct::add(const uint8_t* record, const Sample& sample, uint8_t* out) 
   int64_t base_ms = record == nullptr ? sample.t_ms : base_of(record);
   int64_t last_ms = record == nullptr ? sample.t_ms : std::max(newest_ms(record), sample.t_ms);
   auto hash = static_cast<uint64_t>(sample.i);
-  bool is_new = true;
+  bool is_new = true, forgets = false;  // what was pushed out before is older still
   for (uint32_t i = 0; record != nullptr && i < count_of(record); ++i) {
     Entry entry{hash_at(record, count_of(record), i), base_ms + offset_at(record, count_of(record), i)};
     if (entry.hash == hash) {
       is_new = false;
       entry.offset = std::max(entry.offset, sample.t_ms);
     }
-    if (last_ms - entry.offset < horizon_ms_) entries[count++] = entry;
+    if (last_ms - entry.offset < horizon_ms_) {
+      entries[count++] = entry;
+    } else {
+      forgets = true;
+    }
   }
   if (is_new && last_ms - sample.t_ms < horizon_ms_) entries[count++] = {hash, sample.t_ms};
   Entry pushed{};
@@ -164,8 +168,9 @@ size_t Distinct::add(const uint8_t* record, const Sample& sample, uint8_t* out) 
   uint32_t pairs = 0;
   for (size_t w = 0; w < window_count_; ++w) {
     const HllPair* pair = record == nullptr ? nullptr : pair_at(record, w);
-    bool is_live = pair != nullptr && pair->generation_number() + 2 >
-                                          generation_of(last_ms - (horizon_ms_ - windows_ms_[window_count_ - 1]), w);
+    bool is_live =
+        pair != nullptr && !forgets &&
+        pair->generation_number() + 2 > generation_of(last_ms - (horizon_ms_ - windows_ms_[window_count_ - 1]), w);
     if (is_live || (pushes && needs_pair(pushed.offset, last_ms, w))) pairs |= 1u << w;
   }
   store_u64(out, static_cast<uint64_t>(base_ms) & mask_of(48));
@@ -206,26 +211,29 @@ Value Distinct::read(const uint8_t* record, int64_t t_ms, size_t window, base::A
   const HllPair* pair = pair_at(record, window);
   // A value in the list that is older than the window proves that no value pushed out is in the window.
   if (pair == nullptr || before > 0) return Value::integer(inside);
-  int64_t generation = pair->generation_number(), now = generation_of(t_ms, window);
-  registers_.clear();
+  uint64_t hashes[kExact];
+  uint32_t listed = 0;
   for (uint32_t i = 0; i < count; ++i) {
     int64_t offset = offset_at(record, count, i);
-    if (offset >= from && offset <= to) registers_.add(hash_at(record, count, i));
+    if (offset >= from && offset <= to) hashes[listed++] = hash_at(record, count, i);
   }
-  if (generation == now) registers_.add_current(*pair);
-  if (generation == now + 1) registers_.add_previous(*pair);
-  double whole = registers_.estimate();
-  double estimate = whole;
-  if (generation == now || generation == now - 1) {
-    // The generation that the far edge cuts: what it adds counts by the share of its time that lies in the window.
-    if (generation == now) registers_.add_previous(*pair);
-    if (generation == now - 1) registers_.add_current(*pair);
-    auto elapsed_ms = static_cast<double>(t_ms - now * window_ms + 1);
-    double more = registers_.estimate() - whole;
-    more *= 1.0 - elapsed_ms / static_cast<double>(window_ms);
-    estimate = whole + more;
+  // The generation that lies in the window whole, and the one that the far edge cuts: what this adds counts by the
+  // share of its time that lies in the window.
+  std::span<const uint64_t> more(hashes, listed);
+  int64_t generation = pair->generation_number(), now = generation_of(t_ms, window);
+  double whole = inside, with_cut = inside;
+  if (generation == now) {
+    whole = pair->estimate(HllPair::Part::kCurrent, more);
+    with_cut = pair->estimate(HllPair::Part::kBoth, more);
+  } else if (generation == now - 1) {
+    with_cut = pair->estimate(HllPair::Part::kCurrent, more);
+  } else if (generation == now + 1) {
+    whole = with_cut = pair->estimate(HllPair::Part::kPrevious, more);
   }
-  return Value::integer(std::max<int64_t>(static_cast<int64_t>(std::nearbyint(estimate)), inside));
+  auto elapsed_ms = static_cast<double>(t_ms - now * window_ms + 1);
+  double share = 1.0 - elapsed_ms / static_cast<double>(window_ms);
+  double cut = std::max(with_cut - whole, 0.0) * share;
+  return Value::integer(std::max<int64_t>(static_cast<int64_t>(std::nearbyint(whole + cut)), inside));
 }
 
 bool Distinct::valid(const uint8_t* record, size_t bytes_given) const {

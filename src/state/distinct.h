@@ -68,7 +68,6 @@ class Distinct {
   size_t window_count_;
   int64_t windows_ms_[kWindowsMax];
   int64_t horizon_ms_;
-  mutable HllRegisters registers_;
 };
 
 }  // namespace tamis::state

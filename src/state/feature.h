@@ -2,18 +2,24 @@
 //
 // The contract. For an event at time t (milliseconds), a window of width w covers the events earlier in order whose
 // time lies in (t-w, t]; the event itself is excluded unless `include_self`. Events may come out of order by up to the
-// allowed lateness and then count at their own time. count, sum, mean, min, max and ratio are exact while a window has
-// at most 16 events; beyond that the events lie in buckets and a reading errs by at most the events of the one bucket
-// that the far edge of the window cuts. distinct is exact to 64 values, beyond that a HyperLogLog of 4096 registers
-// (standard error about 1.6 %; Flajolet et al. 2007, with the bias handling of Ertl 2017) per bucket ring.
+// allowed lateness and then count at their own time. count, sum, mean, min, max, ratio and first-seen are exact while a
+// window has at most 16 events; beyond that the events lie in buckets, 12 to 24 to a window, and a reading errs by at
+// most the events of the one bucket that the far edge of the window cuts (counter.h). distinct is exact to 64 values,
+// beyond that a HyperLogLog of 4096 registers (standard error about 1.6 %; Flajolet et al. 2007, with the estimator of
+// Ertl 2017), whose buckets are as long as the window (distinct.h); quantile and top-k are exact in time to 32 events,
+// then as distinct (tally.h). All this is for readings at the newest event of the key or later. A reading at an earlier
+// time, for an event that came late, is cut by a bucket at its near edge as well; last, distinct, set and rate only
+// remember when a value was seen last, and miss what was seen again since.
+// Numbers that are not finite do not count, nor do values of kinds that an aggregate cannot take.
 // Everything is deterministic: the same calls in the same order give the same answers, on every machine.
 //
 // One FeatureTable holds one feature with all its windows for all keys. One thread. Keys are 64-bit hashes made by the
 // caller (base/hash.h) over the values of `by`.
 //
 // Memory: at most 128 bytes (aim: 64) per live (key, window) of count or sum, table overhead included; at most 4.2 KiB
-// of a distinct. A key whose newest event has left the widest window is dead and is freed by advance(). Tables grow
-// step by step: no call takes longer than a fraction of a millisecond, whatever the size.
+// of a distinct. A key is dead, and is freed by advance(), when its newest event has left the widest window of every
+// event that may still come: when it is older than that window and the allowed lateness together. Tables grow step by
+// step: no call takes longer than a fraction of a millisecond, whatever the size.
 #pragma once
 
 #include <cstdint>
@@ -25,6 +31,7 @@
 #include "base/arena.h"
 #include "base/result.h"
 #include "event/value.h"
+#include "state/pieces.h"
 
 namespace tamis::state {
 
@@ -39,7 +46,8 @@ enum class Aggregate : uint8_t {
   kDistinct,   // int
   kLast,       // value of `of` of the newest event; absent while empty (scalars; text is copied, 256 bytes at most)
   kFirstSeen,  // timestamp of the first event of the key within the window; absent while empty
-  kRate,       // double: events (or sum of `of`) a second, exponentially decayed with the window as time constant
+  kRate,       // double: events (or sum of `of`) a second, exponentially decayed with the window as time constant; 0
+               // while the window is empty
   kQuantile,   // double: a quantile of `of` with a relative error of 1 % (DDSketch, Masson et al. 2019)
   kTopK,       // list of the most frequent values, most frequent first (space-saving, Metwally et al. 2005)
   kRatio,      // double: share of the events for which `where` holds, among all; absent while empty
@@ -82,10 +90,9 @@ struct Cursor {
   uint32_t version = 0;
 };
 
-class FeatureTable {
+class FeatureTable : public SnapshotPart {
  public:
   static std::unique_ptr<FeatureTable> make(const FeatureSpec& spec);
-  virtual ~FeatureTable() = default;
 
   virtual const FeatureSpec& spec() const = 0;
   virtual void prefetch(uint64_t key) const = 0;  // a hint: the key will be used within microseconds
@@ -100,11 +107,14 @@ class FeatureTable {
   virtual void update(const Cursor& cursor, int64_t t_ms, int64_t now_ms, Value of, bool hit) = 0;
   // Moves time on and does a bounded piece of housekeeping (expiry, growth). Call it once per event or more rarely.
   virtual void advance(int64_t now_ms) = 0;
+  // Erases all that is known of a key; false: nothing was.
+  virtual bool forget(uint64_t key) = 0;
 
   virtual TableStats stats() const = 0;
   // A digest of all live state, independent of table layout and insertion order.
   virtual uint64_t digest() const = 0;
-  // The whole state as bytes, and back. load() refuses bytes of another spec or damaged ones.
+  // The whole state as bytes at once, and back. load() refuses bytes of another spec or damaged ones, and then leaves
+  // everything as it was.
   virtual void save(std::string& out) const = 0;
   virtual base::Status load(std::string_view bytes) = 0;
 };

@@ -47,6 +47,8 @@ TEST(FeatureDistinct, AgainstAllValues) {
     for (size_t i = 0; i < count; ++i) {
       r = base::mix64(r);
       now_ms += r % 7 == 0 ? 0 : static_cast<int64_t>(r >> 40) % step_ms * ((r >> 20) % 97 == 0 ? 50 : 1);
+      // Silences after which a part of what is remembered is dead.
+      if ((r >> 22) % 211 == 0) now_ms += spec.windows_ms.back() * 3 / 4;
       bool late = (r >> 10) % 5 == 0;
       int64_t t_ms = late ? now_ms - static_cast<int64_t>(r >> 30) % (spec.lateness_ms + 1) : now_ms;
       newest_ms = std::max(newest_ms, t_ms);

@@ -52,11 +52,19 @@ class FeatureTableBase : public FeatureTable {
   void advance(int64_t now_ms) final;
   TableStats stats() const final;
   uint64_t digest() const final;
+  bool forget(uint64_t key) final;
   void save(std::string& out) const final;
   base::Status load(std::string_view bytes) final;
+  void begin_snapshot(PieceWriter& out, uint32_t part) final;
+  bool snapshot_piece() final;
+  void end_snapshot() final { snapshot_ = nullptr; }
+  base::Status restore_piece(uint32_t kind, std::string_view body) final;
+  base::Status finish_restore() final;
 
  protected:
-  static constexpr uint32_t kSweepSlots = 64;
+  static constexpr uint32_t kSweepSlots = 32;
+  static constexpr uint32_t kMovesMax = 8;  // records that one advance() moves to close holes
+  static constexpr size_t kSlackMax = 8;    // a record that shrinks by so little stays
   static constexpr uint32_t kNowhere = ~0u;
 
   virtual size_t record_bytes(const uint8_t* record) const = 0;
@@ -69,9 +77,18 @@ class FeatureTableBase : public FeatureTable {
   // Whether the slot alone shows that its key is dead; implies is_dead() of its record's newest time.
   bool is_dead_slot(const KeyTable::Slot& slot) const {
     auto age = static_cast<int32_t>(seen_of(now_ms_) - slot.seen);
-    return age > 0 && age > (horizon_ms_ >> 10) + 1;
+    return age > (horizon_ms_ >> 10) + 1;
   }
   bool is_dead(int64_t newest_ms) const { return newest_ms + horizon_ms_ <= now_ms_; }
+  // Before a segment or a record of it changes: writes it for the snapshot under way if it has not been yet.
+  void before_change(KeyTable::Segment& segment) {
+    if (snapshot_ != nullptr && !keys_.is_marked(segment)) [[unlikely]]
+      write_piece(segment);
+  }
+  void before_change(uint64_t key) {
+    if (snapshot_ != nullptr) [[unlikely]]
+      before_change(keys_.segment_of(key));
+  }
   // Makes room under the cap. False: the key is not to be remembered.
   bool make_room(uint64_t key);
   void insert(uint64_t key, int64_t newest_ms, const uint8_t* record, size_t bytes);
@@ -92,8 +109,30 @@ class FeatureTableBase : public FeatureTable {
   void erase(KeyTable::Segment& segment, uint32_t slot);
   void purge(KeyTable::Segment& segment);
   void evict_from(KeyTable::Segment& segment);
-  bool load_segment(class ByteReader& in, KeyTable::Segment& segment, Slab& slab);
 
+  // A table being loaded, piece by piece.
+  struct Loading {
+    explicit Loading(size_t record_bytes_max) : slab(record_bytes_max) {}
+    int64_t now_ms = 0;
+    uint64_t evicted = 0, ignored = 0, late = 0, sweep_hash = 0;
+    uint32_t sweep_slot = 0, depth = 0, segment_count = 0;
+    Slab slab;
+    std::vector<std::unique_ptr<KeyTable::Segment>> segments;
+  };
+  void put_head(std::string& out) const;
+  void put_segment(std::string& out, const KeyTable::Segment& segment) const;
+  void write_piece(KeyTable::Segment& segment);
+  base::Status damaged(const char* what) const;
+  base::Status load_head(ByteReader& in, Loading& loading) const;
+  const char* load_segment(ByteReader& in, Loading& loading) const;
+  bool load_slots(ByteReader& in, KeyTable::Segment& segment, Loading& loading) const;
+  base::Status adopt(Loading& loading);
+
+  PieceWriter* snapshot_ = nullptr;  // the one under way
+  uint32_t snapshot_part_ = 0;
+  uint64_t snapshot_hash_ = 0;  // the segment whose turn it is
+  bool snapshot_ended_ = false;
+  std::unique_ptr<Loading> loading_;
   uint64_t sweep_hash_ = 0;  // where the sweep for dead keys is: a segment,
   uint32_t sweep_slot_ = 0;  // and a slot in it
 };
@@ -147,6 +186,7 @@ class FeatureTableOf final : public FeatureTableBase {
       insert(cursor.key, sample.t_ms, scratch_.data(), aggregator_.add(nullptr, sample, scratch_.data()));
       return;
     }
+    before_change(cursor.key);
     uint8_t* record = slab_.at(slot->ref);
     int64_t newest_ms = aggregator_.newest_ms(record);
     if (is_dead(newest_ms)) {

@@ -11,25 +11,26 @@ namespace {
 constexpr std::array<uint32_t, 14> kCapacities = {8, 16, 32, 64, 96, 128, 192, 256, 320, 400, 512, 640, 800, 1024};
 static_assert(kCapacities.back() == KeyTable::kSegmentSlots);
 
-// The smallest capacity that holds `count` slots with some room left.
-uint32_t capacity_for(uint32_t count) {
-  for (uint32_t capacity : kCapacities) {
-    if (count * 4 <= capacity * 3) return capacity;
-  }
-  return kCapacities.back();
-}
-
 uint32_t next_capacity(uint32_t capacity) {
   return *std::upper_bound(kCapacities.begin(), kCapacities.end() - 1, capacity);
 }
 
 }  // namespace
 
-bool KeyTable::is_capacity(uint32_t capacity) {
-  return std::find(kCapacities.begin(), kCapacities.end(), capacity) != kCapacities.end();
+// The smallest capacity that holds `count` slots with some room left.
+uint32_t KeyTable::capacity_for(uint32_t count) const {
+  for (uint32_t capacity : kCapacities) {
+    if (count * 4 <= capacity * 3 || capacity == slots_max_) return capacity;
+  }
+  return slots_max_;
 }
 
-KeyTable::KeyTable() {
+bool KeyTable::is_capacity(uint32_t capacity) const {
+  return capacity <= slots_max_ && std::find(kCapacities.begin(), kCapacities.end(), capacity) != kCapacities.end();
+}
+
+KeyTable::KeyTable(uint32_t slots_max)
+    : slots_max_(*(std::upper_bound(kCapacities.begin() + 1, kCapacities.end(), slots_max) - 1)) {
   std::vector<std::unique_ptr<Segment>> segments;
   segments.push_back(make_segment(0, 0, kCapacities.front()));
   bool whole = adopt(0, std::move(segments));
@@ -101,7 +102,7 @@ KeyTable::Slot* KeyTable::insert(uint64_t key, uint32_t ref, uint32_t seen) {
   TAMIS_ASSERT(ref != 0);
   Segment* segment = &segment_of(key);
   while (is_full(*segment)) {
-    if (segment->capacity < kSegmentSlots) {
+    if (segment->capacity < slots_max_) {
       resize(*segment, next_capacity(segment->capacity));
     } else if (!split(*segment)) {
       return nullptr;
@@ -143,6 +144,7 @@ bool KeyTable::split(Segment& segment) {
   }
   uint32_t low_count = segment.count - high_count;
   auto high = make_segment(segment.prefix | bit, depth, capacity_for(high_count));
+  high->mark = segment.mark;
   auto low_slots = make_segment(segment.prefix, depth, capacity_for(low_count));
   for (uint32_t i = 0; i < segment.capacity; ++i) {
     const Slot& slot = segment.slots[i];
@@ -182,19 +184,23 @@ void KeyTable::erase(Segment& segment, uint32_t slot) {
   --size_;
 }
 
-void KeyTable::trim(uint64_t hash) {
+std::pair<KeyTable::Segment*, KeyTable::Segment*> KeyTable::trimmed_by(uint64_t hash) const {
   Segment& segment = segment_at(hash);
   if (segment.depth > 0) {
     uint64_t bit = uint64_t{1} << (64 - segment.depth);
     Segment& buddy = segment_at(segment.prefix ^ bit);
-    if (buddy.depth == segment.depth && segment.count + buddy.count <= kSegmentSlots / 3) {
-      join(segment.prefix < buddy.prefix ? segment : buddy, segment.prefix < buddy.prefix ? buddy : segment);
-      return;
-    }
+    if (buddy.depth == segment.depth && segment.count + buddy.count <= slots_max_ / 3) return {&segment, &buddy};
   }
-  if (uint32_t capacity = capacity_for(segment.count);
-      segment.count * 3 < segment.capacity && capacity < segment.capacity) {
-    resize(segment, capacity);
+  bool is_thin = segment.count * 3 < segment.capacity && capacity_for(segment.count) < segment.capacity;
+  return {is_thin ? &segment : nullptr, nullptr};
+}
+
+void KeyTable::trim(uint64_t hash) {
+  auto [segment, buddy] = trimmed_by(hash);
+  if (buddy != nullptr) {
+    join(segment->prefix < buddy->prefix ? *segment : *buddy, segment->prefix < buddy->prefix ? *buddy : *segment);
+  } else if (segment != nullptr) {
+    resize(*segment, capacity_for(segment->count));
   }
 }
 

@@ -6,11 +6,15 @@
 //
 // The directory doubles only while it stays small in comparison with the keys, so that keys chosen to collide cannot
 // blow it up; insert() then says that there is no room.
+//
+// Snapshots go by segments: a segment that does not carry the mark of the snapshot under way is as it was when that
+// began. The owner writes and marks it before its first change; whatever comes of a marked segment is marked.
 #pragma once
 
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "base/hash.h"
@@ -33,6 +37,7 @@ class KeyTable {
     uint32_t capacity = 0;
     uint32_t depth = 0;  // leading bits that its hashes share
     uint32_t number = 0;
+    uint32_t mark = 0;  // the snapshot that has it already
     std::unique_ptr<Slot[]> slots;
   };
   struct Place {
@@ -40,7 +45,8 @@ class KeyTable {
     uint32_t slot = 0;
   };
 
-  KeyTable();
+  // `slots_max`: of a segment; the largest capacity that is not above it.
+  explicit KeyTable(uint32_t slots_max = kSegmentSlots);
 
   static uint64_t hash_of(uint64_t key) { return base::mix64(key); }
 
@@ -86,18 +92,26 @@ class KeyTable {
   }
   // Shrinks a thin segment, or joins it with its buddy, and halves the directory where that has become possible.
   void trim(uint64_t hash);
+  // The segments that trim() would change, null for none. The second only if they would be joined.
+  std::pair<Segment*, Segment*> trimmed_by(uint64_t hash) const;
+
+  // Snapshots: all segments are unmarked again.
+  void begin_snapshot() { ++mark_; }
+  bool is_marked(const Segment& segment) const { return segment.mark == mark_; }
+  void set_mark(Segment& segment) const { segment.mark = mark_; }
 
   uint64_t size() const { return size_; }
   size_t bytes() const { return bytes_ + directory_.capacity() * sizeof(Entry); }
   uint32_t depth() const { return depth_; }
   size_t segment_count() const { return segments_.size(); }
+  uint32_t slots_max() const { return slots_max_; }
 
   // For loading: takes the place of everything. Segments must come in order and cover all hashes without gap.
   bool adopt(uint32_t depth, std::vector<std::unique_ptr<Segment>> segments);
   static std::unique_ptr<Segment> make_segment(uint64_t prefix, uint32_t depth, uint32_t capacity);
   // For loading: whether find() would find the key in this slot.
   static bool is_reachable(const Segment& segment, uint32_t slot);
-  static bool is_capacity(uint32_t capacity);
+  bool is_capacity(uint32_t capacity) const;
 
  private:
   struct Entry {
@@ -118,7 +132,10 @@ class KeyTable {
   bool split(Segment& segment);
   void join(Segment& low, Segment& high);
   void halve();
+  uint32_t capacity_for(uint32_t count) const;
 
+  uint32_t slots_max_;
+  uint32_t mark_ = 0;
   uint32_t depth_ = 0;  // of the directory
   std::vector<Entry> directory_;
   std::vector<std::unique_ptr<Segment>> segments_;

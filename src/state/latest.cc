@@ -15,9 +15,7 @@ bool Last::sample(Value of, bool, Sample& sample) const {
 
 size_t Last::bytes_max() const { return kHeadBytes + kScalarBytesMax; }
 
-size_t Last::bytes(const uint8_t* record) const {
-  return kHeadBytes + scalar_bytes({reinterpret_cast<const char*>(record + kHeadBytes), kScalarBytesMax});
-}
+size_t Last::bytes(const uint8_t* record) const { return kHeadBytes + known_scalar_bytes(record + kHeadBytes); }
 
 bool Last::add_in_place(uint8_t* record, size_t, const Sample& sample) const {
   return sample.t_ms < newest_ms(record);  // then nothing changes

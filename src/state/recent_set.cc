@@ -17,41 +17,46 @@ bool RecentSet::sample(Value of, bool, Sample& sample) const {
 
 size_t RecentSet::bytes(const uint8_t* record) const {
   const uint8_t* at = record + kHeadBytes;
-  for (uint32_t i = 0; i < record[6]; ++i)
-    at += 5 + scalar_bytes({reinterpret_cast<const char*>(at + 5), kScalarBytesMax});
+  for (uint32_t i = 0; i < record[6]; ++i) at += 5 + known_scalar_bytes(at + 5);
   return static_cast<size_t>(at - record);
 }
 
-bool RecentSet::unpack(const uint8_t* record, size_t bytes_given) const {
+void RecentSet::unpack(const uint8_t* record) const {
   entries_.clear();
-  if (bytes_given < kHeadBytes || record[6] == 0 || record[6] > k_) return false;
-  std::string_view rest(reinterpret_cast<const char*>(record + kHeadBytes), bytes_given - kHeadBytes);
   int64_t newest = newest_ms(record);
+  const uint8_t* at = record + kHeadBytes;
   for (uint32_t i = 0; i < record[6]; ++i) {
-    if (rest.size() < 5) return false;
-    uint64_t age = 0;
-    std::memcpy(&age, rest.data(), 5);
-    rest.remove_prefix(5);
-    size_t size = scalar_bytes(rest);
-    Entry entry{newest - static_cast<int64_t>(age), rest.substr(0, size)};
-    if (size == 0 || (i > 0 && entry.t_ms < entries_.back().t_ms)) return false;
-    for (const Entry& other : entries_) {
-      if (other.value == entry.value) return false;
-    }
-    entries_.push_back(entry);
-    rest.remove_prefix(size);
+    size_t size = known_scalar_bytes(at + 5);
+    auto age_ms = static_cast<int64_t>(load_bits(at, 0, 40));
+    entries_.push_back({newest - age_ms, {reinterpret_cast<const char*>(at + 5), size}});
+    at += 5 + size;
   }
-  return rest.empty() && entries_.back().t_ms == newest;
 }
 
-bool RecentSet::valid(const uint8_t* record, size_t bytes_given) const { return unpack(record, bytes_given); }
+bool RecentSet::valid(const uint8_t* record, size_t bytes_given) const {
+  if (bytes_given < kHeadBytes || record[6] == 0 || record[6] > k_) return false;
+  std::string_view rest(reinterpret_cast<const char*>(record + kHeadBytes), bytes_given - kHeadBytes);
+  for (uint32_t i = 0; i < record[6]; ++i) {
+    if (rest.size() < 5) return false;
+    rest.remove_prefix(5);
+    size_t size = scalar_bytes(rest);
+    if (size == 0) return false;
+    rest.remove_prefix(size);
+  }
+  if (!rest.empty()) return false;
+  unpack(record);
+  for (size_t i = 0; i < entries_.size(); ++i) {
+    if (i > 0 && entries_[i].t_ms < entries_[i - 1].t_ms) return false;
+    for (size_t k = 0; k < i; ++k) {
+      if (entries_[k].value == entries_[i].value) return false;
+    }
+  }
+  return entries_.back().t_ms == newest_ms(record);
+}
 
 size_t RecentSet::add(const uint8_t* record, const Sample& sample, uint8_t* out) const {
   entries_.clear();
-  if (record != nullptr) {
-    bool is_record = unpack(record, bytes(record));
-    TAMIS_ASSERT(is_record);
-  }
+  if (record != nullptr) unpack(record);
   uint8_t bytes_of_value[kScalarBytesMax];
   Entry added{sample.t_ms, {reinterpret_cast<const char*>(bytes_of_value), put_scalar(sample.of, bytes_of_value)}};
   auto same = std::find_if(entries_.begin(), entries_.end(), [&](const Entry& e) { return e.value == added.value; });
@@ -79,8 +84,7 @@ size_t RecentSet::add(const uint8_t* record, const Sample& sample, uint8_t* out)
 
 Value RecentSet::read(const uint8_t* record, int64_t t_ms, size_t window, base::Arena& arena) const {
   if (record == nullptr) return Value::list({});
-  bool is_record = unpack(record, bytes(record));
-  TAMIS_ASSERT(is_record);
+  unpack(record);
   Value* items = arena.allocate_array<Value>(entries_.size());
   size_t count = 0;
   for (const Entry& e : entries_) {

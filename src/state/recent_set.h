@@ -37,7 +37,7 @@ class RecentSet {
     std::string_view value;
   };
 
-  bool unpack(const uint8_t* record, size_t bytes) const;
+  void unpack(const uint8_t* record) const;
 
   uint32_t k_;
   std::vector<int64_t> windows_ms_;

@@ -131,6 +131,12 @@ size_t scalar_bytes(std::string_view bytes) {
   return size;
 }
 
+size_t known_scalar_bytes(const uint8_t* bytes) {
+  auto kind = static_cast<Kind>(bytes[0]);
+  if (size_t size = fixed_bytes(kind); size != 0) return size;
+  return 3 + (bytes[1] | size_t{bytes[2]} << 8);
+}
+
 Value get_scalar(const uint8_t* bytes, base::Arena& arena) {
   auto kind = static_cast<Kind>(bytes[0]);
   int64_t i = 0;

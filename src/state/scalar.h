@@ -18,6 +18,8 @@ inline constexpr size_t kScalarBytesMax = 1 + 2 + kScalarTextMax;
 size_t put_scalar(event::Value v, uint8_t* out);
 // The number of bytes of the scalar at the front of `bytes`, or 0 if there is no valid one.
 size_t scalar_bytes(std::string_view bytes);
+// The same of bytes that put_scalar() wrote.
+size_t known_scalar_bytes(const uint8_t* bytes);
 // The scalar at the front of bytes that put_scalar() wrote; text is copied to the arena.
 event::Value get_scalar(const uint8_t* bytes, base::Arena& arena);
 

@@ -32,24 +32,49 @@ bool Slab::has_room(const Chunk& chunk) {
   return chunk.free != kNone || (chunk.fresh + bytes_of(chunk.size_class) / kUnitBytes) <= chunk.units;
 }
 
+bool Slab::is_thin(const Chunk& chunk) {
+  return chunk.used * (bytes_of(chunk.size_class) / kUnitBytes) * 2 < chunk.units;
+}
+
 void Slab::link(uint32_t number) {
   Chunk& chunk = chunk_at(number);
-  uint32_t& head = classes_[chunk.size_class].open;
+  Class& owner = classes_[chunk.size_class];
   chunk.previous = kNone;
-  chunk.next = head;
-  if (head != kNone) chunk_at(head).previous = number;
-  head = number;
+  chunk.next = owner.open;
+  (owner.open != kNone ? chunk_at(owner.open).previous : owner.last) = number;
+  owner.open = number;
+}
+
+void Slab::link_last(uint32_t number) {
+  Chunk& chunk = chunk_at(number);
+  Class& owner = classes_[chunk.size_class];
+  chunk.next = kNone;
+  chunk.previous = owner.last;
+  (owner.last != kNone ? chunk_at(owner.last).next : owner.open) = number;
+  owner.last = number;
 }
 
 void Slab::unlink(uint32_t number) {
   Chunk& chunk = chunk_at(number);
-  if (chunk.previous != kNone) {
-    chunk_at(chunk.previous).next = chunk.next;
-  } else {
-    classes_[chunk.size_class].open = chunk.next;
-  }
-  if (chunk.next != kNone) chunk_at(chunk.next).previous = chunk.previous;
+  Class& owner = classes_[chunk.size_class];
+  (chunk.previous != kNone ? chunk_at(chunk.previous).next : owner.open) = chunk.next;
+  (chunk.next != kNone ? chunk_at(chunk.next).previous : owner.last) = chunk.previous;
   chunk.previous = chunk.next = kNone;
+}
+
+bool Slab::worth_moving(uint32_t ref) const {
+  const Chunk& from = chunk(ref);
+  if (!is_thin(from)) return false;
+  uint32_t open = classes_[from.size_class].open;
+  return open != kNone && open != ref >> kUnitBits && chunk(open << kUnitBits).used >= from.used;
+}
+
+uint32_t Slab::move(uint32_t ref) {
+  size_t bytes = capacity(ref);
+  uint32_t moved = allocate(bytes);
+  std::memcpy(at(moved), at(ref), bytes);
+  free(ref);
+  return moved;
 }
 
 uint32_t Slab::open_chunk(uint32_t size_class) {
@@ -101,6 +126,7 @@ uint32_t Slab::allocate(size_t bytes) {
     chunk.fresh += static_cast<uint32_t>(bytes_of(size_class) / kUnitBytes);
   }
   ++chunk.used;
+  used_bytes_ += bytes_of(size_class);
   if (!has_room(chunk)) unlink(number);
   return number << kUnitBits | unit;
 }
@@ -110,7 +136,8 @@ void Slab::free(uint32_t ref) {
   uint32_t unit = ref & kUnitMask;
   Chunk& chunk = chunk_at(number);
   TAMIS_ASSERT(ref != 0 && chunk.used > 0);
-  bool was_open = has_room(chunk);
+  bool was_open = has_room(chunk), was_thin = is_thin(chunk);
+  used_bytes_ -= bytes_of(chunk.size_class);
   if (--chunk.used == 0) {
     if (was_open) unlink(number);
     size_t bytes = size_t{chunk.units} * kUnitBytes;
@@ -122,7 +149,12 @@ void Slab::free(uint32_t ref) {
   }
   std::memcpy(chunk.memory.get() + size_t{unit} * kUnitBytes, &chunk.free, sizeof(uint32_t));
   chunk.free = unit;
-  if (!was_open) link(number);
+  if (!was_open) {
+    link(number);
+  } else if (!was_thin && is_thin(chunk)) {
+    unlink(number);
+    link_last(number);
+  }
 }
 
 }  // namespace tamis::state

@@ -1,6 +1,10 @@
 // Slab: memory for the records of one feature table. A record is a byte string of up to kRecordBytesMax bytes that is
 // named by a 32-bit reference. Records of one size class share chunks; a chunk that holds none any more is given back,
-// and nothing is ever moved. Zero is no reference.
+// and nothing is moved behind the owner's back. Zero is no reference.
+//
+// Records that come and go leave holes. While more than a quarter of the memory is holes, worth_moving() tells of a
+// record whether it lies in a thin chunk and could be moved to a fuller one of its class; its owner, who comes by all
+// of them now and then, may do so.
 //
 // Chunks of a class grow with the class from 512 bytes to 32 KiB, so that a small table stays small. Behind each record
 // kBitSlackBytes can be read and (if written back unchanged) written: either the next record's or the chunk's tail.
@@ -25,6 +29,11 @@ class Slab {
 
   uint32_t allocate(size_t bytes);
   void free(uint32_t ref);
+
+  bool has_holes() const { return (bytes_ - used_bytes_) * 4 > bytes_; }
+  bool worth_moving(uint32_t ref) const;
+  // The same record at another place.
+  uint32_t move(uint32_t ref);
 
   uint8_t* at(uint32_t ref) { return const_cast<uint8_t*>(static_cast<const Slab*>(this)->at(ref)); }
   const uint8_t* at(uint32_t ref) const { return chunk(ref).memory.get() + size_t{ref & kUnitMask} * kUnitBytes; }
@@ -52,8 +61,8 @@ class Slab {
     uint32_t size_class = 0;
   };
   struct Class {
-    uint32_t open = kNone;  // chunks with room
-    uint64_t bytes = 0;     // of all its chunks
+    uint32_t open = kNone, last = kNone;  // chunks with room, thin ones towards the end
+    uint64_t bytes = 0;                   // of all its chunks
   };
   struct Page {
     Chunk chunks[kPageChunks];
@@ -68,6 +77,8 @@ class Slab {
   }
   uint32_t open_chunk(uint32_t size_class);
   void link(uint32_t number);
+  void link_last(uint32_t number);
+  static bool is_thin(const Chunk& chunk);
   void unlink(uint32_t number);
   static bool has_room(const Chunk& chunk);
 
@@ -76,6 +87,7 @@ class Slab {
   uint32_t chunks_ = 0;           // numbers handed out so far
   std::vector<Class> classes_;
   size_t bytes_ = 0;
+  size_t used_bytes_ = 0;  // of live records, in whole classes
 };
 
 }  // namespace tamis::state

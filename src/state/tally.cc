@@ -9,6 +9,7 @@ namespace {
 
 constexpr size_t kItemsBytesMax = 24 * 1024;
 constexpr int kBucketShift = 46;  // leaves the exponent and six bits of the mantissa
+constexpr int32_t kParts = 64;    // of a power of two
 constexpr int32_t kBucketMax = 0x7fef'ffff'ffff'ffff >> kBucketShift;
 
 uint32_t load_u32(const uint8_t* from) {
@@ -57,13 +58,10 @@ int32_t Tally::bucket_of(double v) {
 }
 
 double Tally::middle_of(int32_t bucket) {
-  if (bucket == 0) return 0;
-  auto low_bits = static_cast<uint64_t>(std::abs(bucket)) << kBucketShift;
-  double low = std::bit_cast<double>(low_bits);
-  double high = std::bit_cast<double>(low_bits + (uint64_t{1} << kBucketShift));
-  // The point whose relative distance from both ends is the same.
-  double middle = std::isfinite(high) ? low * (2 * (high / (low + high))) : low;
-  if (!std::isfinite(middle)) middle = low;
+  int32_t size = std::abs(bucket), part = size & (kParts - 1);
+  double low = std::bit_cast<double>(static_cast<uint64_t>(size) << kBucketShift);
+  // The point whose relative distance from both ends is the same; numbers too small for that are told by their low end.
+  double middle = size < kParts ? low : low * ((2.0 * (kParts + 1 + part)) / (2 * kParts + 1 + 2 * part));
   return bucket < 0 ? -middle : middle;
 }
 
@@ -101,11 +99,11 @@ size_t Tally::bytes(const uint8_t* record) const {
     size_t items = at[0] | size_t{at[1]} << 8;
     at += items == 0 ? 2 : 8 + items * kItemBytes;
   }
-  for (uint32_t i = 0; i < record[7]; ++i) at += scalar_bytes({reinterpret_cast<const char*>(at), kScalarBytesMax});
+  for (uint32_t i = 0; i < record[7]; ++i) at += known_scalar_bytes(at);
   return static_cast<size_t>(at - record);
 }
 
-bool Tally::unpack(const uint8_t* record, size_t bytes_given, State& state) const {
+bool Tally::unpack(const uint8_t* record, size_t bytes_given, State& state, Trust trust) const {
   const uint8_t *at = record, *end = record + bytes_given;
   auto left = [&] { return static_cast<size_t>(end - at); };
   state.recent.clear();
@@ -144,7 +142,7 @@ bool Tally::unpack(const uint8_t* record, size_t bytes_given, State& state) cons
   }
   for (uint32_t i = 0; i < values; ++i) {
     std::string_view value(reinterpret_cast<const char*>(at), left());
-    size_t size = scalar_bytes(value);
+    size_t size = trust == Trust::kOwn ? known_scalar_bytes(at) : scalar_bytes(value);
     if (size == 0) return false;
     state.values.push_back(value.substr(0, size));
     at += size;
@@ -152,7 +150,9 @@ bool Tally::unpack(const uint8_t* record, size_t bytes_given, State& state) cons
   return at == end;
 }
 
-bool Tally::valid(const uint8_t* record, size_t bytes_given) const { return unpack(record, bytes_given, state_); }
+bool Tally::valid(const uint8_t* record, size_t bytes_given) const {
+  return unpack(record, bytes_given, state_, Trust::kForeign);
+}
 
 size_t Tally::pack(const State& state, uint8_t* out) const {
   int64_t newest = state.recent.back().t_ms;
@@ -247,7 +247,7 @@ void Tally::clean(State& state, int64_t newest) const {
 size_t Tally::add(const uint8_t* record, const Sample& sample, uint8_t* out) const {
   State& state = state_;
   if (record != nullptr) {
-    bool is_record = unpack(record, bytes(record), state);
+    bool is_record = unpack(record, bytes(record), state, Trust::kOwn);
     TAMIS_ASSERT(is_record);
   } else {
     state.recent.clear();
@@ -256,7 +256,9 @@ size_t Tally::add(const uint8_t* record, const Sample& sample, uint8_t* out) con
   }
   int64_t newest = sample.t_ms;
   if (!state.recent.empty()) newest = std::max(newest, state.recent.back().t_ms);
-  std::erase_if(state.recent, [&](const Recent& event) { return newest - event.t_ms >= horizon_ms_; });
+  if (std::erase_if(state.recent, [&](const Recent& event) { return newest - event.t_ms >= horizon_ms_; }) > 0) {
+    for (Table& table : state.tables) table.items.clear();  // older still
+  }
   uint8_t value[kScalarBytesMax];
   int32_t item = 0;
   if (is_top_) {
@@ -344,7 +346,7 @@ Value Tally::top(const State& state, base::Arena& arena) const {
 Value Tally::read(const uint8_t* record, int64_t t_ms, size_t window, base::Arena& arena) const {
   weights_.clear();
   if (record != nullptr) {
-    bool is_record = unpack(record, bytes(record), state_);
+    bool is_record = unpack(record, bytes(record), state_, Trust::kOwn);
     TAMIS_ASSERT(is_record);
     weigh(state_, t_ms, window);
   }

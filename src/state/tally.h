@@ -75,8 +75,9 @@ class Tally {
     double weight;
   };
 
-  // False where the bytes are no record; checks everything.
-  bool unpack(const uint8_t* record, size_t bytes, State& state) const;
+  // False where the bytes are no record. The scalars of our own records are not checked again.
+  enum class Trust { kOwn, kForeign };
+  bool unpack(const uint8_t* record, size_t bytes, State& state, Trust trust) const;
   size_t pack(const State& state, uint8_t* out) const;
   int64_t generation_of(int64_t t_ms, size_t window) const;
   int32_t value_item(State& state, std::string_view value) const;

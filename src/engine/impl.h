@@ -1,0 +1,78 @@
+// What is behind Engine, for the files that implement it. Private to this room.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/active.h"
+#include "engine/engine.h"
+#include "state/pieces.h"
+#include "state/recent_ids.h"
+
+namespace tamis::engine {
+
+// A snapshot under way.
+struct Snapshot {
+  state::PieceWriter out;
+  std::vector<state::SnapshotPart*> parts;
+  size_t next = 0;        // the part whose turn it is
+  bool is_whole = false;  // all is written, though perhaps not taken yet
+  // What an activation has taken out of use since: it belongs to the snapshot still.
+  std::vector<std::unique_ptr<state::SnapshotPart>> kept;
+};
+
+struct Restore;
+
+// The value of an entity or list entry, or a piece of a template, as text in the arena.
+std::string_view as_text(Value v, base::Arena& arena);
+// False for errors and for what is absent.
+bool usable(Value v);
+
+struct Engine::Impl final : public cel::Host {
+  EngineOptions options;
+  PreparedPointer active;
+  std::unique_ptr<state::LabelStore> label_store = state::LabelStore::make();
+  state::RecentIds recent_ids;
+  Decision decision;
+  int64_t now = INT64_MIN;
+  uint64_t decided = 0;
+  uint64_t newest_record = 0;  // the highest number of a record that was decided
+  uint64_t housekeeping = 0;
+  std::vector<std::vector<RuleStats>> stats;
+  std::vector<std::vector<uint64_t>> verdicts;
+  std::string scratch;
+  std::unique_ptr<Snapshot> snapshot;  // the one under way
+
+  // cel::Host
+  bool list_contains(int64_t list, Value value) const override;
+  Value labels_of(int64_t kind, Value value, base::Arena& arena) const override;
+
+  void take_over(Prepared& next);
+  bool set_time(const PreparedEvent& prepared, int64_t receive_ms);
+  void find_keys(ActiveType& type, base::Arena& arena);
+  void evaluate_update(ActiveType& type, FeatureAccess& access);
+  void read_features(ActiveType& type, event::Event& event, base::Arena& arena);
+  void run_rules(ActiveType& type, const event::Event& event, base::Arena& arena, std::vector<RuleStats>& counts);
+  void settle(ActiveType& type, event::Event& event);
+  void add_match(ActiveType& type, uint32_t rule, base::Arena& arena, RuleStats& count);
+  void add_effects(ActiveType& type, uint32_t rule, base::Arena& arena);
+  void explain(ActiveType& type, const event::Event& event, base::Arena& arena);
+  std::string_view fill(const cel::Plan& plan, const policy::Template& pieces, cel::Frame& frame, base::Arena& arena);
+  void update_features(ActiveType& type);
+  void apply_effects();
+  void keep_house();
+  void remember_id(const PreparedEvent& prepared);
+
+  // Of people: people.cc.
+  base::Result<size_t> managed_list(std::string_view list) const;
+
+  // Snapshots: snapshot.cc.
+  std::vector<state::SnapshotPart*> parts() const;
+  void put_meta(std::string& out) const;
+  base::Status read_meta(std::string_view body, Restore& restore);
+  base::Status take_piece(const state::Piece& piece, Restore& restore);
+  base::Status finish_restore(Restore& restore);
+};
+
+}  // namespace tamis::engine

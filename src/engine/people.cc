@@ -1,0 +1,138 @@
+// What people do to the engine's state, and what they ask of it.
+#include <algorithm>
+
+#include "base/assert.h"
+#include "base/hash.h"
+#include "engine/impl.h"
+
+namespace tamis::engine {
+namespace {
+
+constexpr std::string_view kEventKind = "event:";
+constexpr size_t kEntryBytesMax = 4096, kTextBytesMax = 1024;
+
+}  // namespace
+
+base::Result<size_t> Engine::Impl::managed_list(std::string_view list) const {
+  for (size_t i = 0; i < active->run_time_lists.size(); ++i) {
+    const policy::ListDecl& decl = active->policy->lists[i];
+    if (decl.name != list) continue;
+    if (decl.managed) return i;
+    return base::invalid("list \"" + decl.name + "\" takes no entries at run time: it is not declared `managed: true`");
+  }
+  return base::fail(base::Code::kNotFound, "no list \"" + std::string(list) + "\" in the policy");
+}
+
+base::Status Engine::check_entity_kind(std::string_view entity_kind) const {
+  const policy::Policy& policy = *impl_->active->policy;
+  const std::vector<std::string>& kinds = policy.entity_kinds;
+  bool is_event = entity_kind.substr(0, kEventKind.size()) == kEventKind;
+  bool known = is_event ? policy.find_type(entity_kind.substr(kEventKind.size())) != nullptr
+                        : std::find(kinds.begin(), kinds.end(), entity_kind) != kinds.end();
+  if (known) return {};
+  std::string names;
+  for (const std::string& kind : kinds) names += kind + ", ";
+  return base::fail(base::Code::kNotFound, "no entity kind \"" + std::string(entity_kind.substr(0, 100)) +
+                                               "\" in the policy; it has: " + names +
+                                               "and event:TYPE for each event type");
+}
+
+namespace {
+
+base::Status check_entry(const state::ListEntry& entry) {
+  if (entry.value.size() <= kEntryBytesMax && entry.note.size() <= kTextBytesMax &&
+      entry.author.size() <= kTextBytesMax) {
+    return {};
+  }
+  return base::fail(base::Code::kLimit, "a list entry has 4096 bytes at most, its note and author 1024");
+}
+
+}  // namespace
+
+base::Status Engine::add_list_entry(std::string_view list, const state::ListEntry& entry) {
+  TAMIS_TRY(i, impl_->managed_list(list));
+  TAMIS_CHECK(check_entry(entry));
+  return impl_->active->run_time_lists[i]->add(entry);
+}
+
+base::Status Engine::restore_list_entry(std::string_view list, const state::ListEntry& entry) {
+  TAMIS_TRY(i, impl_->managed_list(list));
+  TAMIS_CHECK(check_entry(entry));
+  return impl_->active->run_time_lists[i]->put(entry);
+}
+
+base::Status Engine::remove_list_entry(std::string_view list, std::string_view value) {
+  for (size_t i = 0; i < impl_->active->run_time_lists.size(); ++i) {
+    if (impl_->active->policy->lists[i].name != list) continue;
+    if (impl_->active->run_time_lists[i]->remove(value)) return {};
+    return base::fail(base::Code::kNotFound, "list \"" + std::string(list) + "\" has no run-time entry \"" +
+                                                 std::string(value) + "\"; entries of its files are changed there");
+  }
+  return base::fail(base::Code::kNotFound, "no list \"" + std::string(list) + "\" in the policy");
+}
+
+std::optional<state::ListEntry> Engine::list_entry(std::string_view list, std::string_view value) const {
+  for (const auto& run_time : impl_->active->run_time_lists) {
+    if (run_time->name() != list) continue;
+    auto entry = run_time->find(value);
+    if (entry && entry->expires_ms <= impl_->now) return std::nullopt;
+    return entry;
+  }
+  return std::nullopt;
+}
+
+base::Result<uint64_t> Engine::visit_list(std::string_view list, uint64_t after, size_t limit,
+                                          const std::function<void(const state::ListEntry&)>& visit) const {
+  for (const auto& run_time : impl_->active->run_time_lists) {
+    if (run_time->name() == list) return run_time->visit(after, limit, impl_->now, visit);
+  }
+  return base::fail(base::Code::kNotFound, "no list \"" + std::string(list) + "\" in the policy");
+}
+
+base::Status Engine::set_label(std::string_view entity_kind, std::string_view value, const state::Label& label) {
+  TAMIS_CHECK(check_entity_kind(entity_kind));
+  return impl_->label_store->set(entity_kind, value, label);
+}
+
+base::Status Engine::restore_label(std::string_view entity_kind, std::string_view value, const state::Label& label) {
+  TAMIS_CHECK(check_entity_kind(entity_kind));
+  return impl_->label_store->put(entity_kind, value, label);
+}
+
+bool Engine::clear_label(std::string_view entity_kind, std::string_view value, std::string_view name) {
+  return impl_->label_store->clear(entity_kind, value, name);
+}
+
+std::vector<state::Label> Engine::labels(std::string_view entity_kind, std::string_view value) const {
+  return impl_->label_store->get(entity_kind, value, impl_->now);
+}
+
+uint64_t Engine::visit_labels(uint64_t after, size_t limit, const state::LabelStore::Visit& visit) const {
+  return impl_->label_store->visit(after, limit, impl_->now, visit);
+}
+
+Engine::Erased Engine::erase_entity(std::string_view entity_kind, std::string_view value) {
+  Erased erased;
+  erased.labels = impl_->label_store->erase(entity_kind, value);
+  for (auto& list : impl_->active->run_time_lists) erased.list_entries += list->remove(value);
+  return erased;
+}
+
+size_t Engine::forget_keys(PreparedEvent& prepared, std::string_view value) {
+  TAMIS_ASSERT(impl_->active != nullptr && prepared.policy() == impl_->active->policy);
+  ActiveType& type = *impl_->active->types[prepared.type_index()];
+  base::Arena& arena = prepared.arena();
+  type.frame.begin(prepared.event().slots.data(), arena, impl_.get(), impl_->options.cost_max);
+  impl_->find_keys(type, arena);
+  size_t forgotten = 0;
+  for (FeatureAccess& access : type.accesses) {
+    if (!access.has_key) continue;
+    auto is_value = [&](cel::NodeId node) { return as_text(type.type->plan.eval(node, type.frame), arena) == value; };
+    if (!std::any_of(access.by.begin(), access.by.end(), is_value)) continue;
+    forgotten += access.table->forget(access.key);
+  }
+  if (prepared.id_key() != 0) impl_->recent_ids.forget(prepared.id_key());
+  return forgotten;
+}
+
+}  // namespace tamis::engine
