@@ -25,6 +25,7 @@ tamis_pkg(OPENSSL openssl)
 tamis_pkg(ZSTD libzstd)
 tamis_pkg(PSL libpsl)
 tamis_pkg(ABSL_TIME absl_time)
+tamis_pkg(SQLITE3 sqlite3)
 
 if(TAMIS_TESTS)
   find_package(GTest REQUIRED)

@@ -22,7 +22,7 @@ from pathlib import Path
 
 TOP = Path(__file__).resolve().parent.parent
 LOGS = TOP / "build" / "test"
-THREADED_ROOMS = ["base", "net", "journal", "door", "app"]
+THREADED_ROOMS = ["base", "net", "journal", "action", "door", "app"]
 CHECK_TESTS = ["layers", "style"]  # test files that check the tree and need no build
 JOBS = int(os.environ.get("TAMIS_JOBS") or os.cpu_count() or 1)
 
