@@ -13,8 +13,9 @@ THIRD_PARTY = {
     r"simdjson\.h": ({"event", "cel/conformance", "cel/tagged_value"}, False),
     r"re2/.*": ({"cel", "state"}, False),
     r"yaml-cpp/.*": ({"policy"}, False),
-    r"openssl/.*": ({"net", "action"}, False),
-    r"zstd(_errors)?\.h": ({"journal"}, False),
+    r"openssl/.*": ({"net", "action", "archive"}, False),
+    r"duckdb\.h": ({"archive"}, True),  # plain C, in the room's private headers only
+    r"zstd(_errors)?\.h": ({"journal", "replay"}, False),
     r"sqlite3\.h": ({"action"}, False),
     r"xxhash\.h": ({"base"}, False),
     r"libpsl\.h": ({"event"}, False),

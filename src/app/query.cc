@@ -4,9 +4,11 @@
 
 #include "app/command.h"
 #include "app/data_session.h"
+#include "app/progress.h"
 #include "event/json_event.h"
 #include "event/json_writer.h"
 #include "event/value.h"
+#include "replay/journal_replay.h"
 
 namespace tamis::app {
 namespace {
@@ -125,6 +127,29 @@ base::Result<int> query(const Options& options) {
   return kGood;
 }
 
+std::string hex16(uint64_t number) {
+  char text[17];
+  std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(number));
+  return text;
+}
+
+// Folds the journal from its beginning, with no regard to snapshots: what a recovery must come to.
+base::Result<int> digest_from_start(const DataSessionOptions& options) {
+  replay::JournalReplayOptions replay;
+  replay.data = options.data;
+  engine::Engine engine;
+  Progress progress("fold", 0, options.quiet);
+  auto keep_going = [&](uint64_t done, uint64_t, uint64_t decided) {
+    progress.step(done, decided);
+    return !Interrupt::requested();
+  };
+  TAMIS_TRY(result, replay::replay_journal(replay, engine, nullptr, keep_going));
+  (void)result;
+  if (Interrupt::requested()) return kInterrupted;
+  std::printf("%s\n", hex16(engine.digest()).c_str());
+  return kGood;
+}
+
 base::Result<int> digest(const DataSessionOptions& options, bool json) {
   Interrupt::install();
   TAMIS_TRY(session, DataSession::open(options));
@@ -163,11 +188,15 @@ Command add_query(CLI::App& app) {
 Command add_digest(CLI::App& app) {
   auto options = std::make_shared<DataSessionOptions>();
   auto json = std::make_shared<bool>(false);
+  auto from_start = std::make_shared<bool>(false);
   app.add_option("--data", options->data, "The data folder")->required();
-  app.add_flag("--json", *json, "As JSON, with the number of the last record");
+  auto* as_json = app.add_flag("--json", *json, "As JSON, with the number of the last record");
+  app.add_flag("--from-start", *from_start, "Of a fold of the whole journal instead, to compare: no snapshot is used")
+      ->excludes(as_json);
   app.footer("Equal digests mean equal state: features, labels, lists, recent ids, time.");
-  return [options, json] {
-    base::Result<int> code = digest(*options, *json);
+  return [options, json, from_start] {
+    Interrupt::install();
+    base::Result<int> code = *from_start ? digest_from_start(*options) : digest(*options, *json);
     return code ? *code : complain(code.error().message);
   };
 }

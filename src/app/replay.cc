@@ -10,6 +10,7 @@
 #include "app/command.h"
 #include "app/progress.h"
 #include "engine/engine.h"
+#include "engine/recent_decisions.h"
 #include "event/json_writer.h"
 #include "event/ndjson.h"
 #include "policy/policy.h"
@@ -22,6 +23,7 @@ using engine::Engine;
 
 constexpr uint64_t kRefusalsShownMax = 20;
 constexpr size_t kFlushBytes = 1 << 20;
+constexpr size_t kRecentBytesMax = size_t{256} << 20;
 
 struct Options {
   std::string policy, data, out = "-";
@@ -66,7 +68,7 @@ class Output {
 };
 
 struct Tally {
-  uint64_t decided = 0, refused = 0, late = 0;
+  uint64_t decided = 0, refused = 0, late = 0, repeated = 0;
   std::map<std::string, uint64_t, std::less<>> unknown_types;
   std::map<std::string, std::map<std::string, uint64_t>> verdicts;
 };
@@ -173,8 +175,24 @@ class Replay {
       }
       return;
     }
+    if (uint64_t first = engine_.repeat_of(event_); first != 0) return write_again(first);
     auto explain = options_.explain ? Engine::Explain::kYes : Engine::Explain::kNo;
-    write(engine_.decide(event_, Engine::kNoReceiveTime, explain));
+    const engine::Decision& decision = engine_.decide(event_, Engine::kNoReceiveTime, explain);
+    size_t from = output_.buffer().size();
+    write(decision);
+    std::string_view text = std::string_view(output_.buffer()).substr(from);
+    recent_.remember(decision.record, text.substr(0, text.size() - 1));
+  }
+
+  // An event with this type and id came before: it gets the same decision, and changes nothing.
+  void write_again(uint64_t first) {
+    ++tally_.repeated;
+    if (!recent_.recall(first, output_.buffer())) {
+      event::JsonWriter json(output_.buffer());
+      json.begin_object().key("id").string(event_.event().id).key("type").string(event_.event().schema->name);
+      json.key("repeats").uinteger(first).end_object();
+    }
+    output_.buffer().push_back('\n');
   }
 
   void write(const engine::Decision& decision) {
@@ -195,6 +213,9 @@ class Replay {
       for (const auto& [verdict, count] : verdicts) std::fprintf(stderr, " %s %llu", verdict.c_str(), ull(count));
       std::fputc('\n', stderr);
     }
+    if (tally_.repeated > 0) {
+      std::fprintf(stderr, "  %llu came again and got the decision of before\n", ull(tally_.repeated));
+    }
     for (const auto& [message, count] : tally_.unknown_types) {
       std::fprintf(stderr, "  skipped %llu: %s\n", ull(count), message.c_str());
     }
@@ -204,7 +225,7 @@ class Replay {
     std::string out;
     event::JsonWriter json(out);
     json.begin_object().key("decided").uinteger(tally_.decided).key("refused").uinteger(tally_.refused);
-    json.key("late").uinteger(tally_.late).key("policy").string(version());
+    json.key("late").uinteger(tally_.late).key("repeated").uinteger(tally_.repeated).key("policy").string(version());
     json.key("verdicts").begin_object();
     for (const auto& [type, verdicts] : tally_.verdicts) {
       json.key(type).begin_object();
@@ -223,6 +244,7 @@ class Replay {
   const Options& options_;
   Engine engine_;
   engine::PreparedEvent event_;
+  engine::RecentDecisions recent_{kRecentBytesMax};
   std::shared_ptr<const event::NetworkIntel> intel_;
   Output output_;
   Tally tally_;

@@ -2,6 +2,7 @@
 
 #include <CLI/CLI.hpp>
 #include <chrono>
+#include <climits>
 #include <cstdio>
 #include <fstream>
 #include <thread>
@@ -196,6 +197,12 @@ Command add_serve(CLI::App& app) {
   app.add_option("--rate-max", options->service.rate_max_per_s, "Decisions a second; beyond, overload. 0: no bound")
       ->capture_default_str();
   app.add_option("--intake-bytes", options->service.intake_bytes_max, "Events accepted and not yet decided")
+      ->capture_default_str();
+  app.add_option("--checkpoint-records", options->service.checkpoint_records, "Write a snapshot after so many records")
+      ->check(CLI::Range(1, INT_MAX))
+      ->capture_default_str();
+  app.add_option("--checkpoint-ms", options->service.checkpoint_ms, "Or when the last one is so old")
+      ->check(CLI::Range(100, INT_MAX))
       ->capture_default_str();
   app.add_option("--drain-ms", options->drain_ms, "Time for requests in progress when stopping")->capture_default_str();
   app.add_option("--port-file", options->port_file, "Write the port here once listening");

@@ -123,27 +123,55 @@ std::optional<Predicate> Plan::predicate(NodeId node) const {
   return p;
 }
 
-std::vector<int32_t> slots_below(const Plan::Impl& plan, NodeId node) {
+namespace {
+
+// Calls `visit` for the node and all that it is made of, each once.
+template <class Visit>
+void for_each_below(const Plan::Impl& plan, NodeId node, Visit visit) {
   std::vector<bool> seen(node + 1);
   std::vector<NodeId> pending = {node};
-  std::vector<int32_t> slots;
   seen[node] = true;
   while (!pending.empty()) {
     const Node& n = plan.nodes[pending.back()];
     pending.pop_back();
-    if (n.op == Op::kSlot || n.op == Op::kOptSlot || Evaluator::is_slot_test(n)) slots.push_back(n.slot);
+    visit(n);
     for (NodeId a : plan.args_of(n)) {
       if (seen[a]) continue;
       seen[a] = true;
       pending.push_back(a);
     }
   }
+}
+
+}  // namespace
+
+std::vector<int32_t> slots_below(const Plan::Impl& plan, NodeId node) {
+  std::vector<int32_t> slots;
+  for_each_below(plan, node, [&](const Node& n) {
+    if (n.op == Op::kSlot || n.op == Op::kOptSlot || Evaluator::is_slot_test(n)) slots.push_back(n.slot);
+  });
   std::sort(slots.begin(), slots.end());
   slots.erase(std::unique(slots.begin(), slots.end()), slots.end());
   return slots;
 }
 
 std::vector<int32_t> Plan::slots_read(NodeId node) const { return slots_below(*impl_, node); }
+
+Plan::HostReads Plan::host_reads(NodeId node) const {
+  HostReads reads;
+  for_each_below(*impl_, node, [&](const Node& n) {
+    bool labels = n.op == Op::kCall && impl_->sites[n.aux].function == "labels";
+    reads.labels |= labels;
+    if (labels) return;
+    for (NodeId a : impl_->args_of(n)) {
+      const Value& c = impl_->nodes[a].constant;
+      if (c.is(Kind::kHandle)) reads.lists.push_back(c.i);
+    }
+  });
+  std::sort(reads.lists.begin(), reads.lists.end());
+  reads.lists.erase(std::unique(reads.lists.begin(), reads.lists.end()), reads.lists.end());
+  return reads;
+}
 
 uint32_t Plan::cost(NodeId node) const { return impl_->infos[node].cost; }
 

@@ -84,8 +84,14 @@ class Plan {
   std::vector<NodeId> disjuncts(NodeId node) const;  // operands of an n-ary ||, or the node itself
   std::optional<Predicate> predicate(NodeId node) const;
   std::vector<int32_t> slots_read(NodeId node) const;  // sorted, each once
-  uint32_t cost(NodeId node) const;                    // static estimate, in units of Call::cost_left
-  std::string text(NodeId node) const;                 // the expression, as CEL, for explanations
+  // What the node may ask the host for: labels, and lists by number (sorted, each once).
+  struct HostReads {
+    bool labels = false;
+    std::vector<int64_t> lists;
+  };
+  HostReads host_reads(NodeId node) const;
+  uint32_t cost(NodeId node) const;     // static estimate, in units of Call::cost_left
+  std::string text(NodeId node) const;  // the expression, as CEL, for explanations
   Type type(NodeId node) const;
 
   struct Impl;

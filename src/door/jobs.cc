@@ -1,7 +1,7 @@
 #include "door/jobs.h"
 
+#include "event/json_event.h"
 #include "event/json_writer.h"
-#include "event/time_text.h"
 
 namespace tamis::door {
 

@@ -19,7 +19,12 @@ constexpr int64_t kCheckpointPauseMs = 200;
 }  // namespace
 
 Service::Service(ServiceOptions options, Clock clock, replay::DataFolder* data)
-    : options_(options), clock_(std::move(clock)), data_(data), started_ms_(clock_()), engine_(options.engine) {
+    : options_(options),
+      clock_(std::move(clock)),
+      data_(data),
+      started_ms_(clock_()),
+      engine_(options.engine),
+      recent_(options.recent_bytes_max) {
   intake_thread_ = std::thread([this] { run_intake(); });
 }
 
@@ -202,7 +207,7 @@ base::Result<Service::Outcome> Service::decide(Worker& worker, std::string_view 
     }
     if (uint64_t first = engine_.repeat_of(worker.event); first != 0) {
       ++counters_.repeated;
-      if (recall(first, out)) return Outcome::kRepeated;
+      if (recent_.recall(first, out)) return Outcome::kRepeated;
       lock.unlock();
       TAMIS_CHECK(answer_again(worker, first, out));
       return Outcome::kRepeated;
@@ -216,7 +221,7 @@ base::Result<Service::Outcome> Service::decide(Worker& worker, std::string_view 
     const engine::Decision& decision = engine_.decide(worker.event, receive_ms, explain, number);
     size_t from = out.size();
     engine::write_json(decision, out);
-    remember(decision.record, std::string_view(out).substr(from));
+    recent_.remember(decision.record, std::string_view(out).substr(from));
     if (data_ != nullptr) TAMIS_CHECK(data_->decided(worker.event, &decision, number, receive_ms));
     if (decision.late) ++counters_.late;
     break;
@@ -292,25 +297,6 @@ base::Status Service::act(const engine::Act& act) {
   base::Status durable = sync();
   if (durable) return {};
   return base::fail(base::Code::kUnavailable, "done, but not on disk yet: " + durable.error().message);
-}
-
-// Under engine_mutex_.
-void Service::remember(uint64_t record, std::string_view decision) {
-  recent_bytes_ += decision.size();
-  recent_.emplace_back(record, decision);
-  while (recent_bytes_ > options_.recent_bytes_max) {
-    recent_bytes_ -= recent_.front().second.size();
-    recent_.pop_front();
-  }
-}
-
-// Under engine_mutex_.
-bool Service::recall(uint64_t record, std::string& out) {
-  auto found = std::lower_bound(recent_.begin(), recent_.end(), record,
-                                [](const auto& entry, uint64_t wanted) { return entry.first < wanted; });
-  if (found == recent_.end() || found->first != record) return false;
-  out += found->second;
-  return true;
 }
 
 base::Status Service::answer_again(const Worker& worker, uint64_t record, std::string& out) {

@@ -20,6 +20,7 @@
 #include "base/result.h"
 #include "engine/act.h"
 #include "engine/engine.h"
+#include "engine/recent_decisions.h"
 #include "replay/data_folder.h"
 
 namespace tamis::door {
@@ -127,8 +128,6 @@ class Service {
   void give_back(std::unique_ptr<Worker> worker);
   policy::Loaded use(policy::Loaded loaded);
   base::Status put_into_force(const policy::Loaded& loaded);
-  void remember(uint64_t record, std::string_view decision);
-  bool recall(uint64_t record, std::string& out);
   base::Status answer_again(const Worker& worker, uint64_t record, std::string& out);
   base::Status record_act(const engine::Act& act);
   void run_checkpoints();
@@ -148,8 +147,7 @@ class Service {
 
   std::timed_mutex engine_mutex_;  // guards engine_, the records of data_, the rate and what follows
   engine::Engine engine_;
-  std::deque<std::pair<uint64_t, std::string>> recent_;  // decisions by record, ascending
-  size_t recent_bytes_ = 0;
+  engine::RecentDecisions recent_;
   int64_t rate_second_ = 0;
   uint64_t rate_used_ = 0;
 

@@ -6,6 +6,7 @@
 #include "base/assert.h"
 #include "base/hash.h"
 #include "engine/impl.h"
+#include "engine/settle.h"
 
 namespace tamis::engine {
 
@@ -22,14 +23,6 @@ std::string_view as_text(Value v, base::Arena& arena) {
 }
 
 namespace {
-
-// A number of an expression as double; `fallback` for everything else.
-double number_or(Value v, double fallback) {
-  if (v.is(Kind::kDouble)) return v.d == v.d ? v.d : fallback;
-  if (v.is(Kind::kInt)) return static_cast<double>(v.i);
-  if (v.is(Kind::kUint)) return static_cast<double>(v.u);
-  return fallback;
-}
 
 Value timestamp_of(int64_t time_ms) {
   int64_t seconds = time_ms >= 0 ? time_ms / 1000 : -((999 - time_ms) / 1000);
@@ -245,19 +238,12 @@ void Engine::Impl::run_rules(ActiveType& type, const event::Event& event, base::
 // Points, verdict and score from the rules that act.
 void Engine::Impl::settle(ActiveType& active_type, event::Event& event) {
   const policy::EventType& type = *active_type.type;
-  int32_t verdict = 0;
-  bool overridden = false;
+  Settlement settlement;
   for (const Match& match : decision.matches) {
-    if (!match.acts) continue;
-    decision.points += match.points;
-    int32_t own = type.rules[match.rule].verdict;
-    verdict = std::max(verdict, own);
-    overridden |= own >= 0 && own == type.override_verdict;
+    if (match.acts) settlement.add(type, type.rules[match.rule].verdict, match.points);
   }
-  for (auto [points, threshold_verdict] : type.thresholds) {
-    if (decision.points >= points) verdict = std::max(verdict, threshold_verdict);
-  }
-  decision.verdict = overridden ? type.override_verdict : verdict;
+  decision.points = settlement.points;
+  decision.verdict = settlement.verdict(type);
   if (type.points_slot >= 0) event.slots[static_cast<size_t>(type.points_slot)] = Value::real(decision.points);
   if (type.score != cel::kNoNode) {
     double score = number_or(type.plan.eval(type.score, active_type.frame), 0);

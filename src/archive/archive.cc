@@ -1,0 +1,312 @@
+#include "archive/archive.h"
+
+#include <fmt/core.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <map>
+
+#include "archive/archive_impl.h"
+#include "base/file.h"
+
+namespace tamis::archive {
+namespace {
+
+base::Error denied() { return {base::Code::kDenied, "the archive is open for reading only"}; }
+
+// What a change of the manifest by another process shows in.
+bool stamp_of(const std::string& folder, int64_t (&stamp)[3]) {
+  struct stat status = {};
+  if (::stat((folder + "/" + kManifestName).c_str(), &status) != 0) return false;
+  stamp[0] = static_cast<int64_t>(status.st_ino);
+  stamp[1] = static_cast<int64_t>(status.st_size);
+  stamp[2] = status.st_mtim.tv_sec * 1'000'000'000 + status.st_mtim.tv_nsec;
+  return true;
+}
+
+void doom(const std::vector<FilePointer>& files) {
+  for (const FilePointer& file : files) file->doomed = true;
+}
+
+}  // namespace
+
+base::Result<std::unique_ptr<Archive>> Archive::open(const std::string& folder, ArchiveOptions options) {
+  if (!options.read_only) TAMIS_CHECK(base::make_folders(folder + "/.tmp"));
+  // DuckDB compares paths by their text, so there must be one text for the folder.
+  char* real = ::realpath(folder.c_str(), nullptr);
+  if (real == nullptr) return tl::unexpected<base::Error>(base::system_error("open", folder, errno));
+  const std::string path = real;
+  ::free(real);
+  TAMIS_TRY(manifest, read_manifest(path));
+  if (!options.read_only) TAMIS_CHECK(remove_leftovers(path, manifest));
+  return std::unique_ptr<Archive>(std::make_unique<ArchiveImpl>(path, options, std::move(manifest)));
+}
+
+ArchiveImpl::ArchiveImpl(std::string folder, ArchiveOptions options, Manifest manifest)
+    : folder_(std::move(folder)), options_(options) {
+  lost_ = lost_files(manifest);
+  manifest.generation = ++generation_;
+  manifest_ = std::make_shared<const Manifest>(std::move(manifest));
+  stamp_of(folder_, manifest_stamp_);
+}
+
+base::Status ArchiveImpl::add(const engine::PreparedEvent& event, const engine::Decision* decision, uint64_t record,
+                              int64_t receive_ms) {
+  if (options_.read_only) return tl::unexpected<base::Error>(denied());
+  TAMIS_TRY(made, maker_.of_event(event, decision, record, receive_ms));
+  return put(made, record);
+}
+
+base::Status ArchiveImpl::add_act(uint64_t record, int64_t receive_ms, const engine::Act& act) {
+  if (options_.read_only) return tl::unexpected<base::Error>(denied());
+  return put(maker_.of_act(record, receive_ms, act), record);
+}
+
+base::Status ArchiveImpl::put(const RowMaker::Made& made, uint64_t record) {
+  const std::string_view type = made.type == nullptr ? std::string_view() : *made.type;
+  std::lock_guard lock(mutex_);
+  if (record <= manifest_->upto && manifest_->upto != 0) return {};
+  if (pending_bytes_ + made.row.size() > options_.pending_bytes_max) {
+    return base::fail(base::Code::kLimit,
+                      fmt::format("{} bytes wait for the archive's next flush, more it does not take{}", pending_bytes_,
+                                  failure_.empty() ? "" : "; the last flush failed: " + failure_));
+  }
+  auto same = [&](const Pending& p) { return p.rows->shared_layout() == made.layout && p.type == type; };
+  auto at = std::find_if(pending_.begin(), pending_.end(), same);
+  if (at == pending_.end()) {
+    pending_.push_back({std::string(type), std::make_unique<RowBuffer>(made.layout)});
+    at = pending_.end() - 1;
+  }
+  at->rows->add(made.row);
+  ++pending_rows_;
+  pending_bytes_ += made.row.size();
+  return {};
+}
+
+base::Status ArchiveImpl::flush(uint64_t upto) {
+  if (options_.read_only) return tl::unexpected<base::Error>(denied());
+  std::lock_guard writing(write_mutex_);
+  base::Status status = flush_now(upto);
+  // The rows are in files: that small files could not be joined is told, but is no failure of the flush.
+  if (!status) {
+    remember(status);
+    return status;
+  }
+  remember(compact());
+  return {};
+}
+
+void ArchiveImpl::remember(const base::Status& status) {
+  // An instance of DuckDB that met a fault may stay unusable; the next write opens another.
+  if (!status) writer_.reset();
+  std::lock_guard lock(mutex_);
+  failure_ = status ? std::string() : status.error().message;
+}
+
+base::Status ArchiveImpl::flush_now(uint64_t upto) {
+  std::vector<Pending> taken;
+  {
+    std::lock_guard lock(mutex_);
+    if (pending_.empty() && upto <= manifest_->upto) return {};
+    taken.swap(pending_);
+  }
+  base::Status status = write_pending(taken, upto);
+  std::lock_guard lock(mutex_);
+  if (status) {
+    for (const Pending& pending : taken) {
+      pending_rows_ -= pending.rows->rows();
+      pending_bytes_ -= pending.rows->bytes();
+    }
+    return status;
+  }
+  // Rows that came meanwhile stay behind those that could not be written.
+  std::move(pending_.begin(), pending_.end(), std::back_inserter(taken));
+  pending_ = std::move(taken);
+  return status;
+}
+
+base::Status ArchiveImpl::write_pending(const std::vector<Pending>& taken, uint64_t upto) {
+  std::vector<FilePointer> added;
+  for (const Pending& pending : taken) {
+    auto files = write_buffer(pending);
+    if (!files) {
+      doom(added);
+      return tl::unexpected<base::Error>(std::move(files).error());
+    }
+    added.insert(added.end(), files->begin(), files->end());
+  }
+  return replace({}, added, upto);
+}
+
+base::Result<std::vector<FilePointer>> ArchiveImpl::write_buffer(const Pending& pending) {
+  const RowBuffer& buffer = *pending.rows;
+  std::vector<const char*> rows;
+  buffer.collect(rows);
+  std::map<int64_t, std::vector<const char*>> days;
+  auto* day_rows = &days[0];
+  int64_t day_before = 0;
+  for (const char* row : rows) {
+    const int64_t day = day_of(buffer.time_us_of(row) / 1'000);
+    if (day != day_before) day_rows = &days[day_before = day];
+    day_rows->push_back(row);
+  }
+  std::vector<FilePointer> files;
+  auto failed = [&](base::Error error) {
+    doom(files);
+    return tl::unexpected<base::Error>(std::move(error));
+  };
+  for (auto& [day, here] : days) {
+    if (here.empty()) continue;
+    auto by_n = [&](const char* a, const char* b) { return buffer.n_of(a) < buffer.n_of(b); };
+    if (!std::is_sorted(here.begin(), here.end(), by_n)) std::stable_sort(here.begin(), here.end(), by_n);
+    auto file = new_file(pending.type, day, buffer.n_of(here.front()), buffer.n_of(here.back()));
+    if (!file) return failed(std::move(file).error());
+    (*file)->rows = here.size();
+    (*file)->layout = buffer.shared_layout();
+    (*file)->from_ms = INT64_MAX;
+    (*file)->to_ms = INT64_MIN;
+    for (const char* row : here) {
+      const int64_t time_ms = buffer.time_us_of(row) / 1'000;
+      (*file)->from_ms = std::min((*file)->from_ms, time_ms);
+      (*file)->to_ms = std::max((*file)->to_ms, time_ms);
+    }
+    auto parquet = writer();
+    base::Status status = parquet ? (*parquet)->write(buffer.layout(), here, (*file)->absolute)
+                                  : base::Status(tl::unexpected<base::Error>(parquet.error()));
+    if (status) status = measure(**file);
+    if (!status) return failed(std::move(status).error());
+    files.push_back(*file);
+  }
+  return files;
+}
+
+base::Result<std::shared_ptr<DataFile>> ArchiveImpl::new_file(const std::string& type, int64_t day, uint64_t first,
+                                                              uint64_t last) {
+  auto file = std::make_shared<DataFile>();
+  file->type = type;
+  file->day = day;
+  file->first = first;
+  file->last = last;
+  const std::string folder = (type.empty() ? "acts" : folder_of(type)) + "/" + day_text(day);
+  const std::string absolute = folder_ + "/" + folder;
+  struct stat status = {};
+  if (::stat(absolute.c_str(), &status) != 0) {
+    TAMIS_CHECK(base::make_folders(absolute));
+    TAMIS_CHECK(sync_path(folder_));
+    TAMIS_CHECK(sync_path(absolute.substr(0, absolute.rfind('/'))));
+  }
+  for (int i = 1;; ++i) {
+    const std::string name =
+        i == 1 ? fmt::format("{}-{}.parquet", first, last) : fmt::format("{}-{}.{}.parquet", first, last, i);
+    file->path = folder + "/" + name;
+    file->absolute = folder_ + "/" + file->path;
+    if (::stat(file->absolute.c_str(), &status) != 0) return file;
+  }
+}
+
+base::Status ArchiveImpl::measure(DataFile& file) const {
+  struct stat status = {};
+  if (::stat(file.absolute.c_str(), &status) != 0)
+    return tl::unexpected<base::Error>(base::system_error("open", file.absolute, errno));
+  file.bytes = static_cast<uint64_t>(status.st_size);
+  return sync_path(file.absolute.substr(0, file.absolute.rfind('/')));
+}
+
+base::Status ArchiveImpl::replace(const std::vector<FilePointer>& removed, const std::vector<FilePointer>& added,
+                                  uint64_t upto) {
+  std::shared_ptr<const Manifest> before;
+  {
+    std::lock_guard lock(mutex_);
+    before = manifest_;
+  }
+  auto next = std::make_shared<Manifest>();
+  next->upto = std::max(before->upto, upto);
+  for (const FilePointer& file : before->files) {
+    if (std::find(removed.begin(), removed.end(), file) == removed.end()) next->files.push_back(file);
+  }
+  next->files.insert(next->files.end(), added.begin(), added.end());
+  next->sort();
+  if (base::Status status = write_manifest(folder_, *next); !status) {
+    doom(added);
+    return status;
+  }
+  doom(removed);
+  std::lock_guard lock(mutex_);
+  next->generation = ++generation_;
+  manifest_ = std::move(next);
+  return {};
+}
+
+ArchiveStats ArchiveImpl::stats() const {
+  ArchiveStats stats;
+  auto manifest = current();
+  std::lock_guard lock(mutex_);
+  const Manifest& now = manifest ? **manifest : *manifest_;
+  stats.upto = now.upto;
+  stats.files = now.files.size();
+  for (const FilePointer& file : now.files) {
+    stats.bytes += file->bytes;
+    if (file->type.empty()) continue;
+    if (stats.rows == 0 || file->from_ms < stats.oldest_ms) stats.oldest_ms = file->from_ms;
+    if (stats.rows == 0 || file->to_ms > stats.newest_ms) stats.newest_ms = file->to_ms;
+    stats.rows += file->rows;
+  }
+  stats.pending_rows = pending_rows_;
+  stats.pending_bytes = pending_bytes_;
+  stats.failure = failure_.empty() ? lost_ : failure_;
+  if (!manifest && stats.failure.empty()) stats.failure = manifest.error().message;
+  return stats;
+}
+
+base::Result<std::shared_ptr<const Manifest>> ArchiveImpl::current() const {
+  std::lock_guard lock(mutex_);
+  if (!options_.read_only) return manifest_;
+  int64_t stamp[3] = {};
+  if (!stamp_of(folder_, stamp) || std::equal(stamp, stamp + 3, manifest_stamp_)) return manifest_;
+  TAMIS_TRY(read, read_manifest(folder_));
+  read.generation = ++generation_;
+  manifest_ = std::make_shared<const Manifest>(std::move(read));
+  std::copy(stamp, stamp + 3, manifest_stamp_);
+  return manifest_;
+}
+
+DatabaseOptions ArchiveImpl::database_options() const {
+  DatabaseOptions options;
+  options.folder = folder_;
+  options.temporary_folder = folder_ + "/.tmp";
+  options.threads = options_.threads;
+  options.bytes_max = options_.query_bytes_max;
+  return options;
+}
+
+base::Result<ParquetWriter*> ArchiveImpl::writer() {
+  if (!writer_) {
+    TAMIS_TRY(opened, ParquetWriter::open(database_options()));
+    writer_ = std::move(opened);
+  }
+  return writer_.get();
+}
+
+base::Result<const Database*> ArchiveImpl::reader() const {
+  std::lock_guard lock(database_mutex_);
+  if (!reader_) {
+    TAMIS_TRY(opened, Database::open(database_options()));
+    reader_ = std::move(opened);
+  }
+  return reader_.get();
+}
+
+base::Result<std::unique_ptr<Scan>> ArchiveImpl::scan(const ScanRequest& request) const {
+  TAMIS_TRY(database, reader());
+  TAMIS_TRY(manifest, current());
+  return open_scan(*database, std::move(manifest), request);
+}
+
+base::Result<std::vector<std::string>> ArchiveImpl::missing(const ScanRequest& request) const {
+  TAMIS_TRY(manifest, current());
+  return missing_of(*manifest, request);
+}
+
+}  // namespace tamis::archive

@@ -1,0 +1,110 @@
+// The one implementation of Archive; its members are spread over archive.cc (adding and flushing), compact.cc,
+// query.cc, scan.cc and retain.cc. Private.
+//
+// Locks, in this order: write_mutex_ (who changes files: flush, retain, erase), mutex_ (rows that wait, which manifest
+// counts; held for copies of pointers and one row only), database_mutex_ (opening the instance that reads).
+#pragma once
+
+#include <mutex>
+
+#include "archive/archive.h"
+#include "archive/manifest.h"
+#include "archive/parquet.h"
+#include "archive/rows.h"
+
+namespace tamis::archive {
+
+class ArchiveImpl final : public Archive {
+ public:
+  ArchiveImpl(std::string folder, ArchiveOptions options, Manifest manifest);
+
+  base::Status add(const engine::PreparedEvent& event, const engine::Decision* decision, uint64_t record,
+                   int64_t receive_ms) override;
+  base::Status add_act(uint64_t record, int64_t receive_ms, const engine::Act& act) override;
+  base::Status flush(uint64_t upto) override;
+  ArchiveStats stats() const override;
+  base::Result<Table> query(std::string_view sql, const QueryLimits& limits,
+                            const std::function<bool()>& keep_going) const override;
+  base::Result<std::unique_ptr<Scan>> scan(const ScanRequest& request) const override;
+  base::Result<std::vector<std::string>> missing(const ScanRequest& request) const override;
+  base::Result<RetentionReport> retain(const policy::Policy& policy, const Retention& retention,
+                                       const std::function<bool()>& keep_going) override;
+  base::Result<uint64_t> erase(const policy::Policy& policy, std::string_view kind, std::string_view value,
+                               const std::function<std::string(std::string_view day)>& key_of_day) override;
+
+ private:
+  struct Pending {
+    std::string type;  // empty: acts
+    std::unique_ptr<RowBuffer> rows;
+  };
+
+  base::Status put(const RowMaker::Made& made, uint64_t record);
+  base::Status write_pending(const std::vector<Pending>& taken, uint64_t upto);
+  base::Result<std::vector<FilePointer>> write_buffer(const Pending& pending);
+  base::Status flush_now(uint64_t upto);
+  void remember(const base::Status& status);  // for stats()
+
+  // The manifest that counts now. With read_only, read again where another process has replaced it.
+  base::Result<std::shared_ptr<const Manifest>> current() const;
+  // Puts `added` in place of `removed`; the files of both sides that do not count afterwards are removed.
+  base::Status replace(const std::vector<FilePointer>& removed, const std::vector<FilePointer>& added, uint64_t upto);
+
+  base::Result<ParquetWriter*> writer();  // under write_mutex_
+  base::Result<const Database*> reader() const;
+  DatabaseOptions database_options() const;
+  // A place for a new file; its folder is there afterwards.
+  base::Result<std::shared_ptr<DataFile>> new_file(const std::string& type, int64_t day, uint64_t first, uint64_t last);
+  // Fills bytes from the file system.
+  base::Status measure(DataFile& file) const;
+
+  base::Status compact();
+  base::Result<FilePointer> join(const std::vector<FilePointer>& files);
+
+  // How one file is written anew; nothing is, where `changed` is false. Rows that `where` does not hold for are left
+  // out.
+  struct Rewrite {
+    Layout layout;
+    std::vector<std::string> expressions;  // of the columns that stay, as SQL
+    std::string where;
+    std::string key;
+    bool changed = false;
+    uint64_t values_dropped = 0, values_tokened = 0;
+  };
+  base::Result<FilePointer> rewrite(const DataFile& file, const Rewrite& how);  // null: no row is left
+  base::Result<Rewrite> plan_retention(const DataFile& file, const policy::Policy& policy, const Retention& retention);
+  base::Result<std::string> erase_condition(const DataFile& file, const policy::Policy& policy, std::string_view kind,
+                                            std::string_view value, const std::string& key) const;
+
+  const std::string folder_;
+  const ArchiveOptions options_;
+
+  std::mutex write_mutex_;
+  std::unique_ptr<ParquetWriter> writer_;
+
+  mutable std::mutex mutex_;
+  mutable std::shared_ptr<const Manifest> manifest_;
+  mutable uint64_t generation_ = 0;
+  mutable int64_t manifest_stamp_[3] = {};  // inode, size, change time of the manifest that was read
+  std::vector<Pending> pending_;
+  uint64_t pending_rows_ = 0, pending_bytes_ = 0;  // those being flushed included
+  std::string failure_, lost_;
+
+  RowMaker maker_;  // of the thread that adds
+
+  mutable std::mutex database_mutex_;
+  mutable std::unique_ptr<Database> reader_;
+};
+
+// SQL that reads the files of one type as one table, or of all types as `events`. Without files: no rows.
+std::string table_sql(const std::vector<FilePointer>& files);
+std::string events_sql(const Manifest& manifest);
+std::string acts_sql(const Manifest& manifest);
+std::string truth_sql(const Manifest& manifest);
+// read_parquet(['a', 'b'])
+std::string read_sql(const std::vector<FilePointer>& files);
+
+base::Result<std::unique_ptr<Scan>> open_scan(const Database& database, std::shared_ptr<const Manifest> manifest,
+                                              const ScanRequest& request);
+base::Result<std::vector<std::string>> missing_of(const Manifest& manifest, const ScanRequest& request);
+
+}  // namespace tamis::archive

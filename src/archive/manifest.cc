@@ -1,0 +1,267 @@
+#include "archive/manifest.h"
+
+#include <fcntl.h>
+#include <fmt/core.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <set>
+
+#include "base/file.h"
+#include "base/hash.h"
+#include "event/json_event.h"
+#include "event/json_writer.h"
+
+namespace tamis::archive {
+namespace {
+
+using event::Kind;
+using event::Value;
+
+constexpr size_t kManifestBytesMax = size_t{1} << 30;
+constexpr int64_t kVersion = 1;
+
+void write_layout(const Layout& layout, event::JsonWriter& json) {
+  json.begin_array();
+  for (const ColumnSpec& spec : layout.columns) {
+    json.begin_object().key("name").string(spec.name);
+    if (spec.column != spec.name) json.key("column").string(spec.column);
+    json.key("type").string(name_of(spec.type));
+    if (spec.fingerprint != 0) json.key("declared").string(fmt::format("{:016x}", spec.fingerprint));
+    if (spec.tokened) json.key("tokened").boolean(true);
+    if (spec.dropped) json.key("dropped").boolean(true);
+    json.end_object();
+  }
+  json.end_array();
+}
+
+// Reads members of an object; the first that is not as expected is kept as the fault.
+class Members {
+ public:
+  Members(Value object, std::string& fault) : object_(object), fault_(fault) {}
+  Value get(std::string_view key) const {
+    if (!object_.is(Kind::kMap)) return Value::absent();
+    const Value* found = event::map_find(*object_.map, Value::string(key));
+    return found == nullptr ? Value::absent() : *found;
+  }
+  std::string text(std::string_view key, bool needed = true) const {
+    const Value value = get(key);
+    if (value.is(Kind::kString)) return std::string(value.str());
+    if (needed) miss(key, "a text");
+    return {};
+  }
+  int64_t integer(std::string_view key) const {
+    const Value value = get(key);
+    if (value.is(Kind::kInt)) return value.i;
+    if (value.is(Kind::kUint)) return static_cast<int64_t>(value.u);
+    miss(key, "a whole number");
+    return 0;
+  }
+  bool flag(std::string_view key) const { return get(key).is_true(); }
+  std::span<const Value> list(std::string_view key) const {
+    const Value value = get(key);
+    if (value.is(Kind::kList)) return value.list_items();
+    miss(key, "a list");
+    return {};
+  }
+
+ private:
+  void miss(std::string_view key, std::string_view expected) const {
+    if (fault_.empty()) fault_ = fmt::format("\"{}\" is not {}", key, expected);
+  }
+  Value object_;
+  std::string& fault_;
+};
+
+std::shared_ptr<const Layout> read_layout(Value value, std::string& fault) {
+  auto layout = std::make_shared<Layout>();
+  if (!value.is(Kind::kList)) fault = "a layout is no list";
+  for (const Value& item : value.is(Kind::kList) ? value.list_items() : std::span<const Value>{}) {
+    const Members members(item, fault);
+    ColumnSpec spec;
+    spec.name = members.text("name");
+    spec.column = members.text("column", false);
+    if (spec.column.empty()) spec.column = spec.name;
+    if (!column_type_named(members.text("type"), spec.type)) fault = "a column has an unknown type";
+    const std::string declared = members.text("declared", false);
+    std::from_chars(declared.data(), declared.data() + declared.size(), spec.fingerprint, 16);
+    spec.tokened = members.flag("tokened");
+    spec.dropped = members.flag("dropped");
+    layout->columns.push_back(std::move(spec));
+  }
+  return layout;
+}
+
+// Within the folder, whatever a damaged manifest says.
+bool is_plain_path(const std::string& path) {
+  return !path.empty() && path[0] != '/' && path.find("..") == std::string::npos && path.ends_with(".parquet");
+}
+
+FilePointer read_file_entry(Value value, const std::string& folder,
+                            const std::vector<std::shared_ptr<const Layout>>& layouts, std::string& fault) {
+  const Members members(value, fault);
+  auto file = std::make_shared<DataFile>();
+  file->path = members.text("path");
+  file->type = members.text("type", false);
+  file->day = members.integer("day");
+  file->first = static_cast<uint64_t>(members.integer("first"));
+  file->last = static_cast<uint64_t>(members.integer("last"));
+  file->rows = static_cast<uint64_t>(members.integer("rows"));
+  file->bytes = static_cast<uint64_t>(members.integer("bytes"));
+  file->from_ms = members.integer("from_ms");
+  file->to_ms = members.integer("to_ms");
+  file->absolute = folder + "/" + file->path;
+  const auto layout = static_cast<uint64_t>(members.integer("layout"));
+  if (!fault.empty()) return file;
+  if (!is_plain_path(file->path)) fault = fmt::format("\"{}\" is no path of a file of the archive", file->path);
+  if (layout >= layouts.size()) {
+    fault = fmt::format("\"{}\" has layout {}, and there are {}", file->path, layout, layouts.size());
+  } else {
+    file->layout = layouts[layout];
+    if (!file->type.empty() && file->layout->columns.size() < kSystemColumns) fault = "a layout is too short";
+  }
+  return file;
+}
+
+}  // namespace
+
+DataFile::~DataFile() {
+  if (doomed) ::unlink(absolute.c_str());
+}
+
+void Manifest::sort() {
+  std::stable_sort(files.begin(), files.end(), [](const FilePointer& a, const FilePointer& b) {
+    if (a->type != b->type) return a->type < b->type;
+    if (a->first != b->first) return a->first < b->first;
+    return a->path < b->path;
+  });
+}
+
+std::vector<FilePointer> Manifest::files_of(std::string_view type) const {
+  std::vector<FilePointer> out;
+  for (const FilePointer& file : files) {
+    if (file->type == type) out.push_back(file);
+  }
+  return out;
+}
+
+// The first line holds a hash of all that follows it.
+std::string to_json(const Manifest& manifest) {
+  std::vector<const Layout*> layouts;
+  std::vector<size_t> layout_of_file;
+  for (const FilePointer& file : manifest.files) {
+    size_t at = 0;
+    while (at < layouts.size() && layouts[at] != file->layout.get() && !(*layouts[at] == *file->layout)) ++at;
+    if (at == layouts.size()) layouts.push_back(file->layout.get());
+    layout_of_file.push_back(at);
+  }
+  std::string rest = fmt::format("\"version\": {}, \"upto\": {},\n\"layouts\": [", kVersion, manifest.upto);
+  for (size_t i = 0; i < layouts.size(); ++i) {
+    rest += i == 0 ? "\n" : ",\n";
+    event::JsonWriter json(rest);
+    write_layout(*layouts[i], json);
+  }
+  rest += "],\n\"files\": [";
+  for (size_t i = 0; i < manifest.files.size(); ++i) {
+    const DataFile& file = *manifest.files[i];
+    rest += i == 0 ? "\n" : ",\n";
+    event::JsonWriter json(rest);
+    json.begin_object().key("path").string(file.path).key("type").string(file.type).key("day").integer(file.day);
+    json.key("first").uinteger(file.first).key("last").uinteger(file.last).key("rows").uinteger(file.rows);
+    json.key("bytes").uinteger(file.bytes).key("from_ms").integer(file.from_ms).key("to_ms").integer(file.to_ms);
+    json.key("layout").uinteger(layout_of_file[i]).end_object();
+  }
+  rest += "]}\n";
+  return fmt::format("{{\"hash\": \"{:016x}\",\n", base::hash64(rest)) + rest;
+}
+
+base::Result<Manifest> parse_manifest(std::string_view text, const std::string& folder) {
+  auto damaged = [&](std::string_view why) {
+    return base::invalid(fmt::format("{}/{} is damaged: {}", folder, kManifestName, why));
+  };
+  const size_t line = text.find('\n');
+  if (line == std::string_view::npos || text.find(fmt::format("{:016x}", base::hash64(text.substr(line + 1)))) > line)
+    return damaged("its hash does not fit its content");
+  base::Arena arena;
+  event::JsonLimits limits;
+  limits.bytes_max = kManifestBytesMax;
+  limits.list_items_max = 100'000'000;
+  auto value = event::JsonReader::to_value(text, arena, limits);
+  if (!value) return damaged(value.error().message);
+  std::string fault;
+  const Members members(*value, fault);
+  if (const int64_t version = members.integer("version"); fault.empty() && version != kVersion)
+    return damaged(fmt::format("version {}, expected {}", version, kVersion));
+  Manifest manifest;
+  manifest.upto = static_cast<uint64_t>(members.integer("upto"));
+  std::vector<std::shared_ptr<const Layout>> layouts;
+  for (const Value& layout : members.list("layouts")) layouts.push_back(read_layout(layout, fault));
+  for (const Value& file : members.list("files")) {
+    manifest.files.push_back(read_file_entry(file, folder, layouts, fault));
+    if (!fault.empty()) break;
+  }
+  if (!fault.empty()) return damaged(fault);
+  manifest.sort();
+  return manifest;
+}
+
+base::Result<Manifest> read_manifest(const std::string& folder) {
+  const std::string path = folder + "/" + kManifestName;
+  struct stat status = {};
+  if (::stat(path.c_str(), &status) != 0 && errno == ENOENT) return Manifest{};
+  TAMIS_TRY(text, base::read_file(path, kManifestBytesMax));
+  return parse_manifest(text, folder);
+}
+
+base::Status write_manifest(const std::string& folder, const Manifest& manifest) {
+  return base::write_file_atomically(folder + "/" + kManifestName, to_json(manifest));
+}
+
+base::Status remove_leftovers(const std::string& folder, const Manifest& manifest) {
+  std::set<std::string> named;
+  for (const FilePointer& file : manifest.files) named.insert(file->absolute);
+  base::ListOptions options;
+  options.files_max = 10'000'000;
+  options.hidden = true;
+  TAMIS_TRY(found, base::list_files(folder, options));
+  for (const base::FoundFile& file : found) {
+    const std::string_view name = std::string_view(file.path).substr(folder.size() + 1);
+    const bool ours =
+        (name.ends_with(".parquet") && name.find('/') != std::string_view::npos) || name.starts_with(".tmp/");
+    if (!ours || named.contains(file.path)) continue;
+    if (::unlink(file.path.c_str()) != 0 && errno != ENOENT)
+      return tl::unexpected<base::Error>(base::system_error("remove", file.path, errno));
+  }
+  return {};
+}
+
+std::string lost_files(const Manifest& manifest) {
+  std::string out;
+  size_t count = 0;
+  for (const FilePointer& file : manifest.files) {
+    struct stat status = {};
+    const bool there = ::stat(file->absolute.c_str(), &status) == 0;
+    if (there && static_cast<uint64_t>(status.st_size) == file->bytes) continue;
+    file->lost = true;
+    if (++count > 1) continue;
+    out = there ? fmt::format("{} has {} bytes, expected {}", file->path, status.st_size, file->bytes)
+                : fmt::format("{} is missing", file->path);
+  }
+  if (count > 1) out += fmt::format(", and {} more files are missing or have another size", count - 1);
+  return out;
+}
+
+base::Status sync_path(const std::string& path) {
+  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (descriptor < 0) return tl::unexpected<base::Error>(base::system_error("open", path, errno));
+  const int status = ::fsync(descriptor);
+  const int error = errno;
+  ::close(descriptor);
+  if (status != 0) return tl::unexpected<base::Error>(base::system_error("sync", path, error));
+  return {};
+}
+
+}  // namespace tamis::archive

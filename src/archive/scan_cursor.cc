@@ -1,0 +1,257 @@
+#include "archive/scan_cursor.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+
+#include "archive/archive_impl.h"
+#include "event/derive.h"
+
+namespace tamis::archive {
+namespace {
+
+using event::Value;
+
+constexpr size_t kOnlyInSqlMax = 1'000;
+constexpr std::string_view kExtraColumns[kExtras] = {"verdict", "points", "policy", "rules", "shadow", "id"};
+constexpr uint32_t kFixedColumns = 2;  // n and time
+
+bool is_wanted(const ScanRequest& request, uint32_t extra) {
+  return extra == kExtraId ? request.reasons_and_ids : request.decisions;
+}
+
+bool is_there(const Layout& layout, std::string_view column) {
+  return std::any_of(layout.columns.begin(), layout.columns.end(),
+                     [&](const ColumnSpec& spec) { return spec.column == column && !spec.dropped; });
+}
+
+cel::Column column_with(cel::Column::Layout layout, const uint8_t* states) {
+  cel::Column column;
+  column.layout = layout;
+  column.states = states;
+  return column;
+}
+
+std::string micros(int64_t time_ms) {
+  // Beyond what a timestamp holds there is no event either.
+  constexpr int64_t kFar = INT64_MAX / 2'000;
+  return fmt::format("make_timestamp({}::BIGINT)", std::clamp(time_ms, -kFar, kFar) * 1'000);
+}
+
+}  // namespace
+
+Cursor::Cursor(const Database& database, const ScanRequest& request, LayoutPlan plan, std::vector<FilePointer> files)
+    : database_(database), request_(request), plan_(std::move(plan)), files_(std::move(files)) {}
+
+std::string Cursor::sql() const {
+  std::string list = "\"n\", \"time\"";
+  for (const SlotSource& source : plan_.slots) {
+    list += ", ";
+    list += source.from == SlotSource::From::kTime     ? std::string("\"time\"")
+            : source.from == SlotSource::From::kPoints ? std::string("\"points\"")
+                                                       : sql_name(source.column);
+  }
+  for (uint32_t extra = 0; extra < kExtras; ++extra) {
+    if (is_wanted(request_, extra)) list += ", " + sql_name(kExtraColumns[extra]);
+  }
+  std::string from = read_sql(files_);
+  std::string where = "true";
+  int64_t oldest = INT64_MAX, newest = INT64_MIN;
+  for (const FilePointer& file : files_) {
+    oldest = std::min(oldest, file->from_ms);
+    newest = std::max(newest, file->to_ms);
+  }
+  if (oldest < request_.from_ms) where += " AND \"time\" >= " + micros(request_.from_ms);
+  if (newest >= request_.to_ms) where += " AND \"time\" < " + micros(request_.to_ms);
+  if (!request_.only.empty()) {
+    where += fmt::format(" AND \"n\" BETWEEN {} AND {}", request_.only.front(), request_.only.back());
+    if (request_.only.size() <= kOnlyInSqlMax) {
+      std::string numbers;
+      for (const uint64_t n : request_.only) numbers += fmt::format("{}{}", numbers.empty() ? "" : ", ", n);
+      where += fmt::format(" AND \"n\" IN ({})", numbers);
+    }
+  }
+  if (!request_.where.empty()) {
+    std::string absent;
+    for (const ColumnSpec& spec : layout_of(*request_.policy, *request_.type).layout.columns) {
+      if (is_there(*plan_.layout, spec.column)) continue;
+      absent += fmt::format(", NULL::{} AS {}", sql_type(spec.type), sql_name(spec.column));
+    }
+    if (!absent.empty()) from = fmt::format("(SELECT *{} FROM {})", absent, from);
+    where += fmt::format(" AND (\n{}\n)", request_.where);
+  }
+  return fmt::format("SELECT {} FROM {} WHERE {}", list, from, where);
+}
+
+base::Result<bool> Cursor::load() {
+  if (!connection_) {
+    TAMIS_TRY(connection, Connection::open(database_));
+    connection_ = std::make_unique<Connection>(std::move(connection));
+    TAMIS_TRY(stream, Stream::open(*connection_, sql()));
+    stream_ = std::move(stream);
+  }
+  Chunk chunk;
+  do {
+    TAMIS_TRY(next, stream_->next());
+    if (!next) return false;
+    chunk = std::move(next);
+  } while (chunk.rows() == 0);
+  // Whoever still looks at the rows before keeps them.
+  if (rows_ == nullptr || rows_.use_count() > 1) {
+    rows_ = std::make_shared<Rows>(std::move(chunk));
+  } else {
+    rows_->arena.reset();
+    rows_->chunk = std::move(chunk);
+  }
+  Rows& rows = *rows_;
+  at = 0;
+  rows.rows = rows.chunk.rows();
+  rows.n = rows.chunk.data<uint64_t>(0);
+  rows.time_ms.resize(rows.rows);
+  const auto* time_us = rows.chunk.data<int64_t>(1);
+  for (uint32_t i = 0; i < rows.rows; ++i) rows.time_ms[i] = (time_us[i] >= 0 ? time_us[i] : time_us[i] - 999) / 1'000;
+  rows.columns.assign(plan_.slots.size(), cel::Column());
+  for (size_t slot = 0; slot < plan_.slots.size(); ++slot)
+    read_slot(rows, slot, kFixedColumns + static_cast<uint32_t>(slot));
+  derive(rows);
+  auto column = kFixedColumns + static_cast<uint32_t>(plan_.slots.size());
+  for (uint32_t extra = 0; extra < kExtras; ++extra) {
+    if (!is_wanted(request_, extra)) continue;
+    if (extra == kExtraPoints) {
+      rows.points = rows.chunk.data<double>(column);
+      if (rows.chunk.validity(column) != nullptr) {
+        auto* points = rows.arena.allocate_array<double>(rows.rows);
+        for (uint32_t i = 0; i < rows.rows; ++i) points[i] = rows.chunk.is_null(column, i) ? 0 : rows.points[i];
+        rows.points = points;
+      }
+    } else {
+      rows.texts[extra] = texts_of(rows, column);
+    }
+    ++column;
+  }
+  return true;
+}
+
+const uint8_t* Cursor::states_of(Rows& rows, uint32_t column) {
+  const uint64_t* valid = rows.chunk.validity(column);
+  if (valid == nullptr) return nullptr;
+  auto* states = rows.arena.allocate_array<uint8_t>(rows.rows);
+  for (uint32_t i = 0; i < rows.rows; ++i)
+    states[i] = (valid[i / 64] >> (i % 64) & 1) != 0 ? cel::Column::kOk : cel::Column::kAbsentRow;
+  return states;
+}
+
+const std::string_view* Cursor::texts_of(Rows& rows, uint32_t column) {
+  auto* texts = rows.arena.allocate_array<std::string_view>(rows.rows);
+  const auto* from = rows.chunk.data<duckdb_string_t>(column);
+  const uint64_t* valid = rows.chunk.validity(column);
+  for (uint32_t i = 0; i < rows.rows; ++i) {
+    const bool good = valid == nullptr || (valid[i / 64] >> (i % 64) & 1) != 0;
+    new (&texts[i]) std::string_view(good ? text_of(from[i]) : std::string_view());
+  }
+  return texts;
+}
+
+void Cursor::read_slot(Rows& rows, size_t slot, uint32_t column) {
+  using In = cel::Column::Layout;
+  const SlotSource& source = plan_.slots[slot];
+  cel::Column& to = rows.columns[slot];
+  const uint8_t* states = states_of(rows, column);
+  if (source.from == SlotSource::From::kTime || source.type == ColumnType::kTimestamp) {
+    to = column_with(In::kTimestamp, states);
+    to.ints = rows.chunk.data<int64_t>(column);
+    return;
+  }
+  if (source.from == SlotSource::From::kPoints || source.type == ColumnType::kDouble) {
+    to = column_with(In::kDouble, states);
+    to.doubles = rows.chunk.data<double>(column);
+    return;
+  }
+  if (source.from == SlotSource::From::kDerived) return;
+  switch (source.type) {
+    case ColumnType::kBool:
+      to = column_with(In::kBool, states);
+      to.bools = rows.chunk.data<uint8_t>(column);
+      return;
+    case ColumnType::kInt:
+      to = column_with(In::kInt, states);
+      to.ints = rows.chunk.data<int64_t>(column);
+      return;
+    case ColumnType::kUint:
+      to = column_with(In::kUint, states);
+      to.uints = rows.chunk.data<uint64_t>(column);
+      return;
+    case ColumnType::kDuration:
+      to = column_with(In::kDuration, states);
+      to.ints = rows.chunk.data<int64_t>(column);
+      return;
+    case ColumnType::kString:
+    case ColumnType::kBytes:
+      to = column_with(source.type == ColumnType::kString ? In::kString : In::kBytes, states);
+      to.texts = texts_of(rows, column);
+      return;
+    default:
+      return read_json(rows, source, column, to);
+  }
+}
+
+// JSON is read as the event's own reader does, so that a list of timestamps becomes one again.
+void Cursor::read_json(Rows& rows, const SlotSource& source, uint32_t column, cel::Column& to) {
+  event::EventSchema schema;
+  event::Field field;
+  field.name = "v";
+  field.type = source.slot_type;
+  field.path = {"v"};
+  schema.fields.push_back(std::move(field));
+  schema.seal();
+  auto* values = rows.arena.allocate_array<Value>(rows.rows);
+  std::string json;
+  Value slot;
+  event::Event event;
+  event.schema = &schema;
+  event.slots = {&slot, 1};
+  for (uint32_t i = 0; i < rows.rows; ++i) {
+    values[i] = Value::absent();
+    if (rows.chunk.is_null(column, i)) continue;
+    json.assign("{\"v\":").append(rows.chunk.text(column, i)).append("}");
+    slot = Value::absent();
+    if (json_.parse(json) && json_.read(event, rows.arena)) values[i] = event::deep_copy(slot, rows.arena);
+  }
+  to.layout = cel::Column::Layout::kValues;
+  to.values = values;
+}
+
+void Cursor::derive(Rows& rows) {
+  event::EventSchema schema;
+  std::vector<size_t> places;
+  for (size_t i = 0; i < plan_.slots.size(); ++i) {
+    if (plan_.slots[i].from != SlotSource::From::kDerived) continue;
+    schema.derived.push_back(plan_.slots[i].derived);
+    places.push_back(i);
+  }
+  if (places.empty()) return;
+  schema.fields = request_.type->schema.fields;
+  std::vector<Value> slots(static_cast<size_t>(request_.type->slot_count));
+  std::vector<Value*> out;
+  for (const size_t place : places) {
+    auto* values = rows.arena.allocate_array<Value>(rows.rows);
+    rows.columns[place].layout = cel::Column::Layout::kValues;
+    rows.columns[place].values = values;
+    out.push_back(values);
+  }
+  event::Event event;
+  event.schema = &schema;
+  event.slots = slots;
+  for (uint32_t row = 0; row < rows.rows; ++row) {
+    for (const size_t place : places) {
+      const auto column = kFixedColumns + static_cast<uint32_t>(place);
+      Value& source = slots[static_cast<size_t>(plan_.slots[place].derived.source)];
+      source = rows.chunk.is_null(column, row) ? Value::absent() : Value::string(rows.chunk.text(column, row));
+    }
+    event::derive(event, nullptr, rows.arena);
+    for (size_t i = 0; i < places.size(); ++i)
+      out[i][row] = slots[static_cast<size_t>(plan_.slots[places[i]].derived.slot)];
+  }
+}
+
+}  // namespace tamis::archive
