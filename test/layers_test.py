@@ -29,7 +29,7 @@ TEST_ONLY = r"gtest/.*|gmock/.*|rapidcheck.*|benchmark/.*"
 # Of the C library and the system: a lower-case path ending in .h under these folders, or a plain name.
 SYSTEM = (
     r"(sys|netinet|arpa|net|linux)/[a-z_0-9]+\.h"
-    r"|(fcntl|unistd|signal|poll|pthread|sched|dirent|termios|errno|time|pwd|netdb|stdlib|string|stdio|ctype|"
+    r"|(fcntl|unistd|dlfcn|signal|poll|pthread|sched|dirent|termios|errno|time|pwd|netdb|stdlib|string|stdio|ctype|"
     r"[a-z]mmintrin|x86intrin|cpuid|arm_neon|malloc|getopt|execinfo|ifaddrs|fnmatch|glob|syslog|spawn|cxxabi)\.h"
 )
 STANDARD = r"[a-z_0-9]+"  # <vector>: C++ standard headers have neither dot nor slash

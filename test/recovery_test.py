@@ -117,9 +117,11 @@ class Recovery(ReplayCase):
 
     def test_damaged_snapshot_is_told_and_passed_over(self):
         events = self.demo_events(3_000)
-        with self.serve("--checkpoint-records", "200") as server:
-            live = self.live(server, events)
-            server.wait_for(lambda: len(list((self.data / "snapshots").glob("*.snapshot"))) == 2, "two snapshots")
+        with self.serve() as server:
+            live = self.live(server, events[:1_500])
+        with self.serve() as server:  # each clean stop leaves one
+            live += self.live(server, events[1_500:])
+        self.assertEqual(2, len(list((self.data / "snapshots").glob("*.snapshot"))))
         newest = sorted((self.data / "snapshots").glob("*.snapshot"))[-1]
         damaged = bytearray(newest.read_bytes())
         damaged[len(damaged) // 2] ^= 0x40
@@ -157,8 +159,14 @@ class Recovery(ReplayCase):
         self.assert_same(self.replay_file(events), imported)
         self.check_archive(imported)
         # What is older than the newest is left out, and kept only if that is asked for.
+        older = self.demo_events(100, seed=2, start_ms=1_600_000_000_000)
+        source.write_bytes(b"".join(older).replace(b'{"id":', b'{"id":9000'))
         done = self.run_tamis("import", "--data", self.data, "--policy", self.policy, source, code=1)
         self.assertIn("--archive-only", done.stderr)
+        digest = self.digest()
+        self.run_tamis("import", "--data", self.data, "--policy", self.policy, "--archive-only", source)
+        self.assertEqual([[3100, 100]], self.query("SELECT count(*), count(*) FILTER (verdict IS NULL) FROM events"))
+        self.assertEqual(digest, self.digest())
 
     def test_a_new_feature_knows_the_past(self):
         events = self.demo_events(3_000)

@@ -21,10 +21,10 @@ REGISTRY = re.compile(r"https?://[\w.\-]*(registry\.np[m]js|registry\.yarn[p]kg|
 SKIPPED_TEST = re.compile(r"\b(DISA[B]LED_\w+|EXPECT_TRUE\(tr[u]e\)|test\.on[l]y)")
 FORBIDDEN_CPP = [
     (re.compile(r"^using namespace\b(?!\s+std::(string_view_|string_|chrono_)?literals)"), "no `using namespace` outside a function"),
-    (re.compile(r"\bstd::(thread|jthread|async)\b"), "threads only in door, net, journal, action and app"),
+    (re.compile(r"\bstd::(thread|jthread|async)\b"), "threads only in door, net, journal, action, archive, replay and app"),
     (re.compile(r"\b(std::rand|srand|std::random_device)\b"), "no randomness: chance is a hash of an id"),
 ]
-THREAD_ROOMS = {"door", "net", "journal", "action", "app"}
+THREAD_ROOMS = {"door", "net", "journal", "action", "archive", "replay", "app"}
 
 
 def faults_of_file(name, text):

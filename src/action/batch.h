@@ -118,8 +118,8 @@ struct BatchOptions {
 
 // What apply() and undo() are asked to do.
 struct BatchRun {
-  std::string by;             // who asks for it
-  std::string why;            // undo only
+  std::string by = {};        // who asks for it
+  std::string why = {};       // undo only
   uint32_t rate_per_s = 0;    // items a second; 0: as fast as it goes
   uint64_t cap = UINT64_MAX;  // apply only: stop when so many items of the batch are done
   // Called after each chunk, on the caller's thread; false stops.

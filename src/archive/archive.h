@@ -117,7 +117,10 @@ class Archive {
   virtual base::Status add(const engine::PreparedEvent& event, const engine::Decision* decision, uint64_t record,
                            int64_t receive_ms) = 0;
   virtual base::Status add_act(uint64_t record, int64_t receive_ms, const engine::Act& act) = 0;
-  // Writes what was added so far into files. `upto`: the number of the last record that was added (or seen and had
+  // What was added so far is all of the records up to `upto`: the next flush(upto) writes exactly that, whatever is added
+  // until then. Called between two records; takes a microsecond.
+  virtual void cut(uint64_t upto) = 0;
+  // Writes what was added so far (or until the cut at `upto`) into files. `upto`: the number of the last record that was added (or seen and had
   // nothing to add). Joins small files afterwards, where there are many. A failure leaves everything as it was.
   virtual base::Status flush(uint64_t upto) = 0;
   virtual ArchiveStats stats() const = 0;

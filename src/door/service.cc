@@ -90,18 +90,18 @@ std::shared_ptr<const policy::Policy> Service::policy() const {
   return policy_;
 }
 
-policy::Loaded Service::activate(const std::vector<policy::SourceFile>& files) {
+policy::Loaded Service::activate(const std::vector<policy::SourceFile>& files, std::string_view who) {
   std::lock_guard one(activate_mutex_);
-  return use(policy::load_files(files));
+  return use(policy::load_files(files), who);
 }
 
-policy::Loaded Service::activate_folder(const std::string& folder) {
+policy::Loaded Service::activate_folder(const std::string& folder, std::string_view who) {
   std::lock_guard one(activate_mutex_);
-  return use(policy::load_folder(folder));
+  return use(policy::load_folder(folder), who);
 }
 
 // Under activate_mutex_.
-policy::Loaded Service::use(policy::Loaded loaded) {
+policy::Loaded Service::use(policy::Loaded loaded, std::string_view who) {
   if (loaded.policy == nullptr) {
     ++counters_.reload_failures;
     return loaded;
@@ -124,6 +124,14 @@ policy::Loaded Service::use(policy::Loaded loaded) {
     diagnostic.severity = policy::Diagnostic::Severity::kWarning;
     diagnostic.message = "the policy decides, but its record is not on disk yet: " + durable.error().message;
     loaded.diagnostics.push_back(diagnostic);
+  }
+  if (data_ != nullptr) {
+    action::AuditEntry entry;
+    entry.who = who;
+    entry.what = "policy.activate";
+    entry.on = "policy";
+    entry.value = loaded.policy->version;
+    (void)data_->audit().append(entry, action::Audit::Durability::kSoon);  // its failure is told by the next change
   }
   ++counters_.reloads;
   return loaded;
@@ -275,8 +283,7 @@ void Service::run_intake() {
   }
 }
 
-base::Status Service::record_act(const engine::Act& act) {
-  std::lock_guard lock(engine_mutex_);
+base::Status Service::act_held(const engine::Act& act) {
   if (engine_.policy() == nullptr) return base::fail(base::Code::kUnavailable, "no policy is active yet");
   int64_t receive_ms = clock_();
   uint64_t number = 0;
@@ -288,10 +295,19 @@ base::Status Service::record_act(const engine::Act& act) {
   return data_ == nullptr ? base::Status() : data_->acted(act, number, receive_ms);
 }
 
-base::Status Service::act_soon(const engine::Act& act) { return record_act(act); }
+base::Status Service::act_soon(const engine::Act& act) {
+  std::lock_guard lock(engine_mutex_);
+  return act_held(act);
+}
+
+base::Status Service::record_batch(std::string_view json) {
+  if (data_ == nullptr) return {};
+  std::lock_guard lock(engine_mutex_);
+  return data_->batch(clock_(), json);
+}
 
 base::Status Service::act(const engine::Act& act) {
-  TAMIS_CHECK(record_act(act));
+  TAMIS_CHECK(act_soon(act));
   // Outside the lock: decisions do not wait for the disk. The record is in its place, so what is in force now is in
   // force again after a replay, whenever the disk takes it.
   base::Status durable = sync();

@@ -24,7 +24,8 @@ namespace {
 
 constexpr uint32_t kMetaPiece = 101, kEndPiece = 102;  // of part 0
 constexpr uint32_t kFormat = 1;
-constexpr int kRoundsMax = 64;  // pieces and passes over what is written already, in one call
+constexpr int64_t kTimeMaxMs = int64_t{1} << 50;  // some 35 000 years
+constexpr int kRoundsMax = 64;                    // pieces and passes over what is written already, in one call
 
 enum class PartKind : uint8_t { kFeature, kList, kLabels, kIds };
 
@@ -146,6 +147,9 @@ base::Status Engine::Impl::read_meta(std::string_view body, Restore& restore) {
   restore.now = in.number<int64_t>();
   for (uint64_t* count : {&restore.decided, &restore.newest_record, &restore.housekeeping}) {
     *count = in.number<uint64_t>();
+  }
+  if (restore.now != INT64_MIN && (restore.now < -kTimeMaxMs || restore.now > kTimeMaxMs)) {
+    return base::invalid("the snapshot's time is impossible");
   }
   const policy::Policy& policy = *active->policy;
   uint64_t parts = in.varint();

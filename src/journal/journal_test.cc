@@ -162,6 +162,128 @@ TEST_F(JournalTest, AMissingSegmentIsAnError) {
   fs::remove(segments()[1]);
   read();
   EXPECT_NE(error_.find("missing"), std::string::npos) << error_;
+  EXPECT_NE(error_.find(segments()[1].string() + " begins with record 3, expected 2"), std::string::npos) << error_;
+}
+
+TEST_F(JournalTest, ReadsFromAnyRecordOnWithoutTouchingEarlierSegments) {
+  JournalOptions options;
+  options.segment_bytes = 400;
+  options.frame_bytes_max = 100;
+  constexpr uint64_t kRecords = 500;
+  {
+    auto writer = open(options);
+    for (uint64_t i = 1; i <= kRecords; ++i) ASSERT_TRUE(writer->append("record " + std::to_string(i)).has_value());
+    ASSERT_TRUE(writer->sync().has_value());
+  }
+  ASSERT_GT(segments().size(), 3u);
+  // Damage in the first segment is not seen by whoever begins behind it.
+  std::ofstream(segments().front(), std::ios::binary | std::ios::trunc) << "garbage";
+  uint64_t second = std::stoull(segments()[1].filename().string());
+  for (uint64_t first = second; first <= kRecords + 1; ++first) {
+    auto reader = JournalReader::open(folder_, first);
+    ASSERT_TRUE(reader.has_value());
+    std::string_view line;
+    uint64_t number = first;
+    while (true) {
+      auto more = (*reader)->next(line);
+      ASSERT_TRUE(more.has_value()) << more.error().message;
+      if (!*more) break;
+      ASSERT_EQ(line, "record " + std::to_string(number));
+      ASSERT_EQ((*reader)->number(), number++);
+    }
+    ASSERT_EQ(number, kRecords + 1);
+  }
+  std::string_view line;
+  auto more = (*JournalReader::open(folder_, kRecords + 2))->next(line);
+  ASSERT_FALSE(more.has_value());
+  EXPECT_NE(more.error().message.find("ends with record 500"), std::string::npos) << more.error().message;
+}
+
+TEST_F(JournalTest, RollingBeginsANewSegmentAtTheNextRecord) {
+  std::vector<std::string> written;
+  std::vector<uint64_t> borders = {1};
+  {
+    auto writer = open();
+    writer->roll();  // before the first record: it begins one anyway
+    for (int i = 0; i < 300; ++i) {
+      if (i % 50 == 49) {
+        borders.push_back(writer->next_number());
+        writer->roll();
+        writer->roll();
+      }
+      written.push_back(std::to_string(i));
+      ASSERT_TRUE(writer->append(written.back()).has_value());
+      if (i % 70 == 0) {
+        ASSERT_TRUE(writer->sync().has_value());
+      }
+    }
+    writer->roll();  // without a record behind it: no segment
+  }
+  std::vector<uint64_t> firsts;
+  for (const fs::path& segment : segments()) firsts.push_back(std::stoull(segment.filename().string()));
+  EXPECT_EQ(firsts, borders);
+  EXPECT_EQ(read(), written);
+  EXPECT_EQ(open()->next_number(), 301u);
+}
+
+TEST_F(JournalTest, OldSegmentsGoAndTheJournalThenBeginsLater) {
+  auto writer = open();
+  for (int i = 1; i <= 40; ++i) {
+    if (i % 10 == 1) writer->roll();
+    ASSERT_TRUE(writer->append(std::to_string(i)).has_value());
+  }
+  ASSERT_TRUE(writer->sync().has_value());
+  ASSERT_EQ(segments().size(), 4u);
+  EXPECT_EQ(*writer->remove_before(20), 1u);  // record 20 is in the second
+  EXPECT_EQ(*writer->remove_before(21), 1u);
+  EXPECT_EQ(*writer->remove_before(21), 0u);
+  EXPECT_EQ(*writer->remove_before(1000), 1u);  // never the last
+  ASSERT_TRUE(writer->append("41").has_value());
+  ASSERT_TRUE(writer->sync().has_value());
+  auto reader = JournalReader::open(folder_);
+  std::string_view line;
+  ASSERT_TRUE(*(*reader)->next(line));
+  EXPECT_EQ(line, "31");
+  EXPECT_EQ((*reader)->number(), 31u);
+  auto early = JournalReader::open(folder_, 30);
+  ASSERT_FALSE(early.has_value());
+  EXPECT_NE(early.error().message.find("begins with record 31"), std::string::npos) << early.error().message;
+  writer.reset();
+  EXPECT_EQ(open()->next_number(), 42u);
+}
+
+TEST_F(JournalTest, AFolderThatCannotBeWrittenIsToldAndCanStillBeRead) {
+  {
+    auto writer = open();
+    ASSERT_TRUE(writer->append("one").has_value());
+  }
+  // A folder in the place of the lock cannot be opened for writing by anyone, root included.
+  fs::remove(folder_ / "lock");
+  fs::create_directory(folder_ / "lock");
+  auto refused = JournalWriter::open(folder_);
+  ASSERT_FALSE(refused.has_value());
+  EXPECT_NE(refused.error().message.find("cannot write in " + folder_.string()), std::string::npos)
+      << refused.error().message;
+  EXPECT_EQ(read(), std::vector<std::string>{"one"});
+}
+
+TEST_F(JournalTest, ANewSegmentThatCannotBeMadeIsTriedAgain) {
+  auto writer = open();
+  ASSERT_TRUE(writer->append("one").has_value());
+  ASSERT_TRUE(writer->sync().has_value());
+  // A folder in the place of the next segment stands for a disk that refuses new files.
+  fs::path next = folder_ / "0000000000000002.jsonl.zst";
+  fs::create_directory(next);
+  writer->roll();
+  ASSERT_TRUE(writer->append("two").has_value());
+  base::Status refused = writer->sync();
+  ASSERT_FALSE(refused.has_value());
+  EXPECT_NE(refused.error().message.find(next.string()), std::string::npos) << refused.error().message;
+  ASSERT_TRUE(writer->append("three").has_value());
+  fs::remove(next);
+  ASSERT_TRUE(writer->sync().has_value());
+  EXPECT_EQ(segments().size(), 2u);
+  EXPECT_EQ(read(), (std::vector<std::string>{"one", "two", "three"}));
 }
 
 TEST_F(JournalTest, OneWriterAFolder) {

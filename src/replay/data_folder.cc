@@ -29,6 +29,8 @@ base::Result<std::unique_ptr<DataFolder>> DataFolder::open(const std::string& pa
   folder->journal_ = std::move(journal);
   TAMIS_TRY(archive, archive::Archive::open(path + "/archive", options.archive));
   folder->archive_ = std::move(archive);
+  TAMIS_TRY(audit, action::Audit::open(folder->audit_folder(), folder->clock_));
+  folder->audit_ = std::move(audit);
   return folder;
 }
 
@@ -157,6 +159,12 @@ base::Result<uint64_t> DataFolder::policy(int64_t receive_ms, const std::string&
   return number;
 }
 
+base::Status DataFolder::batch(int64_t receive_ms, std::string_view json) {
+  line_.clear();
+  write_batch(journal_->next_number(), receive_ms, json, line_);
+  return journal_->append(line_);
+}
+
 base::Status DataFolder::use_intel(int64_t receive_ms, const std::vector<std::string>& csv_files) {
   TAMIS_TRY(version, keep_intel(path_, csv_files));
   if (version == intel_version_) return {};
@@ -187,7 +195,10 @@ std::string DataFolder::failure() const {
 
 base::Status DataFolder::flush(const WithEngine& with_engine) {
   uint64_t upto = 0;
-  with_engine([&](Engine&) { upto = last_number(); });
+  with_engine([&](Engine&) {
+    upto = last_number();
+    archive_->cut(upto);
+  });
   TAMIS_CHECK(journal_->sync());  // the archive must never know records that the journal may lose
   return archive_->flush(upto);
 }
@@ -199,6 +210,7 @@ base::Status DataFolder::checkpoint(const WithEngine& with_engine, const std::at
     head.record = last_number();
     head.policy = engine.policy()->version;
     head.intel = intel_version_;
+    archive_->cut(head.record);
     journal_->roll();  // so that recovery finds the records behind the snapshot at once
     engine.begin_snapshot();
   });

@@ -5,6 +5,7 @@
 //   FOLDER/journal/    every record, in the order in which it was folded (journal/journal.h, replay/records.h)
 //   FOLDER/snapshots/  the engine's state as of a record (replay/snapshot.h)
 //   FOLDER/archive/    events with their decisions, and acts, as Parquet (archive/archive.h)
+//   FOLDER/audit/      who changed what, and who looked at whose data (action/audit.h)
 //   FOLDER/policies/   FOLDER/intel/   what the records name by their hash
 //
 // Recovery: the newest snapshot, then the records behind it. Whatever the archive does not have yet is added again on
@@ -23,7 +24,9 @@
 #include <string_view>
 #include <vector>
 
+#include "action/audit.h"
 #include "archive/archive.h"
+#include "base/clock.h"
 #include "base/result.h"
 #include "engine/act.h"
 #include "engine/engine.h"
@@ -65,6 +68,8 @@ class DataFolder {
   base::Result<uint64_t> act(int64_t receive_ms, const engine::Act& act);
   base::Result<uint64_t> policy(int64_t receive_ms, const std::string& version,
                                 const std::vector<policy::SourceFile>& files, uint64_t filled_from);
+  // A record about an action batch, which no fold looks at.
+  base::Status batch(int64_t receive_ms, std::string_view json);
   // Takes network facts into the folder; the same ones again make no record.
   base::Status use_intel(int64_t receive_ms, const std::vector<std::string>& csv_files);
   // After the fold: what record `number` came to, for the archive.
@@ -88,6 +93,10 @@ class DataFolder {
   uint64_t last_snapshot() const { return last_snapshot_; }
 
   archive::Archive& archive() { return *archive_; }
+  action::Audit& audit() { return *audit_; }
+  std::string audit_folder() const { return path_ + "/audit"; }
+  // For whoever rewrites the journal (replay/erase.h).
+  journal::JournalWriter& journal() { return *journal_; }
 
  private:
   explicit DataFolder(std::string path) : path_(std::move(path)) {}
@@ -102,6 +111,8 @@ class DataFolder {
   int lock_fd_ = -1;
   std::unique_ptr<journal::JournalWriter> journal_;
   std::unique_ptr<archive::Archive> archive_;
+  base::SystemClock clock_;
+  std::unique_ptr<action::Audit> audit_;
   std::shared_ptr<const event::NetworkIntel> intel_;
   std::string intel_version_;
   uint64_t first_number_ = 1;

@@ -37,6 +37,8 @@ base::Result<RecordFold::Step> RecordFold::apply(const Record& record) {
       if (taken) step.act = &act_;
       return step;
     }
+    case Record::Kind::kBatch:
+      return step;
     case Record::Kind::kEvent:
     case Record::Kind::kPast:
       return decide(record);

@@ -103,6 +103,7 @@ class PartRun {
  public:
   PartRun(const MatchRequest& request, const MatchPlan& plan, const Part& part, PastPolicies& past)
       : whole_(plan.whole),
+        verdicts_(request.verdicts || plan.whole),
         needs_(*part.needs),
         type_(*part.needs->event_type),
         lists_(*request.policy, part.needs->lists),
@@ -112,7 +113,7 @@ class PartRun {
         change_(kChunkRows),
         new_verdict_(kChunkRows) {
     for (const Rule& rule : type_.rules) points_.emplace_back(type_, rule);
-    if (!whole_) swap_.emplace(type_, needs_.rule, past, &needs_.varying);
+    if (!whole_ && verdicts_) swap_.emplace(type_, needs_.rule, past, &needs_.varying);
     settlements_.resize(kChunkRows);
     canary_.resize(kChunkRows);
     micros_.resize(kChunkRows);
@@ -156,10 +157,11 @@ class PartRun {
     out_.time_ms = batch.time_ms + from;
     out_.id = batch.id == nullptr ? nullptr : batch.id + from;
     out_.columns = columns_;
+    out_.matched = {matched_.data(), rows};
+    if (!verdicts_) return;
     out_.old_verdict = batch.verdict + from;
     out_.rules = batch.rules + from;
     out_.shadow = batch.shadow + from;
-    out_.matched = {matched_.data(), rows};
     out_.new_verdict = {new_verdict_.data(), rows};
     out_.change = {change_.data(), rows};
   }
@@ -167,8 +169,9 @@ class PartRun {
   void run_rule(const archive::Batch& batch, uint32_t from, uint32_t rows) {
     const Rule& rule = type_.rules[needs_.rule];
     std::span<const RowTruth> truth = frame_.test(rule.when);
+    for (uint32_t i = 0; i < rows; ++i) matched_[i] = truth[i] == RowTruth::kTrue ? 1 : 0;
+    if (!verdicts_) return;
     for (uint32_t i = 0; i < rows; ++i) {
-      matched_[i] = truth[i] == RowTruth::kTrue ? 1 : 0;
       change_[i] = 0;
       new_verdict_[i] = out_.old_verdict[i];
     }
@@ -218,7 +221,7 @@ class PartRun {
     }
   }
 
-  bool whole_;
+  bool whole_, verdicts_;
   const TypeNeeds& needs_;
   const EventType& type_;
   PolicyLists lists_;
@@ -308,6 +311,7 @@ class ColumnsRun {
     request.from_ms = part.from_ms;
     request.to_ms = part.to_ms;
     request.where = part.needs->where;
+    request.decisions = request_.verdicts || plan_.whole;
     request.reasons_and_ids = request_.ids;
     TAMIS_TRY(scan, source_.archive->scan(request));
     std::optional<PartRun> run;

@@ -59,6 +59,7 @@ struct MatchRequest {
   // absent, and no reason for a replay.
   std::vector<std::vector<int32_t>> also;
   bool ids = false;           // fill MatchBatch::id
+  bool verdicts = true;       // fill what MatchBatch says of verdicts; off (only for a rule), much less is read
   bool matches_only = false;  // rows that the rule does not match may be left out
   bool always_replay = false;
   int threads = 0;  // 0: one a core
@@ -72,13 +73,13 @@ struct MatchBatch {
   const int64_t* time_ms = nullptr;
   const std::string_view* id = nullptr;  // null unless asked for
   std::span<const cel::Column> columns;  // by slot: what the rule reads, and `also`
-  // As stored; the verdict is empty where the event was only imported.
+  // As stored; the verdict is empty where the event was only imported. Null without `verdicts`.
   const std::string_view* old_verdict = nullptr;
   const std::string_view* rules = nullptr;   // ids that acted, each followed by a line feed
   const std::string_view* shadow = nullptr;  // ids that only watched, likewise
   // For a rule: it matches. For a policy: the verdict is another than the mildest.
   std::span<const uint8_t> matched;
-  std::span<const std::string_view> new_verdict;
+  std::span<const std::string_view> new_verdict;  // empty without `verdicts`, as is `change`
   std::span<const int8_t> change;  // 1: the new verdict is harsher than the stored one, -1: milder, 0: neither
 };
 

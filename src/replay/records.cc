@@ -95,6 +95,13 @@ void write_policy(uint64_t number, int64_t receive_ms, std::string_view version,
   out += '}';
 }
 
+void write_batch(uint64_t number, int64_t receive_ms, std::string_view json, std::string& out) {
+  begin(number, receive_ms, "batch", out);
+  out += ",\"batch\":";
+  append_on_one_line(out, json);
+  out += '}';
+}
+
 void write_intel(uint64_t number, int64_t receive_ms, std::string_view version, std::string& out) {
   begin(number, receive_ms, "intel", out);
   out.append(",\"version\":\"").append(version).append("\"}");
@@ -135,6 +142,10 @@ base::Result<Record> read_record(std::string_view line) {
   } else if (good && kind == "erased") {
     record.kind = Record::Kind::kErased;
     good = rest.empty();
+  } else if (good && kind == "batch") {
+    record.kind = Record::Kind::kBatch;
+    good = take(rest, ",\"batch\":");
+    record.json = rest;
   } else {
     good = false;
   }

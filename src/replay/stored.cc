@@ -221,6 +221,11 @@ std::string column_of(std::string_view name) {
   return (taken ? "field." : "") + std::string(name);
 }
 
+std::string table_of(std::string_view type) {
+  bool taken = type == "events" || type == "acts" || type == "truth";
+  return (taken ? "type." : "") + std::string(type);
+}
+
 std::string sql_name(std::string_view name) {
   std::string out = "\"";
   for (char c : name) out += c == '"' ? "\"\"" : std::string(1, c);

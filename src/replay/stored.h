@@ -15,6 +15,9 @@ std::vector<std::string> slot_names(const policy::EventType& type);
 // The column of the archive that holds what is called so; a field may be named like one of the archive's own columns.
 std::string column_of(std::string_view name);
 
+// The table of an event type.
+std::string table_of(std::string_view type);
+
 std::string sql_name(std::string_view name);  // in double quotes
 std::string sql_text(std::string_view text);  // in single quotes
 

@@ -1,0 +1,353 @@
+#include "replay/find.h"
+
+#include <algorithm>
+#include <chrono>
+#include <map>
+#include <set>
+#include <unordered_map>
+
+#include "event/json_event.h"
+#include "event/json_writer.h"
+#include "replay/stored.h"
+
+namespace tamis::replay {
+
+using event::Value;
+using policy::EventType;
+
+namespace {
+
+constexpr int64_t kDayMs = 86'400'000;
+constexpr int64_t kBucketsMax = 200;
+constexpr size_t kFacetValuesMax = 200'000;  // counted a part
+constexpr uint32_t kRowsMax = 1000;
+
+int64_t floor_to(int64_t time_ms, int64_t unit) { return time_ms - ((time_ms % unit) + unit) % unit; }
+
+int64_t bucket_for(int64_t span_ms) {
+  for (int64_t width : {int64_t{1'000}, int64_t{60'000}, int64_t{300'000}, int64_t{900'000}, int64_t{3'600'000},
+                        int64_t{6 * 3'600'000}, kDayMs, 7 * kDayMs, 30 * kDayMs}) {
+    if (span_ms / width < kBucketsMax - 1) return width;
+  }
+  return 365 * kDayMs;
+}
+
+struct TextHash {
+  using is_transparent = void;
+  size_t operator()(std::string_view text) const { return std::hash<std::string_view>()(text); }
+};
+
+// How often each value came; keys are JSON.
+class ValueCounts {
+ public:
+  void add(const cel::Column& column, std::span<const uint32_t> rows) {
+    if (column.layout == cel::Column::Layout::kDictionary) return add_codes(column, rows);
+    for (uint32_t row : rows) add(column.at(row), 1);
+  }
+  void merge(const ValueCounts& other) {
+    absent_ += other.absent_, dropped_ += other.dropped_;
+    for (const auto& [json, count] : other.counts_) counts_[json] += count;
+  }
+  FindResult::Facet take(std::string name, size_t most) const {
+    FindResult::Facet facet;
+    facet.name = std::move(name);
+    facet.absent = absent_;
+    facet.others = dropped_;
+    facet.rough = dropped_ != 0;
+    for (const auto& [json, count] : counts_) facet.values.emplace_back(json, count);
+    std::sort(facet.values.begin(), facet.values.end(), [](const auto& a, const auto& b) {
+      return a.second != b.second ? a.second > b.second : a.first < b.first;
+    });
+    for (size_t i = most; i < facet.values.size(); ++i) facet.others += facet.values[i].second;
+    if (facet.values.size() > most) facet.values.resize(most);
+    return facet;
+  }
+
+ private:
+  void add(Value value, uint64_t times) {
+    if (value.is(event::Kind::kAbsent) || value.is_error()) {
+      absent_ += times;
+      return;
+    }
+    json_.clear();
+    event::JsonWriter(json_).value(value);
+    auto found = counts_.find(std::string_view(json_));
+    if (found != counts_.end()) {
+      found->second += times;
+    } else if (counts_.size() < kFacetValuesMax) {
+      counts_.emplace(json_, times);
+    } else {
+      dropped_ += times;
+    }
+  }
+
+  void add_codes(const cel::Column& column, std::span<const uint32_t> rows) {
+    by_code_.assign(column.dictionary.size() + 1, 0);
+    for (uint32_t row : rows) {
+      bool there = column.states == nullptr || column.states[row] == cel::Column::kOk;
+      ++by_code_[there ? column.codes[row] : column.dictionary.size()];
+    }
+    for (size_t code = 0; code < column.dictionary.size(); ++code) {
+      if (by_code_[code] != 0) add(column.dictionary[code], by_code_[code]);
+    }
+    absent_ += by_code_.back();
+  }
+
+  std::unordered_map<std::string, uint64_t, TextHash, std::equal_to<>> counts_;
+  uint64_t absent_ = 0, dropped_ = 0;
+  std::string json_;
+  std::vector<uint64_t> by_code_;
+};
+
+struct RowKey {
+  int64_t time_ms = 0;
+  uint64_t n = 0;
+  size_t type = 0;
+  auto operator<=>(const RowKey&) const = default;
+};
+
+// What was found in a part.
+struct Tally {
+  uint64_t count = 0;
+  std::map<int64_t, uint64_t> buckets, days;
+  std::set<RowKey> oldest, newest;
+  std::vector<ValueCounts> facets;
+  std::vector<uint32_t> rows;  // room
+};
+
+class Collecting final : public MatchVisitor {
+ public:
+  // `slots[type][facet]`: -1 where the type does not have it.
+  Collecting(int64_t bucket_ms, size_t rows, size_t facets, std::vector<std::vector<int32_t>> slots)
+      : bucket_ms_(bucket_ms), rows_(rows), facets_(facets), slots_(std::move(slots)) {}
+
+  void begin(size_t parts) override {
+    parts_.resize(parts);
+    for (Tally& part : parts_) part.facets.resize(facets_);
+  }
+
+  void visit(size_t part, const MatchBatch& batch) override {
+    Tally& tally = parts_[part];
+    tally.rows.clear();
+    for (uint32_t i = 0; i < batch.rows; ++i) {
+      if (batch.matched[i] != 0) tally.rows.push_back(i);
+    }
+    if (tally.rows.empty()) return;
+    tally.count += tally.rows.size();
+    count_times(tally.buckets, bucket_ms_, batch, tally.rows);
+    count_times(tally.days, kDayMs, batch, tally.rows);
+    keep_rows(tally, batch);
+    for (size_t f = 0; f < facets_; ++f) {
+      int32_t slot = slots_[batch.type][f];
+      cel::Column none;
+      bool there = slot >= 0 && static_cast<size_t>(slot) < batch.columns.size();
+      tally.facets[f].add(there ? batch.columns[static_cast<size_t>(slot)] : none, tally.rows);
+    }
+  }
+
+  Tally total() const {
+    Tally all;
+    all.facets.resize(facets_);
+    for (const Tally& part : parts_) {
+      all.count += part.count;
+      for (auto [begin, count] : part.buckets) all.buckets[begin] += count;
+      for (auto [begin, count] : part.days) all.days[begin] += count;
+      all.oldest.insert(part.oldest.begin(), part.oldest.end());
+      all.newest.insert(part.newest.begin(), part.newest.end());
+      for (size_t f = 0; f < facets_; ++f) all.facets[f].merge(part.facets[f]);
+    }
+    trim(all);
+    return all;
+  }
+
+ private:
+  static void count_times(std::map<int64_t, uint64_t>& counts, int64_t width, const MatchBatch& batch,
+                          const std::vector<uint32_t>& rows) {
+    int64_t begin = 0;
+    uint64_t* count = nullptr;
+    for (uint32_t row : rows) {
+      int64_t t = batch.time_ms[row];
+      if (count == nullptr || t < begin || t >= begin + width) {
+        begin = floor_to(t, width);
+        count = &counts[begin];
+      }
+      ++*count;
+    }
+  }
+
+  void keep_rows(Tally& tally, const MatchBatch& batch) const {
+    if (rows_ == 0) return;
+    for (uint32_t row : tally.rows) {
+      RowKey key = {batch.time_ms[row], batch.n[row], batch.type};
+      if (tally.oldest.size() < rows_ || key < *tally.oldest.rbegin()) tally.oldest.insert(key);
+      if (tally.newest.size() < rows_ || key > *tally.newest.begin()) tally.newest.insert(key);
+      trim(tally);
+    }
+  }
+
+  void trim(Tally& tally) const {
+    while (tally.oldest.size() > rows_) tally.oldest.erase(std::prev(tally.oldest.end()));
+    while (tally.newest.size() > rows_) tally.newest.erase(tally.newest.begin());
+  }
+
+  int64_t bucket_ms_;
+  size_t rows_, facets_;
+  std::vector<std::vector<int32_t>> slots_;
+  std::vector<Tally> parts_;
+};
+
+// The text of a cell as JSON, by the type that DuckDB gives the column.
+void write_cell(event::JsonWriter& json, const std::string& type, const std::string& text) {
+  static constexpr std::string_view kNumbers[] = {"BIGINT", "UBIGINT", "INTEGER", "DOUBLE", "BOOLEAN"};
+  bool plain = std::find(std::begin(kNumbers), std::end(kNumbers), type) != std::end(kNumbers);
+  // DuckDB spells numbers that JSON does not have.
+  if (plain && text.find_first_not_of("0123456789+-.eEtrufals") == std::string::npos) {
+    json.raw(text);
+  } else {
+    json.string(text);
+  }
+}
+
+// All that is stored of some rows, by (type, record).
+base::Status read_rows(const policy::Policy& policy, const archive::Archive& archive, const std::set<RowKey>& wanted,
+                       std::map<RowKey, std::string>& rows) {
+  for (size_t t = 0; t < policy.types.size(); ++t) {
+    std::map<std::string, RowKey> records;
+    std::string numbers;
+    for (const RowKey& key : wanted) {
+      if (key.type != t) continue;
+      std::string n = std::to_string(key.n);
+      numbers += (numbers.empty() ? "" : ", ") + n;
+      records.emplace(std::move(n), key);
+    }
+    if (records.empty()) continue;
+    archive::QueryLimits limits;
+    limits.rows_max = records.size();
+    const std::string& type = policy.types[t].schema.name;
+    TAMIS_TRY(table, archive.query("SELECT * FROM " + sql_name(table_of(type)) + " WHERE n IN (" + numbers + ")",
+                                   limits, [] { return true; }));
+    for (size_t r = 0; r < table.rows.size(); ++r) {
+      std::string text, n;
+      event::JsonWriter json(text);
+      json.begin_object().key("type").string(type);
+      for (size_t c = 0; c < table.columns.size(); ++c) {
+        if (table.nulls[r][c]) continue;
+        if (table.columns[c].name == "n") n = table.rows[r][c];
+        json.key(table.columns[c].name);
+        write_cell(json, table.columns[c].type, table.rows[r][c]);
+      }
+      json.end_object();
+      auto found = records.find(n);
+      if (found != records.end()) rows[found->second] = std::move(text);
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
+base::Result<FindResult> find(const FindRequest& request, const MatchSource& source,
+                              const std::function<bool(uint64_t, uint64_t)>& keep_going) {
+  auto start = std::chrono::steady_clock::now();
+  const Search& search = *request.search;
+  if (search.policy == nullptr) return base::invalid("the expression does not compile");
+  const policy::Policy& policy = *search.policy;
+  MatchRequest matches;
+  matches.policy = search.policy;
+  matches.rule = search.rule;
+  matches.from_ms = request.from_ms;
+  matches.to_ms = request.to_ms;
+  matches.matches_only = true;
+  matches.verdicts = false;
+  matches.threads = request.threads;
+  std::vector<std::vector<int32_t>> facet_slots;
+  std::vector<bool> known(request.facets.size());
+  for (const EventType& type : policy.types) {
+    std::vector<std::string> names = slot_names(type);
+    auto& slots = facet_slots.emplace_back();
+    matches.also.emplace_back();
+    for (size_t f = 0; f < request.facets.size(); ++f) {
+      auto slot = std::find(names.begin(), names.end(), request.facets[f]);
+      slots.push_back(slot == names.end() ? -1 : static_cast<int32_t>(slot - names.begin()));
+      if (slots.back() < 0) continue;
+      matches.also.back().push_back(slots.back());
+      bool searched = std::find(search.types.begin(), search.types.end(), type.schema.name) != search.types.end();
+      known[f] = known[f] || searched;
+    }
+  }
+  archive::ArchiveStats stats = source.archive->stats();
+  int64_t from = std::max(request.from_ms, stats.oldest_ms), to = std::min(request.to_ms, stats.newest_ms + 1);
+  FindResult result;
+  result.bucket_ms = bucket_for(std::max<int64_t>(0, to - from));
+  Collecting collecting(result.bucket_ms, std::min(request.rows, kRowsMax), request.facets.size(), facet_slots);
+  TAMIS_TRY(summary, find_matches(matches, source, collecting, keep_going));
+  Tally tally = collecting.total();
+  result.types = summary.types;
+  result.columnar = summary.columnar;
+  result.replayed_because = summary.replayed_because;
+  result.unread = summary.absent;
+  result.count = tally.count;
+  result.scanned = summary.events;
+  result.histogram.assign(tally.buckets.begin(), tally.buckets.end());
+  result.per_day.assign(tally.days.begin(), tally.days.end());
+  for (size_t f = 0; f < request.facets.size(); ++f) {
+    if (known[f]) {
+      result.facets.push_back(tally.facets[f].take(request.facets[f], request.facet_values));
+    } else {
+      result.unread.push_back(request.facets[f]);
+    }
+  }
+  std::set<RowKey> wanted = tally.oldest;
+  wanted.insert(tally.newest.begin(), tally.newest.end());
+  std::map<RowKey, std::string> rows;
+  TAMIS_CHECK(read_rows(policy, *source.archive, wanted, rows));
+  for (const RowKey& key : tally.oldest) result.oldest.push_back(rows[key]);
+  for (auto key = tally.newest.rbegin(); key != tally.newest.rend(); ++key) result.newest.push_back(rows[*key]);
+  for (auto* shown : {&result.oldest, &result.newest}) std::erase(*shown, std::string());
+  result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  return result;
+}
+
+namespace {
+
+void write_counts(event::JsonWriter& json, std::string_view key,
+                  const std::vector<std::pair<int64_t, uint64_t>>& counts) {
+  json.key(key).begin_array();
+  for (auto [begin, count] : counts) {
+    json.begin_object().key("from").string(event::format_time_ms(begin)).key("count").uinteger(count).end_object();
+  }
+  json.end_array();
+}
+
+}  // namespace
+
+void write_json(const FindResult& result, std::string& out) {
+  event::JsonWriter json(out);
+  json.begin_object().key("types").begin_array();
+  for (const std::string& type : result.types) json.string(type);
+  json.end_array().key("count").uinteger(result.count).key("scanned").uinteger(result.scanned);
+  json.key("bucket_ms").integer(result.bucket_ms);
+  write_counts(json, "histogram", result.histogram);
+  write_counts(json, "per_day", result.per_day);
+  json.key("facets").begin_array();
+  for (const FindResult::Facet& facet : result.facets) {
+    json.begin_object().key("name").string(facet.name).key("values").begin_array();
+    for (const auto& [value, count] : facet.values) {
+      json.begin_object().key("value").raw(value).key("count").uinteger(count).end_object();
+    }
+    json.end_array().key("others").uinteger(facet.others).key("absent").uinteger(facet.absent);
+    if (facet.rough) json.key("rough").boolean(true);
+    json.end_object();
+  }
+  json.end_array().key("unread").begin_array();
+  for (const std::string& name : result.unread) json.string(name);
+  json.end_array().key("newest").begin_array();
+  for (const std::string& row : result.newest) json.raw(row);
+  json.end_array().key("oldest").begin_array();
+  for (const std::string& row : result.oldest) json.raw(row);
+  json.end_array().key("columnar").boolean(result.columnar);
+  if (!result.columnar) json.key("replayed_because").string(result.replayed_because);
+  json.key("seconds").real(result.seconds).end_object();
+}
+
+}  // namespace tamis::replay
