@@ -35,9 +35,9 @@ Desk::Caller Desk::caller_of(const net::Request& in) {
   return caller;
 }
 
-void Desk::soon(net::Response& out, Work work) {
+void Desk::soon_on(Background& background, net::Response& out, Work work) {
   auto reply = out.defer();
-  bool taken = background_.submit([reply, work = std::move(work)] {
+  bool taken = background.submit([reply, work = std::move(work)] {
     std::string body;
     base::Status done = work(body);
     if (done) return reply->send(200, "application/json", std::move(body));

@@ -34,7 +34,9 @@ class Desk {
   // Runs `work` on another thread than the loop's; it appends the body of the answer, or gives the error. Whatever it
   // reads of the request was copied before.
   using Work = std::function<base::Status(std::string& body)>;
-  void soon(net::Response& out, Work work);
+  void soon(net::Response& out, Work work) { soon_on(background_, out, std::move(work)); }
+  // The same for what takes a minute, so that nobody waits behind it.
+  void soon_slow(net::Response& out, Work work) { soon_on(slow_, out, std::move(work)); }
 
   // Notes what was done or looked at. Nothing without a data folder. The error of a change says that it is done.
   base::Status note_look(const Caller& caller, std::string_view what, std::string_view on, std::string_view value,
@@ -52,8 +54,9 @@ class Desk {
 
  private:
   base::Status note(const Caller& caller, action::AuditEntry entry, action::Audit::Durability durability);
+  static void soon_on(Background& background, net::Response& out, Work work);
   Service& service_;
-  Background background_{256};
+  Background background_{256}, slow_{8};
 };
 
 // The whole number in ?NAME=, within [low, high].

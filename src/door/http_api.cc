@@ -4,7 +4,11 @@
 
 #include "door/background.h"
 #include "door/http_answer.h"
+#include "door/desk.h"
+#include "door/marks_api.h"
 #include "door/past_api.h"
+#include "door/record_api.h"
+#include "door/support_api.h"
 #include "event/json_event.h"
 #include "event/json_writer.h"
 
@@ -168,6 +172,10 @@ struct HttpApi::Impl {
   base::MetricRegistry& metrics;
   HttpApiOptions options;
   Background background;
+  Desk desk;
+  std::unique_ptr<MarksApi> marks;
+  std::unique_ptr<SupportApi> support;
+  std::unique_ptr<RecordApi> record;
   std::unique_ptr<PastApi> past;
 
   net::RouteOptions route(net::RoleSet roles, size_t body_bytes_max) const {
@@ -186,14 +194,8 @@ struct HttpApi::Impl {
     return r;
   }
 
-  base::Status act(std::string_view json, std::string_view list) {
-    TAMIS_TRY(parsed, engine::parse_act(json, service.now_ms(), list));
-    return service.act(parsed);
-  }
-
   void add_decide_routes();
   void add_policy_routes();
-  void add_list_routes();
   void add_operator_routes();
   void in_background(Response& out, std::function<std::pair<int, std::string>()> work);
 };
@@ -202,7 +204,6 @@ HttpApi::HttpApi(net::HttpServer& server, Service& service, base::MetricRegistry
     : impl_(new Impl{server, service, metrics, std::move(options), Background{}, nullptr}) {
   impl_->add_decide_routes();
   impl_->add_policy_routes();
-  impl_->add_list_routes();
   impl_->add_operator_routes();
   if (service.data() != nullptr) {
     impl_->past = std::make_unique<PastApi>(
@@ -287,43 +288,6 @@ void HttpApi::Impl::add_policy_routes() {
         });
       },
       admin);
-}
-
-void HttpApi::Impl::add_list_routes() {
-  server.post(
-      "/v1/lists/{name}",
-      [this](const Request& in, Response& out) {
-        base::Status done = act(in.body(), in.param(0));
-        if (!done) return answer(done.error(), out);
-        out.append("{\"ok\":true}\n");
-      },
-      route(Role::kAnalyst, options.event_bytes_max));
-  server.post(
-      "/v1/labels",
-      [this](const Request& in, Response& out) {
-        base::Status done = act(in.body(), {});
-        if (!done) return answer(done.error(), out);
-        out.append("{\"ok\":true}\n");
-      },
-      route(Role::kAnalyst, options.event_bytes_max));
-  server.get(
-      "/v1/labels/{kind}/{value...}",
-      [this](const Request& in, Response& out) {
-        std::vector<state::Label> labels;
-        service.with_engine([&](Engine& engine) { labels = engine.labels(in.param(0), in.param(1)); });
-        JsonWriter json(out.body());
-        json.begin_object().key("labels").begin_array();
-        for (const state::Label& label : labels) {
-          json.begin_object().key("name").string(label.name).key("author").string(label.author);
-          json.key("reason").string(label.reason).key("since").string(event::format_time_ms(label.since_ms));
-          json.key("expires");
-          label.expires_ms == state::kNeverExpires ? json.null() : json.string(event::format_time_ms(label.expires_ms));
-          json.end_object();
-        }
-        json.end_array().end_object();
-        out.append("\n");
-      },
-      route(kReaders, 0));
 }
 
 void HttpApi::Impl::add_operator_routes() {
