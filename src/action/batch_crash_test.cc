@@ -90,7 +90,7 @@ void check_applied(const World& world, const BatchInfo& info) {
 }
 
 TEST(BatchModel, UndoRestoresAllButWhatOthersChanged) {
-  rc::check([] {
+  EXPECT_TRUE(rc::check([] {
     World world(*rc::gen::arbitrary<uint64_t>());
     auto batches = open(world);
     std::string id = batches->plan(world.plan).value().id;
@@ -127,7 +127,7 @@ TEST(BatchModel, UndoRestoresAllButWhatOthersChanged) {
     uint64_t marked = 0;
     for (const auto& [place, is_theirs] : theirs) marked += is_theirs && others_keep.contains(place);
     RC_ASSERT(undone.kept >= marked);  // and places that they emptied where something had been
-  });
+  }));
 }
 
 // Ends the process at the given call of the ground, starts again, and goes on until it is through.

@@ -131,14 +131,8 @@ base::Status DataSession::serve() {
   service.checkpoint_records = UINT64_MAX;  // commands are short, or make checkpoints themselves
   service.checkpoint_ms = INT64_MAX;
   service_ = std::make_unique<door::Service>(service, wall_clock_ms, folder_.get());
-  Progress progress("recover", 0, options_.quiet);
-  auto keep_going = [&](uint64_t records) {
-    progress.step(records, records);
-    return !Interrupt::requested();
-  };
-  TAMIS_TRY(recovered, service_->recover(keep_going));
-  if (!options_.quiet && (!recovered.notes.empty() || recovered.dropped_bytes > 0))
-    print_recovery(recovered, options_.data);
+  bool whole = folder_->archive().stats().upto >= folder_->last_number();
+  if (options_.state || !whole) TAMIS_CHECK(recover());
   TAMIS_CHECK(service_->use_intel(options_.intel));
   if (!options_.policy.empty()) {
     policy::Loaded loaded = service_->activate_folder(options_.policy);
@@ -149,8 +143,22 @@ base::Status DataSession::serve() {
   http.listen[0] = {"unix:" + folder_->socket_path(), nullptr, 0600};
   metrics_ = std::make_unique<base::MetricRegistry>();
   server_ = std::make_unique<net::HttpServer>(http);
-  api_ = std::make_unique<door::HttpApi>(*server_, *service_, *metrics_, door::HttpApiOptions{});
+  TAMIS_TRY(api, door::HttpApi::open(*server_, *service_, *metrics_, door::HttpApiOptions{}));
+  api_ = std::move(api);
   return server_->start();
+}
+
+base::Status DataSession::recover() {
+  Progress progress("recover", 0, options_.quiet);
+  auto keep_going = [&](uint64_t records) {
+    progress.step(records, records);
+    return !Interrupt::requested();
+  };
+  TAMIS_TRY(recovered, service_->recover(keep_going));
+  if (!options_.quiet && (!recovered.notes.empty() || recovered.dropped_bytes > 0)) {
+    print_recovery(recovered, options_.data);
+  }
+  return {};
 }
 
 DataSession::~DataSession() {

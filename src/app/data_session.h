@@ -24,6 +24,7 @@ struct DataSessionOptions {
   std::vector<std::string> intel;
   bool quiet = false;
   bool must_exist = true;  // a folder that is not there is an error, not a new one
+  bool state = true;       // false: the archive is enough; the engine's state is recovered only if it is not whole
 };
 
 class DataSession {
@@ -47,6 +48,7 @@ class DataSession {
  private:
   explicit DataSession(DataSessionOptions options) : options_(std::move(options)) {}
   base::Status serve();
+  base::Status recover();
   base::Result<std::string> call(const net::HttpCall& call);
 
   DataSessionOptions options_;

@@ -54,6 +54,11 @@ int main(int argc, char** argv) {
   add("cel", "Evaluate CEL expressions, or run conformance cases", add_cel);
   add("import", "Take events of the past into a data folder", add_import);
   add("query", "Ask the archive of a data folder in SQL", add_query);
+  add("backtest", "Tell what a rule or a policy would have done to past events", add_backtest);
+  add("find", "Search past events with an expression", add_find);
+  add("act", "Do to past events what a rule would have done, as one batch", add_act);
+  add("undo", "Take a batch back", add_undo);
+  add("batches", "Show the batches of a data folder", add_batches);
   add("digest", "Print a digest of the whole state of a data folder", add_digest);
   add("top", "Watch a running server: decisions, rates, rules, latencies", add_top);
   add("demo", "Send a stream of lifelike events to a server", add_demo);

@@ -111,8 +111,9 @@ class Answer {
   bool cut_ = false;
 };
 
-base::Result<int> query(const Options& options) {
+base::Result<int> query(Options options) {
   Interrupt::install();
+  options.session.state = false;
   TAMIS_TRY(session, DataSession::open(options.session));
   std::string body = "{\"sql\":" + json_text(options.sql) + ",\"rows_max\":" + std::to_string(options.rows_max) +
                      ",\"time_ms\":" + std::to_string(static_cast<int64_t>(options.seconds * 1000)) + "}";

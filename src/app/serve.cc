@@ -125,7 +125,8 @@ class Server {
       api.tokens = tokens_.get();
       api.trust_unix = options_.listen.rfind("unix:", 0) != 0;
     }
-    api_ = std::make_unique<door::HttpApi>(*server_, *service_, metrics_, std::move(api));
+    TAMIS_TRY(routes, door::HttpApi::open(*server_, *service_, metrics_, std::move(api)));
+    api_ = std::move(routes);
     server_->register_metrics(metrics_);
     TAMIS_CHECK(server_->start());
     return announce();

@@ -72,10 +72,8 @@ class ArchiveImpl final : public Archive {
     bool changed = false;
     uint64_t values_dropped = 0, values_tokened = 0;
   };
-  base::Result<FilePointer> rewrite(const DataFile& file, const Rewrite& how);  // null: no row is left
-  base::Result<Rewrite> plan_retention(const DataFile& file, const policy::Policy& policy, const Retention& retention);
-  base::Result<std::string> erase_condition(const DataFile& file, const policy::Policy& policy, std::string_view kind,
-                                            std::string_view value, const std::string& key) const;
+  base::Status rewrite(const FilePointer& file, const Rewrite& how, RetentionReport& report);
+  base::Status count_values(const DataFile& file, Rewrite& how);
 
   const std::string folder_;
   const ArchiveOptions options_;

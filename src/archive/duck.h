@@ -19,7 +19,8 @@ namespace tamis::archive {
 
 #define TAMIS_DUCK_FUNCTIONS(X)                                                                                        \
   X(open_ext)                                                                                                          \
-  X(close) X(connect) X(disconnect) X(interrupt) X(create_config) X(set_config) X(destroy_config) X(free) X(query) X(  \
+  X(close)                                                                                                             \
+  X(connect) X(disconnect) X(interrupt) X(create_config) X(set_config) X(destroy_config) X(free) X(query) X(           \
       destroy_result) X(result_error) X(column_count) X(column_name) X(fetch_chunk) X(vector_size) X(prepare)          \
       X(destroy_prepare) X(prepare_error) X(prepared_statement_type) X(prepared_statement_column_count) X(             \
           prepared_statement_column_name) X(prepared_statement_column_logical_type) X(execute_prepared_streaming)      \
@@ -36,8 +37,9 @@ namespace tamis::archive {
                                               X(scalar_function_add_parameter) X(scalar_function_set_return_type)      \
                                                   X(scalar_function_set_extra_info) X(scalar_function_set_function)    \
                                                       X(scalar_function_get_extra_info) X(scalar_function_set_error)   \
-                                                          X(register_scalar_function) X(list_type_child_type)          \
-                                                              X(decimal_width) X(decimal_scale)
+                                                          X(register_scalar_function) X(create_list_type)              \
+                                                              X(list_vector_get_child) X(list_vector_reserve)          \
+                                                                  X(list_vector_set_size)
 
 struct Duck {
 #define TAMIS_DUCK_MEMBER(name) decltype(&::duckdb_##name) name = nullptr;
@@ -123,6 +125,11 @@ class Chunk {
     return bits != nullptr && (bits[row / 64] >> (row % 64) & 1) == 0;
   }
   std::string_view text(uint32_t column, uint32_t row) const;
+  // The items of a list of texts, of all rows one after another.
+  const duckdb_string_t* items(uint32_t column) const {
+    const duckdb_vector lists = duck_->data_chunk_get_vector(chunk_, column);
+    return static_cast<const duckdb_string_t*>(duck_->vector_get_data(duck_->list_vector_get_child(lists)));
+  }
 
  private:
   const Duck* duck_ = nullptr;

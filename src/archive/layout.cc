@@ -17,7 +17,7 @@ struct TypeName {
   std::string_view name;
   std::string_view sql;
 };
-constexpr std::array<TypeName, 9> kTypes = {{
+constexpr std::array<TypeName, 10> kTypes = {{
     {ColumnType::kBool, "bool", "BOOLEAN"},
     {ColumnType::kInt, "int", "BIGINT"},
     {ColumnType::kUint, "uint", "UBIGINT"},
@@ -27,6 +27,7 @@ constexpr std::array<TypeName, 9> kTypes = {{
     {ColumnType::kTimestamp, "timestamp", "TIMESTAMP"},
     {ColumnType::kDuration, "duration", "BIGINT"},
     {ColumnType::kJson, "json", "VARCHAR"},
+    {ColumnType::kTexts, "texts", "VARCHAR[]"},
 }};
 
 char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; }
@@ -36,7 +37,58 @@ std::string lower(std::string_view text) {
   return out;
 }
 
-ColumnSpec column(std::string name, ColumnType type) { return {name, name, type, 0, false, false}; }
+ColumnSpec column(std::string name, ColumnType type) {
+  ColumnSpec spec;
+  spec.name = spec.column = std::move(name);
+  spec.type = type;
+  return spec;
+}
+
+// Whether whoever knows the attribute knows (nearly) whose field it was.
+bool reveals(event::Attribute attribute) {
+  using event::Attribute;
+  switch (attribute) {
+    case Attribute::kNet24:
+    case Attribute::kNet16:
+    case Attribute::kNet64:
+    case Attribute::kLocal:
+    case Attribute::kBaseLocal:
+    case Attribute::kPath:
+    case Attribute::kQuery:
+    case Attribute::kHost:
+      return true;
+    default:
+      return false;
+  }
+}
+
+// Features that hand out single values of what they are fed with, where that is private.
+bool gives_secrets(const policy::Policy& policy, uint32_t feature) {
+  using state::Aggregate;
+  switch (policy.features[feature].spec.aggregate) {
+    case Aggregate::kLast:
+    case Aggregate::kSet:
+    case Aggregate::kTopK:
+    case Aggregate::kMin:
+    case Aggregate::kMax:
+      break;
+    default:
+      return false;
+  }
+  for (const policy::EventType& type : policy.types) {
+    for (const policy::FeatureUpdate& update : type.updates) {
+      if (update.feature != feature || update.of == policy::kNoNode) continue;
+      for (int32_t slot : type.plan.slots_read(update.of)) {
+        for (const event::Derived& derived : type.schema.derived) {
+          if (derived.slot == slot) slot = derived.source;
+        }
+        const auto field = static_cast<size_t>(slot);
+        if (field >= type.schema.fields.size() || type.schema.fields[field].token) return true;
+      }
+    }
+  }
+  return false;
+}
 
 // SQL does not tell upper from lower case, expressions do.
 std::string free_name(const std::string& name, bool is_field, std::set<std::string>& taken) {
@@ -108,9 +160,9 @@ const std::vector<ColumnSpec>& system_columns() {
       column("points", ColumnType::kDouble),
       column("score", ColumnType::kDouble),
       column("late", ColumnType::kBool),
-      column("rules", ColumnType::kString),
-      column("shadow", ColumnType::kString),
-      column("reasons", ColumnType::kString),
+      column("rules", ColumnType::kTexts),
+      column("shadow", ColumnType::kTexts),
+      column("reasons", ColumnType::kTexts),
       column("values", ColumnType::kJson),
       column("effects", ColumnType::kJson),
   };
@@ -189,7 +241,8 @@ TypeLayout layout_of(const policy::Policy& policy, const policy::EventType& type
   std::set<std::string> taken;
   for (const ColumnSpec& own : out.layout.columns) taken.insert(own.column);
   taken.insert("type");  // a column of the table `events`
-  auto add = [&](const std::string& name, const event::Type& of, int32_t slot, uint64_t fingerprint, bool is_field) {
+  auto add = [&](const std::string& name, const event::Type& of, int32_t slot, uint64_t fingerprint,
+                 bool is_field) -> ColumnSpec& {
     ColumnSpec spec;
     spec.name = name;
     spec.column = free_name(name, is_field, taken);
@@ -198,22 +251,35 @@ TypeLayout layout_of(const policy::Policy& policy, const policy::EventType& type
     out.layout.columns.push_back(std::move(spec));
     out.slots.push_back(slot);
     out.slot_types.push_back(of);
+    for (const policy::EntityField& entity : type.entities) {
+      if (entity.slot == slot) out.layout.columns.back().entity = entity.kind;
+    }
+    return out.layout.columns.back();
   };
   const std::vector<event::Field>& fields = type.schema.fields;
-  for (size_t i = 0; i < fields.size(); ++i) add(fields[i].name, fields[i].type, static_cast<int32_t>(i), 0, true);
+  for (size_t i = 0; i < fields.size(); ++i) {
+    ColumnSpec& spec = add(fields[i].name, fields[i].type, static_cast<int32_t>(i), 0, true);
+    spec.secret = fields[i].token;
+    spec.keep_days = fields[i].keep_days;
+  }
   for (const event::Derived& derived : type.schema.derived) {
     const event::Field& source = fields[static_cast<size_t>(derived.source)];
     for (const event::AttributeInfo& info : event::attributes_of(source.semantic)) {
       if (info.attribute != derived.attribute) continue;
-      add(fmt::format("{}.{}", source.name, info.name), info.type, derived.slot,
-          1 + static_cast<uint64_t>(source.semantic), false);
+      ColumnSpec& spec = add(fmt::format("{}.{}", source.name, info.name), info.type, derived.slot,
+                             1 + static_cast<uint64_t>(source.semantic), false);
+      // The registrable domain is all that there is of a domain, and little of an address.
+      const bool whole = source.semantic == event::Semantic::kDomain && info.attribute == event::Attribute::kRegistered;
+      spec.secret = source.token && (reveals(info.attribute) || whole);
+      spec.keep_days = source.keep_days;
       break;
     }
   }
   out.feature_from = out.layout.columns.size();
   for (const policy::FeatureRead& read : type.reads) {
     const policy::FeatureDecl& feature = policy.features[read.feature];
-    add(read.name, type_of(feature), read.slot, fingerprint_of(feature, read), false);
+    add(read.name, type_of(feature), read.slot, fingerprint_of(feature, read), false).secret =
+        gives_secrets(policy, read.feature);
   }
   return out;
 }

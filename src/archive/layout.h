@@ -21,6 +21,7 @@ enum class ColumnType : uint8_t {
   kTimestamp,  // microseconds since the epoch
   kDuration,   // nanoseconds, a BIGINT
   kJson,       // text
+  kTexts,      // a list of texts; in rows one text, each followed by a line feed
 };
 std::string_view name_of(ColumnType type);  // in the manifest
 bool column_type_named(std::string_view name, ColumnType& type);
@@ -32,6 +33,9 @@ struct ColumnSpec {
   std::string column;  // in the file
   ColumnType type = ColumnType::kString;
   uint64_t fingerprint = 0;  // of the declaration of a feature, of the semantic type of a derived attribute
+  bool secret = false;       // of a field that is `private: token`, and reveals it
+  int32_t keep_days = 0;     // 0: as long as rows are kept
+  std::string entity;        // the kind of entity that it names, or empty
   bool tokened = false;      // tokens stand in place of values
   bool dropped = false;      // its days are over: the file has no such column any more
   bool operator==(const ColumnSpec&) const = default;

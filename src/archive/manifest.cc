@@ -31,6 +31,9 @@ void write_layout(const Layout& layout, event::JsonWriter& json) {
     if (spec.column != spec.name) json.key("column").string(spec.column);
     json.key("type").string(name_of(spec.type));
     if (spec.fingerprint != 0) json.key("declared").string(fmt::format("{:016x}", spec.fingerprint));
+    if (spec.secret) json.key("private").boolean(true);
+    if (spec.keep_days != 0) json.key("keep_days").integer(spec.keep_days);
+    if (!spec.entity.empty()) json.key("entity").string(spec.entity);
     if (spec.tokened) json.key("tokened").boolean(true);
     if (spec.dropped) json.key("dropped").boolean(true);
     json.end_object();
@@ -88,6 +91,9 @@ std::shared_ptr<const Layout> read_layout(Value value, std::string& fault) {
     if (!column_type_named(members.text("type"), spec.type)) fault = "a column has an unknown type";
     const std::string declared = members.text("declared", false);
     std::from_chars(declared.data(), declared.data() + declared.size(), spec.fingerprint, 16);
+    spec.secret = members.flag("private");
+    if (members.get("keep_days").is(Kind::kInt)) spec.keep_days = static_cast<int32_t>(members.integer("keep_days"));
+    spec.entity = members.text("entity", false);
     spec.tokened = members.flag("tokened");
     spec.dropped = members.flag("dropped");
     layout->columns.push_back(std::move(spec));

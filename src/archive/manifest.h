@@ -16,7 +16,7 @@
 
 namespace tamis::archive {
 
-struct DataFile {
+struct DataFile : std::enable_shared_from_this<DataFile> {
   std::string path;  // relative to the folder
   std::string type;  // event type; empty: acts
   int64_t day = 0;   // since the epoch

@@ -43,6 +43,8 @@ duckdb_type duck_type(ColumnType type) {
       return DUCKDB_TYPE_BLOB;
     case ColumnType::kTimestamp:
       return DUCKDB_TYPE_TIMESTAMP;
+    case ColumnType::kTexts:
+      return DUCKDB_TYPE_LIST;
   }
   return DUCKDB_TYPE_VARCHAR;
 }
@@ -54,9 +56,12 @@ void bind_rows(duckdb_bind_info info) {
   const auto* source = static_cast<const SourceOf*>(duck.bind_get_extra_info(info));
   if (source->layout == nullptr) return duck.bind_set_error(info, "there are no rows to write");
   for (const ColumnSpec& spec : source->layout->columns) {
-    duckdb_logical_type type = duck.create_logical_type(duck_type(spec.type));
-    duck.bind_add_result_column(info, spec.column.c_str(), type);
+    const bool list = spec.type == ColumnType::kTexts;
+    duckdb_logical_type type = duck.create_logical_type(list ? DUCKDB_TYPE_VARCHAR : duck_type(spec.type));
+    duckdb_logical_type of_list = list ? duck.create_list_type(type) : nullptr;
+    duck.bind_add_result_column(info, spec.column.c_str(), list ? of_list : type);
     duck.destroy_logical_type(&type);
+    if (list) duck.destroy_logical_type(&of_list);
   }
 }
 
@@ -68,9 +73,31 @@ struct Target {
   void* data = nullptr;
   uint64_t* validity = nullptr;  // made with the first null
   ColumnType type = ColumnType::kString;
+  // kTexts
+  duckdb_string_t* items = nullptr;
+  size_t items_used = 0, items_reserved = 0;
 };
 
-const char* fill(const Target& target, size_t row, const char* from) {
+// "a\nb\n" as [a, b].
+void fill_texts(const Duck& duck, Target& target, size_t row, std::string_view texts) {
+  auto& entry = static_cast<duckdb_list_entry*>(target.data)[row];
+  entry.offset = target.items_used;
+  while (!texts.empty()) {
+    if (target.items_used == target.items_reserved) {
+      // What was filled so far must be known to be moved.
+      duck.list_vector_set_size(target.vector, target.items_used);
+      target.items_reserved = target.items_reserved * 2 + 4'096;
+      duck.list_vector_reserve(target.vector, target.items_reserved);
+      target.items = static_cast<duckdb_string_t*>(duck.vector_get_data(duck.list_vector_get_child(target.vector)));
+    }
+    const size_t end = std::min(texts.find('\n'), texts.size() - 1);
+    target.items[target.items_used++] = duck_text(texts.substr(0, end));
+    texts.remove_prefix(end + 1);
+  }
+  entry.length = target.items_used - entry.offset;
+}
+
+const char* fill(const Duck& duck, Target& target, size_t row, const char* from) {
   switch (target.type) {
     case ColumnType::kBool:
       static_cast<bool*>(target.data)[row] = *from != 0;
@@ -85,10 +112,15 @@ const char* fill(const Target& target, size_t row, const char* from) {
     case ColumnType::kString:
     case ColumnType::kBytes:
     case ColumnType::kJson:
+    case ColumnType::kTexts:
       break;
   }
   uint32_t length;
   std::memcpy(&length, from, 4);
+  if (target.type == ColumnType::kTexts) {
+    fill_texts(duck, target, row, {from + 4, length});
+    return from + 4 + length;
+  }
   static_cast<duckdb_string_t*>(target.data)[row] = duck_text({from + 4, length});
   return from + 4 + length;
 }
@@ -99,7 +131,7 @@ void fill_row(const Duck& duck, std::vector<Target>& targets, size_t row, const 
   for (size_t i = 0; i < targets.size(); ++i) {
     Target& target = targets[i];
     if ((mask[i / 8] >> (i % 8) & 1) != 0) {
-      from = fill(target, row, from);
+      from = fill(duck, target, row, from);
       continue;
     }
     if (target.validity == nullptr) {
@@ -121,6 +153,9 @@ void next_rows(duckdb_function_info info, duckdb_data_chunk output) {
   }
   const size_t rows = std::min<size_t>(duck.vector_size(), source->rows->size() - source->at);
   for (size_t row = 0; row < rows; ++row) fill_row(duck, targets, row, (*source->rows)[source->at + row]);
+  for (const Target& target : targets) {
+    if (target.type == ColumnType::kTexts) duck.list_vector_set_size(target.vector, target.items_used);
+  }
   source->at += rows;
   duck.data_chunk_set_size(output, rows);
 }
@@ -213,7 +248,8 @@ base::Status ParquetWriter::write(const Layout& layout, const std::vector<const 
 base::Status ParquetWriter::write(const std::string& select, const std::string& path) { return copy(select, path); }
 
 base::Status ParquetWriter::copy(const std::string& select, const std::string& path) {
-  base::Status status = connection_->run(fmt::format("COPY ({}) TO {} ({})", select, sql_text(path), kParquetOptions));
+  base::Status status = connection_->run(fmt::format("COPY ({}) TO {} ({})", select, sql_text(path),
+                                                     getenv("PQ") ? getenv("PQ") : std::string(kParquetOptions)));
   if (status) status = sync_path(path);
   if (!status) ::unlink(path.c_str());
   return status;

@@ -1,14 +1,225 @@
+// Retention and erasure: each file that something in it must go from is written anew and takes the place of the old one
+// in the manifest, one by one, so that both can be stopped at any moment and go on later.
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <set>
+
 #include "archive/archive_impl.h"
 
 namespace tamis::archive {
+namespace {
 
-base::Result<Archive::RetentionReport> ArchiveImpl::retain(const policy::Policy&, const Retention&,
-                                                           const std::function<bool()>&) {
-  return base::fail(base::Code::kUnavailable, "not yet");
+// What a policy says of a column now; what was so when the file was written counts as well.
+struct Rule {
+  bool secret = false;
+  int32_t keep_days = 0;
+};
+
+Rule rule_of(const ColumnSpec& spec, const Layout& now) {
+  const ColumnSpec* current = now.find(spec.name);
+  if (current == nullptr) return {spec.secret, spec.keep_days};
+  return {spec.secret || current->secret, current->keep_days};
 }
-base::Result<uint64_t> ArchiveImpl::erase(const policy::Policy&, std::string_view, std::string_view,
-                                          const std::function<std::string(std::string_view day)>&) {
-  return base::fail(base::Code::kUnavailable, "not yet");
+
+struct Ages {
+  int64_t now_ms;
+  // Whether the last moment of the day is so many days past.
+  bool over(int64_t day, int32_t days) const { return (day + 1) * kDayMs + int64_t{days} * kDayMs <= now_ms; }
+};
+
+// What the engine wrote about an event, in words that may hold private values.
+bool is_prose(uint32_t column) { return column == kReasons || column == kValues || column == kEffects; }
+
+std::string token_sql(const std::string& column) {
+  return fmt::format("tamis_token({}::VARCHAR) AS {}", column, column);
+}
+
+// Kinds of entities whose fields are private in some event type.
+std::set<std::string> private_kinds(const policy::Policy& policy) {
+  std::set<std::string> kinds;
+  for (const policy::EventType& type : policy.types) {
+    for (const ColumnSpec& spec : layout_of(policy, type).layout.columns) {
+      if (spec.secret && !spec.entity.empty()) kinds.insert(spec.entity);
+    }
+  }
+  return kinds;
+}
+
+enum class Fate : uint8_t { kStays, kDropped, kTokened };
+
+struct FileAge {
+  bool raw_over = false;   // raw values must go
+  bool rows_over = false;  // all that has no longer time of its own must go
+};
+
+Fate fate_of(uint32_t column, const ColumnSpec& spec, const Rule& rule, bool has_secrets, const FileAge& age,
+             const Ages& ages, int64_t day) {
+  if (spec.dropped) return Fate::kStays;
+  if (column < kSystemColumns) {
+    if (column == kN || column == kTime) return Fate::kStays;
+    if (age.rows_over) return Fate::kDropped;
+    return age.raw_over && has_secrets && is_prose(column) ? Fate::kDropped : Fate::kStays;
+  }
+  if (rule.keep_days != 0 ? ages.over(day, rule.keep_days) : age.rows_over) return Fate::kDropped;
+  if (!age.raw_over || !rule.secret || spec.tokened) return Fate::kStays;
+  // A list out of a feature cannot be compared with anything as a token.
+  const bool feature = spec.fingerprint > 1'000;
+  return feature && spec.type != ColumnType::kString ? Fate::kDropped : Fate::kTokened;
+}
+
+}  // namespace
+
+base::Status ArchiveImpl::count_values(const DataFile& file, Rewrite& how) {
+  std::string dropped = "0", tokened = "0";
+  for (size_t i = 0; i < how.layout.columns.size(); ++i) {
+    const ColumnSpec& now = how.layout.columns[i];
+    const ColumnSpec& before = file.layout->columns[i];
+    const std::string count = fmt::format(" + count({})", sql_name(before.column));
+    if (now.dropped && !before.dropped) dropped += count;
+    if (now.tokened && !before.tokened) tokened += count;
+  }
+  TAMIS_TRY(parquet, writer());
+  const std::string from = read_sql({file.shared_from_this()});
+  TAMIS_TRY(values_dropped, parquet->number(fmt::format("SELECT ({})::BIGINT FROM {}", dropped, from)));
+  TAMIS_TRY(values_tokened, parquet->number(fmt::format("SELECT ({})::BIGINT FROM {}", tokened, from)));
+  how.values_dropped = static_cast<uint64_t>(values_dropped);
+  how.values_tokened = static_cast<uint64_t>(values_tokened);
+  return {};
+}
+
+base::Status ArchiveImpl::rewrite(const FilePointer& file, const Rewrite& how, RetentionReport& report) {
+  TAMIS_TRY(parquet, writer());
+  parquet->set_token_key(how.key);
+  TAMIS_TRY(manifest, current());
+  TAMIS_TRY(written, new_file(file->type, file->day, file->first, file->last));
+  written->doomed = true;  // until it is known to be whole
+  written->from_ms = file->from_ms;
+  written->to_ms = file->to_ms;
+  std::string list;
+  for (const std::string& expression : how.expressions) list += (list.empty() ? "" : ", ") + expression;
+  const std::string where = how.where.empty() ? "" : fmt::format(" WHERE NOT coalesce({}, false)", how.where);
+  TAMIS_CHECK(parquet->write(fmt::format("SELECT {} FROM {}{}", list, read_sql({file}), where), written->absolute));
+  TAMIS_TRY(rows, parquet->number("SELECT count(*) FROM " + read_sql({written})));
+  written->rows = static_cast<uint64_t>(rows);
+  TAMIS_CHECK(measure(*written));
+  // Equal layouts share their address, so that their files can be joined.
+  for (const FilePointer& other : manifest->files) {
+    if (!written->layout && *other->layout == how.layout) written->layout = other->layout;
+  }
+  if (!written->layout) written->layout = std::make_shared<const Layout>(how.layout);
+  const bool empty = written->rows == 0;
+  written->doomed = empty;
+  std::vector<FilePointer> added;
+  if (!empty) added.push_back(written);
+  TAMIS_CHECK(replace({file}, added, 0));
+  ++(empty ? report.files_removed : report.files_rewritten);
+  report.rows_removed += file->rows - written->rows;
+  report.values_dropped += how.values_dropped;
+  report.values_tokened += how.values_tokened;
+  return {};
+}
+
+base::Result<Archive::RetentionReport> ArchiveImpl::retain(const policy::Policy& policy, const Retention& retention,
+                                                           const std::function<bool()>& keep_going) {
+  if (options_.read_only) return base::fail(base::Code::kDenied, "the archive is open for reading only");
+  if (!retention.key_of_day) return base::invalid("retention needs the keys of days");
+  std::lock_guard writing(write_mutex_);
+  const Ages ages{retention.now_ms};
+  const std::set<std::string> kinds = private_kinds(policy);
+  RetentionReport report;
+  TAMIS_TRY(manifest, current());
+  for (const FilePointer& file : manifest->files) {
+    if (keep_going && !keep_going()) break;
+    if (file->lost) continue;
+    const policy::EventType* type = file->type.empty() ? nullptr : policy.find_type(file->type);
+    const Layout now = type == nullptr ? Layout{} : layout_of(policy, *type).layout;
+    FileAge age{ages.over(file->day, retention.raw_days), ages.over(file->day, retention.keep_days)};
+    Rewrite how;
+    how.layout = *file->layout;
+    bool has_secrets = false, anything_left = file->type.empty();
+    for (const ColumnSpec& spec : how.layout.columns) has_secrets = has_secrets || rule_of(spec, now).secret;
+    for (uint32_t i = 0; i < how.layout.columns.size(); ++i) {
+      ColumnSpec& spec = how.layout.columns[i];
+      const std::string name = sql_name(spec.column);
+      Fate fate = Fate::kStays;
+      std::string token = token_sql(name);
+      if (!file->type.empty()) {
+        fate = fate_of(i, spec, rule_of(spec, now), has_secrets, age, ages, file->day);
+      } else if (spec.name == "value" && !spec.tokened && age.raw_over && !kinds.empty()) {
+        std::string list;
+        for (const std::string& kind : kinds) list += (list.empty() ? "" : ", ") + sql_text(kind);
+        token = fmt::format("CASE WHEN kind IN ({}) THEN tamis_token({}) ELSE {} END AS {}", list, name, name, name);
+        fate = Fate::kTokened;
+      }
+      if (fate == Fate::kTokened) {
+        spec.tokened = true;
+        spec.type = ColumnType::kString;
+      }
+      if (fate == Fate::kDropped) spec.dropped = true;
+      if (fate != Fate::kStays) how.changed = true;
+      if (!spec.dropped) how.expressions.push_back(fate == Fate::kTokened ? token : name);
+      // Numbers and times alone tell nothing.
+      anything_left = anything_left || (!spec.dropped && i != kN && i != kTime);
+    }
+    if (!how.changed && anything_left) continue;
+    if (!anything_left) {
+      TAMIS_CHECK(replace({file}, {}, 0));
+      ++report.files_removed;
+      report.rows_removed += file->rows;
+      continue;
+    }
+    how.key = retention.key_of_day(day_text(file->day));
+    base::Status status = count_values(*file, how);
+    if (status) status = rewrite(file, how, report);
+    if (!status) {
+      remember(status);
+      return tl::unexpected<base::Error>(std::move(status).error());
+    }
+  }
+  return report;
+}
+
+base::Result<uint64_t> ArchiveImpl::erase(const policy::Policy& policy, std::string_view kind, std::string_view value,
+                                          const std::function<std::string(std::string_view day)>& key_of_day) {
+  if (options_.read_only) return base::fail(base::Code::kDenied, "the archive is open for reading only");
+  if (!key_of_day) return base::invalid("erasing needs the keys of days");
+  std::lock_guard writing(write_mutex_);
+  RetentionReport report;
+  TAMIS_TRY(manifest, current());
+  for (const FilePointer& file : manifest->files) {
+    if (file->lost) continue;
+    const policy::EventType* type = file->type.empty() ? nullptr : policy.find_type(file->type);
+    const Layout now = type == nullptr ? Layout{} : layout_of(policy, *type).layout;
+    Rewrite how;
+    how.layout = *file->layout;
+    const std::string raw = sql_text(value);
+    const std::string token = sql_text(token_of(key_of_day(day_text(file->day)), value));
+    for (const ColumnSpec& spec : how.layout.columns) {
+      if (spec.dropped) continue;
+      how.expressions.push_back(sql_name(spec.column));
+      const ColumnSpec* current_spec = now.find(spec.name);
+      const bool names_it = spec.entity == kind || (current_spec != nullptr && current_spec->entity == kind);
+      if (!names_it || kind.empty()) continue;
+      how.where += fmt::format("{}coalesce({}::VARCHAR = {}, false)", how.where.empty() ? "" : " OR ",
+                               sql_name(spec.column), spec.tokened ? token : raw);
+    }
+    if (file->type.empty()) how.where = fmt::format("kind = {} AND value IN ({}, {})", sql_text(kind), raw, token);
+    if (how.where.empty()) continue;
+    TAMIS_TRY(parquet, writer());
+    auto hits = parquet->number(fmt::format("SELECT count(*) FROM {} WHERE {}", read_sql({file}), how.where));
+    base::Status status;
+    if (!hits) {
+      status = tl::unexpected<base::Error>(std::move(hits).error());
+    } else if (*hits > 0) {
+      status = rewrite(file, how, report);
+    }
+    if (!status) {
+      remember(status);
+      return tl::unexpected<base::Error>(std::move(status).error());
+    }
+  }
+  return report.rows_removed;
 }
 
 }  // namespace tamis::archive

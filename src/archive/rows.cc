@@ -59,6 +59,8 @@ void RowWriter::value(ColumnType type, const Value& value) {
       return integer(value.i * 1'000'000 + value.size / 1'000);
     case ColumnType::kDuration:
       return kind == Kind::kDuration ? integer(value.i) : null();
+    case ColumnType::kTexts:
+      return null();  // of the archive's own columns only
     case ColumnType::kJson: {
       json_.clear();
       event::JsonWriter(json_).value(value);

@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <cstring>
 
 #include "archive/archive_impl.h"
 #include "event/derive.h"
@@ -125,7 +126,8 @@ base::Result<bool> Cursor::load() {
         rows.points = points;
       }
     } else {
-      rows.texts[extra] = texts_of(rows, column);
+      const bool list = extra == kExtraRules || extra == kExtraShadow;
+      rows.texts[extra] = list ? joined_texts_of(rows, column) : texts_of(rows, column);
     }
     ++column;
   }
@@ -148,6 +150,29 @@ const std::string_view* Cursor::texts_of(Rows& rows, uint32_t column) {
   for (uint32_t i = 0; i < rows.rows; ++i) {
     const bool good = valid == nullptr || (valid[i / 64] >> (i % 64) & 1) != 0;
     new (&texts[i]) std::string_view(good ? text_of(from[i]) : std::string_view());
+  }
+  return texts;
+}
+
+// Lists of ids as one text a row, each id followed by a line feed.
+const std::string_view* Cursor::joined_texts_of(Rows& rows, uint32_t column) {
+  auto* texts = rows.arena.allocate_array<std::string_view>(rows.rows);
+  const auto* lists = rows.chunk.data<duckdb_list_entry>(column);
+  const duckdb_string_t* items = rows.chunk.items(column);
+  const uint64_t* valid = rows.chunk.validity(column);
+  for (uint32_t row = 0; row < rows.rows; ++row) {
+    new (&texts[row]) std::string_view();
+    if ((valid != nullptr && (valid[row / 64] >> (row % 64) & 1) == 0) || lists[row].length == 0) continue;
+    size_t bytes = 0;
+    for (uint64_t i = 0; i < lists[row].length; ++i) bytes += items[lists[row].offset + i].value.inlined.length + 1;
+    char* to = static_cast<char*>(rows.arena.allocate(bytes, 1));
+    texts[row] = {to, bytes};
+    for (uint64_t i = 0; i < lists[row].length; ++i) {
+      const std::string_view id = text_of(items[lists[row].offset + i]);
+      std::memcpy(to, id.data(), id.size());
+      to[id.size()] = '\n';
+      to += id.size() + 1;
+    }
   }
   return texts;
 }

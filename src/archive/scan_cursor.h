@@ -48,6 +48,7 @@ class Cursor {
   void derive(Rows& rows);
   void read_json(Rows& rows, const SlotSource& source, uint32_t column, cel::Column& to);
   const std::string_view* texts_of(Rows& rows, uint32_t column);
+  const std::string_view* joined_texts_of(Rows& rows, uint32_t column);
   const uint8_t* states_of(Rows& rows, uint32_t column);
 
   const Database& database_;

@@ -35,11 +35,6 @@ std::string_view common_type(std::string_view a, std::string_view b) {
   return is_number(a) && is_number(b) ? "DOUBLE" : "VARCHAR";
 }
 
-// Text of ids, each followed by a line feed, as the list that analysts want.
-std::string as_list(std::string_view column) { return fmt::format("string_split({}, chr(10))[:-2]", column); }
-
-bool is_list(std::string_view column) { return column == "rules" || column == "shadow" || column == "reasons"; }
-
 struct TableColumn {
   std::string name;
   std::string_view type;
@@ -71,7 +66,6 @@ std::string select_of(const Group& group, const std::vector<TableColumn>& column
     const bool there = spec != group.layout->columns.end() && !spec->dropped;
     std::string value = there ? name : fmt::format("NULL::{}", column.type);
     if (there && sql_type(spec->type) != column.type) value = fmt::format("TRY_CAST({} AS {})", name, column.type);
-    if (is_list(column.name)) value = there ? as_list(name) : "NULL::VARCHAR[]";
     list += value == name ? name : fmt::format("{} AS {}", value, name);
   }
   return fmt::format("SELECT {} FROM {}", list, read_sql(group.files));
@@ -80,8 +74,7 @@ std::string select_of(const Group& group, const std::vector<TableColumn>& column
 std::string empty_table(const std::vector<ColumnSpec>& columns) {
   std::string list;
   for (const ColumnSpec& spec : columns) {
-    const std::string_view type = is_list(spec.column) ? "VARCHAR[]" : sql_type(spec.type);
-    list += fmt::format("{}NULL::{} AS {}", list.empty() ? "" : ", ", type, sql_name(spec.column));
+    list += fmt::format("{}NULL::{} AS {}", list.empty() ? "" : ", ", sql_type(spec.type), sql_name(spec.column));
   }
   return fmt::format("SELECT {} WHERE false", list);
 }

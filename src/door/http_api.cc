@@ -3,8 +3,8 @@
 #include <algorithm>
 
 #include "door/background.h"
-#include "door/http_answer.h"
 #include "door/desk.h"
+#include "door/http_answer.h"
 #include "door/marks_api.h"
 #include "door/past_api.h"
 #include "door/record_api.h"
@@ -167,6 +167,9 @@ void write_policy(const policy::Policy& policy, std::string& out) {
 }  // namespace
 
 struct HttpApi::Impl {
+  Impl(net::HttpServer& h, Service& s, base::MetricRegistry& m, HttpApiOptions o)
+      : server(h), service(s), metrics(m), options(std::move(o)), desk(s) {}
+
   net::HttpServer& server;
   Service& service;
   base::MetricRegistry& metrics;
@@ -200,15 +203,27 @@ struct HttpApi::Impl {
   void in_background(Response& out, std::function<std::pair<int, std::string>()> work);
 };
 
-HttpApi::HttpApi(net::HttpServer& server, Service& service, base::MetricRegistry& metrics, HttpApiOptions options)
-    : impl_(new Impl{server, service, metrics, std::move(options), Background{}, nullptr}) {
-  impl_->add_decide_routes();
-  impl_->add_policy_routes();
-  impl_->add_operator_routes();
+HttpApi::HttpApi() = default;
+
+base::Result<std::unique_ptr<HttpApi>> HttpApi::open(net::HttpServer& server, Service& service,
+                                                     base::MetricRegistry& metrics, HttpApiOptions options) {
+  std::unique_ptr<HttpApi> api(new HttpApi);
+  api->impl_.reset(new Impl(server, service, metrics, std::move(options)));
+  Impl* impl = api->impl_.get();
+  impl->add_decide_routes();
+  impl->add_policy_routes();
+  impl->add_operator_routes();
+  auto route = [impl](net::RoleSet roles, size_t bytes) { return impl->route(roles, bytes); };
+  impl->marks = std::make_unique<MarksApi>(server, impl->desk, route);
+  action::Batches* batches = nullptr;
   if (service.data() != nullptr) {
-    impl_->past = std::make_unique<PastApi>(
-        server, service, [impl = impl_.get()](net::RoleSet roles, size_t bytes) { return impl->route(roles, bytes); });
+    TAMIS_TRY(past, PastApi::open(server, impl->desk, route));
+    impl->past = std::move(past);
+    batches = &impl->past->batches();
+    impl->record = std::make_unique<RecordApi>(server, impl->desk, route);
   }
+  impl->support = std::make_unique<SupportApi>(server, impl->desk, batches, route);
+  return api;
 }
 
 HttpApi::~HttpApi() = default;
@@ -270,8 +285,8 @@ void HttpApi::Impl::add_policy_routes() {
   auto with_files = [this](const Request& in, Response& out, bool activate) {
     auto files = files_of(in);
     if (!files) return answer(files.error(), out);
-    in_background(out, [this, activate, sources = std::move(*files)] {
-      policy::Loaded loaded = activate ? service.activate(sources) : policy::load_files(sources);
+    in_background(out, [this, activate, sources = std::move(*files), who = Desk::caller_of(in).name] {
+      policy::Loaded loaded = activate ? service.activate(sources, who) : policy::load_files(sources);
       return std::pair(loaded.policy != nullptr ? 200 : 422, policy_answer(loaded));
     });
   };
@@ -281,9 +296,9 @@ void HttpApi::Impl::add_policy_routes() {
       "/v1/policy", [with_files](const Request& in, Response& out) { with_files(in, out, true); }, admin);
   server.post(
       "/v1/policy/reload",
-      [this](const Request&, Response& out) {
-        in_background(out, [this] {
-          policy::Loaded loaded = service.activate_folder(options.policy_folder);
+      [this](const Request& in, Response& out) {
+        in_background(out, [this, who = Desk::caller_of(in).name] {
+          policy::Loaded loaded = service.activate_folder(options.policy_folder, who);
           return std::pair(loaded.policy != nullptr ? 200 : 422, policy_answer(loaded));
         });
       },
@@ -291,6 +306,7 @@ void HttpApi::Impl::add_policy_routes() {
 }
 
 void HttpApi::Impl::add_operator_routes() {
+  server.get("/v1/openapi.json", [](const Request&, Response& out) { out.append(openapi_json()); });
   server.get("/healthz", [](const Request&, Response& out) { out.append("{\"ok\":true}\n"); });
   server.get("/readyz", [this](const Request&, Response& out) {
     auto policy = service.policy();

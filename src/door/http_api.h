@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "base/metrics.h"
+#include "base/result.h"
 #include "door/service.h"
 #include "net/auth.h"
 #include "net/http_server.h"
@@ -25,10 +26,13 @@ struct HttpApiOptions {
 // Adds all routes. `service`, `metrics` and `server` outlive each other's use: stop the server first.
 class HttpApi {
  public:
-  HttpApi(net::HttpServer& server, Service& service, base::MetricRegistry& metrics, HttpApiOptions options);
+  // Errors: something in the data folder that cannot be read.
+  static base::Result<std::unique_ptr<HttpApi>> open(net::HttpServer& server, Service& service,
+                                                     base::MetricRegistry& metrics, HttpApiOptions options);
   ~HttpApi();
 
  private:
+  HttpApi();
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };

@@ -24,7 +24,6 @@ constexpr net::RoleSet kReaders = Role::kAnalyst | Role::kSupport;
 constexpr uint64_t kPageMax = 10'000;
 constexpr size_t kActivationsMax = 10'000;
 
-
 void write_line(const action::AuditLine& line, JsonWriter& json) {
   json.begin_object().key("n").uinteger(line.n).key("time").string(event::format_time_ms(line.time_ms));
   json.key("who").string(line.who).key("what").string(line.what);
@@ -80,9 +79,8 @@ void RecordApi::Impl::add_policy_routes(net::HttpServer& server, const MakeRoute
   server.get(
       "/v1/policies/{version}",
       [this](const Request& in, Response& out) {
-        desk.soon(out, [this, version = std::string(in.param(0))](std::string& text) {
-          return show_policy(version, text);
-        });
+        desk.soon(out,
+                  [this, version = std::string(in.param(0))](std::string& text) { return show_policy(version, text); });
       },
       route(kReaders, 0));
   server.get(
@@ -134,8 +132,8 @@ base::Result<std::string> RecordApi::Impl::version_named(const std::string& name
   }
   if (found.size() == 1) return found[0];
   if (found.size() > 1) return base::invalid("\"" + name + "\" begins several versions; give more of its digits");
-  return base::fail(base::Code::kNotFound, "there is no version \"" + name.substr(0, 64) +
-                                               "\" of the policy; GET /v1/policies has them all");
+  return base::fail(base::Code::kNotFound,
+                    "there is no version \"" + name.substr(0, 64) + "\" of the policy; GET /v1/policies has them all");
 }
 
 base::Status RecordApi::Impl::list_policies(std::string& text) {
@@ -201,10 +199,10 @@ base::Status RecordApi::Impl::compare(const std::string& a, const std::string& b
     if (old != nullptr && young != nullptr && *old == *young) continue;
     json.begin_object().key("name").string(name);
     json.key("change").string(old == nullptr ? "added" : young == nullptr ? "removed" : "changed");
-    json.key("diff").string((old == nullptr ? "--- /dev/null\n" : "--- a/" + name + "\n") +
-                            (young == nullptr ? "+++ /dev/null\n" : "+++ b/" + name + "\n") +
-                            base::unified_diff(old == nullptr ? std::string_view() : *old,
-                                               young == nullptr ? std::string_view() : *young));
+    json.key("diff").string(
+        (old == nullptr ? "--- /dev/null\n" : "--- a/" + name + "\n") +
+        (young == nullptr ? "+++ /dev/null\n" : "+++ b/" + name + "\n") +
+        base::unified_diff(old == nullptr ? std::string_view() : *old, young == nullptr ? std::string_view() : *young));
     json.end_object();
   }
   json.end_array().end_object();
@@ -297,9 +295,8 @@ void RecordApi::Impl::add_change_routes(net::HttpServer& server, const MakeRoute
         auto limit = query_number(in, "limit", 1'000, 1, kPageMax);
         if (!after) return answer(after.error(), out);
         if (!limit) return answer(limit.error(), out);
-        desk.soon(out, [this, after = *after, limit = *limit](std::string& text) {
-          return changes(after, limit, text);
-        });
+        desk.soon(out,
+                  [this, after = *after, limit = *limit](std::string& text) { return changes(after, limit, text); });
       },
       route(Role::kAnalyst | Role::kDecide, 0));
 }

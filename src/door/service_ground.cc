@@ -43,10 +43,11 @@ std::optional<state::ListEntry> ServiceGround::list_entry(std::string_view list,
 std::optional<action::LastChange> ServiceGround::last_change(const action::Place& place) {
   if (!service_.flush()) return std::nullopt;
   bool list = place.kind == action::Place::Kind::kList;
-  std::string sql = "SELECT author, epoch_ms(time) FROM acts WHERE value = " + sql_text(place.value) + " AND " +
-                    (list ? "list = " + sql_text(place.on)
-                          : "kind = " + sql_text(action::entity_kind_of(place)) + " AND name = " + sql_text(place.name)) +
-                    " ORDER BY n DESC LIMIT 1";
+  std::string sql =
+      "SELECT author, epoch_ms(time) FROM acts WHERE value = " + sql_text(place.value) + " AND " +
+      (list ? "list = " + sql_text(place.on)
+            : "kind = " + sql_text(action::entity_kind_of(place)) + " AND name = " + sql_text(place.name)) +
+      " ORDER BY n DESC LIMIT 1";
   auto found = service_.data()->archive().query(sql, {}, [] { return true; });
   if (!found || found->rows.empty()) return std::nullopt;
   return action::LastChange{found->rows[0][0], std::strtoll(found->rows[0][1].c_str(), nullptr, 10)};

@@ -55,7 +55,10 @@ void write_mark(const replay::Mark& mark, std::string_view why, JsonWriter& json
 }  // namespace
 
 struct SupportApi::Impl {
+  Impl(Desk& d, action::Batches* b) : desk(d), batches(b) {}
+
   Desk& desk;
+  action::Batches* batches;
   std::mutex erase_mutex;  // one at a time
 
   void add_why_route(net::HttpServer& server, const MakeRoute& route);
@@ -74,7 +77,8 @@ struct SupportApi::Impl {
                      const std::string& reason, std::string& text);
 };
 
-SupportApi::SupportApi(net::HttpServer& server, Desk& desk, const MakeRoute& route) : impl_(new Impl{desk, {}}) {
+SupportApi::SupportApi(net::HttpServer& server, Desk& desk, action::Batches* batches, const MakeRoute& route)
+    : impl_(std::make_unique<Impl>(desk, batches)) {
   impl_->add_why_route(server, route);
   impl_->add_release_route(server, route);
   impl_->add_erase_route(server, route);
@@ -89,14 +93,15 @@ void SupportApi::Impl::add_why_route(net::HttpServer& server, const MakeRoute& r
         Desk::Caller caller = Desk::caller_of(in);
         auto reader = reader_for(caller, in.query_value("for"));
         if (!reader) return answer(reader.error(), out);
-        desk.soon(out, [this, caller, reader = *reader, on = std::string(in.param(0)),
-                        value = std::string(in.param(1))](std::string& text) -> base::Status {
-          TAMIS_TRY(found, standing(on, value));
-          TAMIS_CHECK(desk.note_look(caller, "why.look", on, found.value));
-          replay::write_json(found, reader, text);
-          text += '\n';
-          return {};
-        });
+        desk.soon(out,
+                  [this, caller, reader = *reader, on = std::string(in.param(0)),
+                   value = std::string(in.param(1))](std::string& text) -> base::Status {
+                    TAMIS_TRY(found, standing(on, value));
+                    TAMIS_CHECK(desk.note_look(caller, "why.look", on, found.value));
+                    replay::write_json(found, reader, text);
+                    text += '\n';
+                    return {};
+                  });
       },
       route(kReaders, 0));
 }
@@ -118,7 +123,8 @@ void SupportApi::Impl::add_release_route(net::HttpServer& server, const MakeRout
           return answer({base::Code::kInvalid, "\"label\" and \"list\": give one of them, or none for all"}, out);
         }
         if (reason->find_first_not_of(" \t") == std::string::npos) {
-          return answer({base::Code::kInvalid, "\"reason\" is missing: why it is taken back, for the audit trail"}, out);
+          return answer({base::Code::kInvalid, "\"reason\" is missing: why it is taken back, for the audit trail"},
+                        out);
         }
         desk.soon(out, [this, caller, wanted = Wanted{*on, *value, *label, *list, *reason}](std::string& text) {
           return release(caller, wanted, text);
@@ -162,10 +168,9 @@ base::Status SupportApi::Impl::release(const Desk::Caller& caller, const Wanted&
     }
   }
   if (released.empty() && kept.empty()) {
-    return base::fail(base::Code::kNotFound, "nothing " + std::string(wanted.label.empty() && wanted.list.empty()
-                                                                           ? ""
-                                                                           : "of that name ") +
-                                                 "is in force on " + wanted.on + " " + found.value);
+    return base::fail(base::Code::kNotFound,
+                      "nothing " + std::string(wanted.label.empty() && wanted.list.empty() ? "" : "of that name ") +
+                          "is in force on " + wanted.on + " " + found.value);
   }
   JsonWriter json(text);
   json.begin_object().key("on").string(found.on).key("value").string(found.value).key("released").begin_array();
@@ -224,8 +229,15 @@ base::Status SupportApi::Impl::erase(const Desk::Caller& caller, const std::stri
   entry.why = reason;
   TAMIS_CHECK(desk.note_change(caller, entry));
   TAMIS_TRY(report, replay::erase_entity(*data, desk.service().engine_access(), policy, on, canonical));
+  TAMIS_TRY(batch_items, batches->erase(canonical));
   JsonWriter json(text);
-  json.begin_object().key("labels").uinteger(report.labels).key("list_entries").uinteger(report.list_entries);
+  json.begin_object()
+      .key("batch_items")
+      .uinteger(batch_items)
+      .key("labels")
+      .uinteger(report.labels)
+      .key("list_entries")
+      .uinteger(report.list_entries);
   json.key("feature_keys").uinteger(report.feature_keys).key("journal_records").uinteger(report.journal_records);
   json.key("journal_segments").uinteger(report.journal_segments).key("archive_rows").uinteger(report.archive_rows);
   json.key("audit_lines").uinteger(report.audit_lines).key("snapshots").uinteger(report.snapshots);

@@ -4,14 +4,15 @@
 
 #include <memory>
 
+#include "action/batch.h"
 #include "door/desk.h"
 
 namespace tamis::door {
 
 class SupportApi {
  public:
-  // `desk` outlives this. Stop the server first.
-  SupportApi(net::HttpServer& server, Desk& desk, const MakeRoute& route);
+  // `desk` and `batches` (null without a data folder) outlive this. Stop the server first.
+  SupportApi(net::HttpServer& server, Desk& desk, action::Batches* batches, const MakeRoute& route);
   ~SupportApi();
 
  private:

@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <chrono>
@@ -60,6 +61,10 @@ struct Reading {
   HttpAnswer answer;
 };
 
+int64_t milliseconds_since(std::chrono::steady_clock::time_point then) {
+  return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - then).count();
+}
+
 bool is_idempotent(const std::string& method) { return method != "POST" && method != "PATCH"; }
 
 }  // namespace
@@ -81,6 +86,8 @@ struct HttpClient::Impl {
   Status parse_head(Reading& r, const HttpCall& call);
   Status set_framing(Reading& r, const HttpCall& call);
   Status take_body(Reading& r, const HttpCall& call, std::string_view piece);
+  Status wait(short events, std::chrono::steady_clock::time_point begun);
+  base::Error timeout_error() const;
   base::Error protocol_error(std::string_view what) const {
     return {Code::kUnavailable, fmt::format("{} sent a malformed answer: {}", endpoint.text(), what)};
   }
@@ -130,7 +137,7 @@ Result<HttpClient> HttpClient::open(std::string_view url, HttpClientOptions opti
 Status HttpClient::Impl::connect() {
   wire = Wire{};
   kept = false;
-  TAMIS_TRY(fd, connect_to(endpoint, options.connect_timeout_ms));
+  TAMIS_TRY(fd, connect_to(endpoint, options.connect_timeout_ms, options.may_connect));
   wire.fd = std::move(fd);
   if (!secure) return {};
   wire.tls = options.tls->connect(wire.fd.get(), endpoint.host);
@@ -195,7 +202,12 @@ Result<HttpAnswer> HttpClient::Impl::once(const HttpCall& call, bool* nothing_ca
   r.buffer.resize(kReadBytes);
   *nothing_came = true;
   Status status;
+  const auto begun = std::chrono::steady_clock::now();
   while (!r.done) {
+    if (options.total_timeout_ms > 0 && milliseconds_since(begun) >= options.total_timeout_ms) {
+      status = tl::unexpected(timeout_error());
+      break;
+    }
     if (!source_done && out.size() - sent < kPendingOutputMax) {
       piece.clear();
       source_done = !call.source(piece);
@@ -223,16 +235,41 @@ Result<HttpAnswer> HttpClient::Impl::once(const HttpCall& call, bool* nothing_ca
     short events = 0;
     if (read == IoState::kWantRead || wrote == IoState::kWantRead) events |= POLLIN;
     if (read == IoState::kWantWrite || wrote == IoState::kWantWrite) events |= POLLOUT;
-    if (!wait_for(wire.fd.get(), events, options.io_timeout_ms)) {
-      status =
-          fail(Code::kUnavailable, fmt::format("{}: nothing moved for {} ms", endpoint.text(), options.io_timeout_ms));
-      break;
-    }
+    status = wait(events, begun);
+    if (!status) break;
   }
   kept = status && !broken && r.keep_alive && !r.stopped && source_done && sent == out.size();
   if (!kept) wire = Wire{};
   if (!status) return tl::unexpected<base::Error>(status.error());
   return std::move(r.answer);
+}
+
+base::Error HttpClient::Impl::timeout_error() const {
+  return {Code::kUnavailable,
+          fmt::format("{}: no whole answer within {} ms", endpoint.text(), options.total_timeout_ms)};
+}
+
+// Until the socket is ready, in short pieces where somebody may end the wait.
+Status HttpClient::Impl::wait(short events, std::chrono::steady_clock::time_point begun) {
+  constexpr int64_t kPieceMs = 100;
+  const auto idle_since = std::chrono::steady_clock::now();
+  for (;;) {
+    int64_t left = options.io_timeout_ms - milliseconds_since(idle_since);
+    if (left <= 0)
+      return fail(Code::kUnavailable,
+                  fmt::format("{}: nothing moved for {} ms", endpoint.text(), options.io_timeout_ms));
+    if (options.total_timeout_ms > 0) {
+      int64_t left_of_all = options.total_timeout_ms - milliseconds_since(begun);
+      if (left_of_all <= 0) return tl::unexpected(timeout_error());
+      left = std::min(left, left_of_all);
+    }
+    if (options.cancelled) {
+      if (options.cancelled())
+        return fail(Code::kUnavailable, fmt::format("{}: the call was cancelled", endpoint.text()));
+      left = std::min(left, kPieceMs);
+    }
+    if (wait_for(wire.fd.get(), events, static_cast<int>(left))) return {};
+  }
 }
 
 Status HttpClient::Impl::read_some(Reading& r, const HttpCall& call, IoState* state) {

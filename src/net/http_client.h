@@ -18,13 +18,20 @@
 namespace tamis::net {
 
 class TlsClientContext;  // net/tls.h
+struct PeerAddress;      // net/socket.h
 
 struct HttpClientOptions {
   int connect_timeout_ms = 5'000;  // and of the TLS handshake
   int io_timeout_ms = 30'000;      // without a byte moving in either direction
+  int total_timeout_ms = 0;        // of a call behind the connecting, however the bytes drip; 0: no bound
   size_t head_bytes_max = 64 * 1024;
   size_t body_bytes_max = size_t{64} << 20;  // of an answer that is collected, not streamed
-  std::string bearer_token = {};             // sent with every request
+  // Asked before a connection to an address of the server is made, whatever its name resolves to just then: false
+  // refuses it. Null: all addresses may be connected to.
+  std::function<bool(const PeerAddress&)> may_connect = nullptr;
+  // Asked at least every 100 ms while a call waits; true ends it with an error. Null: nothing ends it.
+  std::function<bool()> cancelled = nullptr;
+  std::string bearer_token = {};  // sent with every request
   // For https. Null: the system's authorities.
   std::shared_ptr<TlsClientContext> tls = nullptr;
 };

@@ -11,6 +11,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <chrono>
@@ -209,7 +210,8 @@ Result<ListenSocket> listen_on(const Endpoint& endpoint, const ListenSocketOptio
   return fail(Code::kUnavailable, fmt::format("cannot listen on {}: {}", endpoint.text(), reason));
 }
 
-Result<Fd> connect_to(const Endpoint& endpoint, int timeout_ms) {
+Result<Fd> connect_to(const Endpoint& endpoint, int timeout_ms,
+                      const std::function<bool(const PeerAddress&)>& may_connect) {
   std::string reason = "no address";
   if (endpoint.is_unix) {
     TAMIS_TRY(address, unix_address(endpoint.host));
@@ -219,6 +221,15 @@ Result<Fd> connect_to(const Endpoint& endpoint, int timeout_ms) {
   } else {
     TAMIS_TRY(list, resolve(endpoint, false));
     for (const addrinfo* at = list.get(); at != nullptr; at = at->ai_next) {
+      if (may_connect) {
+        sockaddr_storage storage{};
+        std::memcpy(&storage, at->ai_addr, std::min<size_t>(at->ai_addrlen, sizeof storage));
+        PeerAddress address = PeerAddress::from(storage);
+        if (!may_connect(address)) {
+          reason = fmt::format("the address {} is not allowed", address.text());
+          continue;
+        }
+      }
       auto fd = connect_one(at->ai_addr, at->ai_addrlen, at->ai_family, timeout_ms);
       if (fd) return fd;
       reason = fd.error().message;

@@ -5,6 +5,7 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -77,8 +78,10 @@ struct ListenSocketOptions {
 // Non-blocking, close-on-exec. A stale unix socket file (nobody accepts there) is replaced, any other file is not.
 base::Result<ListenSocket> listen_on(const Endpoint& endpoint, const ListenSocketOptions& options);
 
-// Connects within the timeout; the socket is left non-blocking. All addresses of a name are tried in turn.
-base::Result<Fd> connect_to(const Endpoint& endpoint, int timeout_ms);
+// Connects within the timeout; the socket is left non-blocking. All addresses of a name are tried in turn, but for
+// those that `may_connect` (null: all may) refuses: it sees the very address that would be connected to.
+base::Result<Fd> connect_to(const Endpoint& endpoint, int timeout_ms,
+                            const std::function<bool(const PeerAddress&)>& may_connect = nullptr);
 
 // Waits until `events` (POLLIN, POLLOUT) or a timeout of `timeout_ms`; false on timeout.
 bool wait_for(int fd, short events, int timeout_ms);

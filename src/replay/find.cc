@@ -6,6 +6,7 @@
 #include <set>
 #include <unordered_map>
 
+#include "archive/layout.h"
 #include "event/json_event.h"
 #include "event/json_writer.h"
 #include "replay/stored.h"
@@ -224,8 +225,9 @@ base::Status read_rows(const policy::Policy& policy, const archive::Archive& arc
     archive::QueryLimits limits;
     limits.rows_max = records.size();
     const std::string& type = policy.types[t].schema.name;
-    TAMIS_TRY(table, archive.query("SELECT * FROM " + sql_name(table_of(type)) + " WHERE n IN (" + numbers + ")",
-                                   limits, [] { return true; }));
+    TAMIS_TRY(table,
+              archive.query("SELECT * FROM " + sql_name(archive::table_of(type)) + " WHERE n IN (" + numbers + ")",
+                            limits, [] { return true; }));
     for (size_t r = 0; r < table.rows.size(); ++r) {
       std::string text, n;
       event::JsonWriter json(text);

@@ -33,7 +33,10 @@ class Planner {
     TAMIS_CHECK(choose_types());
     if (request_.always_replay) because("a replay was asked for");
     for (TypeNeeds& needs : plan_.types) TAMIS_CHECK(look_at(needs));
-    plan_.feedback = !plan_.whole && has_feedback();
+    if (!plan_.whole && request_.verdicts) {
+      TAMIS_TRY(feedback, has_feedback());
+      plan_.feedback = feedback;
+    }
     if (plan_.feedback) because("rule \"" + request_.rule + "\" sets labels or list entries that rules read");
     plan_.columnar = plan_.because.empty();
     return std::move(plan_);
@@ -197,18 +200,36 @@ class Planner {
     return {};
   }
 
-  // Whether the rule changes what rules of the policy read.
-  bool has_feedback() const {
-    bool changes = false, reads = false;
-    for (const TypeNeeds& needs : plan_.types) {
-      const Rule& rule = needs.event_type->rules[needs.rule];
-      changes = changes || !rule.labels.empty() || !rule.lists.empty();
-    }
+  // Whether the rule changes what rules of the policy read, or did so when it acted.
+  base::Result<bool> has_feedback() const {
+    bool reads = false;
     for (const EventType& type : policy_.types) {
       for (const Rule& rule : type.rules) reads = reads || reads_run_time_state(type, rule.when);
       for (const policy::FeatureUpdate& update : type.updates) reads = reads || reads_run_time_state(type, update);
     }
-    return changes && reads;
+    if (!reads) return false;
+    if (changes_state(policy_)) return true;
+    if (!source_.policy_of) return false;
+    archive::QueryLimits limits;
+    limits.time_ms = 600'000;
+    TAMIS_TRY(versions, source_.archive->query("SELECT DISTINCT policy FROM events WHERE policy IS NOT NULL", limits,
+                                               [] { return true; }));
+    for (const std::vector<std::string>& row : versions.rows) {
+      if (row.empty() || row[0] == policy_.version) continue;
+      std::shared_ptr<const Policy> then = source_.policy_of(row[0]);
+      if (then != nullptr && changes_state(*then)) return true;
+    }
+    return false;
+  }
+
+  // Whether the rule, as a policy has it, sets labels or list entries.
+  bool changes_state(const Policy& policy) const {
+    for (const EventType& type : policy.types) {
+      for (const Rule& rule : type.rules) {
+        if (rule.id == request_.rule && (!rule.labels.empty() || !rule.lists.empty())) return true;
+      }
+    }
+    return false;
   }
 
   const MatchRequest& request_;

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <deque>
 #include <map>
+#include <set>
 
 #include "replay/matches.h"
 #include "replay/stored.h"
@@ -73,7 +74,12 @@ class MemoryArchive final : public archive::Archive {
   base::Result<archive::Table> query(std::string_view sql, const archive::QueryLimits&,
                                      const std::function<bool()>&) const override {
     queries.emplace_back(sql);
-    return answer;
+    if (!sql.starts_with("SELECT DISTINCT policy ")) return answer;
+    std::set<std::string> versions;
+    for (const Row& row : rows_) versions.insert(row.version);
+    archive::Table table;
+    for (const std::string& version : versions) table.rows.push_back({version});
+    return table;
   }
   mutable std::vector<std::string> queries;
   archive::Table answer;
@@ -191,6 +197,9 @@ class Past {
     const engine::Decision& decision = engine_.decide(event_, receive_ms);
     events_.push_back({++records_, receive_ms, json});
     EXPECT_TRUE(archive.add(event_, &decision, records_, receive_ms).has_value());
+    if (files != nullptr) {
+      EXPECT_TRUE(files->add(event_, &decision, records_, receive_ms).has_value());
+    }
     return decision;
   }
   // An event that is only kept.
@@ -215,6 +224,10 @@ class Past {
   MatchSource source() {
     MatchSource source;
     source.archive = &archive;
+    if (files != nullptr) {
+      EXPECT_TRUE(files->flush(records_).has_value());
+      source.archive = files;
+    }
     source.what_if = what_if();
     source.policy_of = [this](std::string_view version) {
       auto found = policies.find(std::string(version));
@@ -225,6 +238,7 @@ class Past {
   const std::shared_ptr<const policy::Policy>& policy() const { return engine_.policy(); }
 
   MemoryArchive archive;
+  archive::Archive* files = nullptr;  // if set, keeps everything too, and is what is asked
   std::map<std::string, std::shared_ptr<const policy::Policy>> policies;
 
  private:

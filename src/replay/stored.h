@@ -1,4 +1,4 @@
-// Stored: what the archive calls the things that a policy reads, and which rows a condition can be true for, as SQL.
+// Stored: names of what a policy reads, and which stored rows a condition can be true for, as SQL.
 #pragma once
 
 #include <cstdint>
@@ -12,12 +12,6 @@ namespace tamis::replay {
 
 // Names of an event type's slots as in expressions: "ip", "ip.net24", "signups_1h". Those of `let` are empty.
 std::vector<std::string> slot_names(const policy::EventType& type);
-// The column of the archive that holds what is called so; a field may be named like one of the archive's own columns.
-std::string column_of(std::string_view name);
-
-// The table of an event type.
-std::string table_of(std::string_view type);
-
 std::string sql_name(std::string_view name);  // in double quotes
 std::string sql_text(std::string_view text);  // in single quotes
 

@@ -293,7 +293,8 @@ bool Counter::add_in_place(uint8_t* record, size_t, const Sample& sample) const 
   if (has_payload_) {
     int64_t v;
     if (!scaled_to(sample, l.scale, v)) return false;
-    payload = zigzag(v);
+    if (v < 0 && !l.is_signed) return false;
+    payload = coded(v, l.is_signed);
     if (width_of(payload) > l.payload_width) return false;
   }
   uint32_t slot = l.exact;
@@ -334,7 +335,7 @@ bool Counter::move_oldest(uint8_t* record, const Layout& l, int64_t newest_ms) c
       ++from;
       continue;
     }
-    int64_t first = load_first(from);
+    int64_t first = load_first(from, l.newest_ms, i);
     if (newest_ms - ((first + 1) * levels_[i].cell_ms - 1) >= levels_[i].span_ms) return false;
     if (i == level) {
       int64_t number = floor_div(oldest_ms, levels_[i].cell_ms);
@@ -342,17 +343,19 @@ bool Counter::move_oldest(uint8_t* record, const Layout& l, int64_t newest_ms) c
       at = before + static_cast<size_t>(number - first);
     }
     before += count;
-    from += 7;
+    from += kLevelHeadBytes;
   }
   size_t count_bit = l.counts_bit + at * l.count_width, sum_bit = l.sums_bit + at * l.sum_width;
   int64_t cell_origin = origin(floor_div(oldest_ms, levels_[level].cell_ms), level);
   Cell cell{counts_cells_ ? load_bits(record, count_bit, l.count_width) : 1,
-            unzigzag(load_bits(record, sum_bit, l.sum_width)) + cell_origin};
-  merge(cell, cell_of(oldest_ms, unzigzag(load_bits(record, l.payload_bit(l.head), l.payload_width))), l.scale);
+            decoded(load_bits(record, sum_bit, l.sum_width), l.is_signed) + cell_origin};
+  merge(cell, cell_of(oldest_ms, decoded(load_bits(record, l.payload_bit(l.head), l.payload_width), l.is_signed)),
+        l.scale);
   if (counts_cells_ && width_of(cell.n) > l.count_width) return false;
-  if (has_sums_ && width_of(zigzag(cell.v - cell_origin)) > l.sum_width) return false;
+  int64_t v = cell.v - cell_origin;
+  if (has_sums_ && ((v < 0 && !l.is_signed) || width_of(coded(v, l.is_signed)) > l.sum_width)) return false;
   if (counts_cells_) store_bits(record, count_bit, l.count_width, cell.n);
-  if (has_sums_) store_bits(record, sum_bit, l.sum_width, zigzag(cell.v - cell_origin));
+  if (has_sums_) store_bits(record, sum_bit, l.sum_width, coded(v, l.is_signed));
   return true;
 }
 
@@ -366,8 +369,8 @@ void Counter::read_cells(const uint8_t* record, const Layout& l, int64_t oldest_
       ++at;
       continue;
     }
-    int64_t first = load_first(at);
-    at += 7;
+    int64_t first = load_first(at, l.newest_ms, i);
+    at += kLevelHeadBytes;
     // No event of the level is later than this.
     int64_t latest_ms = i == 0 ? oldest_ms : std::min(oldest_ms, l.newest_ms - levels_[i - 1].span_ms);
     for (uint32_t c = 0; c < count; ++c, ++number) {
@@ -377,7 +380,7 @@ void Counter::read_cells(const uint8_t* record, const Layout& l, int64_t oldest_
       if (part_ms <= 0 || last_ms < begin_ms) continue;
       uint64_t n = counts_cells_ ? load_bits(record, l.counts_bit + number * l.count_width, l.count_width) : 1;
       if (n == 0) continue;
-      int64_t v = unzigzag(load_bits(record, l.sums_bit + number * l.sum_width, l.sum_width));
+      int64_t v = decoded(load_bits(record, l.sums_bit + number * l.sum_width, l.sum_width), l.is_signed);
       v += origin(first + c, i);
       if (is_first_ && (v < from_ms || v > t_ms)) continue;  // of a cell that is cut the next events are unknown
       if (is_extreme_) {
@@ -414,7 +417,8 @@ Value Counter::read(const uint8_t* record, int64_t t_ms, size_t window, base::Ar
     if (event_ms <= t_ms) {
       ++total.events;
       if (has_sums_) {
-        int64_t v = is_first_ ? event_ms : unzigzag(load_bits(record, l.payload_bit(slot), l.payload_width));
+        int64_t v =
+            is_first_ ? event_ms : decoded(load_bits(record, l.payload_bit(slot), l.payload_width), l.is_signed);
         if (is_extreme_) {
           Cell best{total.events - 1, total.best};
           merge(best, {1, v}, l.scale);

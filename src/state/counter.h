@@ -19,11 +19,12 @@
 // all of the record can be, without loss, and as they are otherwise. The newest events are a ring, so that the next one
 // overwrites the oldest and nothing moves.
 //
-// Record: 64 bits { newest time 48, events 5, width of differences 6, has cells 1, scale 2 };
-//   if 17 events: byte: slot of the oldest; if payload: byte: its width; if cells: byte: width of counts, if payload:
-//   byte: width of cell payloads, per level: byte: number of cells, and if not zero 6 bytes: number of the first since
-//   the epoch; then bits: for each event its difference to the one before and its payload, counts of cells, payloads of
-//   cells.
+// Record: 64 bits { newest time 48, events 5, width of differences 6, has cells 1, scale 2, signed 1 };
+//   if 17 events: byte: slot of the oldest; if payload: byte: its width; if cells: if they are counted, byte: width of
+//   counts, if payload: byte: width of cell payloads, per level: byte: number of cells, and if not zero byte: the lower
+//   eight bits of the number of the first since the epoch (it lies less than 256 cells before the newest time's); then
+//   bits: for each event its difference to the one before and its payload, counts of cells, payloads of cells. Payloads
+//   are as they are while none is negative, and with the sign in the lowest bit otherwise.
 #pragma once
 
 #include <cstdint>
@@ -74,6 +75,7 @@ class Counter {
     uint32_t stride;    // of an event, bits
     uint32_t head = 0;  // slot of the oldest event
     bool has_cells;
+    bool is_signed;
     uint8_t scale;
     uint32_t cells = 0;  // of all levels
     size_t levels_at = 0;
@@ -100,13 +102,19 @@ class Counter {
     return slot >= kExact ? slot - kExact : slot;
   }
   // The number of the first cell of a level, from its head.
-  static int64_t load_first(const uint8_t* level) { return static_cast<int64_t>(load_u64(level + 1) << 16) >> 16; }
+  static constexpr size_t kLevelHeadBytes = 2;
+  int64_t load_first(const uint8_t* head, int64_t newest_ms, size_t level) const {
+    int64_t newest = floor_div(newest_ms, levels_[level].cell_ms);
+    return newest - static_cast<uint8_t>(static_cast<uint8_t>(newest) - head[1]);
+  }
+  static uint64_t coded(int64_t v, bool is_signed) { return is_signed ? zigzag(v) : static_cast<uint64_t>(v); }
+  static int64_t decoded(uint64_t v, bool is_signed) { return is_signed ? unzigzag(v) : static_cast<int64_t>(v); }
   Layout layout(const uint8_t* record) const;
   bool move_oldest(uint8_t* record, const Layout& layout, int64_t newest_ms) const;
   void unpack(const uint8_t* record, State& state) const;
   // What payloads of cells are stored in relation to.
   int64_t origin(int64_t number, size_t level) const { return is_first_ ? number * levels_[level].cell_ms : 0; }
-  uint64_t stored(const Cells& cells, size_t level, uint32_t c) const;
+  int64_t stored(const Cells& cells, size_t level, uint32_t c) const;
   Cell cell_of(int64_t t_ms, int64_t payload) const { return {1, is_first_ ? t_ms : payload}; }
   size_t pack(const State& state, uint8_t* out) const;
   int64_t scaled(const Sample& sample, State& state) const;

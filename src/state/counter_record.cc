@@ -18,18 +18,19 @@ Counter::Layout Counter::layout(const uint8_t* record) const {
   l.difference_width = static_cast<uint32_t>(head >> 53) & 63;
   l.has_cells = (head >> 59 & 1) != 0;
   l.scale = static_cast<uint8_t>(head >> 60 & 3);
+  l.is_signed = (head >> 62 & 1) != 0;
   const uint8_t* at = record + 8;
   if (l.exact == kExact) l.head = *at++;
   if (has_payload_) l.payload_width = *at++;
   l.stride = l.difference_width + l.payload_width;
   if (l.has_cells) {
-    l.count_width = *at++;
+    if (counts_cells_) l.count_width = *at++;
     if (has_sums_) l.sum_width = *at++;
     l.levels_at = static_cast<size_t>(at - record);
     for (size_t i = 0; i < level_count_; ++i) {
       uint32_t count = *at;
       l.cells += count;
-      at += count == 0 ? 1 : 7;
+      at += count == 0 ? 1 : kLevelHeadBytes;
     }
   }
   l.events_bit = static_cast<size_t>(at - record) * 8;
@@ -49,7 +50,7 @@ void Counter::unpack(const uint8_t* record, State& state) const {
   uint32_t slot = newest_slot(l);
   for (uint32_t i = l.exact; i-- > 0;) {
     state.times[i] = event_ms;
-    state.payloads[i] = unzigzag(load_bits(record, l.payload_bit(slot), l.payload_width));
+    state.payloads[i] = decoded(load_bits(record, l.payload_bit(slot), l.payload_width), l.is_signed);
     if (i == 0) break;
     event_ms -= static_cast<int64_t>(load_bits(record, l.difference_bit(slot), l.difference_width));
     slot = slot == 0 ? kExact - 1 : slot - 1;
@@ -63,61 +64,68 @@ void Counter::unpack(const uint8_t* record, State& state) const {
       ++at;
       continue;
     }
-    cells.first = load_first(at);
-    at += 7;
+    cells.first = load_first(at, l.newest_ms, i);
+    at += kLevelHeadBytes;
     for (uint32_t c = 0; c < cells.count; ++c, ++number) {
       cells.cells[c].n = counts_cells_ ? load_bits(record, l.counts_bit + number * l.count_width, l.count_width) : 1;
-      cells.cells[c].v = unzigzag(load_bits(record, l.sums_bit + number * l.sum_width, l.sum_width));
+      cells.cells[c].v = decoded(load_bits(record, l.sums_bit + number * l.sum_width, l.sum_width), l.is_signed);
       cells.cells[c].v += origin(cells.first + c, i);
     }
   }
 }
 
-uint64_t Counter::stored(const Cells& cells, size_t level, uint32_t c) const {
-  return cells.cells[c].n == 0 ? 0 : zigzag(cells.cells[c].v - origin(cells.first + c, level));
+int64_t Counter::stored(const Cells& cells, size_t level, uint32_t c) const {
+  return cells.cells[c].n == 0 ? 0 : cells.cells[c].v - origin(cells.first + c, level);
 }
 
 size_t Counter::pack(const State& state, uint8_t* out) const {
   uint64_t differences = 0, payloads = 0, counts = 0, sums = 0;
-  for (uint32_t i = 1; i < state.exact; ++i) differences |= static_cast<uint64_t>(state.times[i] - state.times[i - 1]);
-  for (uint32_t i = 0; has_payload_ && i < state.exact; ++i) payloads |= zigzag(state.payloads[i]);
-  bool has_cells = false;
+  bool is_signed = false, has_cells = false;
+  for (uint32_t i = 0; has_payload_ && i < state.exact; ++i) is_signed = is_signed || state.payloads[i] < 0;
   for (size_t i = 0; i < level_count_; ++i) {
     has_cells = has_cells || state.levels[i].count > 0;
+    for (uint32_t c = 0; has_sums_ && c < state.levels[i].count; ++c) {
+      is_signed = is_signed || stored(state.levels[i], i, c) < 0;
+    }
+  }
+  for (uint32_t i = 1; i < state.exact; ++i) differences |= static_cast<uint64_t>(state.times[i] - state.times[i - 1]);
+  for (uint32_t i = 0; has_payload_ && i < state.exact; ++i) payloads |= coded(state.payloads[i], is_signed);
+  for (size_t i = 0; i < level_count_; ++i) {
     for (uint32_t c = 0; c < state.levels[i].count; ++c) {
       if (counts_cells_) counts |= state.levels[i].cells[c].n;
-      if (has_sums_) sums |= stored(state.levels[i], i, c);
+      if (has_sums_) sums |= coded(stored(state.levels[i], i, c), is_signed);
     }
   }
   unsigned difference_width = width_of(differences), payload_width = width_of(payloads);
   unsigned count_width = width_of(counts), sum_width = width_of(sums);
   uint64_t newest = static_cast<uint64_t>(state.times[state.exact - 1]) & mask_of(48);
   store_u64(out, newest | uint64_t{state.exact} << 48 | uint64_t{difference_width} << 53 |
-                     uint64_t{has_cells ? 1u : 0u} << 59 | uint64_t{state.scale} << 60);
+                     uint64_t{has_cells ? 1u : 0u} << 59 | uint64_t{state.scale} << 60 |
+                     uint64_t{is_signed ? 1u : 0u} << 62);
   uint8_t* at = out + 8;
   if (state.exact == kExact) *at++ = 0;
   if (has_payload_) *at++ = static_cast<uint8_t>(payload_width);
   if (has_cells) {
-    *at++ = static_cast<uint8_t>(count_width);
+    if (counts_cells_) *at++ = static_cast<uint8_t>(count_width);
     if (has_sums_) *at++ = static_cast<uint8_t>(sum_width);
     for (size_t i = 0; i < level_count_; ++i) {
       *at++ = static_cast<uint8_t>(state.levels[i].count);
       if (state.levels[i].count == 0) continue;
-      std::memcpy(at, &state.levels[i].first, 6);
-      at += 6;
+      *at++ = static_cast<uint8_t>(state.levels[i].first);
     }
   }
   BitWriter bits(at);
   for (uint32_t i = 0; i < state.exact; ++i) {
     if (i > 0) bits.put(static_cast<uint64_t>(state.times[i] - state.times[i - 1]), difference_width);
-    if (payload_width > 0) bits.put(zigzag(state.payloads[i]), payload_width);
+    if (payload_width > 0) bits.put(coded(state.payloads[i], is_signed), payload_width);
   }
   if (state.exact == kExact) bits.put(0, difference_width);
   for (size_t i = 0; count_width > 0 && i < level_count_; ++i) {
     for (uint32_t c = 0; c < state.levels[i].count; ++c) bits.put(state.levels[i].cells[c].n, count_width);
   }
   for (size_t i = 0; sum_width > 0 && i < level_count_; ++i) {
-    for (uint32_t c = 0; c < state.levels[i].count; ++c) bits.put(stored(state.levels[i], i, c), sum_width);
+    for (uint32_t c = 0; c < state.levels[i].count; ++c)
+      bits.put(coded(stored(state.levels[i], i, c), is_signed), sum_width);
   }
   return static_cast<size_t>(bits.end() - out);
 }
@@ -138,8 +146,8 @@ bool Counter::valid(const uint8_t* record, size_t bytes) const {
       ++at;
       continue;
     }
-    int64_t first = load_first(at);
-    at += 7;
+    int64_t first = load_first(at, l.newest_ms, i);
+    at += kLevelHeadBytes;
     // The cells lie where events of the level can: not behind the newest, not older than age() leaves them.
     int64_t number_max = kTimeMaxMs / levels_[i].cell_ms + 1;
     if (count > kCellsMax || first > number_max || first < -number_max) return false;

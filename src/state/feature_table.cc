@@ -49,8 +49,7 @@ void FeatureTableBase::insert(uint64_t key, int64_t newest_ms, const uint8_t* re
 }
 
 void FeatureTableBase::replace(KeyTable::Slot& slot, const uint8_t* record, size_t bytes) {
-  size_t wanted = Slab::capacity_for(bytes), capacity = slab_.capacity(slot.ref);
-  if (wanted > capacity || wanted + kSlackMax < capacity) {
+  if (Slab::capacity_for(bytes) != slab_.capacity(slot.ref)) {
     slab_.free(slot.ref);
     slot.ref = slab_.allocate(bytes);
   }

@@ -64,7 +64,6 @@ class FeatureTableBase : public FeatureTable {
  protected:
   static constexpr uint32_t kSweepSlots = 32;
   static constexpr uint32_t kMovesMax = 8;  // records that one advance() moves to close holes
-  static constexpr size_t kSlackMax = 8;    // a record that shrinks by so little stays
   static constexpr uint32_t kNowhere = ~0u;
 
   virtual size_t record_bytes(const uint8_t* record) const = 0;

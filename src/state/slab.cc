@@ -32,8 +32,9 @@ bool Slab::has_room(const Chunk& chunk) {
   return chunk.free != kNone || (chunk.fresh + bytes_of(chunk.size_class) / kUnitBytes) <= chunk.units;
 }
 
+// Less than seven eighths of it are used.
 bool Slab::is_thin(const Chunk& chunk) {
-  return chunk.used * (bytes_of(chunk.size_class) / kUnitBytes) * 2 < chunk.units;
+  return chunk.used * (bytes_of(chunk.size_class) / kUnitBytes) * 8 < chunk.units * 7;
 }
 
 void Slab::link(uint32_t number) {

@@ -2,7 +2,7 @@
 // named by a 32-bit reference. Records of one size class share chunks; a chunk that holds none any more is given back,
 // and nothing is moved behind the owner's back. Zero is no reference.
 //
-// Records that come and go leave holes. While more than a quarter of the memory is holes, worth_moving() tells of a
+// Records that come and go leave holes. While more than a 32nd of the memory is holes, worth_moving() tells of a
 // record whether it lies in a thin chunk and could be moved to a fuller one of its class; its owner, who comes by all
 // of them now and then, may do so.
 //
@@ -30,7 +30,7 @@ class Slab {
   uint32_t allocate(size_t bytes);
   void free(uint32_t ref);
 
-  bool has_holes() const { return (bytes_ - used_bytes_) * 4 > bytes_; }
+  bool has_holes() const { return (bytes_ - used_bytes_) * 32 > bytes_; }
   bool worth_moving(uint32_t ref) const;
   // The same record at another place.
   uint32_t move(uint32_t ref);
