@@ -1,7 +1,7 @@
 #include "replay/standing.h"
 
 #include <algorithm>
-#include <charconv>
+#include <iterator>
 
 #include "base/text.h"
 #include "event/derive.h"
@@ -155,7 +155,10 @@ class Past {
     std::string sql;
     for (const policy::EntityField& entity : type.entities) {
       if (entity.kind != standing_.on) continue;
-      const std::string column = column_of(entity.name);
+      // A field that is named like one of the archive's own columns has another name there.
+      constexpr std::string_view kOwn[] = {"id", "policy", "verdict", "points", "score", "values", "time", "n"};
+      bool is_taken = std::find(std::begin(kOwn), std::end(kOwn), entity.name) != std::end(kOwn);
+      const std::string column = is_taken ? "field." + entity.name : entity.name;
       auto same = [&](const archive::Table::Column& c) { return c.name == column; };
       auto found = std::find_if(there->columns.begin(), there->columns.end(), same);
       if (found == there->columns.end()) continue;
