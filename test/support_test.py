@@ -220,9 +220,9 @@ class Records(Case):
         names = {}
         lines = ""
         for name, role in (("ann", "analyst"), ("sue", "support"), ("root", "admin")):
-            made = self.run_tamis("token", name, role).stdout.split()
-            names[name] = next(word for word in made if word.startswith("tok_"))
-            lines += next(word for word in made if word.startswith(name + ":")) + "\n"
+            made = self.run_tamis("token", name, role)
+            names[name] = next(word for word in made.stderr.split() if word.startswith("tok_"))
+            lines += made.stdout
         tokens.write_text(lines)
         with self.serve("--tokens", tokens) as server:
             self.post(server, "/v1/labels", {"on": "account", "value": "anna", "name": "w", "author": "eve"}, token=names["ann"])
