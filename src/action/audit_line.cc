@@ -33,11 +33,10 @@ std::string payload_sum(std::string_view salt, std::string_view text) {
 }
 
 std::string ChainedLine::hash() const {
-  std::string covered;
-  for (std::string_view part :
-       {std::string_view(std::to_string(line.n)), std::string_view(time), std::string_view(line.who),
-        std::string_view(line.what), std::string_view(line.on), std::string_view(sum[0]), std::string_view(sum[1]),
-        std::string_view(sum[2]), std::string_view(prev)}) {
+  std::string covered, n = std::to_string(line.n);
+  for (std::string_view part : {std::string_view(n), std::string_view(time), std::string_view(line.who),
+                                std::string_view(line.what), std::string_view(line.on), std::string_view(sum[0]),
+                                std::string_view(sum[1]), std::string_view(sum[2]), std::string_view(prev)}) {
     add_netstring(covered, part);
   }
   return sha256_hex(covered);

@@ -156,7 +156,7 @@ BatchInfo through_a_crash(World& world, std::unique_ptr<Batches>& batches, const
 }
 
 TEST(BatchModel, ACrashAtEveryStep) {
-  for (uint64_t seed = 1; seed <= 12; ++seed) {
+  for (uint64_t seed = 1; seed <= 6; ++seed) {
     for (int64_t crash_at = 0;; ++crash_at) {
       World world(seed);
       auto batches = open(world);
@@ -177,7 +177,7 @@ TEST(BatchModel, ACrashAtEveryStep) {
 }
 
 TEST(BatchModel, AnInterruptedBatchCanBeUndoneAtOnce) {
-  for (uint64_t seed = 1; seed <= 8; ++seed) {
+  for (uint64_t seed = 1; seed <= 4; ++seed) {
     for (int64_t crash_at = 0;; ++crash_at) {
       World world(seed);
       auto batches = open(world);

@@ -306,11 +306,18 @@ TEST(Batch, ErasesAPerson) {
   EXPECT_FALSE(ground.marks.contains(items[1].place));
 }
 
+// Sanitizers take ten times as long, and measure nothing.
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__) || defined(__has_feature)
+constexpr int kManyItems = 10'000;
+#else
+constexpr int kManyItems = 100'000;
+#endif
+
 TEST(Batch, AHundredThousand) {
   TestFolder folder;
   TestGround ground;
   std::vector<BatchItem> items;
-  for (int i = 0; i < 100'000; ++i) {
+  for (int i = 0; i < kManyItems; ++i) {
     std::string n = std::to_string(i);
     items.push_back(i % 3 == 0   ? label("account-" + n)
                     : i % 3 == 1 ? entry("10.0.0." + n)
@@ -325,17 +332,17 @@ TEST(Batch, AHundredThousand) {
     return took;
   };
   seconds();
-  EXPECT_EQ(batches->preview(items).value().fresh, 80'000u);
+  EXPECT_EQ(batches->preview(items).value().fresh, kManyItems / 5 * 4u);
   double preview_s = seconds();
   std::string id = planned(*batches, items);
   double plan_s = seconds();
-  EXPECT_EQ(batches->apply(id).value().changed, 100'000u);
+  EXPECT_EQ(batches->apply(id).value().changed, kManyItems * 1u);
   double apply_s = seconds();
-  EXPECT_EQ(batches->undo(id).value().restored, 20'000u);
+  EXPECT_EQ(batches->undo(id).value().restored, kManyItems / 5 * 1u);
   double undo_s = seconds();
   EXPECT_EQ(ground.marks, before);
-  std::printf("100 000 items: preview %.2f s, plan %.2f s, apply %.2f s, undo %.2f s, %.1f MB\n", preview_s, plan_s,
-              apply_s, undo_s, static_cast<double>(std::filesystem::file_size(folder / (id + ".jsonl"))) / 1e6);
+  std::printf("%d items: preview %.2f s, plan %.2f s, apply %.2f s, undo %.2f s, %.1f MB\n", kManyItems, preview_s,
+              plan_s, apply_s, undo_s, static_cast<double>(std::filesystem::file_size(folder / (id + ".jsonl"))) / 1e6);
   EXPECT_LT(apply_s, 60);
   EXPECT_LT(undo_s, 60);
 }

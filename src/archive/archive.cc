@@ -105,29 +105,24 @@ void ArchiveImpl::remember(const base::Status& status) {
   failure_ = status ? std::string() : status.error().message;
 }
 
-void ArchiveImpl::cut(uint64_t upto) {
-  std::lock_guard lock(mutex_);
-  cut_now(upto);
-}
-
-// Under mutex_.
-void ArchiveImpl::cut_now(uint64_t upto) {
-  std::move(pending_.begin(), pending_.end(), std::back_inserter(cut_));
-  pending_.clear();
-  cut_upto_ = std::max(cut_upto_, upto);
-}
-
 base::Status ArchiveImpl::flush_now(uint64_t upto) {
   std::vector<Pending> taken;
   {
     std::lock_guard lock(mutex_);
-    if (upto > cut_upto_) cut_now(upto);
-    upto = cut_upto_;
-    if (cut_.empty() && upto <= manifest_->upto) return {};
-    taken.swap(cut_);
+    if (pending_.empty() && upto <= manifest_->upto) return {};
+    taken.swap(pending_);
   }
+  // Rows may have come since the caller took `upto`: if they were written now, recovery would add them once more.
+  std::vector<Pending> later;
+  for (Pending& pending : taken) {
+    if (pending.rows->last_n() <= upto) continue;
+    later.push_back({pending.type, std::make_unique<RowBuffer>(pending.rows->split(upto))});
+  }
+  std::erase_if(taken, [](const Pending& pending) { return pending.rows->rows() == 0; });
   base::Status status = write_pending(taken, upto);
   std::lock_guard lock(mutex_);
+  std::move(pending_.begin(), pending_.end(), std::back_inserter(later));
+  pending_ = std::move(later);
   if (status) {
     for (const Pending& pending : taken) {
       pending_rows_ -= pending.rows->rows();
@@ -136,8 +131,8 @@ base::Status ArchiveImpl::flush_now(uint64_t upto) {
     return status;
   }
   // Rows that came meanwhile stay behind those that could not be written.
-  std::move(cut_.begin(), cut_.end(), std::back_inserter(taken));
-  cut_ = std::move(taken);
+  std::move(pending_.begin(), pending_.end(), std::back_inserter(taken));
+  pending_ = std::move(taken);
   return status;
 }
 

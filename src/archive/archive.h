@@ -1,7 +1,8 @@
 // Archive: past events with their feature values and decisions, and every act of a person, as Parquet files by day and
 // type, so that DuckDB, pandas or Spark can open them too. What the analyst asks about the past, he asks here.
 //
-// Files. FOLDER/TYPE/YYYY-MM-DD/FIRST-LAST.parquet, named by the numbers of their first and last record; the acts of
+// Files. FOLDER/TYPE/YYYY-MM-DD/FIRST-LAST.parquet, named by the numbers of their first and last record (FIRST-LAST.2
+// where such a file is written anew); the acts of
 // people and batches lie in FOLDER/acts/ in the same way. FOLDER/manifest.json names the files that count and `upto`,
 // the number of the last record that they cover; it is replaced as a whole (write, sync, rename). So a crash at any
 // moment leaves the state before or after a flush: files that the manifest does not name are removed by open(), and
@@ -16,9 +17,13 @@
 // "signups_per_net_1h"). A field whose name is taken by a column above is "field.NAME". Columns of types: bool BOOLEAN,
 // int BIGINT, uint UBIGINT, double DOUBLE, string VARCHAR, bytes BLOB, timestamp TIMESTAMP, duration BIGINT in ns,
 // all others VARCHAR with JSON. Absent values and errors are NULL.
-// Columns of acts: n, time, act, kind, value, name, list, author, reason, since, expires, batch.
+// SQL does not tell upper from lower case: of two fields that differ in nothing else, the second is "field.NAME", too.
+// The table of a type that is called events, acts or truth is "type.NAME". Columns of acts: n, time, act, kind, value,
+// name, list, author, reason, since, expires, batch.
 //
 // Past events that were imported without being decided (policy, verdict, points and score NULL) lie among the others.
+//
+// DuckDB (libduckdb.so) is loaded with the first flush, query or scan; add() never touches it.
 //
 // Threading: add() and add_act() come from one thread at a time and cost about a microsecond; everything else may be
 // called from any thread beside them.
@@ -80,7 +85,8 @@ struct ScanRequest {
   std::vector<int32_t> slots;               // fields, derived attributes, features that are read
   int64_t from_ms = INT64_MIN;              // time in [from_ms, to_ms)
   int64_t to_ms = INT64_MAX;
-  std::string where;             // SQL that must hold besides, or empty: only to leave rows out early
+  // SQL over the columns of a file (see above) that must hold besides, or empty: only to leave rows out early.
+  std::string where;
   bool decisions = true;         // fill Batch::verdict and what follows
   bool reasons_and_ids = false;  // fill id, too
   std::vector<uint64_t> only;    // these record numbers alone, ascending; empty: all
@@ -100,10 +106,13 @@ struct Batch {
   const std::string_view* id = nullptr;
 };
 
+// One thread at a time. The archive, and the request's policy, must outlive it. Files that are replaced meanwhile stay
+// until it ends.
 class Scan {
  public:
   virtual ~Scan() = default;
   // The next rows, at most cel::ColumnFrame::kRowsMax, valid until the next call; no rows at the end.
+  // A failure is for good. kUnavailable: a file is damaged, or (read_only) was replaced by the process that writes.
   virtual base::Result<const Batch*> next() = 0;
   virtual uint64_t rows_total() const = 0;  // of the window, for progress (an upper bound)
 };
@@ -114,14 +123,13 @@ class Archive {
   virtual ~Archive() = default;  // does not flush: what is not in files comes again from the journal
 
   // Writing. `decision` is that of `event`, or null for a past event that was only imported (then `record` counts).
+  // Records up to stats().upto are in files already: adding them again does nothing. kLimit: pending_bytes_max.
   virtual base::Status add(const engine::PreparedEvent& event, const engine::Decision* decision, uint64_t record,
                            int64_t receive_ms) = 0;
   virtual base::Status add_act(uint64_t record, int64_t receive_ms, const engine::Act& act) = 0;
-  // What was added so far is all of the records up to `upto`: the next flush(upto) writes exactly that, whatever is added
-  // until then. Called between two records; takes a microsecond.
-  virtual void cut(uint64_t upto) = 0;
-  // Writes what was added so far (or until the cut at `upto`) into files. `upto`: the number of the last record that was added (or seen and had
-  // nothing to add). Joins small files afterwards, where there are many. A failure leaves everything as it was.
+  // Writes what was added so far into files. `upto`: the number of the last record that was added (or seen and had
+  // nothing to add); rows behind it wait for the next flush. Joins small files afterwards, where there are many. A
+  // failure leaves everything as it was and is told in stats(), too.
   virtual base::Status flush(uint64_t upto) = 0;
   virtual ArchiveStats stats() const = 0;
 
@@ -152,7 +160,8 @@ class Archive {
   virtual base::Result<RetentionReport> retain(const policy::Policy& policy, const Retention& retention,
                                                const std::function<bool()>& keep_going) = 0;
   // Removes every row whose entity fields or derived attributes of `kind` have `value` (raw or as a token), and acts on
-  // it. Gives the number of rows removed.
+  // it. Gives the number of rows removed. Sees what is in files: flush first. Once a file that was replaced has no
+  // reader any more, it is gone from the disk.
   virtual base::Result<uint64_t> erase(const policy::Policy& policy, std::string_view kind, std::string_view value,
                                        const std::function<std::string(std::string_view day)>& key_of_day) = 0;
 };

@@ -21,7 +21,6 @@ class ArchiveImpl final : public Archive {
   base::Status add(const engine::PreparedEvent& event, const engine::Decision* decision, uint64_t record,
                    int64_t receive_ms) override;
   base::Status add_act(uint64_t record, int64_t receive_ms, const engine::Act& act) override;
-  void cut(uint64_t upto) override;
   base::Status flush(uint64_t upto) override;
   ArchiveStats stats() const override;
   base::Result<Table> query(std::string_view sql, const QueryLimits& limits,
@@ -42,7 +41,6 @@ class ArchiveImpl final : public Archive {
   base::Status put(const RowMaker::Made& made, uint64_t record);
   base::Status write_pending(const std::vector<Pending>& taken, uint64_t upto);
   base::Result<std::vector<FilePointer>> write_buffer(const Pending& pending);
-  void cut_now(uint64_t upto);
   base::Status flush_now(uint64_t upto);
   void remember(const base::Status& status);  // for stats()
 
@@ -86,8 +84,6 @@ class ArchiveImpl final : public Archive {
   mutable uint64_t generation_ = 0;
   mutable int64_t manifest_stamp_[3] = {};  // inode, size, change time of the manifest that was read
   std::vector<Pending> pending_;
-  std::vector<Pending> cut_;  // of the records up to cut_upto_
-  uint64_t cut_upto_ = 0;
   uint64_t pending_rows_ = 0, pending_bytes_ = 0;  // those being flushed included
   std::string failure_, lost_;
 

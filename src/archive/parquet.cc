@@ -248,8 +248,7 @@ base::Status ParquetWriter::write(const Layout& layout, const std::vector<const 
 base::Status ParquetWriter::write(const std::string& select, const std::string& path) { return copy(select, path); }
 
 base::Status ParquetWriter::copy(const std::string& select, const std::string& path) {
-  base::Status status = connection_->run(fmt::format("COPY ({}) TO {} ({})", select, sql_text(path),
-                                                     getenv("PQ") ? getenv("PQ") : std::string(kParquetOptions)));
+  base::Status status = connection_->run(fmt::format("COPY ({}) TO {} ({})", select, sql_text(path), kParquetOptions));
   if (status) status = sync_path(path);
   if (!status) ::unlink(path.c_str());
   return status;

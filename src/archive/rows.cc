@@ -87,6 +87,20 @@ void RowBuffer::add(std::string_view row) {
   block.size += row.size();
   bytes_ += row.size();
   ++rows_;
+  last_n_ = std::max(last_n_, n_of(row.data()));
+}
+
+RowBuffer RowBuffer::split(uint64_t upto) {
+  std::vector<const char*> rows;
+  collect(rows);
+  RowBuffer front(layout_), back(layout_);
+  for (const char* row : rows) {
+    uint32_t length;
+    std::memcpy(&length, row, 4);
+    (n_of(row) <= upto ? front : back).add({row, length});
+  }
+  *this = std::move(front);
+  return back;
 }
 
 void RowBuffer::collect(std::vector<const char*>& out) const {

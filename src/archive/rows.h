@@ -70,6 +70,9 @@ class RowBuffer {
   void collect(std::vector<const char*>& out) const;  // where each row begins
   // Both are the first two columns of every layout and never null.
   uint64_t n_of(const char* row) const;
+  uint64_t last_n() const { return last_n_; }
+  // Takes the rows behind record `upto` out, into a buffer of their own.
+  RowBuffer split(uint64_t upto);
   int64_t time_us_of(const char* row) const;
 
  private:
@@ -79,7 +82,7 @@ class RowBuffer {
   };
   std::shared_ptr<const Layout> layout_;
   std::vector<Block> blocks_;
-  uint64_t rows_ = 0, bytes_ = 0;
+  uint64_t rows_ = 0, bytes_ = 0, last_n_ = 0;
 };
 
 // Makes rows out of events and acts, one layout for each policy and type that it has seen lately.

@@ -43,6 +43,12 @@ Value Engine::Impl::labels_of(int64_t kind, Value value, base::Arena& arena) con
 Engine::Engine(EngineOptions options) : impl_(std::make_unique<Impl>()) { impl_->options = options; }
 Engine::~Engine() = default;
 
+void Engine::reset() {
+  EngineOptions options = impl_->options;
+  impl_ = std::make_unique<Impl>();
+  impl_->options = options;
+}
+
 const EngineOptions& Engine::options() const { return impl_->options; }
 
 void Engine::Impl::take_over(Prepared& next) {

@@ -163,12 +163,14 @@ class Engine {
   // append, the snapshot is whole. What was not asked for yet waits in memory, in the worst case all of the state.
   bool snapshot_piece(std::string& out, size_t piece_bytes = 256 << 10);
   void abandon_snapshot();
+  // As a fresh engine with the same options.
+  void reset();
   bool is_snapshotting() const;
   // Into a fresh engine in which the snapshot's policy (or the one to go on with) has been activated: takes the bytes
   // from next_piece, cut in any way, until it gives false. Features and lists that the active policy does not have, or
   // declares otherwise, are dropped; new ones start empty. Afterwards digest() and all later decisions are as in the
   // engine that went on. Errors: bytes that are damaged, cut off or foreign, with the place; the engine is then only
-  // good for being destroyed.
+  // good for reset() or being destroyed.
   base::Status restore(const std::function<base::Result<bool>(std::string& piece)>& next_piece);
 
   const EngineOptions& options() const;

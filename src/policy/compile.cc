@@ -32,6 +32,8 @@ Compiler::Compiler(const PolicySource& source, Diagnostics& diagnostics, ReadLis
 std::shared_ptr<const Policy> Compiler::run(uint64_t version) {
   version_ = version;
   policy_->name = source_.name.text;
+  if (source_.keep_days) policy_->keep_days = *source_.keep_days;
+  if (source_.raw_days) policy_->raw_days = *source_.raw_days;
   if (source_.type_path) policy_->type_path = *source_.type_path;
   check_names();
   add_types();

@@ -192,6 +192,8 @@ struct Policy {
   std::vector<ListDecl> lists;
   std::vector<std::string> entity_kinds;  // numbers in handles of type tamis.entity_kind
   std::vector<PolicyTest> tests;
+  int32_t raw_days = 30;    // after so many days tokens stand for the values of `private: token` fields
+  int32_t keep_days = 365;  // of events, and of fields that say nothing else
   std::vector<std::string> type_path = {"type"};  // where the event type stands in JSON that does not name it elsewhere
   std::shared_ptr<base::Arena> memory;            // what the Values here point to
 

@@ -79,8 +79,8 @@ void read_type(const Node& node, FieldSource& field, Diagnostics& diagnostics) {
   diagnostics.error(node, fmt::format("{} is not a type of fields", quoted(node.text)), hint);
 }
 
-std::optional<int32_t> keep_days(const MapReader& map) {
-  auto ms = map.span_ms("keep", kDayMs, kAlwaysMs);
+std::optional<int32_t> days(const MapReader& map, const char* key) {
+  auto ms = map.span_ms(key, kDayMs, kAlwaysMs);
   return ms ? std::optional<int32_t>(static_cast<int32_t>((*ms + kDayMs - 1) / kDayMs)) : std::nullopt;
 }
 
@@ -113,7 +113,7 @@ void read_field(const Node& key, const Node& value, EventSource& event, Diagnost
     diagnostics.error(*field.fallback, "a required field is never absent, so it has no `default`");
   }
   field.doc = map.text("doc").value_or("");
-  field.keep_days = keep_days(map);
+  field.keep_days = days(map, "keep");
   if (auto privacy = map.choice("private", {"token", "no"})) field.token = *privacy == 0;
   if (auto path = map.path("path")) field.path = *path;
   if (field.entity.given()) check_identifier(field.entity, "an entity kind", diagnostics);
@@ -212,7 +212,7 @@ void read_event(const Node& node, PolicySource& policy, Diagnostics& diagnostics
 }
 
 void read_policy(const Node& node, PolicySource& policy, Diagnostics& diagnostics) {
-  std::vector<std::string> keys = {"policy", "type", "keep"};
+  std::vector<std::string> keys = {"policy", "type", "keep", "raw"};
   keys.insert(keys.end(), kSettings.begin(), kSettings.end());
   MapReader map(node, "a policy", keys, diagnostics);
   if (policy.name.given()) {
@@ -223,7 +223,8 @@ void read_policy(const Node& node, PolicySource& policy, Diagnostics& diagnostic
   }
   policy.name = map.name("policy");
   policy.type_path = read_place(map, "type", nullptr);
-  policy.keep_days = keep_days(map);
+  policy.keep_days = days(map, "keep");
+  policy.raw_days = days(map, "raw");
   read_settings(map, policy.defaults);
 }
 

@@ -175,6 +175,7 @@ struct PolicySource {
   Name name;
   std::optional<std::vector<std::string>> type_path;
   std::optional<int32_t> keep_days;
+  std::optional<int32_t> raw_days;
   EventSource defaults;
   std::vector<EventSource> events;
   std::vector<FeatureSource> features;

@@ -14,6 +14,10 @@ namespace tamis::replay {
 
 using engine::Engine;
 
+namespace {
+constexpr int64_t kDayMs = 86'400'000;
+}  // namespace
+
 base::Result<std::unique_ptr<DataFolder>> DataFolder::open(const std::string& path, DataFolderOptions options) {
   TAMIS_CHECK(base::make_folders(path));
   std::unique_ptr<DataFolder> folder(new DataFolder(path));
@@ -27,6 +31,7 @@ base::Result<std::unique_ptr<DataFolder>> DataFolder::open(const std::string& pa
   clean_snapshots(path);
   TAMIS_TRY(journal, journal::JournalWriter::open(journal_folder(path), options.journal));
   folder->journal_ = std::move(journal);
+  TAMIS_CHECK(folder->find_first_number());
   TAMIS_TRY(archive, archive::Archive::open(path + "/archive", options.archive));
   folder->archive_ = std::move(archive);
   TAMIS_TRY(audit, action::Audit::open(folder->audit_folder(), folder->clock_));
@@ -67,6 +72,9 @@ base::Result<uint64_t> DataFolder::restore(Engine& engine, Recovered& report) {
       return file.record + 1;
     }
     report.notes.push_back(restored.error().message + "; the one before is taken");
+    engine.reset();
+    intel_.reset();
+    intel_version_.clear();
   }
   return uint64_t{0};
 }
@@ -195,10 +203,7 @@ std::string DataFolder::failure() const {
 
 base::Status DataFolder::flush(const WithEngine& with_engine) {
   uint64_t upto = 0;
-  with_engine([&](Engine&) {
-    upto = last_number();
-    archive_->cut(upto);
-  });
+  with_engine([&](Engine&) { upto = last_number(); });
   TAMIS_CHECK(journal_->sync());  // the archive must never know records that the journal may lose
   return archive_->flush(upto);
 }
@@ -210,7 +215,6 @@ base::Status DataFolder::checkpoint(const WithEngine& with_engine, const std::at
     head.record = last_number();
     head.policy = engine.policy()->version;
     head.intel = intel_version_;
-    archive_->cut(head.record);
     journal_->roll();  // so that recovery finds the records behind the snapshot at once
     engine.begin_snapshot();
   });
@@ -239,9 +243,34 @@ base::Status DataFolder::checkpoint(const WithEngine& with_engine, const std::at
   return {};
 }
 
+base::Status DataFolder::find_first_number() {
+  TAMIS_TRY(reader, journal::JournalReader::open(journal_folder(path_), 0));
+  std::string_view line;
+  TAMIS_TRY(more, reader->next(line));
+  first_number_ = more ? reader->number() : journal_->next_number();
+  return {};
+}
+
+// The newest stay for recovery, the first of each day for replays of a journal that was trimmed.
 void DataFolder::remove_old_snapshots() {
   std::vector<SnapshotFile> files = list_snapshots(path_);
-  for (size_t i = options_.snapshots_kept; i < files.size(); ++i) ::unlink(files[i].path.c_str());
+  for (size_t i = options_.snapshots_kept; i < files.size(); ++i) {
+    bool first_of_day = i + 1 == files.size() || files[i + 1].taken_ms / kDayMs != files[i].taken_ms / kDayMs;
+    if (!first_of_day) ::unlink(files[i].path.c_str());
+  }
+}
+
+base::Result<DataFolder::Trimmed> DataFolder::trim(int64_t before_ms) {
+  Trimmed trimmed;
+  std::vector<SnapshotFile> files = list_snapshots(path_);
+  size_t base = 0;
+  while (base < files.size() && files[base].taken_ms > before_ms) ++base;
+  if (base == files.size()) return trimmed;
+  TAMIS_TRY(segments, journal_->remove_before(files[base].record + 1));
+  trimmed.segments = segments;
+  for (size_t i = base + 1; i < files.size(); ++i) trimmed.snapshots += ::unlink(files[i].path.c_str()) == 0;
+  TAMIS_CHECK(find_first_number());
+  return trimmed;
 }
 
 }  // namespace tamis::replay

@@ -37,7 +37,7 @@ namespace tamis::replay {
 struct DataFolderOptions {
   journal::JournalOptions journal;
   archive::ArchiveOptions archive;
-  uint32_t snapshots_kept = 2;
+  uint32_t snapshots_kept = 2;  // newest ones; besides, the first of each day stays until trim() needs it no more
 };
 
 // How a recovery went, for people.
@@ -91,6 +91,12 @@ class DataFolder {
   // nothing written.
   base::Status checkpoint(const WithEngine& with_engine, const std::atomic<bool>& stop);
   uint64_t last_snapshot() const { return last_snapshot_; }
+  // Removes the part of the journal that lies before the newest snapshot taken at `before_ms` or earlier, with the
+  // snapshots older than that one: a replay then begins with it. Does nothing where there is none.
+  struct Trimmed {
+    uint64_t segments = 0, snapshots = 0;
+  };
+  base::Result<Trimmed> trim(int64_t before_ms);
 
   archive::Archive& archive() { return *archive_; }
   action::Audit& audit() { return *audit_; }
@@ -104,6 +110,7 @@ class DataFolder {
   base::Status restore_from(const std::string& file, engine::Engine& engine, uint64_t& record);
   base::Status fold_tail(engine::Engine& engine, uint64_t from, Recovered& report,
                          const std::function<bool(uint64_t)>& keep_going);
+  base::Status find_first_number();
   void remove_old_snapshots();
 
   std::string path_;
@@ -115,7 +122,7 @@ class DataFolder {
   std::unique_ptr<action::Audit> audit_;
   std::shared_ptr<const event::NetworkIntel> intel_;
   std::string intel_version_;
-  uint64_t first_number_ = 1;
+  std::atomic<uint64_t> first_number_{1};
   std::atomic<uint64_t> last_snapshot_{0};
   std::string line_;
 };

@@ -1,1 +1,1 @@
-set(ROOM_LIBS PkgConfig::FMT)
+set(ROOM_LIBS PkgConfig::FMT PkgConfig::ZSTD PkgConfig::OPENSSL)

@@ -1,6 +1,7 @@
 #include "replay/snapshot.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <zstd.h>
 
@@ -189,6 +190,8 @@ std::vector<SnapshotFile> list_snapshots(const std::string& data) {
     SnapshotFile file;
     file.path = entry.path().string();
     auto [end, bad] = std::from_chars(name.data(), name.data() + name.size() - kSuffix.size(), file.record);
+    struct stat status = {};
+    if (::stat(file.path.c_str(), &status) == 0) file.taken_ms = int64_t{status.st_mtim.tv_sec} * 1000;
     if (bad == std::errc() && end == name.data() + name.size() - kSuffix.size()) files.push_back(std::move(file));
   }
   std::sort(files.begin(), files.end(), [](const auto& a, const auto& b) { return a.record > b.record; });

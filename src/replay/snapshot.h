@@ -61,6 +61,7 @@ class SnapshotReader {
 struct SnapshotFile {
   std::string path;
   uint64_t record = 0;
+  int64_t taken_ms = 0;  // when it was written, by the file system
 };
 // Whole snapshots of a data folder, the newest first. Leftovers of a crash are not among them.
 std::vector<SnapshotFile> list_snapshots(const std::string& data);

@@ -95,7 +95,10 @@ void RecentIds::advance(int64_t now_ms) {
       ++sweep_slot_;
     }
   }
-  if (sweep_slot_ < segment.capacity) return;
+  if (sweep_slot_ < segment.capacity) {
+    for (uint32_t i = 0; i < kSweepSlots; i += 4) __builtin_prefetch(segment.slots.get() + sweep_slot_ + i);
+    return;
+  }
   uint64_t at = segment.prefix;
   sweep_hash_ = KeyTable::behind(segment);
   sweep_slot_ = 0;

@@ -43,7 +43,7 @@ class RecentIds final : public SnapshotPart {
   base::Status finish_restore() override;
 
  private:
-  static constexpr uint32_t kSweepSlots = 64;
+  static constexpr uint32_t kSweepSlots = 32;
   static constexpr uint64_t kModulus = 0xffffffffu;  // of record numbers; stored + 1, as 0 marks an empty slot
 
   // Times in units of 1.024 s, rounded up, modulo 2^32.

@@ -1,0 +1,131 @@
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <sstream>
+
+#include "archive/archive_test_kit.h"
+#include "archive/parquet.h"
+
+namespace tamis::archive {
+namespace {
+
+std::string key_of(std::string_view day) { return "key of " + std::string(day); }
+
+Archive::Retention retention(int64_t now_ms) {
+  Archive::Retention out;
+  out.now_ms = now_ms;
+  out.key_of_day = key_of;
+  return out;
+}
+
+// Parquet compresses, so values are looked for in what can be read as well as in the bytes.
+bool occurs(const TestFolder& folder, const World& world, const std::string& value) {
+  for (const std::string& path : folder.parquet_files()) {
+    std::ifstream file(path, std::ios::binary);
+    std::stringstream bytes;
+    bytes << file.rdbuf();
+    if (bytes.str().find(value) != std::string::npos) return true;
+  }
+  return world.text("SELECT count(*) FROM login WHERE login::VARCHAR LIKE '%" + value + "%'") != "0\n" ||
+         world.text("SELECT count(*) FROM acts WHERE acts::VARCHAR LIKE '%" + value + "%'") != "0\n";
+}
+
+TEST(ArchiveRetention, privateValuesBecomeTokens) {
+  TAMIS_NEEDS_DUCKDB();
+  TestFolder folder;
+  World world(folder.path());
+  const std::string members = R"("account":"anna","ip":"10.0.0.77","email":"b.ob+x@mail.example","device":"d1")";
+  for (int i = 0; i < 4; ++i) world.feed("login", kDay0 + i * 1'000, members);
+  engine::Act act;
+  act.kind = engine::Act::Kind::kLabelSet;
+  act.entity_kind = "ip";
+  act.value = "10.0.0.77";
+  act.name = "bad";
+  act.author = "ann";
+  ASSERT_TRUE(world.archive->add_act(++world.record, kDay0 + 5'000, act));
+  world.flush();
+  ASSERT_TRUE(occurs(folder, world, "10.0.0.77"));
+
+  auto early = world.archive->retain(*world.policy, retention(kDay0 + 8 * kDayMs - 1), {});
+  ASSERT_TRUE(early) << early.error().message;
+  EXPECT_EQ(early->files_rewritten, 0u);
+
+  auto report = world.archive->retain(*world.policy, retention(kDay0 + 8 * kDayMs), {});
+  ASSERT_TRUE(report) << report.error().message;
+  EXPECT_EQ(report->files_rewritten, 2u);
+  EXPECT_EQ(report->values_dropped, 1u);  // one reason
+  // ip and email, ip.net24 and email.base_local of four events, and an act.
+  EXPECT_EQ(report->values_tokened, 17u);
+  const std::string token = token_of("key of 2026-09-22", "10.0.0.77");
+  EXPECT_EQ(token.size(), 36u);
+  EXPECT_EQ(world.text("SELECT DISTINCT ip, account, \"email.domain\", device FROM login"),
+            token + "|anna|mail.example|d1\n");
+  EXPECT_EQ(world.text("SELECT DISTINCT kind, value FROM acts"), "ip|" + token + "\n");
+  for (const char* value : {"10.0.0.77", "10.0.0.0/24", "b.ob+x"}) EXPECT_FALSE(occurs(folder, world, value)) << value;
+  // A token is no value: a rule on it can only be answered by a replay.
+  EXPECT_EQ(*world.archive->missing(world.request("login", {"account", "ip", "ip.net24"})),
+            (std::vector<std::string>{"ip", "ip.net24"}));
+  auto scan = world.archive->scan(world.request("login", {"ip"}));
+  ASSERT_FALSE(scan);
+  EXPECT_EQ(scan.error().code, base::Code::kNotFound);
+
+  auto again = world.archive->retain(*world.policy, retention(kDay0 + 9 * kDayMs), {});
+  ASSERT_TRUE(again);
+  EXPECT_EQ(again->files_rewritten, 0u);
+  world.reopen();
+  EXPECT_EQ(world.text("SELECT count(*) FROM login"), "4\n");
+}
+
+TEST(ArchiveRetention, fieldsAndRowsHaveTheirDays) {
+  TAMIS_NEEDS_DUCKDB();
+  TestFolder folder;
+  World world(folder.path());
+  world.feed("login", kDay0, R"("account":"anna","device":"d1")");
+  world.feed("login", kDay0 + 20 * kDayMs, R"("account":"bert","device":"d2")");
+  world.flush();
+  ASSERT_TRUE(world.archive->retain(*world.policy, retention(kDay0 + 31 * kDayMs), {}));
+  EXPECT_EQ(world.text("SELECT account, device FROM login ORDER BY n"), "anna|NULL\nbert|d2\n");
+  EXPECT_EQ(*world.archive->missing(world.request("login", {"device"})), std::vector<std::string>{"device"});
+  auto stopped = world.archive->retain(*world.policy, retention(kDay0 + 366 * kDayMs), [] { return false; });
+  ASSERT_TRUE(stopped);
+  EXPECT_EQ(stopped->files_removed, 0u);
+  auto report = world.archive->retain(*world.policy, retention(kDay0 + 366 * kDayMs), {});
+  ASSERT_TRUE(report);
+  EXPECT_EQ(report->files_removed, 1u);
+  EXPECT_EQ(report->rows_removed, 1u);
+  EXPECT_EQ(world.text("SELECT account FROM login ORDER BY n"), "bert\n");
+  EXPECT_EQ(folder.parquet_files().size(), 1u);
+}
+
+TEST(ArchiveRetention, erasingAnEntityRemovesItsRowsRawAndAsTokens) {
+  TAMIS_NEEDS_DUCKDB();
+  TestFolder folder;
+  World world(folder.path());
+  for (int day = 0; day < 2; ++day) {
+    for (const char* ip : {"10.0.0.1", "10.0.0.2"})
+      world.feed("login", kDay0 + day * 9 * kDayMs, std::string(R"("account":"anna","ip":")") + ip + "\"");
+  }
+  engine::Act act;
+  act.kind = engine::Act::Kind::kLabelSet;
+  act.entity_kind = "ip";
+  act.value = "10.0.0.2";
+  act.name = "bad";
+  ASSERT_TRUE(world.archive->add_act(++world.record, kDay0, act));
+  world.flush();
+  ASSERT_TRUE(world.archive->retain(*world.policy, retention(kDay0 + 9 * kDayMs), {}));
+  ASSERT_EQ(world.text("SELECT count(*) FROM login WHERE ip LIKE 'tok:%'"), "2\n");
+  auto removed = world.archive->erase(*world.policy, "ip", "10.0.0.2", key_of);
+  ASSERT_TRUE(removed) << removed.error().message;
+  EXPECT_EQ(*removed, 3u);
+  EXPECT_EQ(world.text("SELECT n FROM login ORDER BY n"), "1\n3\n");
+  EXPECT_EQ(world.text("SELECT count(*) FROM acts"), "0\n");
+  EXPECT_FALSE(occurs(folder, world, "10.0.0.2"));
+  EXPECT_EQ(*world.archive->erase(*world.policy, "ip", "it's \" nobody", key_of), 0u);
+  // An attribute names an entity, too.
+  EXPECT_EQ(*world.archive->erase(*world.policy, "network", "10.0.0.0/24", key_of), 2u);
+  EXPECT_EQ(world.archive->stats().rows, 0u);
+  EXPECT_TRUE(folder.parquet_files().empty());
+}
+
+}  // namespace
+}  // namespace tamis::archive

@@ -1,0 +1,89 @@
+#include "replay/retention.h"
+
+#include <openssl/rand.h>
+#include <unistd.h>
+
+#include <filesystem>
+
+#include "base/file.h"
+#include "event/json_event.h"
+#include "event/json_writer.h"
+#include "replay/snapshot.h"
+
+namespace tamis::replay {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr int64_t kDayMs = 86'400'000;
+constexpr size_t kKeyBytes = 32;
+
+std::string day_text(int64_t time_ms) { return event::format_time_ms(time_ms).substr(0, 10); }
+
+bool is_day(std::string_view text) {
+  return text.size() == 10 && text.find_first_not_of("0123456789-") == std::string_view::npos;
+}
+
+// Keys of days before `oldest` ("YYYY-MM-DD"), overwritten before they are unlinked.
+uint64_t destroy_keys(const std::string& data, const std::string& oldest) {
+  uint64_t destroyed = 0;
+  std::error_code error;
+  for (const fs::directory_entry& entry : fs::directory_iterator(data + "/keys", error)) {
+    std::string day = entry.path().stem().string();
+    if (!is_day(day) || day >= oldest) continue;
+    (void)base::write_file_atomically(entry.path().string(), std::string(kKeyBytes, '\0'));
+    destroyed += ::unlink(entry.path().c_str()) == 0;
+  }
+  return destroyed;
+}
+
+}  // namespace
+
+std::string key_of_day(const std::string& data, std::string_view day) {
+  if (!is_day(day)) return {};
+  std::string path = data + "/keys/" + std::string(day) + ".key";
+  std::error_code ignored;
+  if (!fs::exists(path, ignored)) {
+    std::string key(kKeyBytes, '\0');
+    if (RAND_bytes(reinterpret_cast<unsigned char*>(key.data()), static_cast<int>(key.size())) != 1) return {};
+    if (!base::make_folders(data + "/keys")) return {};
+    fs::permissions(data + "/keys", fs::perms::owner_all, ignored);
+    if (!base::write_file_atomically(path, key)) return {};
+    fs::permissions(path, fs::perms::owner_read | fs::perms::owner_write, ignored);
+  }
+  auto key = base::read_file(path, kKeyBytes);
+  return key && key->size() == kKeyBytes ? *key : std::string();
+}
+
+base::Result<RetentionReport> retain(DataFolder& folder, const policy::Policy& policy, int64_t now_ms,
+                                     const std::function<bool()>& keep_going) {
+  RetentionReport report;
+  archive::Archive::Retention retention;
+  retention.now_ms = now_ms;
+  retention.raw_days = policy.raw_days;
+  retention.keep_days = policy.keep_days;
+  retention.key_of_day = [&](std::string_view day) { return key_of_day(folder.path(), day); };
+  TAMIS_TRY(archive, folder.archive().retain(policy, retention, keep_going));
+  report.archive = archive;
+  TAMIS_TRY(trimmed, folder.trim(now_ms - policy.raw_days * kDayMs));
+  report.segments_removed = trimmed.segments;
+  report.snapshots_removed = trimmed.snapshots;
+  report.first_record = folder.first_number();
+  report.keys_destroyed = destroy_keys(folder.path(), day_text(now_ms - (policy.keep_days + 1) * kDayMs));
+  return report;
+}
+
+void write_json(const RetentionReport& report, std::string& out) {
+  event::JsonWriter json(out);
+  json.begin_object().key("files_rewritten").uinteger(report.archive.files_rewritten);
+  json.key("files_removed").uinteger(report.archive.files_removed);
+  json.key("rows_removed").uinteger(report.archive.rows_removed);
+  json.key("values_dropped").uinteger(report.archive.values_dropped);
+  json.key("values_tokened").uinteger(report.archive.values_tokened);
+  json.key("segments_removed").uinteger(report.segments_removed);
+  json.key("snapshots_removed").uinteger(report.snapshots_removed);
+  json.key("keys_destroyed").uinteger(report.keys_destroyed);
+  json.key("first_record").uinteger(report.first_record).end_object();
+}
+
+}  // namespace tamis::replay
