@@ -8,6 +8,7 @@
 #include "event/json_event.h"
 #include "event/json_writer.h"
 #include "replay/erase.h"
+#include "replay/retention.h"
 #include "replay/standing.h"
 
 namespace tamis::door {
@@ -228,7 +229,9 @@ base::Status SupportApi::Impl::erase(const Desk::Caller& caller, const std::stri
   entry.on = on;
   entry.why = reason;
   TAMIS_CHECK(desk.note_change(caller, entry));
-  TAMIS_TRY(report, replay::erase_entity(*data, desk.service().engine_access(), policy, on, canonical));
+  replay::EraseOptions options;
+  options.key_of_day = [data](std::string_view day) { return replay::key_of_day(data->path(), day); };
+  TAMIS_TRY(report, replay::erase_entity(*data, desk.service().engine_access(), policy, on, canonical, options));
   TAMIS_TRY(batch_items, batches->erase(canonical));
   JsonWriter json(text);
   json.begin_object()

@@ -25,6 +25,9 @@ std::string day_of(int64_t time_ms) {
          std::to_string(date.year);
 }
 
+// "08:14 UTC"
+std::string hour_of(int64_t time_ms) { return event::format_time_ms(time_ms).substr(11, 5) + " UTC"; }
+
 std::string noun_of(std::string_view on) {
   constexpr std::array<std::pair<std::string_view, std::string_view>, 7> kNouns = {{{"account", "account"},
                                                                                     {"ip", "internet address"},
@@ -131,10 +134,12 @@ std::vector<std::string> customer_words(const Standing& standing) {
     for (const std::string& say : decision.say) hear(say);
   }
   if (marks > 0) {
-    words.push_back((since_ms == INT64_MAX ? std::string("At present") : "Since " + day_of(since_ms)) +
-                    " our systems take a note about " + noun + " into account.");
-    words.push_back(until_ms == state::kNeverExpires ? "It stays until a member of our team takes it back."
-                                                     : "It ends by itself on " + day_of(until_ms) + ".");
+    words.push_back((since_ms == INT64_MAX ? std::string("At present our systems take")
+                                           : "Since " + day_of(since_ms) + " our systems have taken") +
+                    " a note about " + noun + " into account.");
+    words.push_back(until_ms == state::kNeverExpires
+                        ? "It stays until a member of our team takes it back."
+                        : "It ends by itself on " + day_of(until_ms) + ", " + hour_of(until_ms) + ".");
   } else {
     words.push_back("At present nothing is in force on " + noun + ".");
   }
