@@ -48,7 +48,8 @@ TEST(OpenApi, HasEveryRouteAndNoOther) {
   {
     auto data = replay::DataFolder::open(folder.string());
     ASSERT_TRUE(data) << data.error().message;
-    Service service({}, [] { return int64_t{0}; }, data->get());
+    Service service(
+        {}, [] { return int64_t{0}; }, data->get());
     base::MetricRegistry metrics;
     net::HttpServer server;
     auto api = HttpApi::open(server, service, metrics, {});
