@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "action/audit.h"
 #include "app/command.h"
 #include "app/data_session.h"
 #include "app/json_view.h"
@@ -31,21 +32,26 @@ std::string minute(const JsonView& time) {
 
 void print_raw(const std::string& text) { std::fwrite(text.data(), 1, text.size(), stdout); }
 
+// Reads the files themselves: a folder whose trail is broken is not served by anybody.
 base::Result<int> verify(const AuditOptions& options) {
-  TAMIS_TRY(session, DataSession::open(options.session));
-  TAMIS_TRY(text, session->get("/v1/audit/verify"));
-  TAMIS_TRY(verdict, JsonView::parse(text));
-  bool good = verdict["good"].truth();
+  TAMIS_TRY(verdict, action::verify_audit(options.session.data + "/audit"));
   if (options.json) {
-    print_raw(text);
-  } else if (good) {
-    std::printf("the trail is whole: %s lines, %s of them with erased words; the last is %s %s\n",
-                verdict["lines"].text().c_str(), verdict["erased"].text().c_str(), verdict["last"].text().c_str(),
-                verdict["hash"].text().c_str());
+    std::string text;
+    event::JsonWriter json(text);
+    json.begin_object().key("good").boolean(verdict.good).key("lines").uinteger(verdict.lines);
+    json.key("erased").uinteger(verdict.erased).key("first").uinteger(verdict.first_n);
+    json.key("last").uinteger(verdict.head.n).key("hash").string(verdict.head.hash);
+    if (!verdict.good) json.key("where").string(verdict.where).key("what").string(verdict.what);
+    json.end_object();
+    std::printf("%s\n", text.c_str());
+  } else if (verdict.good) {
+    std::printf("the trail is whole: %llu lines, %llu of them with erased words; the last is %llu %s\n",
+                static_cast<unsigned long long>(verdict.lines), static_cast<unsigned long long>(verdict.erased),
+                static_cast<unsigned long long>(verdict.head.n), verdict.head.hash.c_str());
   } else {
-    std::printf("the trail is broken at %s: %s\n", verdict["where"].text().c_str(), verdict["what"].text().c_str());
+    std::printf("the trail is broken at %s: %s\n", verdict.where.c_str(), verdict.what.c_str());
   }
-  return good ? kGood : kNo;
+  return verdict.good ? kGood : kNo;
 }
 
 void print_line(const JsonView& line) {
