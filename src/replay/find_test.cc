@@ -1,6 +1,7 @@
 #include "replay/find.h"
 
 #include <rapidcheck.h>
+#include <unistd.h>
 
 #include <filesystem>
 

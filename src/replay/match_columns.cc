@@ -2,7 +2,9 @@
 // call.
 #include <algorithm>
 #include <atomic>
-#include <chrono>
+#include <ctime>
+#include <map>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <thread>
@@ -28,6 +30,12 @@ struct Part {
   const TypeNeeds* needs = nullptr;
   int64_t from_ms = 0, to_ms = 0;
 };
+
+double cpu_seconds() {
+  timespec t = {};
+  ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+  return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_nsec) * 1e-9;
+}
 
 Column slice(const Column& whole, uint32_t from) {
   Column part = whole;
@@ -101,12 +109,13 @@ class Points {
 // The evaluation of one part, chunk by chunk.
 class PartRun {
  public:
-  PartRun(const MatchRequest& request, const MatchPlan& plan, const Part& part, PastPolicies& past)
+  PartRun(const MatchRequest& request, const MatchPlan& plan, const Part& part, PastPolicies& past,
+          const PolicyLists& lists)
       : whole_(plan.whole),
         verdicts_(request.verdicts || plan.whole),
         needs_(*part.needs),
         type_(*part.needs->event_type),
-        lists_(*request.policy, part.needs->lists),
+        lists_(lists),
         frame_(type_.plan, kChunkRows),
         ranks_(type_),
         matched_(kChunkRows),
@@ -121,7 +130,7 @@ class PartRun {
 
   // Rows [from, from + rows) of a batch of the archive.
   const MatchBatch& run(const archive::Batch& batch, uint32_t from, uint32_t rows) {
-    auto start = std::chrono::steady_clock::now();
+    double start = cpu_seconds();
     arena_.reset();
     columns_.clear();
     for (const Column& column : batch.columns) columns_.push_back(slice(column, from));
@@ -136,7 +145,7 @@ class PartRun {
     } else {
       run_rule(batch, from, rows);
     }
-    seconds_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    seconds_ += cpu_seconds() - start;
     return out_;
   }
   double seconds() const { return seconds_; }
@@ -224,7 +233,7 @@ class PartRun {
   bool whole_, verdicts_;
   const TypeNeeds& needs_;
   const EventType& type_;
-  PolicyLists lists_;
+  const PolicyLists& lists_;
   cel::ColumnFrame frame_;
   Ranks ranks_;
   std::vector<Points> points_;
@@ -290,11 +299,15 @@ class ColumnsRun {
   }
 
  private:
+  // Lists of one thread, by event type; made when they are first needed.
+  using Lists = std::map<const TypeNeeds*, std::unique_ptr<PolicyLists>>;
+
   void work() {
+    Lists lists;
     while (!stop_) {
       size_t part = next_part_++;
       if (part >= parts_.size()) return;
-      base::Status done = run_part(part);
+      base::Status done = run_part(part, lists);
       if (done) continue;
       std::lock_guard lock(mutex_);
       if (!error_) error_ = done.error();
@@ -302,7 +315,7 @@ class ColumnsRun {
     }
   }
 
-  base::Status run_part(size_t number) {
+  base::Status run_part(size_t number, Lists& lists) {
     const Part& part = parts_[number];
     archive::ScanRequest request;
     request.type = part.needs->event_type;
@@ -318,7 +331,11 @@ class ColumnsRun {
     while (!stop_) {
       TAMIS_TRY(batch, scan->next());
       if (batch == nullptr || batch->rows == 0) break;
-      if (!run) run.emplace(request_, plan_, part, past_);
+      if (!run) {
+        std::unique_ptr<PolicyLists>& own = lists[part.needs];
+        if (own == nullptr) own = std::make_unique<PolicyLists>(*request_.policy, part.needs->lists);
+        run.emplace(request_, plan_, part, past_, *own);
+      }
       for (uint32_t from = 0; from < batch->rows; from += kChunkRows) {
         visitor_.visit(number, run->run(*batch, from, std::min(kChunkRows, batch->rows - from)));
       }

@@ -1,0 +1,88 @@
+#!/usr/bin/env python3
+"""Backtests: one rule and 100 rules over the columns of an archive, a search, and a rule over new windows by a replay.
+
+The events are those of the rules benchmark with eight windows and 100 rules, decided by the engine and archived. `per core` is
+rows times rules a second and core: by columns, with and without reading the archive, and by the evaluator of single
+events over the same rows. The replay is of distinct events, imported into a data folder of their own.
+"""
+
+import argparse
+import json
+import shutil
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE.parent), str(HERE.parent / "rules")]
+from measure import BUILD, RELEASE, Missing, call, cores, last_json, note, table  # noqa: E402
+from prepared import prepare  # noqa: E402
+
+FOLDER = BUILD / "backtest"
+WINDOWS = ("user_id", "ip", "asn", "email_domain", "device_id", "country", "email", "path")
+SEARCH = "country == 'BR' && spam_score > 0.8"
+FRESH = """features:
+  fresh_per_ip: {count: event, by: ip, over: 10m}
+rules:
+  - {id: fresh, on: event, when: fresh_per_ip > 1 && spam_score > 0.5, then: {verdict: challenge}}
+"""
+
+
+def write_policy(rules_policy, folder):
+    """The policy of the rules benchmark with eight windows, each read by one more rule."""
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(rules_policy, folder)
+    features = "".join(f"  n_{field}_1h: {{count: event, by: {field}, over: 1h}}\n" for field in WINDOWS)
+    rules = "".join(f"  - {{id: w_{field}, on: event, when: 'n_{field}_1h > 100000', mode: live}}\n" for field in WINDOWS)
+    rules += "  - {id: w_spam, on: event, when: 'spam_score > 0.9', then: {verdict: reject}, mode: live}\n"
+    with (folder / "event.yaml").open("a") as types:
+        types.write("verdicts: [accept, challenge, reject]\n")
+    (folder / "windows.yaml").write_text(f"features:\n{features}rules:\n{rules}")
+
+
+def make(arguments, source):
+    """Archives `rows` rows, and imports the distinct events into a data folder."""
+    shutil.rmtree(FOLDER / "rows", ignore_errors=True)
+    shutil.rmtree(FOLDER / "data", ignore_errors=True)
+    note(f"deciding and archiving {arguments.rows} events")
+    last_json(*call([RELEASE / "archive_measure", FOLDER / "policy", source / "events.ndjson", arguments.rows, FOLDER / "rows"], 3600))
+    note(f"importing {arguments.events} events")
+    code, _, errors = call([RELEASE / "tamis", "import", "--quiet", "--data", FOLDER / "data", "--policy", FOLDER / "policy",
+                            source / "events.ndjson"], 1800)
+    if code != 0:
+        sys.exit(f"backtest: the import failed: {errors.strip()[-300:]}")
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="./dev bench backtest", description=__doc__)
+    parser.add_argument("--events", type=int, default=200_000, help="distinct events (default 200000)")
+    parser.add_argument("--rows", type=int, default=10_000_000, help="rows in the archive (default ten million)")
+    parser.add_argument("--keep", action="store_true", help="keep the archive, and ask that of the last run where there is one")
+    parser.add_argument("--json", action="store_true", help="print the figures as JSON")
+    arguments = parser.parse_args()
+    source, _, _ = prepare(100, arguments.events)
+    write_policy(source / "policy", FOLDER / "policy")
+    (FOLDER / "fresh.yaml").write_text(FRESH)
+    try:
+        if not (arguments.keep and (FOLDER / "data").is_dir()):
+            make(arguments, source)
+        figures = last_json(*call([RELEASE / "replay_measure", FOLDER / "policy", FOLDER / "rows", "w_spam", SEARCH,
+                                   FOLDER / "data", FOLDER / "fresh.yaml"], 3600))
+    except Missing as why:
+        sys.exit(f"backtest: {why}")
+    if not arguments.keep:
+        shutil.rmtree(FOLDER / "rows", ignore_errors=True)
+        shutil.rmtree(FOLDER / "data", ignore_errors=True)
+    if arguments.json:
+        print(json.dumps(figures, indent=1))
+        return
+    names = {"rule_cold_s": "one rule, files not in memory, s", "rule_again_s": "the same again, s",
+             "policy_s": "the whole policy, s", "columnar_per_core": "by columns, rows x rules/s/core",
+             "columnar_per_core_with_reading": "the same with reading", "scalar_per_core": "by single events, rows x rules/s/core",
+             "find_p50_ms": "search with facets and histogram, p50 ms", "find_p95_ms": "the same, p95 ms",
+             "replayed_per_s": "a rule over new windows, events/s", "replayed_per_core": "the same a core"}
+    table(["backtest", "figure"], [[name, f"{figures[key]:,.2f}"] for key, name in names.items()])
+    print(f"\n{figures['rows']:,} rows, {figures['rules']:.0f} rules, {len(cores())} cores")
+
+
+if __name__ == "__main__":
+    main()
