@@ -47,6 +47,14 @@ Command add_undo(CLI::App& app);
 Command add_batches(CLI::App& app);
 Command add_query(CLI::App& app);
 Command add_digest(CLI::App& app);
+Command add_why(CLI::App& app);
+Command add_release(CLI::App& app);
+Command add_erase(CLI::App& app);
+Command add_label(CLI::App& app);
+Command add_list(CLI::App& app);
+Command add_truth(CLI::App& app);
+Command add_policy(CLI::App& app);
+Command add_audit(CLI::App& app);
 Command add_version(CLI::App& app);
 Command add_completion(CLI::App& app, const CLI::App& root);
 

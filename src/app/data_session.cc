@@ -181,11 +181,13 @@ base::Result<std::string> DataSession::get(const std::string& path) {
   return call(get);
 }
 
-base::Result<std::string> DataSession::post(const std::string& path, std::string body) {
+base::Result<std::string> DataSession::post(const std::string& path, std::string body,
+                                            const std::string& content_type) {
   net::HttpCall post;
   post.method = "POST";
   post.path = path;
   post.body = std::move(body);
+  post.content_type = content_type;
   return call(post);
 }
 

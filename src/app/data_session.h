@@ -39,7 +39,8 @@ class DataSession {
 
   // The body of a 2xx answer; the message of every other one as an error.
   base::Result<std::string> get(const std::string& path);
-  base::Result<std::string> post(const std::string& path, std::string body);
+  base::Result<std::string> post(const std::string& path, std::string body,
+                                 const std::string& content_type = "application/json");
   // Starts a job by POST and waits for its result, with a progress bar. Stops it when the user interrupts.
   base::Result<std::string> run_job(const std::string& what, const std::string& path, std::string body);
   // Writes a snapshot, so that the next command starts at once. Only where no server holds the folder.

@@ -60,6 +60,14 @@ int main(int argc, char** argv) {
   add("undo", "Take a batch back", add_undo);
   add("batches", "Show the batches of a data folder", add_batches);
   add("digest", "Print a digest of the whole state of a data folder", add_digest);
+  add("why", "Tell what is in force on an account, address or domain, and why", add_why);
+  add("release", "Take back what is in force on an entity", add_release);
+  add("label", "Set, clear and show labels", add_label);
+  add("list", "Change and show the lists of the policy at run time", add_list);
+  add("truth", "Say what an event or entity turned out to be", add_truth);
+  add("policy", "Versions of the policy: list, compare, roll back", add_policy);
+  add("audit", "Who changed what, and who looked at whose data", add_audit);
+  add("erase", "Remove all that is kept of a person", add_erase);
   add("top", "Watch a running server: decisions, rates, rules, latencies", add_top);
   add("demo", "Send a stream of lifelike events to a server", add_demo);
   add("token", "Make a bearer token for a caller of the server", add_token);

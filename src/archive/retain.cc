@@ -204,7 +204,9 @@ base::Result<uint64_t> ArchiveImpl::erase(const policy::Policy& policy, std::str
       how.where += fmt::format("{}coalesce({}::VARCHAR = {}, false)", how.where.empty() ? "" : " OR ",
                                sql_name(spec.column), spec.tokened ? token : raw);
     }
-    if (file->type.empty()) how.where = fmt::format("kind = {} AND value IN ({}, {})", sql_text(kind), raw, token);
+    if (file->type.empty())
+      how.where =
+          fmt::format("(kind = {} OR coalesce(list, '') <> '') AND value IN ({}, {})", sql_text(kind), raw, token);
     if (how.where.empty()) continue;
     TAMIS_TRY(parquet, writer());
     auto hits = parquet->number(fmt::format("SELECT count(*) FROM {} WHERE {}", read_sql({file}), how.where));

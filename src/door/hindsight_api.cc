@@ -93,23 +93,30 @@ base::Result<Window> window_of(const JsonBody& body, const archive::Archive& arc
   return window;
 }
 
-std::string author_of(const Request& in) {
-  const net::Caller* caller = static_cast<const net::Caller*>(in.context());
-  return caller == nullptr || caller->name.empty() ? "local" : caller->name;
-}
+std::string author_of(const Request& in) { return Desk::caller_of(in).name; }
 
 }  // namespace
 
 struct HindsightApi::Impl {
-  Impl(Service& s, Jobs& j) : service(s), jobs(j), ground(s) {}
+  Impl(Desk& d, Jobs& j) : desk(d), service(d.service()), jobs(j), ground(d.service()) {}
 
+  Desk& desk;
   Service& service;
   Jobs& jobs;
   ServiceGround ground;
   std::unique_ptr<action::Batches> batches;
 
   // Starts a job that flushes first, so that it sees all that was decided before it was asked for.
+  // Who asked for it is in the audit trail first.
   void start(std::string_view kind, const Request& in, Response& out, Jobs::Work work) {
+    action::AuditEntry entry;
+    entry.what = "job." + std::string(kind);
+    if (!in.param(0).empty()) {
+      entry.on = "batch";
+      entry.value = in.param(0);
+    }
+    if (in.body().size() <= kSmallBodyBytes) entry.detail = in.body();
+    if (auto noted = desk.note_soon(Desk::caller_of(in), std::move(entry)); !noted) return answer(noted.error(), out);
     auto id = jobs.start(kind, author_of(in), service.now_ms(),
                          [this, work = std::move(work)](Jobs::Handle& handle) -> base::Result<std::string> {
                            TAMIS_CHECK(service.sync());
@@ -132,11 +139,12 @@ struct HindsightApi::Impl {
 
 HindsightApi::HindsightApi() = default;
 HindsightApi::~HindsightApi() = default;
+action::Batches& HindsightApi::batches() { return *impl_->batches; }
 
-base::Result<std::unique_ptr<HindsightApi>> HindsightApi::open(Service& service, Jobs& jobs) {
+base::Result<std::unique_ptr<HindsightApi>> HindsightApi::open(Desk& desk, Jobs& jobs) {
   std::unique_ptr<HindsightApi> api(new HindsightApi);
-  api->impl_ = std::make_unique<Impl>(service, jobs);
-  TAMIS_TRY(batches, action::Batches::open(service.data()->path() + "/batches", api->impl_->ground));
+  api->impl_ = std::make_unique<Impl>(desk, jobs);
+  TAMIS_TRY(batches, action::Batches::open(desk.service().data()->path() + "/batches", api->impl_->ground));
   api->impl_->batches = std::move(batches);
   return api;
 }

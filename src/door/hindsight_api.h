@@ -6,16 +6,16 @@
 
 #include "door/jobs.h"
 #include "door/past_api.h"
-#include "door/service.h"
 #include "net/http_server.h"
 
 namespace tamis::door {
 
 class HindsightApi {
  public:
-  // `service` has a data folder. Errors: batches that cannot be read.
-  static base::Result<std::unique_ptr<HindsightApi>> open(Service& service, Jobs& jobs);
+  // The service of `desk` has a data folder. Errors: batches that cannot be read.
+  static base::Result<std::unique_ptr<HindsightApi>> open(Desk& desk, Jobs& jobs);
   ~HindsightApi();  // the jobs have ended
+  action::Batches& batches();
   void add_routes(net::HttpServer& server, const PastApi::MakeRoute& route);
 
  private:

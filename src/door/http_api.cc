@@ -3,8 +3,12 @@
 #include <algorithm>
 
 #include "door/background.h"
+#include "door/desk.h"
 #include "door/http_answer.h"
+#include "door/marks_api.h"
 #include "door/past_api.h"
+#include "door/record_api.h"
+#include "door/support_api.h"
 #include "event/json_event.h"
 #include "event/json_writer.h"
 
@@ -163,11 +167,18 @@ void write_policy(const policy::Policy& policy, std::string& out) {
 }  // namespace
 
 struct HttpApi::Impl {
+  Impl(net::HttpServer& h, Service& s, base::MetricRegistry& m, HttpApiOptions o)
+      : server(h), service(s), metrics(m), options(std::move(o)), desk(s) {}
+
   net::HttpServer& server;
   Service& service;
   base::MetricRegistry& metrics;
   HttpApiOptions options;
   Background background;
+  Desk desk;
+  std::unique_ptr<MarksApi> marks;
+  std::unique_ptr<SupportApi> support;
+  std::unique_ptr<RecordApi> record;
   std::unique_ptr<PastApi> past;
 
   net::RouteOptions route(net::RoleSet roles, size_t body_bytes_max) const {
@@ -186,14 +197,8 @@ struct HttpApi::Impl {
     return r;
   }
 
-  base::Status act(std::string_view json, std::string_view list) {
-    TAMIS_TRY(parsed, engine::parse_act(json, service.now_ms(), list));
-    return service.act(parsed);
-  }
-
   void add_decide_routes();
   void add_policy_routes();
-  void add_list_routes();
   void add_operator_routes();
   void in_background(Response& out, std::function<std::pair<int, std::string>()> work);
 };
@@ -203,17 +208,21 @@ HttpApi::HttpApi() = default;
 base::Result<std::unique_ptr<HttpApi>> HttpApi::open(net::HttpServer& server, Service& service,
                                                      base::MetricRegistry& metrics, HttpApiOptions options) {
   std::unique_ptr<HttpApi> api(new HttpApi);
-  api->impl_.reset(new Impl{server, service, metrics, std::move(options), Background{}, nullptr});
+  api->impl_.reset(new Impl(server, service, metrics, std::move(options)));
   Impl* impl = api->impl_.get();
   impl->add_decide_routes();
   impl->add_policy_routes();
-  impl->add_list_routes();
   impl->add_operator_routes();
+  auto route = [impl](net::RoleSet roles, size_t bytes) { return impl->route(roles, bytes); };
+  impl->marks = std::make_unique<MarksApi>(server, impl->desk, route);
+  action::Batches* batches = nullptr;
   if (service.data() != nullptr) {
-    auto route = [impl](net::RoleSet roles, size_t bytes) { return impl->route(roles, bytes); };
-    TAMIS_TRY(past, PastApi::open(server, service, route));
+    TAMIS_TRY(past, PastApi::open(server, impl->desk, route));
     impl->past = std::move(past);
+    batches = &impl->past->batches();
+    impl->record = std::make_unique<RecordApi>(server, impl->desk, route);
   }
+  impl->support = std::make_unique<SupportApi>(server, impl->desk, batches, route);
   return api;
 }
 
@@ -276,8 +285,8 @@ void HttpApi::Impl::add_policy_routes() {
   auto with_files = [this](const Request& in, Response& out, bool activate) {
     auto files = files_of(in);
     if (!files) return answer(files.error(), out);
-    in_background(out, [this, activate, sources = std::move(*files)] {
-      policy::Loaded loaded = activate ? service.activate(sources) : policy::load_files(sources);
+    in_background(out, [this, activate, sources = std::move(*files), who = Desk::caller_of(in).name] {
+      policy::Loaded loaded = activate ? service.activate(sources, who) : policy::load_files(sources);
       return std::pair(loaded.policy != nullptr ? 200 : 422, policy_answer(loaded));
     });
   };
@@ -287,53 +296,17 @@ void HttpApi::Impl::add_policy_routes() {
       "/v1/policy", [with_files](const Request& in, Response& out) { with_files(in, out, true); }, admin);
   server.post(
       "/v1/policy/reload",
-      [this](const Request&, Response& out) {
-        in_background(out, [this] {
-          policy::Loaded loaded = service.activate_folder(options.policy_folder);
+      [this](const Request& in, Response& out) {
+        in_background(out, [this, who = Desk::caller_of(in).name] {
+          policy::Loaded loaded = service.activate_folder(options.policy_folder, who);
           return std::pair(loaded.policy != nullptr ? 200 : 422, policy_answer(loaded));
         });
       },
       admin);
 }
 
-void HttpApi::Impl::add_list_routes() {
-  server.post(
-      "/v1/lists/{name}",
-      [this](const Request& in, Response& out) {
-        base::Status done = act(in.body(), in.param(0));
-        if (!done) return answer(done.error(), out);
-        out.append("{\"ok\":true}\n");
-      },
-      route(Role::kAnalyst, options.event_bytes_max));
-  server.post(
-      "/v1/labels",
-      [this](const Request& in, Response& out) {
-        base::Status done = act(in.body(), {});
-        if (!done) return answer(done.error(), out);
-        out.append("{\"ok\":true}\n");
-      },
-      route(Role::kAnalyst, options.event_bytes_max));
-  server.get(
-      "/v1/labels/{kind}/{value...}",
-      [this](const Request& in, Response& out) {
-        std::vector<state::Label> labels;
-        service.with_engine([&](Engine& engine) { labels = engine.labels(in.param(0), in.param(1)); });
-        JsonWriter json(out.body());
-        json.begin_object().key("labels").begin_array();
-        for (const state::Label& label : labels) {
-          json.begin_object().key("name").string(label.name).key("author").string(label.author);
-          json.key("reason").string(label.reason).key("since").string(event::format_time_ms(label.since_ms));
-          json.key("expires");
-          label.expires_ms == state::kNeverExpires ? json.null() : json.string(event::format_time_ms(label.expires_ms));
-          json.end_object();
-        }
-        json.end_array().end_object();
-        out.append("\n");
-      },
-      route(kReaders, 0));
-}
-
 void HttpApi::Impl::add_operator_routes() {
+  server.get("/v1/openapi.json", [](const Request&, Response& out) { out.append(openapi_json()); });
   server.get("/healthz", [](const Request&, Response& out) { out.append("{\"ok\":true}\n"); });
   server.get("/readyz", [this](const Request&, Response& out) {
     auto policy = service.policy();

@@ -60,9 +60,10 @@ void write_table(const archive::Table& table, std::string& out) {
 }  // namespace
 
 struct PastApi::Impl {
-  Impl(net::HttpServer& h, Service& s, const MakeRoute& r) : server(h), service(s), route(r) {}
+  Impl(net::HttpServer& h, Desk& d, const MakeRoute& r) : server(h), desk(d), service(d.service()), route(r) {}
 
   net::HttpServer& server;
+  Desk& desk;
   Service& service;
   MakeRoute route;
   std::unique_ptr<HindsightApi> hindsight;  // before the jobs, which use it
@@ -93,16 +94,15 @@ struct PastApi::Impl {
 
 PastApi::PastApi() = default;
 
-base::Result<std::unique_ptr<PastApi>> PastApi::open(net::HttpServer& server, Service& service,
-                                                     const MakeRoute& route) {
+base::Result<std::unique_ptr<PastApi>> PastApi::open(net::HttpServer& server, Desk& desk, const MakeRoute& route) {
   std::unique_ptr<PastApi> api(new PastApi);
-  api->impl_ = std::make_unique<Impl>(server, service, route);
+  api->impl_ = std::make_unique<Impl>(server, desk, route);
   Impl& impl = *api->impl_;
   impl.add_query_routes();
   impl.add_decision_routes();
   impl.add_job_routes();
   impl.add_operator_routes();
-  TAMIS_TRY(hindsight, HindsightApi::open(service, impl.jobs));
+  TAMIS_TRY(hindsight, HindsightApi::open(desk, impl.jobs));
   impl.hindsight = std::move(hindsight);
   impl.hindsight->add_routes(server, route);
   return api;
@@ -110,11 +110,13 @@ base::Result<std::unique_ptr<PastApi>> PastApi::open(net::HttpServer& server, Se
 
 PastApi::~PastApi() = default;
 
+action::Batches& PastApi::batches() { return impl_->hindsight->batches(); }
+
 void PastApi::Impl::add_query_routes() {
   server.post(
       "/v1/query",
       [this](const Request& in, Response& out) {
-        static constexpr std::array<std::string_view, 3> kKeys = {"sql", "rows_max", "time_ms"};
+        static constexpr std::array<std::string_view, 4> kKeys = {"sql", "rows_max", "time_ms", "reason"};
         auto body = JsonBody::read(in.body(), kKeys);
         if (!body) return answer(body.error(), out);
         auto sql = body->needed_text("sql");
@@ -123,8 +125,13 @@ void PastApi::Impl::add_query_routes() {
         if (!sql) return answer(sql.error(), out);
         if (!rows) return answer(rows.error(), out);
         if (!time) return answer(time.error(), out);
+        Desk::Caller caller = Desk::caller_of(in);
+        auto reason = body->text("reason", caller.reason);
+        if (!reason) return answer(reason.error(), out);
+        caller.reason = *reason;
         archive::QueryLimits limits{*time, static_cast<uint64_t>(*rows)};
-        soon(out, [this, sql = *sql, limits](std::string& text) -> base::Status {
+        soon(out, [this, caller, sql = *sql, limits](std::string& text) -> base::Status {
+          TAMIS_CHECK(desk.note_look(caller, "query.run", "archive", {}, sql));
           TAMIS_CHECK(service.flush());
           TAMIS_TRY(table, service.data()->archive().query(sql, limits, [] { return true; }));
           write_table(table, text);
@@ -139,12 +146,14 @@ void PastApi::Impl::add_decision_routes() {
       "/v1/decisions/{type}/{id...}",
       [this](const Request& in, Response& out) {
         soon(out,
-             [this, type = std::string(in.param(0)), id = std::string(in.param(1))](std::string& text) -> base::Status {
+             [this, caller = Desk::caller_of(in), type = std::string(in.param(0)),
+              id = std::string(in.param(1))](std::string& text) -> base::Status {
                auto policy = service.policy();
                if (policy == nullptr) return base::fail(base::Code::kUnavailable, "no policy is active yet");
                const policy::EventType* found = policy->find_type(type);
                if (found == nullptr)
                  return base::fail(base::Code::kNotFound, "no event type \"" + type + "\" in the policy");
+               TAMIS_CHECK(desk.note_look(caller, "decision.look", "event:" + type, id));
                TAMIS_CHECK(service.flush());
                TAMIS_CHECK(replay::write_stored_event(service.data()->archive(), *found, id, text));
                text += '\n';

@@ -90,18 +90,18 @@ std::shared_ptr<const policy::Policy> Service::policy() const {
   return policy_;
 }
 
-policy::Loaded Service::activate(const std::vector<policy::SourceFile>& files) {
+policy::Loaded Service::activate(const std::vector<policy::SourceFile>& files, std::string_view who) {
   std::lock_guard one(activate_mutex_);
-  return use(policy::load_files(files));
+  return use(policy::load_files(files), who);
 }
 
-policy::Loaded Service::activate_folder(const std::string& folder) {
+policy::Loaded Service::activate_folder(const std::string& folder, std::string_view who) {
   std::lock_guard one(activate_mutex_);
-  return use(policy::load_folder(folder));
+  return use(policy::load_folder(folder), who);
 }
 
 // Under activate_mutex_.
-policy::Loaded Service::use(policy::Loaded loaded) {
+policy::Loaded Service::use(policy::Loaded loaded, std::string_view who) {
   if (loaded.policy == nullptr) {
     ++counters_.reload_failures;
     return loaded;
@@ -124,6 +124,14 @@ policy::Loaded Service::use(policy::Loaded loaded) {
     diagnostic.severity = policy::Diagnostic::Severity::kWarning;
     diagnostic.message = "the policy decides, but its record is not on disk yet: " + durable.error().message;
     loaded.diagnostics.push_back(diagnostic);
+  }
+  if (data_ != nullptr) {
+    action::AuditEntry entry;
+    entry.who = who;
+    entry.what = "policy.activate";
+    entry.on = "policy";
+    entry.value = loaded.policy->version;
+    (void)data_->audit().append(entry, action::Audit::Durability::kSoon);  // its failure is told by the next change
   }
   ++counters_.reloads;
   return loaded;

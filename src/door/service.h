@@ -50,9 +50,10 @@ class Service {
 
   // Compiles files and, if they are good, makes them the policy. The diagnostics come back in either case. Features
   // that the policy before did not have are filled from the events of the journal first.
-  policy::Loaded activate(const std::vector<policy::SourceFile>& files);
+  // `who` asked for it: the audit trail names them.
+  policy::Loaded activate(const std::vector<policy::SourceFile>& files, std::string_view who = "server");
   // The same for a folder on disk.
-  policy::Loaded activate_folder(const std::string& folder);
+  policy::Loaded activate_folder(const std::string& folder, std::string_view who = "server");
   std::shared_ptr<const policy::Policy> policy() const;
 
   // What one thread needs to decide: a parser and an arena, kept warm.
@@ -104,6 +105,10 @@ class Service {
   base::Status checkpoint();
   // The last record that a snapshot covers.
   replay::DataFolder* data() { return data_; }
+  // The way to the engine for what reads it beside the folder (replay/standing.h).
+  replay::DataFolder::WithEngine engine_access() {
+    return [this](const std::function<void(engine::Engine&)>& use) { with_engine(use); };
+  }
   // How many bytes of records wait to be written, and why they do if something is wrong.
   uint64_t pending_bytes() const { return data_ == nullptr ? 0 : data_->pending_bytes(); }
   std::string failure() const;
@@ -130,7 +135,7 @@ class Service {
   friend class Lease;
   std::unique_ptr<Worker> take_worker();
   void give_back(std::unique_ptr<Worker> worker);
-  policy::Loaded use(policy::Loaded loaded);
+  policy::Loaded use(policy::Loaded loaded, std::string_view who);
   base::Status put_into_force(const policy::Loaded& loaded);
   base::Status answer_again(const Worker& worker, uint64_t record, std::string& out);
   void run_checkpoints();

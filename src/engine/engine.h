@@ -128,14 +128,27 @@ class Engine {
   base::Result<uint64_t> visit_list(std::string_view list, uint64_t after, size_t limit,
                                     const std::function<void(const state::ListEntry&)>& visit) const;
 
+  // The same for the entries that the policy itself brings.
+  base::Result<uint64_t> visit_policy_list(std::string_view list, uint64_t after, size_t limit,
+                                           const std::function<void(const state::ListEntry&)>& visit) const;
+  // The entries in force that match a value, for explanations: of each list the one of the policy and the one of run
+  // time (for networks and domains the longest). A network is matched by the networks that cover it.
+  struct ListMatch {
+    std::string list;
+    bool of_policy = false;
+    state::ListEntry entry;
+  };
+  std::vector<ListMatch> list_matches(std::string_view value) const;
+
   // Erasing a person. What an entity has of labels, and the run-time entries of any list that equal its value.
   struct Erased {
     size_t labels = 0;
     size_t list_entries = 0;
   };
   Erased erase_entity(std::string_view entity_kind, std::string_view value);
-  // Forgets the keys of features that this event touches and that are made of `value`, alone or with others; and the
-  // event's id. Says how many keys there were. For each event of a person that is erased; changes nothing else.
+  // Forgets the keys of features that this event touches and that are made of `value`, alone or with others, or that
+  // keep it among what they remember (last, set, top); and the event's id. Says how many keys there were. For each
+  // event of a person that is erased; changes nothing else.
   size_t forget_keys(PreparedEvent& event, std::string_view value);
 
   // Snapshots. Between begin_snapshot() and the last piece the engine goes on as usual; the bytes are its state as of

@@ -1,5 +1,6 @@
 // What people do to the engine's state, and what they ask of it.
 #include <algorithm>
+#include <charconv>
 
 #include "base/assert.h"
 #include "base/hash.h"
@@ -89,6 +90,54 @@ base::Result<uint64_t> Engine::visit_list(std::string_view list, uint64_t after,
   return base::fail(base::Code::kNotFound, "no list \"" + std::string(list) + "\" in the policy");
 }
 
+base::Result<uint64_t> Engine::visit_policy_list(std::string_view list, uint64_t after, size_t limit,
+                                                 const std::function<void(const state::ListEntry&)>& visit) const {
+  for (const auto& of_policy : impl_->active->lists) {
+    if (of_policy->name() == list) return of_policy->visit(after, limit, impl_->now, visit);
+  }
+  return base::fail(base::Code::kNotFound, "no list \"" + std::string(list) + "\" in the policy");
+}
+
+namespace {
+
+// The entry of `list` that matches the value, which is text as people write it.
+std::optional<state::ListEntry> match_text(const state::List& list, std::string_view value, int64_t now_ms) {
+  if (list.kind() == state::ListKind::kInt) {
+    int64_t number = 0;
+    auto [end, bad] = std::from_chars(value.data(), value.data() + value.size(), number);
+    if (bad != std::errc() || end != value.data() + value.size()) return std::nullopt;
+    return list.match(event::Value::integer(number), now_ms);
+  }
+  size_t slash = value.find('/');
+  if (list.kind() != state::ListKind::kNetwork || slash == std::string_view::npos) {
+    return list.match(event::Value::string(value), now_ms);
+  }
+  auto entry = list.match(event::Value::string(value.substr(0, slash)), now_ms);
+  if (!entry) return std::nullopt;
+  auto bits_of = [](std::string_view text) {
+    int bits = 128;
+    size_t at = text.find('/');
+    if (at != std::string_view::npos) std::from_chars(text.data() + at + 1, text.data() + text.size(), bits);
+    return bits;
+  };
+  if (bits_of(entry->value) > bits_of(value)) return std::nullopt;  // it covers only a part of the network
+  return entry;
+}
+
+}  // namespace
+
+std::vector<Engine::ListMatch> Engine::list_matches(std::string_view value) const {
+  std::vector<ListMatch> found;
+  if (impl_->active == nullptr) return found;
+  for (size_t i = 0; i < impl_->active->lists.size(); ++i) {
+    const std::string& name = impl_->active->policy->lists[i].name;
+    if (auto entry = match_text(*impl_->active->lists[i], value, impl_->now)) found.push_back({name, true, *entry});
+    const auto& run_time = impl_->active->run_time_lists[i];
+    if (auto entry = match_text(*run_time, value, impl_->now)) found.push_back({name, false, *entry});
+  }
+  return found;
+}
+
 base::Status Engine::set_label(std::string_view entity_kind, std::string_view value, const state::Label& label) {
   TAMIS_CHECK(check_entity_kind(entity_kind));
   return impl_->label_store->set(entity_kind, value, label);
@@ -118,6 +167,16 @@ Engine::Erased Engine::erase_entity(std::string_view entity_kind, std::string_vi
   return erased;
 }
 
+namespace {
+
+// Whether a feature remembers values as they are, not only how many there were.
+bool keeps_values(const state::FeatureSpec& spec) {
+  const state::Aggregate how = spec.aggregate;
+  return how == state::Aggregate::kLast || how == state::Aggregate::kSet || how == state::Aggregate::kTopK;
+}
+
+}  // namespace
+
 size_t Engine::forget_keys(PreparedEvent& prepared, std::string_view value) {
   TAMIS_ASSERT(impl_->active != nullptr && prepared.policy() == impl_->active->policy);
   ActiveType& type = *impl_->active->types[prepared.type_index()];
@@ -128,7 +187,10 @@ size_t Engine::forget_keys(PreparedEvent& prepared, std::string_view value) {
   for (FeatureAccess& access : type.accesses) {
     if (!access.has_key) continue;
     auto is_value = [&](cel::NodeId node) { return as_text(type.type->plan.eval(node, type.frame), arena) == value; };
-    if (!std::any_of(access.by.begin(), access.by.end(), is_value)) continue;
+    const policy::FeatureUpdate* update = access.update;
+    bool is_kept = update != nullptr && update->of != cel::kNoNode && is_value(update->of) &&
+                   keeps_values(impl_->active->policy->features[access.feature].spec);
+    if (!is_kept && !std::any_of(access.by.begin(), access.by.end(), is_value)) continue;
     forgotten += access.table->forget(access.key);
   }
   if (prepared.id_key() != 0) impl_->recent_ids.forget(prepared.id_key());

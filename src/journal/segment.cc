@@ -15,8 +15,17 @@ namespace fs = std::filesystem;
 
 namespace {
 constexpr std::string_view kEnding = ".jsonl.zst";
-constexpr uint64_t kFrameTextMax = 256 << 20;  // no writer makes larger ones; a larger claim is damage
+constexpr std::string_view kUnfinished = ".jsonl.zst.tmp.";  // base::write_file_atomically() of rewrite_journal()
+constexpr uint64_t kFrameTextMax = 256 << 20;                // no writer makes larger ones; a larger claim is damage
 }  // namespace
+
+void remove_unfinished(const std::string& folder) {
+  std::error_code error;
+  for (fs::directory_iterator it(folder, error), end; !error && it != end; it.increment(error)) {
+    std::error_code ignored;
+    if (it->path().filename().string().find(kUnfinished) != std::string::npos) fs::remove(it->path(), ignored);
+  }
+}
 
 std::string segment_path(const std::string& folder, uint64_t first_number) {
   return fmt::format("{}/{:016}{}", folder, first_number, kEnding);
@@ -27,7 +36,7 @@ base::Result<std::vector<Segment>> list_segments(const std::string& folder) {
   std::error_code error;
   for (fs::directory_iterator it(folder, error), end; !error && it != end; it.increment(error)) {
     std::string name = it->path().filename().string();
-    if (name == "lock") continue;
+    if (name == "lock" || name.find(kUnfinished) != std::string::npos) continue;
     Segment segment;
     auto [stop, bad] = std::from_chars(name.data(), name.data() + name.size(), segment.first_number);
     if (bad != std::errc() || std::string_view(stop, name.data() + name.size()) != kEnding) {

@@ -18,6 +18,8 @@ struct Segment {
 
 // The segments of a folder, ascending. A file with a strange name is an error: nothing is skipped silently.
 base::Result<std::vector<Segment>> list_segments(const std::string& folder);
+// Removes what a crash in rewrite_journal() has left; list_segments() passes over it.
+void remove_unfinished(const std::string& folder);
 std::string segment_path(const std::string& folder, uint64_t first_number);
 
 // Appends a frame with the text to `out`.

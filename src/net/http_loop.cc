@@ -281,6 +281,17 @@ HttpLoop::Connection* HttpLoop::find(uint64_t id) {
   return c->open && c->id() == id ? c : nullptr;
 }
 
+namespace {
+
+int64_t user_at_the_other_end(int fd) {
+  ucred credentials{};
+  socklen_t bytes = sizeof credentials;
+  if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &bytes) != 0) return -1;
+  return static_cast<int64_t>(credentials.uid);
+}
+
+}  // namespace
+
 void HttpLoop::accept_some(size_t index) {
   Listener& listener = listeners_[index];
   for (int i = 0; i < kAcceptsMax; ++i) {
@@ -299,6 +310,7 @@ void HttpLoop::accept_some(size_t index) {
     }
     ++stats_.connections_accepted;
     PeerAddress peer = PeerAddress::from(storage);
+    if (peer.family == PeerAddress::Family::kUnix) peer.user_id = user_at_the_other_end(fd.get());
     if (limiter_.try_add(peer))
       add_connection(std::move(fd), peer, listener);
     else

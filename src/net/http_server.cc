@@ -28,6 +28,7 @@ struct HttpServer::Impl {
 
   const HttpServerOptions options;
   Router router;
+  std::vector<std::string> routes;
   InFlightCounter in_flight;
   ConnectionLimiter limiter;
   std::vector<PeriodicTask> periodic;
@@ -109,13 +110,17 @@ HttpServer::~HttpServer() { stop(0); }
 
 void HttpServer::route(Method method, std::string_view pattern, Handler handler, RouteOptions options) {
   TAMIS_ASSERT(!impl_->started && handler);
+  impl_->routes.push_back(std::string(method_name(method)) + " " + std::string(pattern));
   impl_->router.add(method, pattern, Route{std::move(handler), nullptr, std::move(options)});
 }
 
 void HttpServer::stream(Method method, std::string_view pattern, StreamFactory factory, RouteOptions options) {
   TAMIS_ASSERT(!impl_->started && factory);
+  impl_->routes.push_back(std::string(method_name(method)) + " " + std::string(pattern));
   impl_->router.add(method, pattern, Route{nullptr, std::move(factory), std::move(options)});
 }
+
+const std::vector<std::string>& HttpServer::routes() const { return impl_->routes; }
 
 void HttpServer::every(int interval_ms, std::function<void()> task) {
   TAMIS_ASSERT(!impl_->started && interval_ms >= 1);

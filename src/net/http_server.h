@@ -176,6 +176,9 @@ class HttpServer {
   }
   void stream(Method method, std::string_view pattern, StreamFactory factory, RouteOptions options = {});
 
+  // What was added so far, as "GET /v1/labels/{kind}/{value...}": to hold a description of the API against.
+  const std::vector<std::string>& routes() const;
+
   // Runs `task` about every `interval_ms` (at least 1) on the first loop's thread, between requests: the engine's tick,
   // group commits. Before start() only.
   void every(int interval_ms, std::function<void()> task);

@@ -43,6 +43,7 @@ struct PeerAddress {
   std::array<uint8_t, 16> bytes{};  // network order; IPv4 in the first four
   std::array<char, 46> text_buffer{};
   uint8_t text_bytes = 0;
+  int64_t user_id = -1;  // unix sockets: of the process at the other end when it connected; -1: not known
 
   // "192.0.2.1", "2001:db8::1" (IPv4-mapped addresses are shown and kept as IPv4), "unix".
   std::string_view text() const { return {text_buffer.data(), text_bytes}; }

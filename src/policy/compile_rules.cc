@@ -148,6 +148,7 @@ void Compiler::compile_rule(const RuleSource& source, Draft& draft, const cel::E
   compile_canary(source, draft, scope, env, out);
   out.owner = source.owner;
   out.doc = source.doc;
+  out.say = source.say;
   out.file = source.node->source->name;
   out.line = source.node->source->position(source.node->begin).line;
   draft.type.rules.push_back(std::move(out));

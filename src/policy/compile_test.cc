@@ -54,6 +54,26 @@ struct World : cel::Host {
   base::Arena arena;
 };
 
+TEST(Compile, WhatMayBeToldToACustomerStandsAsItIsWritten) {
+  auto policy = good(std::string(kEvents) + R"(
+rules:
+  - {id: a, on: login, when: success, then: reject, say: Please choose a new password., mode: live}
+  - {id: b, on: login, when: success, then: reject, mode: live}
+)");
+  const EventType* login = policy->find_type("login");
+  ASSERT_NE(login, nullptr);
+  EXPECT_EQ(login->rules[0].say, "Please choose a new password.");
+  EXPECT_EQ(login->rules[1].say, "");
+  Loaded braces = load(std::string(kEvents) + R"(
+rules: [{id: a, on: login, when: success, then: reject, say: "from {ip}"}]
+)");
+  EXPECT_EQ(braces.policy, nullptr);
+  EXPECT_NE(all(braces).find("nothing in braces is filled in"), std::string::npos) << all(braces);
+  Loaded endless = load(std::string(kEvents) + "rules: [{id: a, on: login, when: success, then: reject, say: " +
+                        std::string(501, 'x') + "}]\n");
+  EXPECT_NE(all(endless).find("at most 500"), std::string::npos) << all(endless);
+}
+
 TEST(Compile, OnlyWhatIsReadHasASlot) {
   auto policy = good(std::string(kEvents) + R"(
 features:

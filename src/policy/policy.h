@@ -93,6 +93,7 @@ struct Rule {
   std::vector<ListEffect> lists;
   std::vector<NotifyEffect> notify;
   Template reason;
+  std::string say;  // what may be told to a customer, or empty
   std::string owner;
   std::string doc;
   std::string when_text;  // as written

@@ -226,12 +226,27 @@ void read_lets(const Node& node, RuleSource& rule, Diagnostics& diagnostics) {
   }
 }
 
+// What a customer is told. It stands as it is written: a place that would be filled in could tell a threshold.
+void read_say(const std::string& text, const Node& node, RuleSource& rule, Diagnostics& diagnostics) {
+  constexpr size_t kSayBytesMax = 500;
+  if (text.size() > kSayBytesMax) {
+    return diagnostics.error(node,
+                             fmt::format("`say` has {} bytes, at most {} are allowed", text.size(), kSayBytesMax));
+  }
+  if (text.find_first_of("{}") != std::string::npos) {
+    return diagnostics.error(node, "`say` is told to a customer as it stands: nothing in braces is filled in",
+                             "`reason` is the key for what analysts read");
+  }
+  rule.say = text;
+}
+
 void read_rule(const Node& node, PolicySource& policy, Diagnostics& diagnostics) {
   const Node* id = node.find("id");
   std::string what = id != nullptr && id->is_scalar() ? fmt::format("rule {}", quoted(id->text)) : "a rule";
-  MapReader map(node, what,
-                {"id", "on", "let", "when", "value", "then", "reason", "mode", "canary", "owner", "doc", "tests"},
-                diagnostics);
+  MapReader map(
+      node, what,
+      {"id", "on", "let", "when", "value", "then", "reason", "say", "mode", "canary", "owner", "doc", "tests"},
+      diagnostics);
   if (!map.ok()) return;
   RuleSource rule;
   rule.node = &node;
@@ -245,6 +260,7 @@ void read_rule(const Node& node, PolicySource& policy, Diagnostics& diagnostics)
   if (!map.has("when") && !map.has("value")) map.missing("when", " or `value`");
   if (const Node* then = map.get("then")) read_then(*then, rule, diagnostics);
   if (auto reason = map.text("reason")) rule.reason = {*reason, map.get("reason"), 0};
+  if (auto say = map.text("say")) read_say(*say, *map.get("say"), rule, diagnostics);
   read_mode(map, rule, diagnostics);
   rule.owner = map.text("owner").value_or("");
   rule.doc = map.text("doc").value_or("");

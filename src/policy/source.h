@@ -150,7 +150,7 @@ struct RuleSource {
   Mode mode = Mode::kShadow;
   double canary_percent = 0;
   Expression canary_by;
-  std::string owner, doc;
+  std::string owner, doc, say;
   std::vector<RuleTestSource> tests;
 };
 

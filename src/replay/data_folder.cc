@@ -34,6 +34,8 @@ base::Result<std::unique_ptr<DataFolder>> DataFolder::open(const std::string& pa
   TAMIS_CHECK(folder->find_first_number());
   TAMIS_TRY(archive, archive::Archive::open(path + "/archive", options.archive));
   folder->archive_ = std::move(archive);
+  TAMIS_TRY(audit, action::Audit::open(folder->audit_folder(), folder->clock_));
+  folder->audit_ = std::move(audit);
   return folder;
 }
 

@@ -5,6 +5,7 @@
 //   FOLDER/journal/    every record, in the order in which it was folded (journal/journal.h, replay/records.h)
 //   FOLDER/snapshots/  the engine's state as of a record (replay/snapshot.h)
 //   FOLDER/archive/    events with their decisions, and acts, as Parquet (archive/archive.h)
+//   FOLDER/audit/      who changed what, and who looked at whose data (action/audit.h)
 //   FOLDER/policies/   FOLDER/intel/   what the records name by their hash
 //
 // Recovery: the newest snapshot, then the records behind it. Whatever the archive does not have yet is added again on
@@ -23,7 +24,9 @@
 #include <string_view>
 #include <vector>
 
+#include "action/audit.h"
 #include "archive/archive.h"
+#include "base/clock.h"
 #include "base/result.h"
 #include "engine/act.h"
 #include "engine/engine.h"
@@ -96,6 +99,10 @@ class DataFolder {
   base::Result<Trimmed> trim(int64_t before_ms);
 
   archive::Archive& archive() { return *archive_; }
+  action::Audit& audit() { return *audit_; }
+  std::string audit_folder() const { return path_ + "/audit"; }
+  // For whoever rewrites the journal (replay/erase.h).
+  journal::JournalWriter& journal() { return *journal_; }
 
  private:
   explicit DataFolder(std::string path) : path_(std::move(path)) {}
@@ -111,6 +118,8 @@ class DataFolder {
   int lock_fd_ = -1;
   std::unique_ptr<journal::JournalWriter> journal_;
   std::unique_ptr<archive::Archive> archive_;
+  base::SystemClock clock_;
+  std::unique_ptr<action::Audit> audit_;
   std::shared_ptr<const event::NetworkIntel> intel_;
   std::string intel_version_;
   std::atomic<uint64_t> first_number_{1};

@@ -42,6 +42,8 @@ base::Result<RecordFold::Step> RecordFold::apply(const Record& record) {
     case Record::Kind::kEvent:
     case Record::Kind::kPast:
       return decide(record);
+    case Record::Kind::kErased:
+      return step;
   }
   return step;
 }

@@ -107,6 +107,11 @@ void write_intel(uint64_t number, int64_t receive_ms, std::string_view version, 
   out.append(",\"version\":\"").append(version).append("\"}");
 }
 
+void write_erased(uint64_t number, int64_t receive_ms, std::string& out) {
+  begin(number, receive_ms, "erased", out);
+  out += '}';
+}
+
 void write_act(uint64_t number, int64_t receive_ms, std::string_view act_json, std::string& out) {
   begin(number, receive_ms, "act", out);
   out += ",\"act\":";
@@ -134,6 +139,9 @@ base::Result<Record> read_record(std::string_view line) {
     record.kind = Record::Kind::kAct;
     good = take(rest, ",\"act\":");
     record.json = rest;
+  } else if (good && kind == "erased") {
+    record.kind = Record::Kind::kErased;
+    good = rest.empty();
   } else if (good && kind == "batch") {
     record.kind = Record::Kind::kBatch;
     good = take(rest, ",\"batch\":");

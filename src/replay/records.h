@@ -8,6 +8,7 @@
 //   {"n":20,"t":...,"k":"intel","version":"0011223344556677"}          the network facts that events get from here on
 //   {"n":21,"t":...,"k":"past","type":"signup","e":{...}}              an event that is only kept: it came from before
 //                                                                      the time of the data folder
+//   {"n":23,"t":...,"k":"erased"}                                      what stood here was of a person who was erased
 //   {"n":22,"t":...,"k":"batch","batch":{...}}                         a step of an action batch (action/batch.h)
 //
 // `t` is the receive time in milliseconds since the epoch. The content of a policy is kept beside the journal, in
@@ -36,10 +37,11 @@ void write_policy(uint64_t number, int64_t receive_ms, std::string_view version,
                   std::string& out);
 void write_batch(uint64_t number, int64_t receive_ms, std::string_view json, std::string& out);
 void write_intel(uint64_t number, int64_t receive_ms, std::string_view version, std::string& out);
+void write_erased(uint64_t number, int64_t receive_ms, std::string& out);
 void write_act(uint64_t number, int64_t receive_ms, std::string_view act_json, std::string& out);
 
 struct Record {
-  enum class Kind : uint8_t { kEvent, kPolicy, kAct, kIntel, kPast, kBatch };
+  enum class Kind : uint8_t { kEvent, kPolicy, kAct, kIntel, kPast, kBatch, kErased };
   Kind kind = Kind::kEvent;
   uint64_t number = 0;
   int64_t receive_ms = 0;

@@ -32,6 +32,17 @@ TEST(Records, ComeBackAsTheyWereWritten) {
   EXPECT_EQ(record->json, R"({"act":"list_add"})");
 }
 
+TEST(Records, OfWhatWasErasedOnlyThePlaceIsLeft) {
+  std::string line;
+  write_erased(10, 77, line);
+  EXPECT_EQ(line, R"({"n":10,"t":77,"k":"erased"})");
+  auto record = read_record(line);
+  ASSERT_TRUE(record.has_value());
+  EXPECT_EQ(record->kind, Record::Kind::kErased);
+  EXPECT_EQ(record->number, 10u);
+  EXPECT_FALSE(read_record(R"({"n":10,"t":77,"k":"erased","e":1})").has_value());
+}
+
 TEST(Records, WhatIsNoRecordIsAnError) {
   for (const char* line :
        {"", "{}", "{\"n\":1}", "{\"n\":x,\"t\":1,\"k\":\"event\",\"type\":\"\",\"e\":{}}",

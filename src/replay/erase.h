@@ -1,0 +1,53 @@
+// Erasing a person: everything that a data folder holds of one entity. The right is the person's (for one, article 17
+// of the GDPR); the report says what there was.
+//
+// What goes: labels and run-time list entries of the entity; the keys of features that are made of it, and features
+// that remember it as a value; ids of its events; its events in journal (a record {"n","t","k":"erased"} stays, so
+// numbers stay) and archive; acts of people on it; texts of the audit trail that name it (the chain of hashes stays
+// whole); snapshots, of which a new one is made. Features of other keys keep having counted its events: a number names
+// nobody.
+//
+// What stays: entries of the policy's own files, which the report names, since they are the policy's; the entity under
+// another kind (the mail address of an account is an entity of its own); and events that arrive while it runs.
+//
+// Each step leaves the folder whole, and doing all of it once more does nothing to what is done already: after a crash
+// it is repeated. Journal records from before the new snapshot no longer give the same state when they are replayed.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "policy/policy.h"
+#include "replay/data_folder.h"
+
+namespace tamis::replay {
+
+struct ErasedReport {
+  uint64_t labels = 0, list_entries = 0, feature_keys = 0;
+  uint64_t journal_records = 0, journal_segments = 0;
+  uint64_t archive_rows = 0;
+  uint64_t audit_lines = 0;
+  uint64_t snapshots = 0;             // removed
+  uint64_t snapshot = 0;              // the record that the new one covers
+  std::vector<std::string> policies;  // versions whose files name the value: it has to be taken out there
+};
+
+struct EraseOptions {
+  // Secrets of the days whose values are tokens (archive/archive.h); none: values only.
+  std::function<std::string(std::string_view day)> key_of_day = [](std::string_view) { return std::string(); };
+  // Called with the number of records read; false stops with an error.
+  std::function<bool(uint64_t)> keep_going = [](uint64_t) { return true; };
+};
+
+// `on` is an entity kind of the policy and `value` canonical (replay/standing.h). One at a time. Cost: a pass over the
+// whole journal, two microseconds an event, and a rewriting of what is concerned.
+base::Result<ErasedReport> erase_entity(DataFolder& folder, const DataFolder::WithEngine& with_engine,
+                                        const std::shared_ptr<const policy::Policy>& policy, const std::string& on,
+                                        const std::string& value, const EraseOptions& options = {});
+
+}  // namespace tamis::replay

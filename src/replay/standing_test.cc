@@ -1,0 +1,129 @@
+#include "replay/standing.h"
+
+#include <gtest/gtest.h>
+#include <rapidcheck.h>
+
+namespace tamis::replay {
+namespace {
+
+constexpr int64_t kNow = 1'763'700'000'000;  // 21 November 2025, 04:40 UTC
+constexpr int64_t kDay = 86'400'000;
+
+Mark label(std::string name, int64_t since_ms, int64_t expires_ms, std::string by = "rule:secret-rule") {
+  Mark mark;
+  mark.on = "account";
+  mark.value = "anna";
+  mark.name = std::move(name);
+  mark.by = std::move(by);
+  mark.reason = "secret-reason";
+  mark.since_ms = since_ms;
+  mark.expires_ms = expires_ms;
+  return mark;
+}
+
+Standing standing_of_anna() {
+  Standing standing;
+  standing.on = "account";
+  standing.value = "anna";
+  standing.now_ms = kNow;
+  standing.window_ms = 30 * kDay;
+  return standing;
+}
+
+std::string all(const std::vector<std::string>& words) {
+  std::string out;
+  for (const std::string& word : words) out += word + "\n";
+  return out;
+}
+
+std::string json_for(const Standing& standing, Reader reader) {
+  std::string out;
+  write_json(standing, reader, out);
+  return out;
+}
+
+TEST(Standing, NothingInForceIsSaid) {
+  EXPECT_EQ(all(customer_words(standing_of_anna())), "At present nothing is in force on this account.\n");
+}
+
+TEST(Standing, WhatIsInForceIsSaidWithoutItsName) {
+  Standing standing = standing_of_anna();
+  standing.labels.push_back(label("secret-label", kNow - 2 * kDay, kNow + kDay));
+  standing.around.push_back(label("secret-label", kNow - 3 * kDay, kNow));
+  EXPECT_EQ(all(customer_words(standing)),
+            "Since 18 November 2025 our systems have taken a note about this account into account.\n"
+            "It ends by itself on 22 November 2025, 04:40 UTC.\n");
+  standing.labels[0].expires_ms = state::kNeverExpires;
+  standing.labels[0].say = "Please choose a new password.";
+  EXPECT_EQ(all(customer_words(standing)),
+            "Since 18 November 2025 our systems have taken a note about this account into account.\n"
+            "It stays until a member of our team takes it back.\n"
+            "Please choose a new password.\n");
+}
+
+// Whatever there is, a customer hears none of it.
+TEST(Standing, ACustomerNeverHearsASecret) {
+  rc::check([] {
+    Standing standing = standing_of_anna();
+    auto mark = [] {
+      Mark m = label("secret-label", *rc::gen::inRange<int64_t>(0, kNow), *rc::gen::inRange<int64_t>(kNow, 2 * kNow));
+      if (*rc::gen::arbitrary<bool>()) {
+        m.name.clear();
+        m.list = "secret-list";
+        m.value = "secret-entry";
+        m.of_policy = *rc::gen::arbitrary<bool>();
+      }
+      return m;
+    };
+    for (int i = *rc::gen::inRange(0, 3); i > 0; --i) standing.labels.push_back(mark());
+    for (int i = *rc::gen::inRange(0, 3); i > 0; --i) standing.entries.push_back(mark());
+    for (int i = *rc::gen::inRange(0, 3); i > 0; --i) standing.around.push_back(mark());
+    for (int i = *rc::gen::inRange(0, 3); i > 0; --i) {
+      PastDecision decision;
+      decision.type = decision.id = decision.verdict = decision.policy = "secret-decision";
+      decision.rules = decision.reasons = {"secret-text"};
+      decision.time_ms = kNow;
+      decision.points = 424242;
+      standing.decisions.push_back(decision);
+      ++standing.intervened;
+    }
+    PastAct act{"label_set", "", "secret-label", "secret-person", "secret-reason", "", kNow};
+    standing.acts.push_back(act);
+    standing.truth = *rc::gen::element<std::string>("", "good", "bad", "secret-class");
+    for (const std::string& text : {all(customer_words(standing)), json_for(standing, Reader::kCustomer)}) {
+      RC_ASSERT(text.find("secret") == std::string::npos);
+      RC_ASSERT(text.find("424242") == std::string::npos);
+    }
+    RC_ASSERT(customer_words(standing).size() <= 5);
+  });
+}
+
+TEST(Standing, SupportSeesNeitherPointsNorWhatRulesSayToAnalysts) {
+  Standing standing = standing_of_anna();
+  standing.labels.push_back(label("watched", kNow, kNow + 1));
+  standing.labels.push_back(label("vip", kNow, kNow + 1, "eve"));
+  standing.labels[1].reason = "board member";
+  PastDecision decision;
+  decision.reasons = {"7 signups from 192.0.2.0/24"};
+  decision.points = 80;
+  standing.decisions.push_back(decision);
+  std::string analyst = json_for(standing, Reader::kAnalyst), support = json_for(standing, Reader::kSupport);
+  for (const char* hidden : {"7 signups", "\"points\"", "secret-reason"}) {
+    EXPECT_NE(analyst.find(hidden), std::string::npos) << hidden;
+    EXPECT_EQ(support.find(hidden), std::string::npos) << hidden;
+  }
+  EXPECT_NE(support.find("board member"), std::string::npos);
+}
+
+TEST(Standing, ValuesAreFoundInAnySpelling) {
+  EXPECT_EQ(canonical_value("ip", "2001:DB8:0::1").value(), "2001:db8::1");
+  EXPECT_EQ(canonical_value("network", "192.0.2.77/24").value(), "192.0.2.0/24");
+  EXPECT_EQ(canonical_value("domain", "Example.COM.").value(), "example.com");
+  EXPECT_EQ(canonical_value("account", "Anna").value(), "Anna");
+  EXPECT_FALSE(canonical_value("ip", "banana"));
+  EXPECT_FALSE(canonical_value("network", "192.0.2.1"));
+  EXPECT_FALSE(canonical_value("account", ""));
+}
+
+}  // namespace
+}  // namespace tamis::replay

@@ -1,0 +1,179 @@
+// What of a standing may be shown to whom.
+#include <algorithm>
+#include <array>
+
+#include "event/json_event.h"
+#include "event/time_text.h"
+#include "replay/standing.h"
+
+namespace tamis::replay {
+namespace {
+
+using event::JsonWriter;
+
+constexpr int64_t kDayMs = 86'400'000;
+constexpr size_t kSaysMax = 2;
+
+// "21 November 2026": people read days, not time stamps.
+std::string day_of(int64_t time_ms) {
+  constexpr std::array<std::string_view, 12> kMonths = {"January",   "February", "March",    "April",
+                                                        "May",       "June",     "July",     "August",
+                                                        "September", "October",  "November", "December"};
+  int64_t days = time_ms >= 0 ? time_ms / kDayMs : -((kDayMs - 1 - time_ms) / kDayMs);
+  event::CivilDate date = event::civil_from_days(days);
+  return std::to_string(date.day) + " " + std::string(kMonths[static_cast<size_t>(date.month - 1)]) + " " +
+         std::to_string(date.year);
+}
+
+// "08:14 UTC"
+std::string hour_of(int64_t time_ms) { return event::format_time_ms(time_ms).substr(11, 5) + " UTC"; }
+
+std::string noun_of(std::string_view on) {
+  constexpr std::array<std::pair<std::string_view, std::string_view>, 7> kNouns = {{{"account", "account"},
+                                                                                    {"ip", "internet address"},
+                                                                                    {"network", "network"},
+                                                                                    {"domain", "domain"},
+                                                                                    {"device", "device"},
+                                                                                    {"email", "mail address"},
+                                                                                    {"asn", "network"}}};
+  for (auto [kind, noun] : kNouns) {
+    if (kind == on) return "this " + std::string(noun);
+  }
+  return on.substr(0, 6) == "event:" ? "this " + std::string(on.substr(6)) : "this " + std::string(on);
+}
+
+void write_time(JsonWriter& json, std::string_view key, int64_t time_ms) {
+  json.key(key);
+  bool is_time = time_ms != 0 && time_ms != state::kNeverExpires;
+  is_time ? json.string(event::format_time_ms(time_ms)) : json.null();
+}
+
+void write_mark(const Mark& mark, Reader reader, bool with_entity, JsonWriter& json) {
+  json.begin_object();
+  if (with_entity) json.key("on").string(mark.on);
+  if (with_entity || !mark.list.empty()) json.key("value").string(mark.value);
+  if (!mark.name.empty()) json.key("name").string(mark.name);
+  if (!mark.list.empty()) json.key("list").string(mark.list).key("of").string(mark.of_policy ? "policy" : "run_time");
+  write_time(json, "since", mark.since_ms);
+  write_time(json, "until", mark.expires_ms);
+  json.key("by").string(mark.by);
+  // What rules write into a label is made for analysts: it may hold counts and values of others.
+  bool of_rule = mark.by.substr(0, 5) == "rule:";
+  if (!mark.reason.empty() && (reader == Reader::kAnalyst || !of_rule)) json.key("reason").string(mark.reason);
+  if (!mark.say.empty()) json.key("say").string(mark.say);
+  json.end_object();
+}
+
+void write_marks(JsonWriter& json, std::string_view key, const std::vector<Mark>& marks, Reader reader,
+                 bool with_entity) {
+  json.key(key).begin_array();
+  for (const Mark& mark : marks) write_mark(mark, reader, with_entity, json);
+  json.end_array();
+}
+
+void write_texts(JsonWriter& json, std::string_view key, const std::vector<std::string>& texts) {
+  json.key(key).begin_array();
+  for (const std::string& text : texts) json.string(text);
+  json.end_array();
+}
+
+void write_decision(const PastDecision& decision, Reader reader, JsonWriter& json) {
+  json.begin_object().key("type").string(decision.type).key("id").string(decision.id);
+  write_time(json, "time", decision.time_ms);
+  json.key("verdict").string(decision.verdict);
+  if (!decision.revised.empty()) json.key("revised").string(decision.revised);
+  write_texts(json, "rules", decision.rules);
+  if (reader == Reader::kAnalyst) {
+    write_texts(json, "reasons", decision.reasons);
+    json.key("points").real(decision.points).key("score").real(decision.score).key("policy").string(decision.policy);
+  }
+  if (!decision.say.empty()) write_texts(json, "say", decision.say);
+  json.end_object();
+}
+
+void write_act(const PastAct& act, JsonWriter& json) {
+  json.begin_object().key("act").string(act.act);
+  if (!act.list.empty()) json.key("list").string(act.list);
+  if (!act.name.empty()) json.key("name").string(act.name);
+  write_time(json, "time", act.time_ms);
+  json.key("by").string(act.by);
+  if (!act.reason.empty()) json.key("reason").string(act.reason);
+  if (!act.batch.empty()) json.key("batch").string(act.batch);
+  json.end_object();
+}
+
+}  // namespace
+
+base::Result<Reader> reader_named(std::string_view name) {
+  if (name == "analyst") return Reader::kAnalyst;
+  if (name == "support") return Reader::kSupport;
+  if (name == "customer") return Reader::kCustomer;
+  return base::invalid("\"" + std::string(name.substr(0, 64)) + "\": expected analyst, support or customer");
+}
+
+// Only of what is in force and how often checks have stepped in: nothing here names a rule, a list, a label, a number
+// that a rule compares with, or anybody else. What the policy's `say:` allows to be told is told as it stands.
+std::vector<std::string> customer_words(const Standing& standing) {
+  const std::string noun = noun_of(standing.on);
+  std::vector<std::string> words, says;
+  int64_t since_ms = INT64_MAX, until_ms = 0;
+  size_t marks = 0;
+  auto hear = [&](const std::string& say) {
+    bool is_new = !say.empty() && std::find(says.begin(), says.end(), say) == says.end();
+    if (is_new && says.size() < kSaysMax) says.push_back(say);
+  };
+  for (const std::vector<Mark>* part : {&standing.labels, &standing.entries, &standing.around}) {
+    for (const Mark& mark : *part) {
+      ++marks;
+      if (mark.since_ms != 0) since_ms = std::min(since_ms, mark.since_ms);
+      until_ms = std::max(until_ms, mark.expires_ms);
+      hear(mark.say);
+    }
+  }
+  for (const PastDecision& decision : standing.decisions) {
+    for (const std::string& say : decision.say) hear(say);
+  }
+  if (marks > 0) {
+    words.push_back((since_ms == INT64_MAX ? std::string("At present our systems take")
+                                           : "Since " + day_of(since_ms) + " our systems have taken") +
+                    " a note about " + noun + " into account.");
+    words.push_back(until_ms == state::kNeverExpires
+                        ? "It stays until a member of our team takes it back."
+                        : "It ends by itself on " + day_of(until_ms) + ", " + hour_of(until_ms) + ".");
+  } else {
+    words.push_back("At present nothing is in force on " + noun + ".");
+  }
+  if (standing.intervened > 0 && !standing.decisions.empty()) {
+    words.push_back("Automatic checks stepped in when " + noun + " was used in the last " +
+                    std::to_string(standing.window_ms / kDayMs) + " days, most recently on " +
+                    day_of(standing.decisions.front().time_ms) + ".");
+  }
+  if (standing.truth == "good" && marks == 0) {
+    words.push_back("A member of our team has looked at it and found it in order.");
+  }
+  for (std::string& say : says) words.push_back(std::move(say));
+  return words;
+}
+
+void write_json(const Standing& standing, Reader reader, std::string& out) {
+  JsonWriter json(out);
+  json.begin_object().key("on").string(standing.on).key("value").string(standing.value);
+  if (reader != Reader::kCustomer) {
+    write_time(json, "now", standing.now_ms);
+    write_marks(json, "labels", standing.labels, reader, false);
+    write_marks(json, "entries", standing.entries, reader, false);
+    write_marks(json, "around", standing.around, reader, true);
+    write_marks(json, "revisions", standing.revisions, reader, true);
+    json.key("days").integer(standing.window_ms / kDayMs).key("events").uinteger(standing.events);
+    json.key("intervened").uinteger(standing.intervened).key("decisions").begin_array();
+    for (const PastDecision& decision : standing.decisions) write_decision(decision, reader, json);
+    json.end_array().key("acts").begin_array();
+    for (const PastAct& act : standing.acts) write_act(act, json);
+    json.end_array().key("truth");
+    standing.truth.empty() ? json.null() : json.string(standing.truth);
+  }
+  write_texts(json, "words", customer_words(standing));
+  json.end_object();
+}
+
+}  // namespace tamis::replay
