@@ -108,14 +108,15 @@ struct HindsightApi::Impl {
 
   // Starts a job that flushes first, so that it sees all that was decided before it was asked for.
   // Who asked for it is in the audit trail first.
-  void start(std::string_view kind, const Request& in, Response& out, Jobs::Work work) {
+  void start(std::string_view kind, const JsonBody& body, const Request& in, Response& out, Jobs::Work work) {
     action::AuditEntry entry;
     entry.what = "job." + std::string(kind);
     if (!in.param(0).empty()) {
       entry.on = "batch";
       entry.value = in.param(0);
     }
-    if (in.body().size() <= kSmallBodyBytes) entry.detail = in.body();
+    static constexpr std::array<std::string_view, 2> kLarge = {"files", "truth"};
+    entry.detail = body.without(kLarge);
     if (auto noted = desk.note_soon(Desk::caller_of(in), std::move(entry)); !noted) return answer(noted.error(), out);
     auto id = jobs.start(kind, author_of(in), service.now_ms(),
                          [this, work = std::move(work)](Jobs::Handle& handle) -> base::Result<std::string> {
@@ -268,7 +269,7 @@ void HindsightApi::add_routes(net::HttpServer& server, const PastApi::MakeRoute&
           auto body = JsonBody::read(in.body(), keys);
           if (!body) return answer(body.error(), out);
           auto shared = std::make_shared<JsonBody>(std::move(*body));
-          impl->start(kind, in, out, [impl, shared, run, author = author_of(in)](Jobs::Handle& handle) {
+          impl->start(kind, *shared, in, out, [impl, shared, run, author = author_of(in)](Jobs::Handle& handle) {
             return run(impl, *shared, author, handle);
           });
         },
@@ -337,7 +338,7 @@ void HindsightApi::Impl::add_batch_routes(net::HttpServer& server, const PastApi
           run.why = *reason;
           run.rate_per_s = static_cast<uint32_t>(*rate);
           run.cap = static_cast<uint64_t>(*cap);
-          start(kind, in, out, [this, undo, run, id = std::string(in.param(0))](Jobs::Handle& handle) {
+          start(kind, *body, in, out, [this, undo, run, id = std::string(in.param(0))](Jobs::Handle& handle) {
             return run_batch(id, undo, run, handle);
           });
         },

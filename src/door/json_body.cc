@@ -4,6 +4,7 @@
 
 #include "base/text.h"
 #include "event/json_event.h"
+#include "event/json_writer.h"
 #include "event/time_text.h"
 
 namespace tamis::door {
@@ -98,6 +99,19 @@ base::Result<int64_t> JsonBody::time_ms(std::string_view key, int64_t fallback, 
   auto time = read_time_ms(v->str(), newest_ms);
   if (!time) return base::invalid("\"" + std::string(key) + "\": " + time.error().message);
   return *time;
+}
+
+std::string JsonBody::without(std::span<const std::string_view> keys) const {
+  std::string out;
+  event::JsonWriter json(out);
+  json.begin_object();
+  for (uint32_t i = 0; i < object_.map->size; ++i) {
+    const event::MapEntry& entry = object_.map->entries[i];
+    if (std::find(keys.begin(), keys.end(), entry.key.str()) != keys.end()) continue;
+    json.key(entry.key.str()).value(entry.value);
+  }
+  json.end_object();
+  return out;
 }
 
 base::Result<std::vector<std::pair<std::string, std::string>>> JsonBody::text_map(std::string_view key) const {

@@ -28,6 +28,8 @@ class JsonBody {
   base::Result<std::vector<std::string>> texts(std::string_view key) const;
   // A point in time: RFC 3339, a number of milliseconds, or a span back from `newest_ms` ("7d").
   base::Result<int64_t> time_ms(std::string_view key, int64_t fallback, int64_t newest_ms) const;
+  // The object without these keys, as JSON: for the audit trail, which needs no whole files.
+  std::string without(std::span<const std::string_view> keys) const;
   // {NAME: TEXT} as name and text.
   base::Result<std::vector<std::pair<std::string, std::string>>> text_map(std::string_view key) const;
 
