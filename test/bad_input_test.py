@@ -120,7 +120,8 @@ class BadInput(harness.TestCase):
         body = b'{"type":"login","ok":true,"ua":"' + b"A" * (2 << 20) + b'"}'
         self.assertEqual(413, self.server.post("/v1/decide/login", body).status)
         out = self.server.post("/v1/decide", body + b'\n{"type":"login","ok":true,"id":"after"}\n').lines()
-        self.assertIn("too long", out[0]["error"])
+        self.assertEqual("too_large", out[0]["error"])
+        self.assertIn("too long", out[0]["message"])
         self.assertEqual("after", out[1]["id"])
         self.assertEqual(400, self.server.post("/v1/events", body).status)
 

@@ -175,7 +175,8 @@ def cpp_source(rules):
 
 def policy_files(rules):
     """The rules as a Tamis policy: file name -> text. One event type, whatever `event_type` says."""
-    header = ["event: event", "id: event_id", "time: {at: ts, format: ms}", "fields:"]
+    # The events are sent again and again, and each is to be decided.
+    header = ["event: event", "id: event_id", "unique: 0s", "time: {at: ts, format: ms}", "fields:"]
     header += [f"  {name}: {of}" for name, of in FIELDS.items()]
     files = {"event.yaml": "\n".join(header) + "\n"}
     for first in range(0, len(rules), 500):

@@ -1,10 +1,10 @@
-// Retention: what makes the data folder forget. Values of `private: token` fields are replaced by keyed tokens after the
-// policy's `raw` days, fields lose their values after their `keep` days, events go after the policy's `keep`; and the
-// journal, which has raw values by nature, keeps only the segments behind the last snapshot that is `raw` days old.
+// Retention: what makes the data folder forget. Values of `private: token` fields are replaced by keyed tokens after
+// the policy's `raw` days, fields lose their values after their `keep` days, events go after the policy's `keep`; and
+// the journal, which has raw values by nature, keeps only the segments behind the last snapshot that is `raw` days old.
 //
 // Tokens are made under a key of the day of the event, so that they do not join a person's days together;
-// FOLDER/keys/YYYY-MM-DD.key, 32 random bytes, readable by the owner alone. A key is destroyed with the last of its day's
-// events: then nobody can tell any more whose token it was.
+// FOLDER/keys/YYYY-MM-DD.key, 32 random bytes, readable by the owner alone. A key is destroyed with the last of its
+// day's events: then nobody can tell any more whose token it was.
 #pragma once
 
 #include <cstdint>
@@ -19,7 +19,7 @@ namespace tamis::replay {
 
 struct RetentionReport {
   archive::Archive::RetentionReport archive;
-  uint64_t segments_removed = 0;   // of the journal
+  uint64_t segments_removed = 0;  // of the journal
   uint64_t snapshots_removed = 0;
   uint64_t keys_destroyed = 0;
   uint64_t first_record = 0;  // of the journal afterwards
