@@ -45,6 +45,7 @@ Command add_find(CLI::App& app);
 Command add_act(CLI::App& app);
 Command add_undo(CLI::App& app);
 Command add_batches(CLI::App& app);
+Command add_outbox(CLI::App& app);
 Command add_query(CLI::App& app);
 Command add_digest(CLI::App& app);
 Command add_why(CLI::App& app);

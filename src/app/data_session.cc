@@ -130,7 +130,12 @@ base::Status DataSession::serve() {
   door::ServiceOptions service;
   service.checkpoint_records = UINT64_MAX;  // commands are short, or make checkpoints themselves
   service.checkpoint_ms = INT64_MAX;
-  service_ = std::make_unique<door::Service>(service, wall_clock_ms, folder_.get());
+  if (std::filesystem::is_directory(door::outbox_folder(options_.data))) {
+    // Without channels: it can be looked at, and takes nothing new.
+    TAMIS_TRY(outbox, action::Outbox::open(door::outbox_folder(options_.data), {}, clock_));
+    outbox_ = std::move(outbox);
+  }
+  service_ = std::make_unique<door::Service>(service, wall_clock_ms, folder_.get(), outbox_.get());
   bool whole = folder_->archive().stats().upto >= folder_->last_number();
   if (options_.state || !whole) TAMIS_CHECK(recover());
   TAMIS_CHECK(service_->use_intel(options_.intel));
@@ -155,6 +160,7 @@ base::Status DataSession::recover() {
     return !Interrupt::requested();
   };
   TAMIS_TRY(recovered, service_->recover(keep_going));
+  tail_untold_ = recovered.records > 0;
   if (!options_.quiet && (!recovered.notes.empty() || recovered.dropped_bytes > 0)) {
     print_recovery(recovered, options_.data);
   }
@@ -213,8 +219,9 @@ base::Result<std::string> DataSession::run_job(const std::string& what, const st
   }
 }
 
-base::Status DataSession::checkpoint() {
+base::Status DataSession::checkpoint(bool tells_nothing) {
   if (service_ == nullptr) return {};
+  if (outbox_ != nullptr && (!tells_nothing || tail_untold_)) return service_->sync();
   TAMIS_CHECK(service_->sync());
   return service_->checkpoint();
 }

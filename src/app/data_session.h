@@ -7,6 +7,8 @@
 #include <string>
 #include <string_view>
 
+#include "action/outbox.h"
+#include "base/clock.h"
 #include "base/metrics.h"
 #include "base/result.h"
 #include "door/http_api.h"
@@ -43,8 +45,10 @@ class DataSession {
                                  const std::string& content_type = "application/json");
   // Starts a job by POST and waits for its result, with a progress bar. Stops it when the user interrupts.
   base::Result<std::string> run_job(const std::string& what, const std::string& path, std::string body);
-  // Writes a snapshot, so that the next command starts at once. Only where no server holds the folder.
-  base::Status checkpoint();
+  // Writes a snapshot, so that the next command starts at once. Only where no server holds the folder. A folder with an
+  // outbox gets none, since only a server knows the channels: its recovery folds the records behind the last snapshot
+  // and enqueues what is told of them. `tells_nothing`: what this command did needs no telling.
+  base::Status checkpoint(bool tells_nothing = false);
 
  private:
   explicit DataSession(DataSessionOptions options) : options_(std::move(options)) {}
@@ -54,6 +58,9 @@ class DataSession {
 
   DataSessionOptions options_;
   std::unique_ptr<replay::DataFolder> folder_;
+  base::SystemClock clock_;
+  std::unique_ptr<action::Outbox> outbox_;
+  bool tail_untold_ = false;  // there were records behind the last snapshot
   std::unique_ptr<door::Service> service_;
   std::unique_ptr<base::MetricRegistry> metrics_;
   std::unique_ptr<net::HttpServer> server_;

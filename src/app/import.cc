@@ -39,7 +39,7 @@ class Import {
       TAMIS_CHECK(import_file(*lease, path));
       if (Interrupt::requested()) break;
     }
-    TAMIS_CHECK(session->checkpoint());
+    TAMIS_CHECK(session->checkpoint(true));
     report();
     if (Interrupt::requested()) return kInterrupted;
     return refused_ + older_ == 0 ? kGood : kNo;

@@ -59,6 +59,7 @@ int main(int argc, char** argv) {
   add("act", "Do to past events what a rule would have done, as one batch", add_act);
   add("undo", "Take a batch back", add_undo);
   add("batches", "Show the batches of a data folder", add_batches);
+  add("outbox", "Show what leaves as webhooks; try dead letters again", add_outbox);
   add("digest", "Print a digest of the whole state of a data folder", add_digest);
   add("why", "Tell what is in force on an account, address or domain, and why", add_why);
   add("release", "Take back what is in force on an entity", add_release);

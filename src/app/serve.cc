@@ -7,6 +7,7 @@
 #include <fstream>
 #include <thread>
 
+#include "action/outbox.h"
 #include "app/command.h"
 #include "app/progress.h"
 #include "base/metrics.h"
@@ -14,13 +15,14 @@
 #include "net/auth.h"
 #include "net/http_server.h"
 #include "net/tls.h"
+#include "policy/channels.h"
 #include "replay/data_folder.h"
 
 namespace tamis::app {
 namespace {
 
 struct Options {
-  std::string policy, data, listen = "127.0.0.1:8080", tokens, certificate, key, port_file;
+  std::string policy, data, listen = "127.0.0.1:8080", tokens, certificate, key, port_file, channels;
   std::vector<std::string> intel;
   int threads = 1;
   int drain_ms = 5'000;
@@ -62,21 +64,67 @@ class Server {
     if (!options_.data.empty()) {
       TAMIS_TRY(opened, replay::DataFolder::open(options_.data));
       data_ = std::move(opened);
+      TAMIS_CHECK(open_outbox());
     }
-    service_ = std::make_unique<door::Service>(options_.service, wall_clock_ms, data_.get());
+    service_ = std::make_unique<door::Service>(options_.service, wall_clock_ms, data_.get(), outbox_.get());
     if (data_ != nullptr) TAMIS_CHECK(recover());
     TAMIS_CHECK(service_->use_intel(options_.intel));
     if (!reload()) return kNo;
     TAMIS_CHECK(open());
+    if (outbox_ != nullptr) outbox_->start();
     wait();
     std::fprintf(stderr, "tamis: stopping\n");
     server_->stop(options_.drain_ms);
+    if (outbox_ != nullptr) outbox_->stop();
     TAMIS_CHECK(service_->sync());
     TAMIS_CHECK(service_->checkpoint());
     return kGood;
   }
 
  private:
+  // Where notices go. A folder that had an outbox before keeps what waits there, and shows it, without channels too.
+  base::Status open_outbox() {
+    bool was_there = ::access(door::outbox_folder(options_.data).c_str(), F_OK) == 0;
+    if (options_.channels.empty() && !was_there) return {};
+    std::vector<action::ChannelOptions> channels;
+    if (!options_.channels.empty()) {
+      policy::LoadedChannels loaded = policy::load_channels(options_.channels);
+      for (const policy::Diagnostic& d : loaded.diagnostics) {
+        std::fprintf(stderr, "%s\n", policy::to_string(d).c_str());
+      }
+      if (loaded.channels.empty()) return base::invalid("the channels in " + options_.channels + " have errors");
+      for (const policy::Channel& channel : loaded.channels) channels.push_back(options_of(channel));
+    }
+    TAMIS_TRY(opened, action::Outbox::open(door::outbox_folder(options_.data), std::move(channels), clock_));
+    outbox_ = std::move(opened);
+    for (const action::ChannelStats& channel : outbox_->stats().channels) {
+      if (channel.configured || channel.queued == 0) continue;
+      std::fprintf(stderr, "tamis: %llu notices wait for the channel %s, which is not among --channels\n",
+                   static_cast<unsigned long long>(channel.queued), channel.name.c_str());
+    }
+    return {};
+  }
+
+  static action::ChannelOptions options_of(const policy::Channel& channel) {
+    action::ChannelOptions options;
+    options.name = channel.name;
+    options.url = channel.url;
+    options.secret_file = channel.secret_file;
+    options.ca_file = channel.ca_file;
+    options.topics = channel.topics;
+    options.allow_private = channel.allow_private;
+    auto set = [](auto& to, const std::optional<int64_t>& from) {
+      if (from) to = static_cast<std::remove_reference_t<decltype(to)>>(*from);
+    };
+    set(options.concurrency, channel.concurrency);
+    set(options.connect_timeout_ms, channel.connect_timeout_ms);
+    set(options.timeout_ms, channel.timeout_ms);
+    set(options.backoff_first_ms, channel.backoff_first_ms);
+    set(options.backoff_max_ms, channel.backoff_max_ms);
+    set(options.give_up_ms, channel.give_up_ms);
+    return options;
+  }
+
   // Brings the engine to where the data folder ends, so that the server goes on where it stopped.
   base::Status recover() {
     Progress progress("recover", 0, options_.quiet);
@@ -172,7 +220,9 @@ class Server {
   const Options& options_;
   std::string failure_;
   base::MetricRegistry metrics_;
+  base::SystemClock clock_;
   std::unique_ptr<replay::DataFolder> data_;
+  std::unique_ptr<action::Outbox> outbox_;
   std::unique_ptr<door::Service> service_;
   std::unique_ptr<net::TokenStore> tokens_;
   std::unique_ptr<net::HttpServer> server_;
@@ -186,6 +236,9 @@ Command add_serve(CLI::App& app) {
   app.add_option("--policy", options->policy, "Folder of the policy; SIGHUP and POST /v1/policy/reload read it again")
       ->required();
   app.add_option("--data", options->data, "Folder for what the server keeps: journal, archive, snapshots");
+  app.add_option("--channels", options->channels,
+                 "File of the channels to which notices go as webhooks (docs/ACTIONS.md)")
+      ->needs("--data");
   app.add_option("--listen", options->listen, "HOST:PORT or unix:PATH; port 0 takes a free one")->capture_default_str();
   app.add_option("--tokens", options->tokens, "File of bearer tokens; without it every local caller may do everything");
   auto* certificate = app.add_option("--tls-cert", options->certificate, "Certificate chain, PEM");

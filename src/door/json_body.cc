@@ -81,6 +81,19 @@ base::Result<std::vector<std::string>> JsonBody::texts(std::string_view key) con
   return all;
 }
 
+base::Result<std::vector<int64_t>> JsonBody::wholes(std::string_view key) const {
+  std::vector<int64_t> all;
+  const Value* v = find(key);
+  if (v == nullptr) return all;
+  bool good = v->is(Kind::kList);
+  for (uint32_t i = 0; good && i < v->size; ++i) {
+    good = v->items[i].is(Kind::kInt);
+    if (good) all.push_back(v->items[i].i);
+  }
+  if (!good) return base::invalid("\"" + std::string(key) + "\": expected a list of whole numbers");
+  return all;
+}
+
 base::Result<int64_t> read_time_ms(std::string_view text, int64_t newest_ms) {
   if (auto span = base::parse_duration_ms(text); span) return newest_ms - *span;
   auto time = event::parse_time_ms(text, event::TimeFormat::kAuto);

@@ -26,6 +26,7 @@ class JsonBody {
   base::Result<int64_t> whole(std::string_view key, int64_t fallback, int64_t low, int64_t high) const;
   base::Result<bool> flag(std::string_view key, bool fallback) const;
   base::Result<std::vector<std::string>> texts(std::string_view key) const;
+  base::Result<std::vector<int64_t>> wholes(std::string_view key) const;
   // A point in time: RFC 3339, a number of milliseconds, or a span back from `newest_ms` ("7d").
   base::Result<int64_t> time_ms(std::string_view key, int64_t fallback, int64_t newest_ms) const;
   // The object without these keys, as JSON: for the audit trail, which needs no whole files.

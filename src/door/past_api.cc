@@ -3,11 +3,12 @@
 #include <array>
 #include <charconv>
 
-#include "door/background.h"
 #include "door/hindsight_api.h"
 #include "door/http_answer.h"
 #include "door/jobs.h"
 #include "door/json_body.h"
+#include "door/outbox_api.h"
+#include "door/soon.h"
 #include "event/json_writer.h"
 #include "replay/stored_decision.h"
 
@@ -72,18 +73,7 @@ struct PastApi::Impl {
 
   // Runs `work`, which may take long, on another thread than the loop's; it fills in the body.
   void soon(Response& out, std::function<base::Status(std::string&)> work) {
-    auto reply = out.defer();
-    bool taken = background.submit([reply, work = std::move(work)] {
-      std::string body;
-      base::Status done = work(body);
-      if (done) return reply->send(200, "application/json", std::move(body));
-      body.clear();
-      JsonWriter json(body);
-      json.begin_object().key("error").string(word_of(done.error())).key("message").string(done.error().message);
-      json.end_object();
-      reply->send(status_of(done.error()), "application/json", body + "\n");
-    });
-    if (!taken) reply->send(503, "application/json", R"({"error":"overloaded","message":"too many requests at once"})");
+    answer_soon(background, out, std::move(work));
   }
 
   void add_query_routes();
@@ -105,6 +95,7 @@ base::Result<std::unique_ptr<PastApi>> PastApi::open(net::HttpServer& server, De
   TAMIS_TRY(hindsight, HindsightApi::open(desk, impl.jobs));
   impl.hindsight = std::move(hindsight);
   impl.hindsight->add_routes(server, route);
+  add_outbox_routes(server, service, impl.background, route);
   return api;
 }
 

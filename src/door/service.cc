@@ -16,15 +16,17 @@ namespace {
 constexpr int kFillRoundsMax = 16;
 constexpr uint64_t kFillRecordsLeft = 1'000;
 constexpr int64_t kCheckpointPauseMs = 200;
+constexpr int64_t kNoticeAgeMaxMs = 86'400'000;
 }  // namespace
 
-Service::Service(ServiceOptions options, Clock clock, replay::DataFolder* data)
+Service::Service(ServiceOptions options, Clock clock, replay::DataFolder* data, action::Outbox* outbox)
     : options_(options),
       clock_(std::move(clock)),
       data_(data),
       started_ms_(clock_()),
       engine_(options.engine),
-      recent_(options.recent_bytes_max) {
+      recent_(options.recent_bytes_max),
+      notices_(outbox) {
   intake_thread_ = std::thread([this] { run_intake(); });
 }
 
@@ -60,7 +62,15 @@ base::Result<replay::Recovered> Service::recover(const std::function<bool(uint64
   replay::Recovered report;
   {
     std::lock_guard lock(engine_mutex_);
-    TAMIS_TRY(recovered, data_->recover(engine_, keep_going));
+    std::function<void(const replay::Folded&)> on_folded;
+    if (notices_.outbox() != nullptr) {
+      on_folded = [this, oldest_ms = clock_() - kNoticeAgeMaxMs](const replay::Folded& folded) {
+        if (folded.receive_ms < oldest_ms) return;
+        if (folded.decision != nullptr) notices_.decided(*folded.event, *folded.decision, folded.number);
+        if (folded.act != nullptr) notices_.acted(*folded.act, engine_, folded.number, folded.receive_ms);
+      };
+    }
+    TAMIS_TRY(recovered, data_->recover(engine_, keep_going, on_folded));
     report = std::move(recovered);
     intel_ = data_->intel();
     std::lock_guard policy_lock(policy_mutex_);
@@ -230,6 +240,7 @@ base::Result<Service::Outcome> Service::decide(Worker& worker, std::string_view 
     size_t from = out.size();
     engine::write_json(decision, out);
     recent_.remember(decision.record, std::string_view(out).substr(from));
+    if (!decision.effects.empty()) notices_.decided(worker.event, decision, number);
     if (data_ != nullptr) TAMIS_CHECK(data_->decided(worker.event, &decision, number, receive_ms));
     if (decision.late) ++counters_.late;
     break;
@@ -292,6 +303,7 @@ base::Status Service::act_held(const engine::Act& act) {
     number = journaled;
   }
   TAMIS_CHECK(engine::apply(engine_, act));
+  notices_.acted(act, engine_, number, receive_ms);
   return data_ == nullptr ? base::Status() : data_->acted(act, number, receive_ms);
 }
 
@@ -346,7 +358,7 @@ base::Result<Service::Outcome> Service::import(Worker& worker, std::string_view 
     TAMIS_CHECK(data_->decided(worker.event, nullptr, number, receive_ms));
     return Outcome::kDecided;
   }
-  TAMIS_TRY(number, data_->event(receive_ms, {}, json));
+  TAMIS_TRY(number, data_->imported(receive_ms, {}, json));
   const engine::Decision& decision = engine_.decide(worker.event, receive_ms, Engine::Explain::kNo, number);
   TAMIS_CHECK(data_->decided(worker.event, &decision, number, receive_ms));
   ++counters_.decided;
@@ -363,7 +375,9 @@ base::Status Service::checkpoint() {
   if (data_ == nullptr) return {};
   std::lock_guard one(checkpoint_mutex_);
   auto start = std::chrono::steady_clock::now();
-  base::Status done = data_->checkpoint([this](const auto& use) { with_engine(use); }, stop_checkpoints_);
+  auto notices_durable = [this] { return outbox() == nullptr ? base::Status() : outbox()->sync(); };
+  base::Status done =
+      data_->checkpoint([this](const auto& use) { with_engine(use); }, stop_checkpoints_, notices_durable);
   auto spent = std::chrono::steady_clock::now() - start;
   counters_.checkpoint_ms = static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(spent).count());
   ++(done ? counters_.checkpoints : counters_.checkpoint_failures);

@@ -18,6 +18,7 @@
 
 #include "base/metrics.h"
 #include "base/result.h"
+#include "door/notices.h"
 #include "engine/act.h"
 #include "engine/engine.h"
 #include "engine/recent_decisions.h"
@@ -36,14 +37,18 @@ struct ServiceOptions {
   engine::EngineOptions engine;
 };
 
+inline std::string outbox_folder(const std::string& data) { return data + "/outbox"; }
+
 class Service {
  public:
   using Clock = std::function<int64_t()>;  // milliseconds since the epoch
-  // `data` may be null: then nothing is kept. Otherwise it outlives the service, which is its one user.
-  Service(ServiceOptions options, Clock clock, replay::DataFolder* data);
+  // `data` may be null: then nothing is kept. Otherwise it outlives the service, which is its one user. `outbox` may be
+  // null: then nothing leaves; with one there is a data folder.
+  Service(ServiceOptions options, Clock clock, replay::DataFolder* data, action::Outbox* outbox = nullptr);
   ~Service();  // decides what was accepted, then stops
 
-  // Before anything is decided: brings the engine to where the data folder ends, and begins to write checkpoints.
+  // Before anything is decided: brings the engine to where the data folder ends, and begins to write checkpoints. What
+  // was decided and done behind the last snapshot, within a day before now, is enqueued in the outbox again.
   base::Result<replay::Recovered> recover(const std::function<bool(uint64_t)>& keep_going);
   // Before anything is decided: what is known of networks, from CSV files. None: what the data folder had last.
   base::Status use_intel(const std::vector<std::string>& csv_files);
@@ -103,12 +108,15 @@ class Service {
   base::Status flush();
   // Writes a snapshot now.
   base::Status checkpoint();
-  // The last record that a snapshot covers.
+  // Null: nothing is kept.
   replay::DataFolder* data() { return data_; }
   // The way to the engine for what reads it beside the folder (replay/standing.h).
   replay::DataFolder::WithEngine engine_access() {
     return [this](const std::function<void(engine::Engine&)>& use) { with_engine(use); };
   }
+  // Null: there is none.
+  action::Outbox* outbox() const { return notices_.outbox(); }
+  uint64_t notices_lost() const { return notices_.lost(); }
   // How many bytes of records wait to be written, and why they do if something is wrong.
   uint64_t pending_bytes() const { return data_ == nullptr ? 0 : data_->pending_bytes(); }
   std::string failure() const;
@@ -156,6 +164,7 @@ class Service {
   std::timed_mutex engine_mutex_;  // guards engine_, the records of data_, the rate and what follows
   engine::Engine engine_;
   engine::RecentDecisions recent_;
+  Notices notices_;
   int64_t rate_second_ = 0;
   uint64_t rate_used_ = 0;
 

@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "door/http_api.h"
 #include "event/json_writer.h"
 
@@ -50,6 +52,33 @@ void sample(std::string& out, std::string_view name, std::string_view labels, ui
   out.append(name);
   if (!labels.empty()) out.append("{").append(labels).append("}");
   out.append(" ").append(std::to_string(value)).append("\n");
+}
+
+void write_outbox_metrics(const action::Outbox& outbox, const Service& service, std::string& out) {
+  action::OutboxStats stats = outbox.stats();
+  auto each_channel = [&](std::string_view name, std::string_view type, std::string_view help, auto&& value) {
+    family(out, name, type, help);
+    for (const action::ChannelStats& channel : stats.channels) {
+      sample(out, name, "channel=" + quoted(channel.name), value(channel));
+    }
+  };
+  using Channel = action::ChannelStats;
+  each_channel("tamis_outbox_queued", "gauge", "Notices that wait to be delivered.",
+               [](const Channel& c) { return c.queued; });
+  each_channel("tamis_outbox_dead", "gauge", "Notices that were given up and wait for a person.",
+               [](const Channel& c) { return c.dead; });
+  each_channel("tamis_outbox_delivered_total", "counter", "Notices delivered.",
+               [](const Channel& c) { return c.delivered; });
+  each_channel("tamis_outbox_failed_attempts_total", "counter", "Attempts to deliver that failed.",
+               [](const Channel& c) { return c.failed; });
+  each_channel("tamis_outbox_oldest_seconds", "gauge", "Age of the oldest notice that waits.", [&](const Channel& c) {
+    int64_t age_ms = c.oldest_ms == 0 ? 0 : service.now_ms() - c.oldest_ms;
+    return static_cast<uint64_t>(std::max<int64_t>(age_ms, 0) / 1000);
+  });
+  family(out, "tamis_outbox_lost_total", "counter", "Notices that the outbox refused: full, or too large.");
+  sample(out, "tamis_outbox_lost_total", {}, service.notices_lost());
+  family(out, "tamis_outbox_failing", "gauge", "1 while the outbox cannot be written.");
+  sample(out, "tamis_outbox_failing", {}, stats.failure.empty() ? 0 : 1);
 }
 
 }  // namespace
@@ -131,6 +160,7 @@ void write_engine_metrics(Service& service, std::string& out) {
     sample(out, "tamis_archive_bytes", {}, archive.bytes);
     family(out, "tamis_archive_pending_rows", "gauge", "Rows that are not in files yet.");
     sample(out, "tamis_archive_pending_rows", {}, archive.pending_rows);
+    if (action::Outbox* outbox = service.outbox(); outbox != nullptr) write_outbox_metrics(*outbox, service, out);
     family(out, "tamis_journal_records", "counter", "The number of the last record.");
     sample(out, "tamis_journal_records", {}, data->last_number());
   }

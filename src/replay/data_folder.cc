@@ -45,11 +45,12 @@ DataFolder::~DataFolder() {
   if (lock_fd_ >= 0) ::close(lock_fd_);
 }
 
-base::Result<Recovered> DataFolder::recover(Engine& engine, const std::function<bool(uint64_t)>& keep_going) {
+base::Result<Recovered> DataFolder::recover(Engine& engine, const std::function<bool(uint64_t)>& keep_going,
+                                            const std::function<void(const Folded&)>& on_folded) {
   Recovered report;
   report.dropped_bytes = journal_->dropped_bytes();
   TAMIS_TRY(from, restore(engine, report));
-  TAMIS_CHECK(fold_tail(engine, from, report, keep_going));
+  TAMIS_CHECK(fold_tail(engine, from, report, keep_going, on_folded));
   return report;
 }
 
@@ -94,7 +95,8 @@ base::Status DataFolder::restore_from(const std::string& file, Engine& engine, u
 }
 
 base::Status DataFolder::fold_tail(Engine& engine, uint64_t from, Recovered& report,
-                                   const std::function<bool(uint64_t)>& keep_going) {
+                                   const std::function<bool(uint64_t)>& keep_going,
+                                   const std::function<void(const Folded&)>& on_folded) {
   TAMIS_TRY(reader, journal::JournalReader::open(journal_folder(path_), from));
   FoldOptions options;
   options.data = path_;
@@ -118,6 +120,8 @@ base::Status DataFolder::fold_tail(Engine& engine, uint64_t from, Recovered& rep
         TAMIS_CHECK(archive_->add_act(record.number, record.receive_ms, *step.act));
       }
     }
+    bool told = on_folded && !record.imported && (step.decision != nullptr || step.act != nullptr);
+    if (told) on_folded({record.number, record.receive_ms, &fold.event(), step.decision, step.act});
     if (fold.counts().records % 1024 == 0 && !keep_going(fold.counts().records)) {
       return base::fail(base::Code::kUnavailable, "interrupted");
     }
@@ -137,6 +141,14 @@ base::Result<uint64_t> DataFolder::event(int64_t receive_ms, std::string_view ty
   uint64_t number = journal_->next_number();
   line_.clear();
   write_event(number, receive_ms, type, json, line_);
+  TAMIS_CHECK(journal_->append(line_));
+  return number;
+}
+
+base::Result<uint64_t> DataFolder::imported(int64_t receive_ms, std::string_view type, std::string_view json) {
+  uint64_t number = journal_->next_number();
+  line_.clear();
+  write_import(number, receive_ms, type, json, line_);
   TAMIS_CHECK(journal_->append(line_));
   return number;
 }
@@ -208,7 +220,8 @@ base::Status DataFolder::flush(const WithEngine& with_engine) {
   return archive_->flush(upto);
 }
 
-base::Status DataFolder::checkpoint(const WithEngine& with_engine, const std::atomic<bool>& stop) {
+base::Status DataFolder::checkpoint(const WithEngine& with_engine, const std::atomic<bool>& stop,
+                                    const std::function<base::Status()>& before_name) {
   SnapshotHead head;
   with_engine([&](Engine& engine) {
     if (engine.policy() == nullptr) return;
@@ -237,6 +250,7 @@ base::Status DataFolder::checkpoint(const WithEngine& with_engine, const std::at
     base::Status written = (*writer)->piece(piece);
     if (!written) return abandon(written.error());
   }
+  if (before_name) TAMIS_CHECK(before_name());
   TAMIS_CHECK((*writer)->finish());
   last_snapshot_ = head.record;
   remove_old_snapshots();

@@ -48,6 +48,15 @@ struct Recovered {
   std::vector<std::string> notes;
 };
 
+// A record that recovery folded and that came to something.
+struct Folded {
+  uint64_t number = 0;
+  int64_t receive_ms = 0;
+  const engine::PreparedEvent* event = nullptr;  // with its decision
+  const engine::Decision* decision = nullptr;    // null for an act
+  const engine::Act* act = nullptr;
+};
+
 class DataFolder {
  public:
   // Creates the folder if need be. Errors: no access, another process has it (kUnavailable), damage.
@@ -57,13 +66,17 @@ class DataFolder {
   const std::string& path() const { return path_; }
   std::string socket_path() const { return path_ + "/socket"; }
 
-  // Brings a fresh engine to where the journal ends. `keep_going` gets the number of records folded.
-  base::Result<Recovered> recover(engine::Engine& engine, const std::function<bool(uint64_t)>& keep_going);
+  // Brings a fresh engine to where the journal ends. `keep_going` gets the number of records folded; `on_folded` (may
+  // be null) each decision and act behind the snapshot, right after it, except those of imported events.
+  base::Result<Recovered> recover(engine::Engine& engine, const std::function<bool(uint64_t)>& keep_going,
+                                  const std::function<void(const Folded&)>& on_folded = nullptr);
   // Network facts in force where the journal ends; null: none.
   const std::shared_ptr<const event::NetworkIntel>& intel() const { return intel_; }
 
   // Records, written before they are folded; each gives its number. Errors: too much waits to be written.
   base::Result<uint64_t> event(int64_t receive_ms, std::string_view type, std::string_view json);
+  // The same for an event of the past, whose decision leaves no trace outside.
+  base::Result<uint64_t> imported(int64_t receive_ms, std::string_view type, std::string_view json);
   base::Result<uint64_t> past(int64_t receive_ms, std::string_view type, std::string_view json);
   base::Result<uint64_t> act(int64_t receive_ms, const engine::Act& act);
   base::Result<uint64_t> policy(int64_t receive_ms, const std::string& version,
@@ -88,8 +101,10 @@ class DataFolder {
   // Brings the archive up to date: what was folded before the call can be asked for afterwards.
   base::Status flush(const WithEngine& with_engine);
   // Flushes and writes a snapshot, piece by piece beside the running engine. One at a time. `stop` ends it early, with
-  // nothing written.
-  base::Status checkpoint(const WithEngine& with_engine, const std::atomic<bool>& stop);
+  // nothing written. `before_name` (may be null) runs before the snapshot counts: for what must be durable by then,
+  // since recovery will not come by those records again.
+  base::Status checkpoint(const WithEngine& with_engine, const std::atomic<bool>& stop,
+                          const std::function<base::Status()>& before_name = nullptr);
   uint64_t last_snapshot() const { return last_snapshot_; }
   // Removes the part of the journal that lies before the newest snapshot taken at `before_ms` or earlier, with the
   // snapshots older than that one: a replay then begins with it. Does nothing where there is none.
@@ -109,7 +124,8 @@ class DataFolder {
   base::Result<uint64_t> restore(engine::Engine& engine, Recovered& report);
   base::Status restore_from(const std::string& file, engine::Engine& engine, uint64_t& record);
   base::Status fold_tail(engine::Engine& engine, uint64_t from, Recovered& report,
-                         const std::function<bool(uint64_t)>& keep_going);
+                         const std::function<bool(uint64_t)>& keep_going,
+                         const std::function<void(const Folded&)>& on_folded);
   base::Status find_first_number();
   void remove_old_snapshots();
 

@@ -43,6 +43,14 @@ void append_on_one_line(std::string& out, std::string_view json) {
   }
 }
 
+void write_event_as(std::string_view kind, uint64_t number, int64_t receive_ms, std::string_view type,
+                    std::string_view json, std::string& out) {
+  begin(number, receive_ms, kind, out);
+  out.append(",\"type\":\"").append(type).append("\",\"e\":");
+  append_on_one_line(out, json);
+  out += '}';
+}
+
 // Takes `literal` off the front.
 bool take(std::string_view& text, std::string_view literal) {
   if (text.substr(0, literal.size()) != literal) return false;
@@ -74,17 +82,15 @@ std::string policy_path(const std::string& data, const std::string& version) {
 }  // namespace
 
 void write_event(uint64_t number, int64_t receive_ms, std::string_view type, std::string_view json, std::string& out) {
-  begin(number, receive_ms, "event", out);
-  out.append(",\"type\":\"").append(type).append("\",\"e\":");
-  append_on_one_line(out, json);
-  out += '}';
+  write_event_as("event", number, receive_ms, type, json, out);
+}
+
+void write_import(uint64_t number, int64_t receive_ms, std::string_view type, std::string_view json, std::string& out) {
+  write_event_as("import", number, receive_ms, type, json, out);
 }
 
 void write_past(uint64_t number, int64_t receive_ms, std::string_view type, std::string_view json, std::string& out) {
-  begin(number, receive_ms, "past", out);
-  out.append(",\"type\":\"").append(type).append("\",\"e\":");
-  append_on_one_line(out, json);
-  out += '}';
+  write_event_as("past", number, receive_ms, type, json, out);
 }
 
 void write_policy(uint64_t number, int64_t receive_ms, std::string_view version, uint64_t filled_from,
@@ -126,8 +132,9 @@ base::Result<Record> read_record(std::string_view line) {
               take_number(rest, record.receive_ms) && take(rest, ",\"k\":\"") && take_name(rest, kind) &&
               !rest.empty() && rest.back() == '}';
   if (good) rest.remove_suffix(1);
-  if (good && (kind == "event" || kind == "past")) {
-    record.kind = kind == "event" ? Record::Kind::kEvent : Record::Kind::kPast;
+  if (good && (kind == "event" || kind == "past" || kind == "import")) {
+    record.kind = kind == "past" ? Record::Kind::kPast : Record::Kind::kEvent;
+    record.imported = kind == "import";
     good = take(rest, ",\"type\":\"") && take_name(rest, record.type) && take(rest, ",\"e\":");
     record.json = rest;
   } else if (good && (kind == "policy" || kind == "intel")) {

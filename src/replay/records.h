@@ -1,6 +1,7 @@
 // Records: what the journal of a data folder holds, as text. One place writes them, one reads them.
 //
 //   {"n":17,"t":1772409854257,"k":"event","type":"signup","e":{...}}   an event; "type" is "" where the JSON names it
+//   {"n":23,"t":...,"k":"import","type":"","e":{...}}                  likewise, but of the past: nothing of it leaves
 //   {"n":18,"t":...,"k":"policy","version":"95211383a180f1e9"}         the policy that decides from here on; with
 //                                                                      "from":1 its new features were filled from the
 //                                                                      events since record 1
@@ -31,6 +32,7 @@ inline std::string journal_folder(const std::string& data) { return data + "/jou
 
 // Appends a record to `out`, without a line break. Line breaks in `json` (legal only between its tokens) become blanks.
 void write_event(uint64_t number, int64_t receive_ms, std::string_view type, std::string_view json, std::string& out);
+void write_import(uint64_t number, int64_t receive_ms, std::string_view type, std::string_view json, std::string& out);
 void write_past(uint64_t number, int64_t receive_ms, std::string_view type, std::string_view json, std::string& out);
 // `filled_from`: 0, or the number of the first record that new features were filled from.
 void write_policy(uint64_t number, int64_t receive_ms, std::string_view version, uint64_t filled_from,
@@ -49,6 +51,7 @@ struct Record {
   std::string_view json;     // kEvent, kPast, kAct, kBatch
   std::string_view version;  // kPolicy, kIntel
   uint64_t filled_from = 0;  // kPolicy
+  bool imported = false;     // kEvent: decided as if it had arrived live, but it is of the past
 };
 // Views point into `line`. Errors: not a record, as written by the functions above.
 base::Result<Record> read_record(std::string_view line);
