@@ -95,7 +95,7 @@ base::Result<std::unique_ptr<PastApi>> PastApi::open(net::HttpServer& server, De
   TAMIS_TRY(hindsight, HindsightApi::open(desk, impl.jobs));
   impl.hindsight = std::move(hindsight);
   impl.hindsight->add_routes(server, route);
-  add_outbox_routes(server, service, impl.background, route);
+  add_outbox_routes(server, impl.service, impl.background, route);
   return api;
 }
 
