@@ -8,8 +8,9 @@ import unittest
 
 import harness
 
-COMMANDS = ("serve", "check", "test", "replay", "backtest", "find", "query", "import", "explain", "act", "batches", "undo", "digest", "audit", "cel",
-            "top", "demo", "token", "bench", "version", "completion")
+COMMANDS = ("serve", "check", "test", "replay", "backtest", "find", "query", "import", "explain", "act", "batches", "undo", "digest",
+            "why", "release", "label", "list", "truth", "policy", "audit", "erase", "cel", "top", "demo", "token", "bench", "version",
+            "completion")
 CASES = harness.TOP / "test" / "data" / "cel_cases.json"
 
 

@@ -82,6 +82,7 @@ class Readme(harness.TestCase):
             text = path.read_text()
             for command, rest in re.findall(r"\btamis ([a-z]+)((?: +(?:--?[\w-]+|[^\s`|&;]+))*)", "\n".join(
                     re.findall(r"^(?:```sh\n(.*?)^```)", text, re.M | re.S))):
+                # With the help of its own commands: `tamis label set --for`.
                 helps.setdefault(command, self.run_tamis(command, "--help-all").stdout)
                 for option in re.findall(r" (--[\w-]+)", rest):
                     self.assertIn(option, helps[command], f"{path.name}: tamis {command} {option}")

@@ -133,7 +133,9 @@ class Decide(ServerCase):
                              out.lines()[0]["conditions"])
 
     def test_a_long_stream_takes_constant_memory(self):
-        with self.serve() as server:
+        # Without a data folder, which keeps up to checkpoint_records events and their decisions for the archive.
+        command = [harness.binary(), "serve", "--policy", self.policy, "--listen", "127.0.0.1:0", *self.arguments]
+        with harness.Process(command, self.folder / "serve.log") as server:
             event = json.dumps({"type": "session", "acct": "a", "ip": "192.0.2.1", "ua": "x" * 150}).encode() + b"\n"
             with server.stream("/v1/decide") as stream:
                 stream.exchange([event * 100] * 20)

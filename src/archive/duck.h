@@ -17,33 +17,25 @@
 
 namespace tamis::archive {
 
+// clang-format off
 #define TAMIS_DUCK_FUNCTIONS(X)                                                                                        \
-  X(open_ext)                                                                                                          \
-  X(close)                                                                                                             \
-  X(connect)                                                                                                           \
-  X(disconnect)                                                                                                        \
-  X(interrupt)                                                                                                         \
-  X(create_config)                                                                                                     \
-  X(set_config) X(destroy_config) X(free) X(query) X(destroy_result) X(result_error) X(column_count) X(column_name)    \
-      X(fetch_chunk) X(vector_size) X(prepare) X(destroy_prepare) X(prepare_error) X(prepared_statement_type) X(       \
-          prepared_statement_column_count) X(prepared_statement_column_name) X(prepared_statement_column_logical_type) \
-          X(execute_prepared_streaming) X(extract_statements) X(prepare_extracted_statement)                           \
-              X(extract_statements_error) X(destroy_extracted) X(create_logical_type) X(destroy_logical_type)          \
-                  X(get_type_id) X(destroy_data_chunk) X(data_chunk_get_size) X(data_chunk_set_size) X(                \
-                      data_chunk_get_vector) X(data_chunk_get_column_count) X(vector_get_data) X(vector_get_validity)  \
-                      X(vector_ensure_validity_writable) X(vector_assign_string_element_len) X(create_table_function)  \
-                          X(destroy_table_function) X(table_function_set_name) X(table_function_set_extra_info)        \
-                              X(table_function_set_bind) X(table_function_set_init) X(table_function_set_function)     \
-                                  X(register_table_function) X(bind_get_extra_info) X(bind_add_result_column)          \
-                                      X(bind_set_error) X(init_set_max_threads) X(function_get_extra_info)             \
-                                          X(function_set_error) X(create_scalar_function) X(destroy_scalar_function)   \
-                                              X(scalar_function_set_name) X(scalar_function_add_parameter)             \
-                                                  X(scalar_function_set_return_type) X(scalar_function_set_extra_info) \
-                                                      X(scalar_function_set_function)                                  \
-                                                          X(scalar_function_get_extra_info)                            \
-                                                              X(scalar_function_set_error) X(register_scalar_function) \
-                                                                  X(create_list_type) X(list_vector_get_child)         \
-                                                                      X(list_vector_reserve) X(list_vector_set_size)
+  X(open_ext) X(close) X(connect) X(disconnect) X(interrupt) X(create_config) X(set_config) X(destroy_config) X(free)  \
+  X(query) X(destroy_result) X(result_error) X(column_count) X(column_name) X(fetch_chunk) X(vector_size) X(prepare)   \
+  X(destroy_prepare) X(prepare_error) X(prepared_statement_type) X(prepared_statement_column_count)                    \
+  X(prepared_statement_column_name) X(prepared_statement_column_logical_type) X(execute_prepared_streaming)            \
+  X(extract_statements) X(prepare_extracted_statement) X(extract_statements_error) X(destroy_extracted)                \
+  X(create_logical_type) X(destroy_logical_type) X(get_type_id) X(destroy_data_chunk) X(data_chunk_get_size)           \
+  X(data_chunk_set_size) X(data_chunk_get_vector) X(data_chunk_get_column_count) X(vector_get_data)                    \
+  X(vector_get_validity) X(vector_ensure_validity_writable) X(vector_assign_string_element_len)                        \
+  X(create_table_function) X(destroy_table_function) X(table_function_set_name) X(table_function_set_extra_info)       \
+  X(table_function_set_bind) X(table_function_set_init) X(table_function_set_function) X(register_table_function)      \
+  X(bind_get_extra_info) X(bind_add_result_column) X(bind_set_error) X(init_set_max_threads)                           \
+  X(function_get_extra_info) X(function_set_error) X(create_scalar_function) X(destroy_scalar_function)                \
+  X(scalar_function_set_name) X(scalar_function_add_parameter) X(scalar_function_set_return_type)                      \
+  X(scalar_function_set_extra_info) X(scalar_function_set_function) X(scalar_function_get_extra_info)                  \
+  X(scalar_function_set_error) X(register_scalar_function) X(create_list_type) X(list_vector_get_child)                \
+  X(list_vector_reserve) X(list_vector_set_size)
+// clang-format on
 
 struct Duck {
 #define TAMIS_DUCK_MEMBER(name) decltype(&::duckdb_##name) name = nullptr;

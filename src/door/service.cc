@@ -17,6 +17,7 @@ constexpr int kFillRoundsMax = 16;
 constexpr uint64_t kFillRecordsLeft = 1'000;
 constexpr int64_t kCheckpointPauseMs = 200;
 constexpr int64_t kNoticeAgeMaxMs = 86'400'000;
+constexpr uint64_t kPendingBytesHigh = 64 << 20;  // of rows that wait for the archive
 }  // namespace
 
 Service::Service(ServiceOptions options, Clock clock, replay::DataFolder* data, action::Outbox* outbox)
@@ -385,9 +386,11 @@ base::Status Service::checkpoint() {
 }
 
 // Writes a checkpoint when enough has come since the last one. A dear one is followed by a longer pause, so that no
-// more than a fifth of the time goes there.
+// more than a fifth of the time goes there; meanwhile rows that wait for the archive are written when they are many,
+// since they take memory, and beyond a limit the archive takes no more.
 void Service::run_checkpoints() {
   int64_t last_ms = clock_(), pause_ms = 0;
+  bool flush_works = true;
   while (true) {
     {
       std::unique_lock lock(stop_mutex_);
@@ -398,8 +401,12 @@ void Service::run_checkpoints() {
     uint64_t waiting = data_->last_number() - data_->last_snapshot();
     int64_t age_ms = clock_() - last_ms;
     bool due = waiting >= options_.checkpoint_records || (waiting > 0 && age_ms >= options_.checkpoint_ms);
-    if (!due || age_ms < pause_ms) continue;
+    if (!due || age_ms < pause_ms) {
+      if (flush_works && data_->archive().stats().pending_bytes > kPendingBytesHigh) flush_works = flush().has_value();
+      continue;
+    }
     (void)checkpoint();  // a failure is counted, and told by failure()
+    flush_works = true;
     last_ms = clock_();
     pause_ms = 4 * static_cast<int64_t>(counters_.checkpoint_ms.load());
   }
