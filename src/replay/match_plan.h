@@ -33,6 +33,10 @@ struct MatchPlan {
 
 base::Result<MatchPlan> plan_matches(const MatchRequest& request, const MatchSource& source);
 
+// The policy that a replay decides under. For one rule: with it live, whatever its mode, and without all that neither
+// its matches nor their verdicts depend on; the engine then gives the same matches of what is kept.
+std::shared_ptr<const policy::Policy> replayed_policy(const MatchRequest& request, const MatchPlan& plan);
+
 // The lists of a policy for the evaluation of conditions; of one thread.
 class PolicyLists final : public cel::Host {
  public:

@@ -14,17 +14,6 @@ namespace {
 
 constexpr uint32_t kBatchRows = 2048;
 
-// The policy with one rule live, whatever its mode.
-std::shared_ptr<const policy::Policy> with_live_rule(const policy::Policy& policy, const std::string& rule) {
-  auto copy = std::make_shared<policy::Policy>(policy);
-  for (EventType& type : copy->types) {
-    for (policy::Rule& r : type.rules) {
-      if (r.id == rule) r.mode = policy::Mode::kLive;
-    }
-  }
-  return copy;
-}
-
 // The stored decisions of one event type, in the order of their records.
 class StoredRows {
  public:
@@ -211,8 +200,7 @@ base::Status match_by_replay(const MatchRequest& request, const MatchSource& sou
     runs[needs.type] = std::make_unique<TypeRun>(request, plan, needs, past, std::move(rows), i, visitor);
   }
   auto start = std::chrono::steady_clock::now();
-  std::shared_ptr<const policy::Policy> what_if =
-      plan.whole ? request.policy : with_live_rule(*request.policy, request.rule);
+  std::shared_ptr<const policy::Policy> what_if = replayed_policy(request, plan);
   uint64_t total = source.archive->stats().rows, replayed = 0;
   base::Status failed;
   bool go_on = true;
