@@ -32,9 +32,11 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/result.h"
@@ -117,6 +119,34 @@ class Scan {
   virtual uint64_t rows_total() const = 0;  // of the window, for progress (an upper bound)
 };
 
+// What is counted by SQL alone, without a row leaving the database.
+struct TallyRequest {
+  const policy::EventType* type = nullptr;
+  const policy::Policy* policy = nullptr;  // of the type
+  int64_t from_ms = INT64_MIN;             // time in [from_ms, to_ms)
+  int64_t to_ms = INT64_MAX;
+  std::vector<int32_t> slots;   // that `where` reads
+  std::string where;            // SQL; a slot is the column s followed by its number
+  int64_t bucket_ms = 1'000;    // width of what is counted together
+  std::vector<int32_t> facets;  // slots whose values are counted
+  uint32_t rows = 0;            // named of the oldest and of the newest
+};
+
+struct Tally {
+  uint64_t count = 0;
+  std::vector<std::pair<int64_t, uint64_t>> buckets;  // beginning, rows; ascending
+  struct Facet {
+    std::vector<std::pair<std::string, uint64_t>> values;  // JSON, rows; in no order
+    uint64_t absent = 0;
+  };
+  std::vector<Facet> facets;  // as in the request
+  struct Row {
+    int64_t time_ms = 0;
+    uint64_t n = 0;
+  };
+  std::vector<Row> oldest, newest;  // by time and number, oldest first and newest first
+};
+
 class Archive {
  public:
   static base::Result<std::unique_ptr<Archive>> open(const std::string& folder, ArchiveOptions options = {});
@@ -144,6 +174,13 @@ class Archive {
   virtual base::Result<std::unique_ptr<Scan>> scan(const ScanRequest& request) const = 0;
   // Whether that scan would work, without doing it: the names of slots that are not there, or are there only in part.
   virtual base::Result<std::vector<std::string>> missing(const ScanRequest& request) const = 0;
+
+  // Nothing where only a scan can tell: a slot that is not a column in every file of the window, a facet of another
+  // type than bool, int, uint and string or with hundreds of thousands of values. kUnavailable: `keep_going` said no.
+  virtual base::Result<std::optional<Tally>> tally(const TallyRequest&, const std::function<bool()>& keep_going) const {
+    (void)keep_going;
+    return std::nullopt;
+  }
 
   // Retention: drops the values of fields whose days are over, puts tokens in place of the values of `private: token`
   // fields that are older than `raw_days`, and removes files that have nothing left to keep. Rewrites file by file;

@@ -27,6 +27,8 @@ class ArchiveImpl final : public Archive {
                             const std::function<bool()>& keep_going) const override;
   base::Result<std::unique_ptr<Scan>> scan(const ScanRequest& request) const override;
   base::Result<std::vector<std::string>> missing(const ScanRequest& request) const override;
+  base::Result<std::optional<Tally>> tally(const TallyRequest& request,
+                                           const std::function<bool()>& keep_going) const override;
   base::Result<RetentionReport> retain(const policy::Policy& policy, const Retention& retention,
                                        const std::function<bool()>& keep_going) override;
   base::Result<uint64_t> erase(const policy::Policy& policy, std::string_view kind, std::string_view value,

@@ -33,12 +33,6 @@ cel::Column column_with(cel::Column::Layout layout, const uint8_t* states) {
   return column;
 }
 
-std::string micros(int64_t time_ms) {
-  // Beyond what a timestamp holds there is no event either.
-  constexpr int64_t kFar = INT64_MAX / 2'000;
-  return fmt::format("make_timestamp({}::BIGINT)", std::clamp(time_ms, -kFar, kFar) * 1'000);
-}
-
 }  // namespace
 
 Cursor::Cursor(const Database& database, const ScanRequest& request, LayoutPlan plan, std::vector<FilePointer> files)
@@ -62,8 +56,8 @@ std::string Cursor::sql() const {
     oldest = std::min(oldest, file->from_ms);
     newest = std::max(newest, file->to_ms);
   }
-  if (oldest < request_.from_ms) where += " AND \"time\" >= " + micros(request_.from_ms);
-  if (newest >= request_.to_ms) where += " AND \"time\" < " + micros(request_.to_ms);
+  if (oldest < request_.from_ms) where += " AND \"time\" >= " + time_sql(request_.from_ms);
+  if (newest >= request_.to_ms) where += " AND \"time\" < " + time_sql(request_.to_ms);
   if (!request_.only.empty()) {
     where += fmt::format(" AND \"n\" BETWEEN {} AND {}", request_.only.front(), request_.only.back());
     if (request_.only.size() <= kOnlyInSqlMax) {

@@ -102,4 +102,10 @@ base::Result<std::vector<std::string>> missing_of(const Manifest& manifest, cons
   return names;
 }
 
+std::string time_sql(int64_t time_ms) {
+  // Beyond what a timestamp holds there is no event either.
+  constexpr int64_t kFar = INT64_MAX / 2'000;
+  return fmt::format("make_timestamp({}::BIGINT)", std::clamp(time_ms, -kFar, kFar) * 1'000);
+}
+
 }  // namespace tamis::archive

@@ -30,4 +30,6 @@ base::Result<LayoutPlan> plan_layout(const Layout& layout, const TypeLayout& wan
 // The files that a request touches, by first record.
 std::vector<FilePointer> files_in_window(const Manifest& manifest, const ScanRequest& request);
 
+std::string time_sql(int64_t time_ms);
+
 }  // namespace tamis::archive

@@ -1,6 +1,7 @@
 #include "replay/find.h"
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <map>
 #include <set>
@@ -9,6 +10,7 @@
 #include "archive/layout.h"
 #include "event/json_event.h"
 #include "event/json_writer.h"
+#include "replay/match_plan.h"
 #include "replay/stored.h"
 
 namespace tamis::replay {
@@ -45,6 +47,8 @@ class ValueCounts {
     if (column.layout == cel::Column::Layout::kDictionary) return add_codes(column, rows);
     for (uint32_t row : rows) add(column.at(row), 1);
   }
+  void add(const std::string& json, uint64_t times) { counts_[json] += times; }
+  void add_absent(uint64_t times) { absent_ += times; }
   void merge(const ValueCounts& other) {
     absent_ += other.absent_, dropped_ += other.dropped_;
     for (const auto& [json, count] : other.counts_) counts_[json] += count;
@@ -107,7 +111,7 @@ struct RowKey {
   auto operator<=>(const RowKey&) const = default;
 };
 
-// What was found in a part.
+// What was found, in a part or in all.
 struct Tally {
   uint64_t count = 0;
   std::map<int64_t, uint64_t> buckets, days;
@@ -115,6 +119,11 @@ struct Tally {
   std::vector<ValueCounts> facets;
   std::vector<uint32_t> rows;  // room
 };
+
+void trim(Tally& tally, size_t rows) {
+  while (tally.oldest.size() > rows) tally.oldest.erase(std::prev(tally.oldest.end()));
+  while (tally.newest.size() > rows) tally.newest.erase(tally.newest.begin());
+}
 
 class Collecting final : public MatchVisitor {
  public:
@@ -157,7 +166,7 @@ class Collecting final : public MatchVisitor {
       all.newest.insert(part.newest.begin(), part.newest.end());
       for (size_t f = 0; f < facets_; ++f) all.facets[f].merge(part.facets[f]);
     }
-    trim(all);
+    trim(all, rows_);
     return all;
   }
 
@@ -182,19 +191,101 @@ class Collecting final : public MatchVisitor {
       RowKey key = {batch.time_ms[row], batch.n[row], batch.type};
       if (tally.oldest.size() < rows_ || key < *tally.oldest.rbegin()) tally.oldest.insert(key);
       if (tally.newest.size() < rows_ || key > *tally.newest.begin()) tally.newest.insert(key);
-      trim(tally);
+      trim(tally, rows_);
     }
-  }
-
-  void trim(Tally& tally) const {
-    while (tally.oldest.size() > rows_) tally.oldest.erase(std::prev(tally.oldest.end()));
-    while (tally.newest.size() > rows_) tally.newest.erase(tally.newest.begin());
   }
 
   int64_t bucket_ms_;
   size_t rows_, facets_;
   std::vector<std::vector<int32_t>> slots_;
   std::vector<Tally> parts_;
+};
+
+// Facets of each event type, by name: the slot, -1 where the type does not have it.
+using FacetSlots = std::vector<std::vector<int32_t>>;
+
+// Searches that the archive's database answers alone.
+class SqlSearch {
+ public:
+  SqlSearch(const MatchRequest& request, const MatchSource& source, const MatchPlan& plan, const FacetSlots& facets)
+      : request_(request), source_(source), plan_(plan), facets_(facets) {}
+
+  // False: the expression, or something in the window, is not for SQL.
+  base::Result<bool> run(int64_t bucket_ms, uint32_t rows, const std::function<bool(uint64_t, uint64_t)>& keep_going,
+                         Tally& all) {
+    if (!plan_.columnar || !plan()) return false;
+    uint64_t total = source_.archive->stats().rows;
+    std::atomic<bool> go_on = true;
+    auto look = [&] {
+      if (go_on && keep_going && !keep_going(0, total)) go_on = false;
+      return go_on.load();
+    };
+    all.facets.resize(facets_.empty() ? 0 : facets_[0].size());
+    for (archive::TallyRequest& one : requests_) {
+      one.bucket_ms = std::min(bucket_ms, kDayMs);  // of bucket and day, the one is always a multiple of the other
+      one.rows = rows;
+      base::Result<std::optional<archive::Tally>> tally = source_.archive->tally(one, look);
+      if (!go_on) return base::fail(base::Code::kUnavailable, "stopped before the end");
+      // A search that SQL fails at is looked at in the other way, which then says what is wrong.
+      if (!tally || !*tally) return false;
+      add(**tally, static_cast<size_t>(one.type - request_.policy->types.data()), bucket_ms, all);
+    }
+    trim(all, rows);
+    return true;
+  }
+
+ private:
+  bool plan() {
+    for (const TypeNeeds& needs : plan_.types) {
+      const EventType& type = *needs.event_type;
+      std::optional<ExactSql> exact = exact_sql(*request_.policy, type, type.rules[needs.rule].when);
+      if (!exact) return false;
+      archive::TallyRequest one;
+      one.type = &type;
+      one.policy = request_.policy.get();
+      one.from_ms = request_.from_ms;
+      one.to_ms = request_.to_ms;
+      one.slots = std::move(exact->slots);
+      one.where = std::move(exact->sql);
+      for (int32_t slot : facets_[needs.type]) {
+        if (slot >= 0 && slot == type.time_slot) return false;
+        if (is_stored(needs, slot)) one.facets.push_back(slot);
+      }
+      requests_.push_back(std::move(one));
+    }
+    return true;
+  }
+
+  static bool is_stored(const TypeNeeds& needs, int32_t slot) {
+    return std::find(needs.slots.begin(), needs.slots.end(), slot) != needs.slots.end();
+  }
+
+  void add(const archive::Tally& tally, size_t type, int64_t bucket_ms, Tally& all) const {
+    all.count += tally.count;
+    for (auto [begin, count] : tally.buckets) {
+      all.buckets[floor_to(begin, bucket_ms)] += count;
+      all.days[floor_to(begin, kDayMs)] += count;
+    }
+    for (const archive::Tally::Row& row : tally.oldest) all.oldest.insert({row.time_ms, row.n, type});
+    for (const archive::Tally::Row& row : tally.newest) all.newest.insert({row.time_ms, row.n, type});
+    auto needs = std::find_if(plan_.types.begin(), plan_.types.end(), [&](const auto& n) { return n.type == type; });
+    size_t at = 0;
+    for (size_t f = 0; f < all.facets.size(); ++f) {
+      if (!is_stored(*needs, facets_[type][f])) {
+        all.facets[f].add_absent(tally.count);
+        continue;
+      }
+      const archive::Tally::Facet& facet = tally.facets[at++];
+      for (const auto& [json, count] : facet.values) all.facets[f].add(json, count);
+      all.facets[f].add_absent(facet.absent);
+    }
+  }
+
+  const MatchRequest& request_;
+  const MatchSource& source_;
+  const MatchPlan& plan_;
+  const FacetSlots& facets_;
+  std::vector<archive::TallyRequest> requests_;
 };
 
 // The text of a cell as JSON, by the type that DuckDB gives the column.
@@ -246,6 +337,33 @@ base::Status read_rows(const policy::Policy& policy, const archive::Archive& arc
   return {};
 }
 
+// By SQL alone where that can tell, by looking at events where not.
+base::Result<Tally> search_past(const FindRequest& request, const MatchRequest& matches, const FacetSlots& facet_slots,
+                                const MatchSource& source, const std::function<bool(uint64_t, uint64_t)>& keep_going,
+                                FindResult& result) {
+  uint32_t rows = std::min(request.rows, kRowsMax);
+  if (!request.always_scan) {
+    TAMIS_TRY(plan, plan_matches(matches, source));
+    Tally tally;
+    TAMIS_TRY(told, SqlSearch(matches, source, plan, facet_slots).run(result.bucket_ms, rows, keep_going, tally));
+    if (told) {
+      for (const TypeNeeds& needs : plan.types) result.types.push_back(needs.event_type->schema.name);
+      result.columnar = true;
+      result.unread = plan.absent;
+      result.scanned = tally.count;
+      return tally;
+    }
+  }
+  Collecting collecting(result.bucket_ms, rows, request.facets.size(), facet_slots);
+  TAMIS_TRY(summary, find_matches(matches, source, collecting, keep_going));
+  result.types = summary.types;
+  result.columnar = summary.columnar;
+  result.replayed_because = summary.replayed_because;
+  result.unread = summary.absent;
+  result.scanned = summary.events;
+  return collecting.total();
+}
+
 }  // namespace
 
 base::Result<FindResult> find(const FindRequest& request, const MatchSource& source,
@@ -262,7 +380,7 @@ base::Result<FindResult> find(const FindRequest& request, const MatchSource& sou
   matches.matches_only = true;
   matches.verdicts = false;
   matches.threads = request.threads;
-  std::vector<std::vector<int32_t>> facet_slots;
+  FacetSlots facet_slots;
   std::vector<bool> known(request.facets.size());
   for (const EventType& type : policy.types) {
     std::vector<std::string> names = slot_names(type);
@@ -281,15 +399,8 @@ base::Result<FindResult> find(const FindRequest& request, const MatchSource& sou
   int64_t from = std::max(request.from_ms, stats.oldest_ms), to = std::min(request.to_ms, stats.newest_ms + 1);
   FindResult result;
   result.bucket_ms = bucket_for(std::max<int64_t>(0, to - from));
-  Collecting collecting(result.bucket_ms, std::min(request.rows, kRowsMax), request.facets.size(), facet_slots);
-  TAMIS_TRY(summary, find_matches(matches, source, collecting, keep_going));
-  Tally tally = collecting.total();
-  result.types = summary.types;
-  result.columnar = summary.columnar;
-  result.replayed_because = summary.replayed_because;
-  result.unread = summary.absent;
+  TAMIS_TRY(tally, search_past(request, matches, facet_slots, source, keep_going, result));
   result.count = tally.count;
-  result.scanned = summary.events;
   result.histogram.assign(tally.buckets.begin(), tally.buckets.end());
   result.per_day.assign(tally.days.begin(), tally.days.end());
   for (size_t f = 0; f < request.facets.size(); ++f) {

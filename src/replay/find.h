@@ -35,6 +35,7 @@ struct FindRequest {
   uint32_t rows = 20;               // shown of the newest, and of the oldest
   std::vector<std::string> facets;  // names of fields, attributes, features whose values are counted
   uint32_t facet_values = 10;       // most frequent ones
+  bool always_scan = false;         // look at each event, also where SQL alone could count
   int threads = 0;
 };
 
