@@ -6,14 +6,38 @@
 
 namespace tamis::mail {
 
-void Simhash::add(uint64_t hash, int weight) {
+namespace {
+
+// The bits of a byte as eight bytes of 0 or 1.
+constexpr std::array<uint64_t, 256> make_spread() {
+  std::array<uint64_t, 256> table{};
+  for (size_t byte = 0; byte < 256; ++byte) {
+    for (size_t i = 0; i < 8; ++i) table[byte] |= static_cast<uint64_t>(byte >> i & 1) << (8 * i);
+  }
+  return table;
+}
+constexpr std::array<uint64_t, 256> kSpread = make_spread();
+
+}  // namespace
+
+void Simhash::add(uint64_t hash, unsigned weight) {
+  if (in_lanes_ + weight > 255) empty_lanes();
+  for (size_t i = 0; i < 8; ++i) lanes_[i] += kSpread[hash >> (8 * i) & 255] * weight;
+  in_lanes_ += weight;
+  weight_ += weight;
   ++count_;
-  for (size_t bit = 0; bit < 64; ++bit) sums_[bit] += ((hash >> bit) & 1) != 0 ? weight : -weight;
 }
 
-uint64_t Simhash::finish() const {
+void Simhash::empty_lanes() {
+  for (size_t bit = 0; bit < 64; ++bit) ones_[bit] += static_cast<uint32_t>(lanes_[bit / 8] >> (bit % 8 * 8) & 255);
+  lanes_ = {};
+  in_lanes_ = 0;
+}
+
+uint64_t Simhash::finish() {
+  empty_lanes();
   uint64_t result = 0;
-  for (size_t bit = 0; bit < 64; ++bit) result |= static_cast<uint64_t>(sums_[bit] > 0) << bit;
+  for (size_t bit = 0; bit < 64; ++bit) result |= static_cast<uint64_t>(2 * uint64_t{ones_[bit]} > weight_) << bit;
   return result;
 }
 

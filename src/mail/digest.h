@@ -19,15 +19,21 @@ inline constexpr int kNearBits = 10;
 inline int digest_distance(uint64_t a, uint64_t b) { return __builtin_popcountll(a ^ b); }
 inline bool digests_near(uint64_t a, uint64_t b) { return digest_distance(a, b) <= kNearBits; }
 
-// Adds weighted hashes bit by bit.
+// Counts, for each bit, the weight of the hashes that have it: eight bits a step, in lanes of one byte that are emptied
+// before they can overflow.
 class Simhash {
  public:
-  void add(uint64_t hash, int weight = 1);
-  uint64_t finish() const;
+  void add(uint64_t hash, unsigned weight = 1);  // weight: 1 to 8
+  uint64_t finish();
   size_t count() const { return count_; }
 
  private:
-  std::array<int32_t, 64> sums_{};
+  void empty_lanes();
+
+  std::array<uint64_t, 8> lanes_{};
+  std::array<uint32_t, 64> ones_{};
+  uint64_t weight_ = 0;
+  unsigned in_lanes_ = 0;
   size_t count_ = 0;
 };
 

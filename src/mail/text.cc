@@ -263,6 +263,44 @@ constexpr Language kLanguages[] = {
     {"vi", " v\u00e0 c\u1ee7a c\u00f3 kh\u00f4ng l\u00e0 cho \u0111\u01b0\u1ee3c v\u1edbi c\u00e1c "},
 };
 
+constexpr uint32_t word_hash(std::string_view word) {
+  uint32_t hash = 2166136261u;
+  for (const char c : word) hash = (hash ^ static_cast<uint8_t>(c)) * 16777619u;
+  return hash;
+}
+
+// The frequent words of all languages: of each the set of languages that have it.
+struct LanguageWords {
+  static constexpr size_t kSlots = 1024;
+  struct Slot {
+    std::string_view word;
+    uint32_t languages = 0;
+  };
+  std::array<Slot, kSlots> slots{};
+
+  constexpr LanguageWords() {
+    for (size_t i = 0; i < std::size(kLanguages); ++i) {
+      std::string_view rest = kLanguages[i].words.substr(1);
+      while (!rest.empty()) {
+        const std::string_view word = rest.substr(0, rest.find(' '));
+        size_t slot = word_hash(word) % kSlots;
+        while (!slots[slot].word.empty() && slots[slot].word != word) slot = (slot + 1) % kSlots;
+        slots[slot].word = word;
+        slots[slot].languages |= 1u << i;
+        rest.remove_prefix(word.size() + 1);
+      }
+    }
+  }
+  uint32_t find(std::string_view word) const {
+    size_t slot = word_hash(word) % kSlots;
+    for (; !slots[slot].word.empty(); slot = (slot + 1) % kSlots) {
+      if (slots[slot].word == word) return slots[slot].languages;
+    }
+    return 0;
+  }
+};
+constexpr LanguageWords kLanguageWords;
+
 }  // namespace
 
 std::string_view name_of(Script script) {
@@ -360,11 +398,9 @@ std::string_view guess_language(std::string_view folded, const TextCounts& count
     if (word.empty()) break;
     ++words;
     if (word.size() > 10) continue;
-    char padded[14] = {' '};
-    std::memcpy(padded + 1, word.data(), word.size());
-    padded[word.size() + 1] = ' ';
-    const std::string_view needle(padded, word.size() + 2);
-    for (size_t i = 0; i < hits.size(); ++i) hits[i] += kLanguages[i].words.find(needle) != std::string_view::npos;
+    for (uint32_t found = kLanguageWords.find(word); found != 0; found &= found - 1) {
+      ++hits[static_cast<size_t>(__builtin_ctz(found))];
+    }
   }
   const auto best = std::max_element(hits.begin(), hits.end());
   if (*best < 2 || *best * 20 < words) return "";
