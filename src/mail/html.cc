@@ -148,9 +148,8 @@ constexpr uint32_t kA = hash_name("a"), kImg = hash_name("img"), kForm = hash_na
                    kMeta = hash_name("meta"), kBase = hash_name("base"), kTable = hash_name("table"),
                    kFont = hash_name("font"), kTitle = hash_name("title"), kArea = hash_name("area"),
                    kLink = hash_name("link"), kTemplate = hash_name("template"), kP = hash_name("p"),
-                   kLi = hash_name("li"), kTr = hash_name("tr"), kTd = hash_name("td"), kBr = hash_name("br"),
-                   kBody = hash_name("body"), kHead = hash_name("head"), kTextarea = hash_name("textarea"),
-                   kHtml = hash_name("html");
+                   kLi = hash_name("li"), kTr = hash_name("tr"), kTd = hash_name("td"), kBody = hash_name("body"),
+                   kHead = hash_name("head"), kTextarea = hash_name("textarea"), kHtml = hash_name("html");
 
 // Latin-1 by its names, from U+00A0 on.
 constexpr std::string_view kLatin1[] = {
