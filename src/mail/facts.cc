@@ -1,6 +1,7 @@
 #include "mail/facts.h"
 
 #include <algorithm>
+#include <functional>
 
 #include "base/hash.h"
 #include "event/domain.h"
@@ -321,10 +322,23 @@ struct Analyser::Work {
     }
   }
 
+  // What an anchor shows is no link of its own, even if it looks like one.
+  static bool is_shown(std::string_view text, const std::vector<HtmlLink>& anchors) {
+    const std::less_equal<const char*> before;
+    for (const HtmlLink& anchor : anchors) {
+      if (!anchor.shown.empty() && before(anchor.shown.data(), text.data()) &&
+          before(text.data() + text.size(), anchor.shown.data() + anchor.shown.size())) {
+        return true;
+      }
+    }
+    return false;
+  }
+
   void find_links(std::string_view text, bool html) {
     self.found_.clear();
     facts.links_left_out += static_cast<uint32_t>(find_in_text(text, limits.links_max, arena, self.found_));
     for (const FoundText& found : self.found_) {
+      if (html && !found.email && is_shown(found.text, self.html_text_.links)) continue;
       if (found.email) {
         ++facts.emails_in_text;
         event::EmailParts parts;
