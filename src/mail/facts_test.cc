@@ -13,7 +13,7 @@ namespace {
 
 std::string le(uint32_t value, int bytes) {
   std::string out;
-  for (int i = 0; i < bytes; ++i) out += static_cast<char>(value >> (8 * i));
+  for (int i = 0; i < bytes; ++i) out += i < 4 ? static_cast<char>(value >> (8 * i)) : '\0';
   return out;
 }
 
