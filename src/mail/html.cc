@@ -5,191 +5,23 @@
 
 #include "mail/ascii.h"
 #include "mail/charset.h"
+#include "mail/html_names.h"
 #include "mail/html_style.h"
 
 namespace tamis::mail {
 namespace {
 
-constexpr uint32_t hash_name(std::string_view name) {
-  uint32_t hash = 2166136261u;
-  for (const char c : name) hash = (hash ^ static_cast<uint8_t>(to_lower(c))) * 16777619u;
-  return hash;
-}
-
-enum TagTraits : uint8_t { kVoid = 1, kBlock = 2, kRawText = 4, kCell = 8 };
-
-struct Tag {
-  std::string_view name;
-  uint8_t traits;
-  uint32_t hash = 0;
-};
-constexpr Tag kTags[] = {
-    {"a", 0},
-    {"abbr", 0},
-    {"address", kBlock},
-    {"area", kVoid},
-    {"article", kBlock},
-    {"b", 0},
-    {"base", kVoid},
-    {"bgsound", kVoid},
-    {"big", 0},
-    {"blockquote", kBlock},
-    {"body", kBlock},
-    {"br", kVoid | kBlock},
-    {"button", 0},
-    {"canvas", 0},
-    {"caption", kBlock},
-    {"center", kBlock},
-    {"cite", 0},
-    {"code", 0},
-    {"col", kVoid},
-    {"colgroup", 0},
-    {"dd", kBlock},
-    {"del", 0},
-    {"dir", kBlock},
-    {"div", kBlock},
-    {"dl", kBlock},
-    {"dt", kBlock},
-    {"em", 0},
-    {"embed", kVoid},
-    {"fieldset", kBlock},
-    {"font", 0},
-    {"footer", kBlock},
-    {"form", kBlock},
-    {"frame", kVoid},
-    {"h1", kBlock},
-    {"h2", kBlock},
-    {"h3", kBlock},
-    {"h4", kBlock},
-    {"h5", kBlock},
-    {"h6", kBlock},
-    {"head", 0},
-    {"header", kBlock},
-    {"hr", kVoid | kBlock},
-    {"html", 0},
-    {"i", 0},
-    {"iframe", 0},
-    {"img", kVoid},
-    {"input", kVoid},
-    {"ins", 0},
-    {"kbd", 0},
-    {"label", 0},
-    {"li", kBlock},
-    {"link", kVoid},
-    {"map", 0},
-    {"marquee", kBlock},
-    {"menu", kBlock},
-    {"meta", kVoid},
-    {"nav", kBlock},
-    {"nobr", 0},
-    {"noscript", 0},
-    {"object", 0},
-    {"ol", kBlock},
-    {"option", kBlock},
-    {"p", kBlock},
-    {"param", kVoid},
-    {"pre", kBlock},
-    {"q", 0},
-    {"s", 0},
-    {"samp", 0},
-    {"script", kRawText},
-    {"section", kBlock},
-    {"select", 0},
-    {"small", 0},
-    {"source", kVoid},
-    {"span", 0},
-    {"strike", 0},
-    {"strong", 0},
-    {"style", kRawText},
-    {"sub", 0},
-    {"sup", 0},
-    {"svg", 0},
-    {"table", kBlock},
-    {"tbody", 0},
-    {"td", kCell},
-    {"template", 0},
-    {"textarea", kRawText},
-    {"tfoot", 0},
-    {"th", kCell},
-    {"thead", 0},
-    {"title", kRawText},
-    {"tr", kBlock},
-    {"tt", 0},
-    {"u", 0},
-    {"ul", kBlock},
-    {"var", 0},
-    {"video", 0},
-    {"wbr", kVoid},
-    {"xml", kRawText},
-};
-constexpr size_t kTagSlots = 512;
-
-struct TagTable {
-  const Tag* slots[kTagSlots] = {};
-  constexpr TagTable() {
-    for (const Tag& tag : kTags) {
-      size_t slot = hash_name(tag.name) % kTagSlots;
-      while (slots[slot] != nullptr) slot = (slot + 1) % kTagSlots;
-      slots[slot] = &tag;
-    }
-  }
-  constexpr const Tag* find(std::string_view name, uint32_t hash) const {
-    for (size_t slot = hash % kTagSlots; slots[slot] != nullptr; slot = (slot + 1) % kTagSlots) {
-      if (equals_lower(name, slots[slot]->name)) return slots[slot];
-    }
-    return nullptr;
-  }
-};
-constexpr TagTable kTagTable;
-
-constexpr uint32_t kA = hash_name("a"), kImg = hash_name("img"), kForm = hash_name("form"), kInput = hash_name("input"),
-                   kStyle = hash_name("style"), kScript = hash_name("script"), kIframe = hash_name("iframe"),
-                   kFrame = hash_name("frame"), kObject = hash_name("object"), kEmbed = hash_name("embed"),
-                   kMeta = hash_name("meta"), kBase = hash_name("base"), kTable = hash_name("table"),
-                   kFont = hash_name("font"), kTitle = hash_name("title"), kArea = hash_name("area"),
-                   kLink = hash_name("link"), kTemplate = hash_name("template"), kP = hash_name("p"),
-                   kLi = hash_name("li"), kTr = hash_name("tr"), kTd = hash_name("td"), kBody = hash_name("body"),
-                   kHead = hash_name("head"), kTextarea = hash_name("textarea"), kHtml = hash_name("html");
-
-// Latin-1 by its names, from U+00A0 on.
-constexpr std::string_view kLatin1[] = {
-    "nbsp",   "iexcl",  "cent",   "pound",  "curren", "yen",    "brvbar", "sect",   "uml",    "copy",   "ordf",
-    "laquo",  "not",    "shy",    "reg",    "macr",   "deg",    "plusmn", "sup2",   "sup3",   "acute",  "micro",
-    "para",   "middot", "cedil",  "sup1",   "ordm",   "raquo",  "frac14", "frac12", "frac34", "iquest", "Agrave",
-    "Aacute", "Acirc",  "Atilde", "Auml",   "Aring",  "AElig",  "Ccedil", "Egrave", "Eacute", "Ecirc",  "Euml",
-    "Igrave", "Iacute", "Icirc",  "Iuml",   "ETH",    "Ntilde", "Ograve", "Oacute", "Ocirc",  "Otilde", "Ouml",
-    "times",  "Oslash", "Ugrave", "Uacute", "Ucirc",  "Uuml",   "Yacute", "THORN",  "szlig",  "agrave", "aacute",
-    "acirc",  "atilde", "auml",   "aring",  "aelig",  "ccedil", "egrave", "eacute", "ecirc",  "euml",   "igrave",
-    "iacute", "icirc",  "iuml",   "eth",    "ntilde", "ograve", "oacute", "ocirc",  "otilde", "ouml",   "divide",
-    "oslash", "ugrave", "uacute", "ucirc",  "uuml",   "yacute", "thorn",  "yuml"};
-struct NamedPoint {
-  std::string_view name;
-  uint32_t point;
-};
-constexpr NamedPoint kEntities[] = {
-    {"amp", '&'},      {"lt", '<'},       {"gt", '>'},        {"quot", '"'},
-    {"apos", '\''},    {"AMP", '&'},      {"LT", '<'},        {"GT", '>'},
-    {"QUOT", '"'},     {"euro", 0x20ac},  {"mdash", 0x2014},  {"ndash", 0x2013},
-    {"lsquo", 0x2018}, {"rsquo", 0x2019}, {"ldquo", 0x201c},  {"rdquo", 0x201d},
-    {"sbquo", 0x201a}, {"bdquo", 0x201e}, {"bull", 0x2022},   {"hellip", 0x2026},
-    {"trade", 0x2122}, {"zwnj", 0x200c},  {"zwj", 0x200d},    {"ZeroWidthSpace", 0x200b},
-    {"ensp", 0x2002},  {"emsp", 0x2003},  {"thinsp", 0x2009}, {"lrm", 0x200e},
-    {"rlm", 0x200f},   {"larr", 0x2190},  {"rarr", 0x2192},   {"times", 0xd7},
-    {"period", '.'},   {"colon", ':'},    {"sol", '/'},       {"commat", '@'},
-    {"num", '#'},      {"excl", '!'},     {"lpar", '('},      {"rpar", ')'},
-    {"comma", ','},    {"Tab", '\t'},     {"NewLine", '\n'},  {"oelig", 0x153},
-    {"scaron", 0x161}, {"minus", 0x2212}, {"lowbar", '_'},    {"percnt", '%'},
-};
-
-uint32_t named_point(std::string_view name) {
-  for (size_t i = 0; i < std::size(kLatin1); ++i) {
-    if (kLatin1[i] == name) return 160 + static_cast<uint32_t>(i);
-  }
-  for (const NamedPoint& entity : kEntities) {
-    if (entity.name == name) return entity.point;
-  }
-  return 0;
-}
+constexpr uint32_t kA = html_name_hash("a"), kImg = html_name_hash("img"), kForm = html_name_hash("form"),
+                   kInput = html_name_hash("input"), kStyle = html_name_hash("style"),
+                   kScript = html_name_hash("script"), kIframe = html_name_hash("iframe"),
+                   kFrame = html_name_hash("frame"), kObject = html_name_hash("object"),
+                   kEmbed = html_name_hash("embed"), kMeta = html_name_hash("meta"), kBase = html_name_hash("base"),
+                   kTable = html_name_hash("table"), kFont = html_name_hash("font"), kTitle = html_name_hash("title"),
+                   kArea = html_name_hash("area"), kLink = html_name_hash("link"),
+                   kTemplate = html_name_hash("template"), kP = html_name_hash("p"), kLi = html_name_hash("li"),
+                   kTr = html_name_hash("tr"), kTd = html_name_hash("td"), kBody = html_name_hash("body"),
+                   kHead = html_name_hash("head"), kTextarea = html_name_hash("textarea"),
+                   kHtml = html_name_hash("html");
 
 std::string_view decode_entities(std::string_view text, base::Arena& arena) {
   if (text.find('&') == std::string_view::npos) return text;
@@ -272,39 +104,6 @@ bool at_most_two_pixels(std::string_view value) {
 std::string_view name_of(LinkKind kind) {
   constexpr std::string_view names[] = {"anchor", "text", "form", "image", "resource"};
   return names[static_cast<size_t>(kind)];
-}
-
-std::string_view html_tag_name(uint32_t hash) {
-  for (const Tag& tag : kTags) {
-    if (hash_name(tag.name) == hash) return tag.name;
-  }
-  return {};
-}
-
-uint32_t read_entity(std::string_view text, size_t& at) {
-  size_t i = at + 1;
-  uint32_t point = 0;
-  if (i < text.size() && text[i] == '#') {
-    ++i;
-    const bool hex = i < text.size() && (text[i] == 'x' || text[i] == 'X');
-    if (hex) ++i;
-    const size_t digits = i;
-    while (i < text.size() && i - digits < 9) {
-      const int value = hex ? hex_value(text[i]) : is_digit(text[i]) ? text[i] - '0' : -1;
-      if (value < 0) break;
-      point = std::min<uint32_t>(point * (hex ? 16 : 10) + static_cast<uint32_t>(value), 0x110000);
-      ++i;
-    }
-    if (i == digits) return 0;
-    if (point == 0 || point > 0x10ffff || (point >= 0xd800 && point <= 0xdfff)) point = 0xfffd;
-  } else {
-    while (i < text.size() && i - at < 16 && is_alnum(text[i])) ++i;
-    point = named_point(text.substr(at + 1, i - at - 1));
-    if (point == 0) return 0;
-  }
-  if (i < text.size() && text[i] == ';') ++i;
-  at = i;
-  return point;
 }
 
 struct HtmlReader::Frame {
@@ -576,7 +375,7 @@ struct HtmlReader::Walk {
     if (same) pop_to(reader.frames_.size() - 1);
   }
 
-  void open(uint32_t hash, const Tag* tag, const Attributes& a, bool self_closed) {
+  void open(uint32_t hash, const HtmlTag* tag, const Attributes& a, bool self_closed) {
     const uint8_t traits = tag != nullptr ? tag->traits : 0;
     ++out.counts.tags;
     if (tag == nullptr) ++out.counts.unknown_tags;
@@ -696,7 +495,7 @@ struct HtmlReader::Walk {
     Attributes attributes;
     bool self_closed = false;
     i = read_attributes(i, attributes, self_closed);
-    const Tag* tag = kTagTable.find(name, hash);
+    const HtmlTag* tag = find_html_tag(name, hash);
     if (end_tag) {
       if (tag != nullptr && (tag->traits & kBlock) != 0) separate('\n');
       if (tag != nullptr && (tag->traits & kCell) != 0) separate(' ');
