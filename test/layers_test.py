@@ -14,11 +14,12 @@ THIRD_PARTY = {
     r"re2/.*": ({"cel", "state"}, False),
     r"yaml-cpp/.*": ({"policy"}, False),
     # TLS and tokens; signatures and chains of hashes; digests of files; the random keys of days.
-    r"openssl/.*": ({"net", "action", "archive", "replay/retention"}, False),
+    r"openssl/.*": ({"net", "action", "archive", "replay/retention", "mail"}, False),
     r"duckdb\.h": ({"archive"}, True),  # plain C, in the room's private headers only
     r"zstd(_errors)?\.h": ({"journal", "replay"}, False),
     r"sqlite3\.h": ({"action"}, False),
     r"xxhash\.h": ({"base"}, False),
+    r"iconv\.h": ({"mail"}, False),
     r"libpsl\.h": ({"event"}, False),
     r"absl/.*": ({"cel"}, False),
     r"CLI/.*": ({"app"}, False),

@@ -1,0 +1,73 @@
+// DKIM (RFC 6376, RFC 8301, RFC 8463): canonical forms, signatures taken apart, verification with a key record that the
+// caller has fetched. ARC's message signatures and seals (RFC 8617) use the same pieces, see verify_arc().
+//
+// Nothing here asks DNS: dkim_key_name() says which TXT record is wanted, verify() takes its text. Thread-safe; no
+// state. Cost: about 1 us a KB for hashing and canonicalising, 30 us for RSA with 2048 bits, 120 us for Ed25519.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/arena.h"
+#include "mail/message.h"
+#include "mail/trace.h"
+
+namespace tamis::mail {
+
+// Results as RFC 8601 names them.
+enum class DkimResult : uint8_t { kNone, kPass, kFail, kPolicy, kNeutral, kTempError, kPermError };
+std::string_view name_of(DkimResult result);
+
+struct DkimVerdict {
+  DkimResult result = DkimResult::kNone;
+  std::string_view reason;  // a constant: "body hash differs"
+  bool weak = false;        // an RSA key under 1024 bits, or rsa-sha1: kPolicy
+  bool body_cut = false;    // l= left a part of the body unsigned
+  bool testing = false;     // the key says t=y
+};
+
+struct DkimSignature {
+  const Header* header = nullptr;
+  TagList tags;
+  std::string_view domain, selector, identity;  // d=, s=, i= (default "@" and d=)
+  bool relaxed_headers = false, relaxed_body = false;
+  bool sha1 = false, ed25519 = false;
+  int64_t signed_s = 0, expires_s = 0;  // 0: not told
+  bool has_length = false;
+  uint64_t length = 0;
+  DkimVerdict verdict;  // kNone: to be verified; else what is wrong with its form
+};
+
+// Reads the signature of a DKIM-Signature header (or ARC-Message-Signature with `arc`).
+DkimSignature parse_dkim_signature(const Header& header, base::Arena& arena, bool arc = false);
+
+// "selector._domainkey.domain", whose TXT records hold the key.
+std::string dkim_key_name(const DkimSignature& signature);
+
+// Verifies against the text of a key record ("v=DKIM1; k=rsa; p=..."). `now_s` 0: expiry is not looked at.
+DkimVerdict verify_dkim(const Message& message, const DkimSignature& signature, std::string_view key_record,
+                        int64_t now_s, base::Arena& arena);
+
+// Appends a header field or body in canonical form (RFC 6376 section 3.4). `length_max` is l=.
+void canonicalise_header(std::string_view raw_field, bool relaxed, std::string& out);
+void canonicalise_body(std::string_view body, bool relaxed, std::string& out, uint64_t length_max = UINT64_MAX);
+
+// The ARC chain of a message: its sets, and whether each is whole. Verification follows RFC 8617 section 5.2; `key_of`
+// gives the text of the TXT record of a name, empty if there is none.
+enum class ArcResult : uint8_t { kNone, kPass, kFail };
+struct ArcVerdict {
+  ArcResult result = ArcResult::kNone;
+  std::string_view reason;
+  uint32_t sets = 0;
+  std::string_view newest_domain;  // d= of the newest seal
+};
+class ArcKeys {
+ public:
+  virtual ~ArcKeys() = default;
+  virtual std::string key_of(const std::string& name) = 0;
+};
+ArcVerdict verify_arc(const Message& message, ArcKeys& keys, base::Arena& arena);
+
+}  // namespace tamis::mail
