@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 
 #include "model/numeric.h"
 
@@ -9,6 +10,7 @@ namespace tamis::model {
 namespace {
 
 constexpr size_t kNearest = 15;
+constexpr size_t kAhead = 8;  // the processor fetches buckets this many features ahead
 
 bool is_text(size_t place) {
   return place == static_cast<size_t>(Place::kSubject) || place == static_cast<size_t>(Place::kBody) ||
@@ -25,17 +27,33 @@ Neighbours::Neighbours(uint32_t examples_max)
     : examples_max_(examples_max), buckets_(size_t{1} << kBucketsLog2), sizes_(examples_max) {}
 
 void Neighbours::insert(uint64_t sequence, FeatureSpan features) {
-  uint32_t all = 0;
-  uint32_t text = 0;
   for (const FeatureId id : features) {
     if (!is_seen(place_of(id))) continue;
-    ++all;
-    text += is_text(place_of(id));
     Bucket& bucket = buckets_[bucket_of(id)];
     bucket.newest[bucket.added % kEntries] = static_cast<uint32_t>(sequence + 1);
     ++bucket.added;
   }
+  set_sizes(sequence, features);
+}
+
+void Neighbours::set_sizes(uint64_t sequence, FeatureSpan features) {
+  uint32_t all = 0;
+  uint32_t text = 0;
+  for (const FeatureId id : features) {
+    all += is_seen(place_of(id));
+    text += is_text(place_of(id));
+  }
   sizes_[sequence % examples_max_] = {std::sqrt(static_cast<float>(all) + 1), std::sqrt(static_cast<float>(text) + 1)};
+}
+
+void Neighbours::save(std::string& out) const {
+  out.append(reinterpret_cast<const char*>(buckets_.data()), saved_bytes());
+}
+
+bool Neighbours::load(std::string_view bytes) {
+  if (bytes.size() != saved_bytes()) return false;
+  std::memcpy(buckets_.data(), bytes.data(), bytes.size());
+  return true;
 }
 
 NeighbourLogits Neighbours::find(FeatureSpan features, const ExampleStore& examples, NeighbourScratch& scratch) const {
@@ -44,14 +62,16 @@ NeighbourLogits Neighbours::find(FeatureSpan features, const ExampleStore& examp
   if (held == 0) return {};
   scratch.all.assign(examples_max_, 0.0f);
   scratch.text.assign(examples_max_, 0.0f);
-  for (const FeatureId id : features) {
+  for (size_t i = 0; i < features.size(); ++i) {
+    if (i + kAhead < features.size()) __builtin_prefetch(&buckets_[bucket_of(features[i + kAhead])]);
+    const FeatureId id = features[i];
     const size_t place = place_of(id);
     if (!is_seen(place)) continue;
     const Bucket& bucket = buckets_[bucket_of(id)];
     std::array<uint32_t, kEntries> ages;
     uint32_t found = 0;
-    for (uint32_t i = 0; i < kEntries && i < bucket.added; ++i) {
-      const uint32_t age = static_cast<uint32_t>(end) - bucket.newest[(bucket.added - 1 - i) % kEntries];
+    for (uint32_t e = 0; e < kEntries && e < bucket.added; ++e) {
+      const uint32_t age = static_cast<uint32_t>(end) - bucket.newest[(bucket.added - 1 - e) % kEntries];
       if (age >= held) break;
       ages[found++] = age;
     }
@@ -62,8 +82,8 @@ NeighbourLogits Neighbours::find(FeatureSpan features, const ExampleStore& examp
     if (had * 4 > static_cast<float>(held) + 8) continue;
     const float rarity = plain_log(static_cast<float>(held + 1) / had);
     const bool text = is_text(place);
-    for (uint32_t i = 0; i < found; ++i) {
-      const size_t at = static_cast<size_t>((end - 1 - ages[i]) % examples_max_);
+    for (uint32_t e = 0; e < found; ++e) {
+      const size_t at = static_cast<size_t>((end - 1 - ages[e]) % examples_max_);
       scratch.all[at] += rarity;
       if (text) scratch.text[at] += rarity;
     }
@@ -75,17 +95,22 @@ float Neighbours::vote(const std::vector<float>& similarity, bool text, const Ex
                        NeighbourScratch& scratch) const {
   auto& best = scratch.best;
   best.clear();
-  for (uint64_t sequence = examples.begin(); sequence < examples.end(); ++sequence) {
-    const auto at = static_cast<uint32_t>(sequence % examples_max_);
-    if (similarity[at] <= 0 || !examples.at(sequence).alive) continue;
+  const auto held = static_cast<uint32_t>(examples.end() - examples.begin());
+  size_t at = (examples.end() - 1) % examples_max_;
+  for (uint32_t age = 0; age < held; ++age, at = at == 0 ? examples_max_ - 1 : at - 1) {
+    if (similarity[at] <= 0) continue;
     const float likeness = similarity[at] / (text ? sizes_[at].text : sizes_[at].all);
-    best.emplace_back(-likeness, static_cast<uint32_t>(examples.end() - sequence));
+    if (best.size() == kNearest && likeness <= best.back().first) continue;
+    if (!examples.at(examples.end() - 1 - age).alive) continue;
+    if (best.size() == kNearest) best.pop_back();
+    // The most alike first; of equals the newest first.
+    auto place = best.end();
+    while (place != best.begin() && (place - 1)->first < likeness) --place;
+    best.insert(place, {likeness, age});
   }
-  const size_t nearest = std::min(kNearest, best.size());
-  std::partial_sort(best.begin(), best.begin() + static_cast<std::ptrdiff_t>(nearest), best.end());
   float votes[2] = {0, 0};
-  for (size_t i = 0; i < nearest; ++i) {
-    votes[examples.at(examples.end() - best[i].second).spam] += best[i].first * best[i].first;
+  for (const auto& [likeness, age] : best) {
+    votes[examples.at(examples.end() - 1 - age).spam ? 1 : 0] += likeness * likeness;
   }
   const float doubt = 0.02f * (votes[0] + votes[1]) + 1e-9f;
   return plain_log((votes[1] + doubt) / (votes[0] + doubt));

@@ -12,6 +12,7 @@ namespace {
 constexpr float kEasy = 0.02f;        // a past message predicted nearer than this to its label teaches nothing more
 constexpr uint64_t kRecent = 500;     // every second past message is one of the newest
 constexpr size_t kStrongestMax = 60;  // signs that the third Bayes looks at
+constexpr float kBayesScale = 0.4f;   // brings its logits to the size of those of the regressions
 constexpr float kWeakest = 0.2f;      // a sign with a smaller logit is left out
 
 constexpr bool is_text(size_t place) {
@@ -25,12 +26,15 @@ float start_weight(const SpamOptions& options) {
   return 1.5f / static_cast<float>(std::max<size_t>(taking_part, 1));
 }
 
-// The logit of a feature by how often either label had it, drawn to 0 while it was seen seldom (Robinson 2003).
+// The logit of a feature by how often either label had it. The rates are drawn to their common value by one message of
+// each label, so that one label alone proves little while the other is hardly known; the logit is drawn to 0 while the
+// feature was seen seldom (Robinson 2003).
 float sign_of(float ham, float spam, float hams, float spams) {
-  const float in_ham = ham * (spams + 1);
-  const float in_spam = spam * (hams + 1);
-  const float share = in_spam / (in_ham + in_spam);
   const float seen = ham + spam;
+  const float pool = seen / (hams + spams);
+  const float in_ham = (ham + pool) / (hams + 1);
+  const float in_spam = (spam + pool) / (spams + 1);
+  const float share = in_spam / (in_ham + in_spam);
   const float p = (0.25f + seen * share) / (0.5f + seen);
   return plain_log(p / (1.0f - p));
 }
@@ -42,7 +46,7 @@ struct Signs {
     sum += sign;
     ++count;
   }
-  float logit() const { return count == 0 ? 0.0f : sum / std::sqrt(static_cast<float>(count)); }
+  float logit() const { return count == 0 ? 0.0f : kBayesScale * sum / std::sqrt(static_cast<float>(count)); }
 };
 
 }  // namespace
@@ -188,8 +192,8 @@ void SpamModel::learn_linear(FeatureSpan features, bool spam, float margin) {
 void SpamModel::replay() {
   const uint64_t held = examples_.end() - examples_.begin();
   for (uint32_t i = 0; i < options_.replays; ++i) {
-    const uint64_t chance = base::mix64(steps_++);
     const uint64_t reach = i % 2 == 1 ? std::min(held, kRecent) : held;
+    const uint64_t chance = base::mix64(steps_++);
     const Example& example = examples_.at(examples_.end() - 1 - chance % reach);
     if (example.alive) learn_linear(example.features, example.spam, kEasy);
   }

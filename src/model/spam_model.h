@@ -30,7 +30,7 @@
 namespace tamis::model {
 
 struct SpamOptions {
-  uint32_t slots_log2 = 20;       // 32 bytes each; 8..24
+  uint32_t slots_log2 = 20;       // 32 bytes each; 8..22
   uint32_t examples_max = 4096;   // past messages kept for replay, at most 4 KiB each; 16..32768
   uint32_t replays = 12;          // past messages learned again with each new one; 0..256
   float rate = 12;                // step of the logistic regressions
