@@ -30,10 +30,29 @@ void FeatureCollector::add(Place place, uint64_t hash) {
 
 namespace {
 
-// Sorted unique features, of which only the `keep` smallest matter.
-void keep_smallest(std::vector<FeatureId>& found, size_t keep) {
+void sort_unique(std::vector<FeatureId>& found) {
   std::sort(found.begin(), found.end());
   found.erase(std::unique(found.begin(), found.end()), found.end());
+}
+
+// Leaves the `keep` smallest, sorted and without duplicates. Hashes are spread evenly, so where there are many more
+// than wanted, those below a bound that holds twice as many are sorted first, and all of them only if that was too few.
+void keep_smallest(std::vector<FeatureId>& found, size_t keep, std::vector<FeatureId>& spare) {
+  if (found.size() > 4 * keep && keep > 0) {
+    const uint64_t share = (uint64_t{kFeatureHashMask} + 1) * 2 * keep / found.size();
+    const FeatureId bound = (found.front() & ~kFeatureHashMask) + static_cast<FeatureId>(share);
+    spare.clear();
+    for (const FeatureId id : found) {
+      if (id < bound) spare.push_back(id);
+    }
+    sort_unique(spare);
+    if (spare.size() >= keep) {
+      spare.resize(keep);
+      found.swap(spare);
+      return;
+    }
+  }
+  sort_unique(found);
   if (found.size() > keep) found.resize(keep);
 }
 
@@ -42,13 +61,14 @@ void keep_smallest(std::vector<FeatureId>& found, size_t keep) {
 FeatureSpan FeatureCollector::finish() {
   constexpr auto kPair = static_cast<size_t>(Place::kBodyPair);
   constexpr auto kGram = static_cast<size_t>(Place::kRawGram);
-  size_t used = 0;
+  size_t left = kFeaturesMax;
   for (size_t place = 0; place < kPlaces; ++place) {
-    const bool fills = place == kPair || place == kGram;
-    keep_smallest(found_[place], fills ? kFeaturesMax : kPlaceShare[place]);
-    if (!fills) used += found_[place].size();
+    if (place == kPair || place == kGram) continue;
+    keep_smallest(found_[place], kPlaceShare[place], spare_);
+    left -= found_[place].size();
   }
-  const size_t left = kFeaturesMax - used;
+  keep_smallest(found_[kPair], left, spare_);
+  keep_smallest(found_[kGram], left, spare_);
   auto& pairs = found_[kPair];
   auto& grams = found_[kGram];
   const size_t grams_least = std::min(grams.size(), left - left / 3);

@@ -42,9 +42,9 @@ using FeatureSpan = std::span<const FeatureId>;
 // Sorted, without duplicates, at most kFeaturesMax, places that exist.
 bool is_feature_set(FeatureSpan features);
 
-// How many features of a place are kept for sure. What the others leave free of the 1 024 is shared by the pairs (one
-// third) and the grams (the rest), of which there are always more than wanted.
-inline constexpr std::array<uint16_t, kPlaces> kPlaceShare = {256, 128, 48, 256, 48, 64, 176, 48};
+// How many features of a place are kept. What these leave free of the 1 024, which is 224 or more, is shared by the
+// pairs (one third) and the grams (the rest), of which there are always more than wanted.
+inline constexpr std::array<uint16_t, kPlaces> kPlaceShare = {256, 128, 48, 256, 0, 64, 0, 48};
 
 // Gathers the features of one message. Of a place that has too many, those with the smallest hashes stay: the same
 // features of every message, so that what is learned of them meets them again. Reuse one per thread: it allocates only
@@ -60,6 +60,7 @@ class FeatureCollector {
   static constexpr size_t kCandidatesMax = 16'384;
   std::array<std::vector<FeatureId>, kPlaces> found_;
   std::vector<FeatureId> set_;
+  std::vector<FeatureId> spare_;
 };
 
 }  // namespace tamis::model
