@@ -17,8 +17,9 @@ float Mixer::mix(std::span<const float> inputs) const {
 void Mixer::learn(std::span<const float> inputs, bool spam) {
   const float wrong = (spam ? 1.0f : 0.0f) - static_cast<float>(logistic(mix(inputs)));
   const float step = 0.02f * wrong;
+  // The bias, which is the threshold, follows the newest corrections faster than the trust in any learner.
   for (size_t i = 0; i < inputs_; ++i) weights_[i] += step * inputs[i];
-  bias_ += step;
+  bias_ += 8 * step;
   learned_ += 1;
 }
 
