@@ -22,7 +22,7 @@ enum class Place : uint8_t {
   kBody,       // words of the text as a reader sees it
   kBodyPair,   // sparse pairs of words of that text
   kLink,       // domains and paths of links, names of attachments
-  kRawGram,    // four bytes in a row of the raw message
+  kGram,       // four bytes in a row, of the raw message and of its text
   kOther,      // anything else, such as results of authentication
 };
 inline constexpr size_t kPlaces = 8;
@@ -60,6 +60,7 @@ class FeatureCollector {
   static constexpr size_t kCandidatesMax = 16'384;
   std::array<std::vector<FeatureId>, kPlaces> found_;
   std::vector<FeatureId> set_;
+  std::vector<FeatureId> low_;
   std::vector<FeatureId> spare_;
 };
 

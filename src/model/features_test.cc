@@ -31,13 +31,13 @@ TEST(FeatureCollector, FillsUpWithPairsAndGrams) {
   for (uint64_t i = 0; i < 100; ++i) collector.add(Place::kBody, base::mix64(i));
   for (uint64_t i = 0; i < 5'000; ++i) {
     collector.add(Place::kBodyPair, base::mix64(i));
-    collector.add(Place::kRawGram, base::mix64(i));
+    collector.add(Place::kGram, base::mix64(i));
   }
   const FeatureSpan set = collector.finish();
   EXPECT_EQ(set.size(), kFeaturesMax);
   EXPECT_EQ(count_of(set, Place::kBody), 100u);
   EXPECT_EQ(count_of(set, Place::kBodyPair), 308u);
-  EXPECT_EQ(count_of(set, Place::kRawGram), 616u);
+  EXPECT_EQ(count_of(set, Place::kGram), 616u);
 }
 
 TEST(FeatureCollector, CutsEachPlaceToItsShare) {

@@ -18,7 +18,7 @@ bool is_text(size_t place) {
 }
 // Pairs and grams are many and say little more about likeness.
 bool is_seen(size_t place) {
-  return place != static_cast<size_t>(Place::kBodyPair) && place != static_cast<size_t>(Place::kRawGram);
+  return place != static_cast<size_t>(Place::kBodyPair) && place != static_cast<size_t>(Place::kGram);
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 // Exponential and logarithm by plain arithmetic. The C library's differ in their last bits between processors and
-// versions; a score must be the same bits wherever a journal is replayed. Errors stay below 2e-5 (logarithm) and below a millionth of the value (exponential).
+// versions; a score must be the same bits wherever a journal is replayed. Errors stay below 2e-5 (logarithm) and below
+// a millionth of the value (exponential).
 #pragma once
 
 #include <bit>

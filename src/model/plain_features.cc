@@ -567,7 +567,7 @@ void Finder::find(std::string_view message) {
   part(message.substr(body), headers, 0);
   text_features(message.size());
   const std::string_view raw = message.substr(0, kRawBytesMax);
-  for (size_t i = 0; i + 4 <= raw.size(); ++i) add(Place::kRawGram, kGram, raw.substr(i, 4));
+  for (size_t i = 0; i + 4 <= raw.size(); ++i) add(Place::kGram, kGram, raw.substr(i, 4));
 }
 
 }  // namespace

@@ -53,7 +53,7 @@ struct Signs {
 
 std::string_view learner_name(Learner learner) {
   static constexpr std::array<std::string_view, kLearners> kNames = {
-      "linear_all", "linear_words", "linear_text",     "linear_pairs", "linear_header",  "linear_raw",
+      "linear_all", "linear_words", "linear_text",     "linear_pairs", "linear_header",  "linear_grams",
       "bayes_all",  "bayes_text",   "bayes_strongest", "neighbours",   "neighbours_text"};
   const auto index = static_cast<size_t>(learner);
   return index < kLearners ? kNames[index] : "unknown";
@@ -85,7 +85,7 @@ void SpamModel::opinions(FeatureSpan features, Scratch& scratch, SpamScore& scor
       const size_t place = place_of(id);
       all.add(sign);
       if (is_text(place)) text.add(sign);
-      if (place != static_cast<size_t>(Place::kBodyPair) && place != static_cast<size_t>(Place::kRawGram)) {
+      if (place != static_cast<size_t>(Place::kBodyPair) && place != static_cast<size_t>(Place::kGram)) {
         scratch.signs.push_back(sign);
       }
     }

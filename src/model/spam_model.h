@@ -45,7 +45,7 @@ enum class Learner : uint8_t {
   kLinearText,
   kLinearPairs,
   kLinearHeader,
-  kLinearRaw,
+  kLinearGrams,
   kBayesAll,
   kBayesText,
   kBayesStrongest,
