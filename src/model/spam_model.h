@@ -10,8 +10,8 @@
 //
 // Shapes: `score` is const and may run on many threads at once on one published model, each with its own Scratch;
 // `learn` needs the model alone. Nothing here reads a clock or a random number: the same sequence of calls gives the
-// same bits, on every processor. Cost with 600 features: about 20 us to score, 150 us to learn. Memory: SpamOptions
-// tells; about 70 MB as set.
+// same bits, on every processor. Cost with 600 features: about 60 us to score, 150 us to learn. Memory: SpamOptions
+// tells; about 60 MB as set.
 #pragma once
 
 #include <array>
