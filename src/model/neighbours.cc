@@ -1,0 +1,119 @@
+#include "model/neighbours.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "model/numeric.h"
+
+namespace tamis::model {
+namespace {
+
+constexpr size_t kNearest = 15;
+constexpr size_t kAhead = 8;  // the processor fetches buckets this many features ahead
+
+bool is_text(size_t place) {
+  return place == static_cast<size_t>(Place::kSubject) || place == static_cast<size_t>(Place::kBody) ||
+         place == static_cast<size_t>(Place::kLink);
+}
+// Pairs and grams are many and say little more about likeness.
+bool is_seen(size_t place) {
+  return place != static_cast<size_t>(Place::kBodyPair) && place != static_cast<size_t>(Place::kGram);
+}
+
+}  // namespace
+
+Neighbours::Neighbours(uint32_t examples_max)
+    : examples_max_(examples_max), buckets_(size_t{1} << kBucketsLog2), sizes_(examples_max) {}
+
+void Neighbours::insert(uint64_t sequence, FeatureSpan features) {
+  for (const FeatureId id : features) {
+    if (!is_seen(place_of(id))) continue;
+    Bucket& bucket = buckets_[bucket_of(id)];
+    bucket.newest[bucket.added % kEntries] = static_cast<uint32_t>(sequence + 1);
+    ++bucket.added;
+  }
+  set_sizes(sequence, features);
+}
+
+void Neighbours::set_sizes(uint64_t sequence, FeatureSpan features) {
+  uint32_t all = 0;
+  uint32_t text = 0;
+  for (const FeatureId id : features) {
+    all += is_seen(place_of(id));
+    text += is_text(place_of(id));
+  }
+  sizes_[sequence % examples_max_] = {std::sqrt(static_cast<float>(all) + 1), std::sqrt(static_cast<float>(text) + 1)};
+}
+
+void Neighbours::save(std::string& out) const {
+  out.append(reinterpret_cast<const char*>(buckets_.data()), saved_bytes());
+}
+
+bool Neighbours::load(std::string_view bytes) {
+  if (bytes.size() != saved_bytes()) return false;
+  std::memcpy(buckets_.data(), bytes.data(), bytes.size());
+  return true;
+}
+
+NeighbourLogits Neighbours::find(FeatureSpan features, const ExampleStore& examples, NeighbourScratch& scratch) const {
+  const uint64_t end = examples.end();
+  const auto held = static_cast<uint32_t>(end - examples.begin());
+  if (held == 0) return {};
+  scratch.all.assign(examples_max_, 0.0f);
+  scratch.text.assign(examples_max_, 0.0f);
+  for (size_t i = 0; i < features.size(); ++i) {
+    if (i + kAhead < features.size()) __builtin_prefetch(&buckets_[bucket_of(features[i + kAhead])]);
+    const FeatureId id = features[i];
+    const size_t place = place_of(id);
+    if (!is_seen(place)) continue;
+    const Bucket& bucket = buckets_[bucket_of(id)];
+    std::array<uint32_t, kEntries> ages;
+    uint32_t found = 0;
+    for (uint32_t e = 0; e < kEntries && e < bucket.added; ++e) {
+      const uint32_t age = static_cast<uint32_t>(end) - bucket.newest[(bucket.added - 1 - e) % kEntries];
+      if (age >= held) break;
+      ages[found++] = age;
+    }
+    if (found == 0) continue;
+    // Messages in the store that had it: counted, or once the bucket is full estimated from the reach of its entries.
+    float had = static_cast<float>(found);
+    if (found == kEntries) had *= static_cast<float>(held) / static_cast<float>(ages[found - 1] + 1);
+    if (had * 4 > static_cast<float>(held) + 8) continue;
+    const float rarity = plain_log(static_cast<float>(held + 1) / had);
+    const bool text = is_text(place);
+    for (uint32_t e = 0; e < found; ++e) {
+      const size_t at = static_cast<size_t>((end - 1 - ages[e]) % examples_max_);
+      scratch.all[at] += rarity;
+      if (text) scratch.text[at] += rarity;
+    }
+  }
+  return {vote(scratch.all, false, examples, scratch), vote(scratch.text, true, examples, scratch)};
+}
+
+float Neighbours::vote(const std::vector<float>& similarity, bool text, const ExampleStore& examples,
+                       NeighbourScratch& scratch) const {
+  auto& best = scratch.best;
+  best.clear();
+  const auto held = static_cast<uint32_t>(examples.end() - examples.begin());
+  size_t at = (examples.end() - 1) % examples_max_;
+  for (uint32_t age = 0; age < held; ++age, at = at == 0 ? examples_max_ - 1 : at - 1) {
+    if (similarity[at] <= 0) continue;
+    const float likeness = similarity[at] / (text ? sizes_[at].text : sizes_[at].all);
+    if (best.size() == kNearest && likeness <= best.back().first) continue;
+    if (!examples.at(examples.end() - 1 - age).alive) continue;
+    if (best.size() == kNearest) best.pop_back();
+    // The most alike first; of equals the newest first.
+    auto place = best.end();
+    while (place != best.begin() && (place - 1)->first < likeness) --place;
+    best.insert(place, {likeness, age});
+  }
+  float votes[2] = {0, 0};
+  for (const auto& [likeness, age] : best) {
+    votes[examples.at(examples.end() - 1 - age).spam ? 1 : 0] += likeness * likeness;
+  }
+  const float doubt = 0.02f * (votes[0] + votes[1]) + 1e-9f;
+  return plain_log((votes[1] + doubt) / (votes[0] + doubt));
+}
+
+}  // namespace tamis::model

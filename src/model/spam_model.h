@@ -1,0 +1,124 @@
+// The supervised spam model: learns from one correction at once, and from a bounded store of past feature sets again
+// and again.
+//
+// It joins learners that err differently, all over the same hashed features (see features.h):
+//  - six logistic regressions, each seeing other places of the message, trained on unit-length binary vectors;
+//  - naive Bayes with confidence, over everything, over the text, and over the strongest signs only (Robinson 2003);
+//  - the nearest past messages, by shared rare features.
+// A logistic mixer weighs them by how well each predicted the newest corrections before they were learned, and so
+// yields a calibrated probability. See docs/MAIL_MODEL.md for what each brings.
+//
+// Shapes: `score` is const and may run on many threads at once on one published model, each with its own Scratch;
+// `learn` needs the model alone. Nothing here reads a clock or a random number: the same sequence of calls gives the
+// same bits, on every processor. Cost with 600 features: about 60 us to score, 150 us to learn. Memory: SpamOptions
+// tells; about 60 MB as set.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "model/example_store.h"
+#include "model/features.h"
+#include "model/mixer.h"
+#include "model/neighbours.h"
+#include "model/weights.h"
+
+namespace tamis::model {
+
+struct SpamOptions {
+  uint32_t slots_log2 = 20;       // 32 bytes each; 8..22
+  uint32_t examples_max = 4096;   // past messages kept for replay, at most 4 KiB each; 16..32768
+  uint32_t replays = 12;          // past messages learned again with each new one; 0..256
+  float rate = 12;                // step of the logistic regressions
+  float threshold = 0.5f;         // a probability above it is spam
+  uint32_t learners = 0xffffffu;  // bits of Learner that take part; for measuring what each brings
+};
+
+// The inputs of the mixer.
+enum class Learner : uint8_t {
+  kLinearAll,
+  kLinearWords,
+  kLinearText,
+  kLinearPairs,
+  kLinearHeader,
+  kLinearGrams,
+  kBayesAll,
+  kBayesText,
+  kBayesStrongest,
+  kNeighbours,
+  kNeighboursText,
+};
+inline constexpr size_t kLearners = 11;
+std::string_view learner_name(Learner learner);
+
+struct SpamScore {
+  float probability = 0.5f;                 // of spam, calibrated
+  float logit = 0;                          // the same before the logistic function: finer near 0 and 1
+  bool spam = false;                        // above the threshold
+  std::array<float, kLearners> opinions{};  // logits of the learners as the mixer sees them
+  // What each place and each kind of learner added to the logit; they sum up to it.
+  std::array<float, kPlaces> linear_by_place{};
+  float bayes = 0;
+  float neighbours = 0;
+  float bias = 0;
+};
+
+class SpamModel {
+ public:
+  explicit SpamModel(const SpamOptions& options = {});
+
+  // Working memory of one thread; grows on first use only.
+  struct Scratch {
+    NeighbourScratch neighbours;
+    std::vector<float> signs;
+  };
+
+  SpamScore score(FeatureSpan features, Scratch& scratch) const;
+
+  // Learns one message. `id` names it for a later correction (0: none). A message learned before under this id and
+  // still in the store is corrected: the counts of the wrong label are taken back. Features that are no feature set
+  // (see is_feature_set) are refused.
+  base::Status learn(uint64_t id, FeatureSpan features, bool spam);
+  // Forgets a message that was learned by mistake, as far as it is still in the store: its counts are taken back and it
+  // is not replayed any more. What the regressions took from it fades as others are replayed. kNotFound if it is gone.
+  base::Status forget(uint64_t id);
+
+  uint64_t learned_ham() const { return learned_[0]; }
+  uint64_t learned_spam() const { return learned_[1]; }
+  const SpamOptions& options() const { return options_; }
+  void set_threshold(float threshold) { options_.threshold = threshold; }
+  size_t memory_bytes() const;
+
+  // A model as bytes: version, card, options, weights, optionally the store of examples (feature sets of messages: they
+  // stay on the machine, a shipped model has none), checksum. `card` is free text, by custom YAML: data, licence,
+  // figures, limits. The format is described in docs/MAIL_MODEL.md.
+  std::string save(std::string_view card, bool with_examples) const;
+  struct Loaded;
+  // Refuses other versions, wrong checksums, values that no model can hold. Never reads beyond the bytes.
+  static base::Result<Loaded> load(std::string_view bytes);
+
+ private:
+  void learn_linear(FeatureSpan features, bool spam, float margin);
+  void replay();
+  void opinions(FeatureSpan features, Scratch& scratch, SpamScore& score, LinearSums& sums) const;
+
+  SpamOptions options_;
+  Weights weights_;
+  ExampleStore examples_;
+  Neighbours neighbours_;
+  Mixer mixer_;
+  std::array<uint64_t, 2> learned_{};
+  uint64_t steps_ = 0;
+  Scratch scratch_;
+};
+
+struct SpamModel::Loaded {
+  SpamModel model;
+  std::string card;
+};
+
+}  // namespace tamis::model

@@ -1,0 +1,250 @@
+#include "model/spam_model.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstring>
+
+#include "base/hash.h"
+
+namespace tamis::model {
+namespace {
+
+SpamOptions small_options() {
+  SpamOptions options;
+  options.slots_log2 = 14;
+  options.examples_max = 256;
+  return options;
+}
+
+// Messages of an invented world: each label has words of its own, most words are common to both, and a few messages
+// carry words of the other label.
+struct World {
+  uint64_t seed = 1;
+  uint64_t step = 0;
+  uint64_t chance(uint64_t below) { return base::mix64(seed * 1'000'003 + step++) % below; }
+  std::vector<FeatureId> message(bool spam, uint64_t era = 0) {
+    FeatureCollector collector;
+    for (int i = 0; i < 30; ++i) collector.add(Place::kBody, base::mix64(chance(300)));
+    for (int i = 0; i < 6; ++i) {
+      const bool own = chance(10) < 9;
+      collector.add(Place::kBody, base::mix64(10'000 + era * 1'000 + (spam == own ? 500 : 0) + chance(40)));
+    }
+    collector.add(Place::kHeader, base::mix64(20'000 + chance(50)));
+    const FeatureSpan set = collector.finish();
+    return {set.begin(), set.end()};
+  }
+};
+
+uint64_t errors_over(SpamModel& model, World& world, int messages, uint64_t era, bool learn) {
+  SpamModel::Scratch scratch;
+  uint64_t errors = 0;
+  for (int i = 0; i < messages; ++i) {
+    const bool spam = world.chance(2) == 1;
+    const auto features = world.message(spam, era);
+    errors += model.score(features, scratch).spam != spam;
+    if (learn && !model.learn(0, features, spam)) ADD_FAILURE() << "not learned";
+  }
+  return errors;
+}
+
+TEST(SpamModel, KnowsNothingAtFirst) {
+  const SpamModel model(small_options());
+  SpamModel::Scratch scratch;
+  World world;
+  const SpamScore score = model.score(world.message(true), scratch);
+  EXPECT_FLOAT_EQ(score.probability, 0.5f);
+  EXPECT_FALSE(score.spam);
+  EXPECT_FLOAT_EQ(model.score({}, scratch).probability, 0.5f);
+}
+
+TEST(SpamModel, LearnsTheWorldAndFollowsItsChange) {
+  SpamModel model(small_options());
+  World world;
+  errors_over(model, world, 300, 0, true);
+  EXPECT_LT(errors_over(model, world, 400, 0, false), 20u);
+  errors_over(model, world, 300, 1, true);  // all telling words are new
+  EXPECT_LT(errors_over(model, world, 400, 1, false), 20u);
+}
+
+TEST(SpamModel, OneCorrectionIsEnoughForCopiesOfTheMessage) {
+  SpamModel model(small_options());
+  World world;
+  errors_over(model, world, 300, 0, true);
+  SpamModel::Scratch scratch;
+  int turned = 0;
+  for (int i = 0; i < 20; ++i) {
+    const auto features = world.message(true, 7);  // words that were never seen
+    const float before = model.score(features, scratch).logit;
+    ASSERT_TRUE(model.learn(0, features, true));
+    const SpamScore after = model.score(features, scratch);
+    EXPECT_GT(after.logit, before);
+    turned += after.spam;
+  }
+  EXPECT_EQ(turned, 20);
+}
+
+TEST(SpamModel, ProbabilitiesAreCalibrated) {
+  SpamModel model(small_options());
+  World world;
+  errors_over(model, world, 500, 0, true);
+  SpamModel::Scratch scratch;
+  double expected = 0;
+  double found = 0;
+  int doubtful = 0;
+  for (int i = 0; i < 2'000; ++i) {
+    const bool spam = world.chance(2) == 1;
+    const auto features = world.message(spam);
+    const SpamScore score = model.score(features, scratch);
+    if (score.probability > 0.1f && score.probability < 0.9f) {
+      expected += static_cast<double>(score.probability);
+      found += spam;
+      ++doubtful;
+    }
+    ASSERT_TRUE(model.learn(0, features, spam));
+  }
+  ASSERT_GT(doubtful, 20);
+  EXPECT_NEAR(expected / doubtful, found / doubtful, 0.2);
+}
+
+TEST(SpamModel, ContributionsSumUpToTheLogit) {
+  SpamModel model(small_options());
+  World world;
+  errors_over(model, world, 300, 0, true);
+  SpamModel::Scratch scratch;
+  for (int i = 0; i < 50; ++i) {
+    const SpamScore score = model.score(world.message(i % 2 == 0), scratch);
+    float sum = score.bayes + score.neighbours + score.bias;
+    for (const float part : score.linear_by_place) sum += part;
+    EXPECT_NEAR(sum, score.logit, 1e-3f * (1 + std::fabs(score.logit)));
+  }
+}
+
+TEST(SpamModel, TheSameCallsGiveTheSameBits) {
+  SpamModel a(small_options());
+  SpamModel b(small_options());
+  World of_a;
+  World of_b;
+  errors_over(a, of_a, 300, 0, true);
+  errors_over(b, of_b, 300, 0, true);
+  EXPECT_EQ(a.save("card", true), b.save("card", true));
+}
+
+TEST(SpamModel, ACorrectionTakesBackTheWrongLabel) {
+  SpamModel model(small_options());
+  World world;
+  errors_over(model, world, 200, 0, true);
+  SpamModel::Scratch scratch;
+  const auto features = world.message(true, 3);
+  ASSERT_TRUE(model.learn(42, features, false));
+  EXPECT_FALSE(model.score(features, scratch).spam);
+  const uint64_t hams = model.learned_ham();
+  ASSERT_TRUE(model.learn(42, features, true));
+  EXPECT_EQ(model.learned_ham(), hams - 1);
+  for (int i = 0; i < 3 && !model.score(features, scratch).spam; ++i) ASSERT_TRUE(model.learn(42, features, true));
+  EXPECT_TRUE(model.score(features, scratch).spam);
+}
+
+TEST(SpamModel, ForgetsAMessage) {
+  SpamModel model(small_options());
+  World world;
+  errors_over(model, world, 100, 0, true);
+  ASSERT_TRUE(model.learn(42, world.message(true), true));
+  const uint64_t spams = model.learned_spam();
+  ASSERT_TRUE(model.forget(42));
+  EXPECT_EQ(model.learned_spam(), spams - 1);
+  EXPECT_EQ(model.forget(42).error().code, base::Code::kNotFound);
+  EXPECT_EQ(model.forget(0).error().code, base::Code::kNotFound);
+  errors_over(model, world, 300, 0, true);  // the dead example passes out of the ring
+}
+
+TEST(SpamModel, OldExamplesAreForgottenByTheirIds) {
+  SpamModel model(small_options());
+  World world;
+  ASSERT_TRUE(model.learn(42, world.message(true), true));
+  errors_over(model, world, 256, 0, true);
+  EXPECT_FALSE(model.forget(42));
+}
+
+TEST(SpamModel, RefusesWhatIsNoFeatureSet) {
+  SpamModel model(small_options());
+  const FeatureId unsorted[] = {2, 1};
+  EXPECT_EQ(model.learn(1, unsorted, true).error().code, base::Code::kInvalid);
+  EXPECT_EQ(model.learned_spam(), 0u);
+}
+
+TEST(SpamModelFile, GoesOnWhereItWasSaved) {
+  SpamModel model(small_options());
+  World world;
+  errors_over(model, world, 400, 0, true);
+  ASSERT_TRUE(model.learn(42, world.message(true), true));
+  ASSERT_TRUE(model.forget(42));
+  const std::string bytes = model.save("title: test", true);
+  auto loaded = SpamModel::load(bytes);
+  ASSERT_TRUE(loaded) << loaded.error().message;
+  EXPECT_EQ(loaded->card, "title: test");
+  World again = world;
+  EXPECT_EQ(errors_over(model, world, 200, 1, true), errors_over(loaded->model, again, 200, 1, true));
+  EXPECT_EQ(model.save("", true), loaded->model.save("", true));
+}
+
+TEST(SpamModelFile, AShippedModelHasNoExamples) {
+  SpamModel model(small_options());
+  World world;
+  errors_over(model, world, 400, 0, true);
+  const std::string bytes = model.save("", false);
+  EXPECT_LT(bytes.size(), model.save("", true).size());
+  auto loaded = SpamModel::load(bytes);
+  ASSERT_TRUE(loaded);
+  EXPECT_EQ(loaded->model.learned_spam(), model.learned_spam());
+  EXPECT_LT(errors_over(loaded->model, world, 400, 0, false), 30u);
+}
+
+TEST(SpamModelFile, RefusesEveryDamage) {
+  SpamOptions options = small_options();
+  options.slots_log2 = 8;
+  options.examples_max = 16;
+  SpamModel model(options);
+  World world;
+  errors_over(model, world, 20, 0, true);
+  const std::string bytes = model.save("card", false);
+  ASSERT_TRUE(SpamModel::load(bytes));
+  for (size_t i = 0; i < bytes.size(); i += 7) {
+    std::string damaged = bytes;
+    damaged[i] = static_cast<char>(damaged[i] ^ 0x10);
+    EXPECT_FALSE(SpamModel::load(damaged)) << i;
+  }
+  for (const size_t length : {size_t{0}, size_t{7}, size_t{12}, bytes.size() / 2, bytes.size() - 1}) {
+    EXPECT_FALSE(SpamModel::load(bytes.substr(0, length))) << length;
+  }
+  EXPECT_FALSE(SpamModel::load(bytes + "x"));
+}
+
+// Damage that has a right checksum: what a hand with bad intent would write.
+TEST(SpamModelFile, RefusesValuesThatNoModelHolds) {
+  SpamOptions options = small_options();
+  options.slots_log2 = 8;
+  options.examples_max = 16;
+  const std::string bytes = SpamModel(options).save("", false);
+  const auto with = [&](size_t at, uint32_t value) {
+    std::string changed = bytes.substr(0, bytes.size() - 8);
+    std::memcpy(changed.data() + at, &value, 4);
+    const uint64_t sum = base::hash64(changed);
+    changed.append(reinterpret_cast<const char*>(&sum), 8);
+    return SpamModel::load(changed);
+  };
+  constexpr size_t kOptions = 16;  // after magic, version and the length of an empty card
+  EXPECT_TRUE(with(kOptions, 8));
+  EXPECT_FALSE(with(8, 2)) << "version";
+  EXPECT_FALSE(with(12, 0xffffffff)) << "card";
+  EXPECT_FALSE(with(kOptions, 31)) << "slots";
+  EXPECT_FALSE(with(kOptions + 4, 0xffffffff)) << "examples";
+  EXPECT_FALSE(with(kOptions + 8, 0xffffffff)) << "replays";
+  EXPECT_FALSE(with(kOptions + 12, 0x7fc00000)) << "rate is not a number";
+  EXPECT_FALSE(with(kOptions + 48, 0x7f800000)) << "an infinite weight of the mixer";
+}
+
+}  // namespace
+}  // namespace tamis::model
