@@ -1,0 +1,132 @@
+// detect_accounts: runs the account detectors over a file of events, without a policy: for measuring them.
+//
+//   detect_accounts [--intel IP_INTEL.csv] [--accounts SEED.jsonl] [--out DECISIONS.ndjson] [--retro RETRO.ndjson]
+//                   [--signups SCORES.ndjson] [--features FEATURES.csv] EVENTS.jsonl
+// DECISIONS: one line per event; RETRO: one per account at the end; SCORES: the causal scores of signups, by account.
+#include <chrono>
+#include <cstdio>
+#include <cstring>
+#include <fstream>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/file.h"
+#include "detect/account_json.h"
+#include "detect/signup_clusters.h"
+
+namespace {
+
+using namespace tamis::detect;
+
+struct Arguments {
+  std::string intel, accounts, out, retro, signups, features, events;
+};
+
+bool read_arguments(int argc, char** argv, Arguments& a) {
+  for (int i = 1; i < argc; ++i) {
+    const std::string_view name = argv[i];
+    std::string* to = name == "--intel"      ? &a.intel
+                      : name == "--accounts" ? &a.accounts
+                      : name == "--out"      ? &a.out
+                      : name == "--retro"    ? &a.retro
+                      : name == "--signups"  ? &a.signups
+                      : name == "--features" ? &a.features
+                                             : nullptr;
+    if (to == nullptr) {
+      if (!a.events.empty()) return false;
+      a.events = name;
+    } else if (++i < argc) {
+      *to = argv[i];
+    } else {
+      return false;
+    }
+  }
+  return !a.events.empty();
+}
+
+using File = std::unique_ptr<FILE, int (*)(FILE*)>;
+File open_file(const std::string& path) {
+  return File(path.empty() ? nullptr : std::fopen(path.c_str(), "w"), [](FILE* f) { return f ? std::fclose(f) : 0; });
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  Arguments a;
+  if (!read_arguments(argc, argv, a)) {
+    std::fprintf(stderr,
+                 "usage: detect_accounts [--intel CSV] [--accounts JSONL] [--out NDJSON] [--retro NDJSON] "
+                 "[--signups NDJSON] [--features CSV] EVENTS.jsonl\n");
+    return 2;
+  }
+  AccountJsonReader reader;
+  if (!a.intel.empty()) {
+    std::ifstream in(a.intel);
+    const std::string csv((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
+    if (auto loaded = reader.load_intel(csv); !loaded) {
+      std::fprintf(stderr, "%s: %s\n", a.intel.c_str(), loaded.error().message.c_str());
+      return 1;
+    }
+  }
+  std::ifstream events(a.events);
+  if (!events) {
+    std::fprintf(stderr, "%s: cannot be read\n", a.events.c_str());
+    return 1;
+  }
+  File out = open_file(a.out), retro = open_file(a.retro), signups = open_file(a.signups),
+       features = open_file(a.features);
+  if (features) {
+    std::fprintf(features.get(), "acct");
+    for (int f = 0; f < kSignupFeatures; ++f)
+      std::fprintf(features.get(), ",%.*s", int(signup_feature_name(SignupFeature(f)).size()),
+                   signup_feature_name(SignupFeature(f)).data());
+    std::fprintf(features.get(), "\n");
+  }
+  auto clusters = SignupClusters::make();
+  std::vector<std::string> accounts;
+  double signup_ns = 0;
+  size_t count = 0, number = 0;
+  for (std::string line; std::getline(events, line);) {
+    ++number;
+    auto read = reader.read(line);
+    if (!read) {
+      std::fprintf(stderr, "%s:%zu: %s\n", a.events.c_str(), number, read.error().message.c_str());
+      return 1;
+    }
+    if (const auto* s = std::get_if<Signup>(&read->event)) {
+      const auto before = std::chrono::steady_clock::now();
+      const SignupScore score = clusters->signup(*s);
+      signup_ns += double(
+          std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now() - before).count());
+      ++count;
+      accounts.emplace_back(s->account);
+      if (signups)
+        std::fprintf(signups.get(), "{\"id\":\"%s\",\"score\":%.9g,\"cluster\":%s,\"at\":%lld}\n",
+                     accounts.back().c_str(), score.score,
+                     score.cluster ? std::to_string(score.cluster).c_str() : "null", (long long)s->t_ms);
+      if (features) {
+        std::fprintf(features.get(), "%s", accounts.back().c_str());
+        for (float f : score.feature) std::fprintf(features.get(), ",%.5g", static_cast<double>(f));
+        std::fprintf(features.get(), "\n");
+      }
+    } else if (const auto* m = std::get_if<Send>(&read->event)) {
+      clusters->send(*m);
+    } else if (const auto* b = std::get_if<Feedback>(&read->event)) {
+      clusters->feedback(*b);
+    } else if (const auto* p = std::get_if<Payment>(&read->event)) {
+      clusters->payment(*p);
+    } else if (const auto* l = std::get_if<Login>(&read->event)) {
+      clusters->login(*l);
+    }
+  }
+  if (retro)
+    for (const std::string& id : accounts) {
+      const AccountScore s = clusters->account(id);
+      std::fprintf(retro.get(), "{\"id\":\"%s\",\"score\":%.9g,\"cluster\":%s,\"at\":%lld}\n", id.c_str(), s.score,
+                   s.cluster ? std::to_string(s.cluster).c_str() : "null", (long long)s.at_ms);
+    }
+  std::fprintf(stderr, "%zu signups, %.1f us each, %.1f MiB\n", count, count ? signup_ns / 1e3 / double(count) : 0.0,
+               double(clusters->bytes()) / 1048576);
+  return 0;
+}
