@@ -26,6 +26,10 @@ class Background {
   double log_density(Measure measure, const SignupFacts& facts) const;
   // The share of the class among all, with the classes as they were learned.
   double class_share(NetClass net) const;
+  // The usual round trip from the country of the signup in its class; natural logarithm of milliseconds, below zero if
+  // unknown.
+  double usual_rtt(const SignupFacts& facts) const;
+  double learned(NetClass net) const { return classes_[size_t(net)]; }
   double learned() const { return all_; }
   uint64_t bytes() const { return counts_.bytes(); }
 
@@ -38,9 +42,10 @@ class Background {
     double sum = 0;
     double distinct = 0, once = 0, twice = 0;
   };
-  static constexpr int kBins = 96;              // an eighth of a nat each
-  static constexpr int kBackOff = kNetClasses;  // the class of all
-  static constexpr int kKinds = 4;
+  static constexpr int kBins = 96;                 // an eighth of a nat each
+  static constexpr int kBackOff = kNetClasses;     // the class of all
+  static constexpr int kHosted = kNetClasses + 1;  // hosting and VPN together
+  static constexpr int kKinds = kCaptchaKinds;
 
   double log_p_of(Attribute attribute, uint32_t value, NetClass net) const;
   void count(int attribute, int net, uint32_t value, float weight);
@@ -52,12 +57,17 @@ class Background {
     const int kind = measure == kCaptcha ? facts.kind % kKinds : 0;
     return (size_t(measure) * kNetClasses + size_t(facts.net)) * kKinds + size_t(kind);
   }
+  size_t pooled(Measure measure, const SignupFacts& facts) const {
+    return size_t(measure) * kKinds + size_t(measure == kCaptcha ? facts.kind % kKinds : 0);
+  }
   static int bin(float log_ms) { return std::clamp(static_cast<int>(log_ms * 8), 0, kBins - 1); }
 
   KeyedTable<float> counts_;
-  std::array<std::array<Total, kNetClasses + 1>, kAttributes> totals_{};
+  std::array<std::array<Total, kNetClasses + 2>, kAttributes> totals_{};
   std::array<std::array<float, kBins>, size_t(kMeasures) * kNetClasses * kKinds> histograms_{};
-  std::array<std::array<float, kBins>, kMeasures> pooled_{};
+  std::array<std::array<float, kBins>, size_t(kMeasures) * kKinds> pooled_{};
+  std::array<float, size_t(kMeasures) * kNetClasses * kKinds> histogram_sums_{};
+  std::array<float, size_t(kMeasures) * kKinds> pooled_sums_{};
   std::array<double, kNetClasses> classes_{};
   double all_ = 0;
 };

@@ -6,7 +6,7 @@
 namespace tamis::detect {
 namespace {
 
-constexpr float kViewMin = -4, kViewMax = 7;
+constexpr float kViewMin = -6, kViewMax = 7;
 // Prior of the spread of times within a cluster: three observations of a standard deviation of 0.4.
 constexpr double kSpreadObservations = 3, kSpreadPrior = 0.4;
 
@@ -27,6 +27,11 @@ Expected expected_of(const Background& background, const SignupFacts& facts) {
   Expected e;
   for (int a = 0; a < kAttributes; ++a) e.log_p[size_t(a)] = background.log_p(Attribute(a), facts);
   for (int m = 0; m < kMeasures; ++m) e.log_density[size_t(m)] = background.log_density(Measure(m), facts);
+  const double usual = background.usual_rtt(facts);
+  if (usual >= 0 && facts.measure[kRtt] >= 0) {
+    e.slower = static_cast<double>(facts.measure[kRtt]) - usual;
+    e.has_slower = true;
+  }
   return e;
 }
 
@@ -61,16 +66,16 @@ Likelihood ClusterModel::likelihood(const SignupFacts& facts, const Expected& ex
   }
   for (int i = 0; i < kMeasures; ++i) {
     const auto m = size_t(i);
-    const Gauss& g = gauss_[m];
-    if (facts.measure[m] < 0 || g.n < 0.5f) continue;
+    const Gauss& g = gauss_[time_of(Measure(i), facts)];
+    double x, log_p;
+    if (!time_value(Measure(i), facts, expected, &x, &log_p) || g.n < 0.5f) continue;
     const double w = (g.drawn + 0.5) / (g.n + 1.0);
-    out.measure[m] =
-        static_cast<float>(log_mix(w, log_t(g, static_cast<double>(facts.measure[m])) - expected.log_density[m]));
+    out.measure[m] = static_cast<float>(log_mix(w, log_t(g, x) - log_p));
   }
   const auto& a = out.attribute;
   out.view[kLexical] = clamp_view(average({a[kShape], a[kFine]}) + static_cast<double>(a[kStem]));
   out.view[kDeviceView] = clamp_view(average({a[kDevice], a[kHardware], a[kAgent]}));
-  out.view[kNetworkView] = clamp_view(average({a[kNetwork], a[kAsn]}));
+  out.view[kNetworkView] = clamp_view(average({a[kNetwork], a[kAsn]}) + static_cast<double>(out.measure[kRtt]));
   out.view[kLocaleView] = clamp_view(a[kLocale]);
   out.view[kRecoveryView] = clamp_view(a[kRecovery]);
   out.view[kBehaviour] = clamp_view(a[kForm] + a[kTries] + out.measure[kFill] + out.measure[kCaptcha]);
@@ -79,7 +84,8 @@ Likelihood ClusterModel::likelihood(const SignupFacts& facts, const Expected& ex
   return out;
 }
 
-void ClusterModel::add(const SignupFacts& facts, const Likelihood& likelihood, double weight) {
+void ClusterModel::add(const SignupFacts& facts, const Expected& expected, const Likelihood& likelihood,
+                       double weight) {
   const auto w = static_cast<float>(weight);
   for (int i = 0; i < kAttributes; ++i) {
     const auto a = size_t(i);
@@ -108,8 +114,9 @@ void ClusterModel::add(const SignupFacts& facts, const Likelihood& likelihood, d
   }
   for (int i = 0; i < kMeasures; ++i) {
     const auto m = size_t(i);
-    if (facts.measure[m] < 0) continue;
-    Gauss& g = gauss_[m];
+    double x, log_p;
+    if (!time_value(Measure(i), facts, expected, &x, &log_p)) continue;
+    Gauss& g = gauss_[time_of(Measure(i), facts)];
     double part = 1;
     if (g.n >= 0.5f) {
       const double mixture = std::exp(static_cast<double>(likelihood.measure[m]));
@@ -121,9 +128,9 @@ void ClusterModel::add(const SignupFacts& facts, const Likelihood& likelihood, d
     const float taken = g.n < 3 ? w : w * static_cast<float>(part);
     g.n += w;
     g.weight += taken;
-    const float step = facts.measure[m] - g.mean;
+    const float step = static_cast<float>(x) - g.mean;
     g.mean += step * taken / std::max(g.weight, 0.01f);
-    g.squares += taken * step * (facts.measure[m] - g.mean);
+    g.squares += taken * step * (static_cast<float>(x) - g.mean);
   }
   members_ += weight;
 }
@@ -152,7 +159,7 @@ void ClusterModel::merge(const ClusterModel& other) {
     drawn_[a] += other.drawn_[a];
     seen_[a] += other.seen_[a];
   }
-  for (size_t m = 0; m < kMeasures; ++m) {
+  for (size_t m = 0; m < kTimes; ++m) {
     Gauss& g = gauss_[m];
     const Gauss& o = other.gauss_[m];
     const float weight = g.weight + o.weight;

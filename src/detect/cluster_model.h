@@ -19,6 +19,8 @@ namespace tamis::detect {
 struct Expected {
   std::array<double, kAttributes> log_p{};
   std::array<double, kMeasures> log_density{};
+  double slower = 0;  // logarithm of the round trip against the usual one there
+  bool has_slower = false;
 };
 Expected expected_of(const Background& background, const SignupFacts& facts);
 
@@ -34,7 +36,7 @@ class ClusterModel {
  public:
   Likelihood likelihood(const SignupFacts& facts, const Expected& expected) const;
   // Takes a member in with a weight up to 1; `likelihood` is the one from before.
-  void add(const SignupFacts& facts, const Likelihood& likelihood, double weight);
+  void add(const SignupFacts& facts, const Expected& expected, const Likelihood& likelihood, double weight);
   void merge(const ClusterModel& other);
 
   double members() const { return members_; }
@@ -65,11 +67,29 @@ class ClusterModel {
     float n = 0, weight = 0, mean = 0, squares = 0, drawn = 0;
   };
 
+  // The captcha's time is kept apart for each kind of captcha.
+  static constexpr size_t kTimes = kMeasures + kCaptchaKinds - 1;
+  static size_t time_of(Measure m, const SignupFacts& facts) {
+    return m == kCaptcha && facts.kind != 0 ? size_t{kMeasures} - 1 + facts.kind % kCaptchaKinds : size_t{m};
+  }
+  // The round trip counts against the usual one from there: a relay adds to it wherever it stands.
+  static bool time_value(Measure m, const SignupFacts& facts, const Expected& expected, double* x, double* log_p) {
+    if (m == kRtt) {
+      *x = expected.slower;
+      // Honest ones: a wide curve around the usual.
+      *log_p = -0.5 * (expected.slower / 0.8) * (expected.slower / 0.8) - 0.6958;
+      *log_p = *log_p < -4 ? -4 : *log_p;
+      return expected.has_slower;
+    }
+    *x = static_cast<double>(facts.measure[m]);
+    *log_p = expected.log_density[m];
+    return facts.measure[m] >= 0;
+  }
   double log_t(const Gauss& g, double x) const;
 
   std::array<Pool, kAttributes> pools_{};
   std::array<float, kAttributes> drawn_{}, seen_{};
-  std::array<Gauss, kMeasures> gauss_{};
+  std::array<Gauss, kTimes> gauss_{};  // by time_of()
   double members_ = 0;
 };
 

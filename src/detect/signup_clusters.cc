@@ -11,6 +11,7 @@ namespace {
 constexpr double kLearnAfter = 2 * kDay;
 constexpr double kSeedSurprise = 9;
 constexpr double kSeedCount = 2.5;
+constexpr double kClassMature = 40;
 constexpr float kActable = 0.5f;
 constexpr size_t kCandidates = 12;
 
@@ -69,9 +70,10 @@ double SignupClustersImpl::prior_of(const Cluster& c, int64_t t_ms, bool in_hind
     const double life_ms = double(t_ms - c.first_ms) + kHour;
     const double fast = c.fast * std::exp2(-since_ms / kFastHalf) / std::min(life_ms, kFastHalf / M_LN2);
     const double slow = c.slow * std::exp2(-since_ms / kSlowHalf) / std::min(life_ms, kSlowHalf / M_LN2);
-    pace = std::max(fast, slow);
+    // What has been silent for a time T can hardly go on faster than 1/T.
+    pace = std::min(std::max(fast, slow), 1 / (since_ms + 1));
   }
-  return std::clamp(std::log(pace / all + 1e-9), -9.0, 2.0);
+  return std::clamp(std::log(pace / all + 1e-9), -12.0, 2.0);
 }
 
 SignupClustersImpl::Match SignupClustersImpl::match(const SignupFacts& facts, const Expected& expected,
@@ -159,8 +161,8 @@ void SignupClustersImpl::touch_keys(const SignupKeys& keys, uint32_t number, uin
   }
 }
 
-void SignupClustersImpl::join(uint32_t place, const SignupFacts& facts, const Match& m, double weight,
-                              bool is_predicted) {
+void SignupClustersImpl::join(uint32_t place, const SignupFacts& facts, const Expected& expected, const Match& m,
+                              double weight, bool is_predicted) {
   Cluster& c = clusters_[place - 1];
   const double since_ms = std::max(0.0, double(facts.t_ms - c.last_ms));
   c.fast = c.fast * std::exp2(-since_ms / kFastHalf) + weight;
@@ -168,11 +170,16 @@ void SignupClustersImpl::join(uint32_t place, const SignupFacts& facts, const Ma
   c.last_ms = std::max(c.last_ms, facts.t_ms);
   c.first_ms = std::min(c.first_ms, facts.t_ms);
   if (is_predicted) {
+    // The evidence is of the last hundred members or so, so that a cluster must go on proving itself.
+    if (c.joined > 100) {
+      for (float& v : c.view) v *= 0.99f;
+      c.joined *= 0.99;
+    }
     c.joined += weight;
     for (size_t v = 0; v < kViews; ++v) c.view[v] += static_cast<float>(weight) * m.likelihood.view[v];
     c.excess += static_cast<float>(weight * std::min(m.log_odds, 12.0));
   }
-  c.model.add(facts, m.likelihood, weight);
+  c.model.add(facts, expected, m.likelihood, weight);
 }
 
 uint32_t SignupClustersImpl::begin_cluster(const SignupKeys& keys, int best, uint32_t number) {
@@ -205,7 +212,7 @@ uint32_t SignupClustersImpl::begin_cluster(const SignupKeys& keys, int best, uin
     m.likelihood = c.model.likelihood(member.facts, expected);
     c.first_ms = std::min(c.first_ms, member.facts.t_ms);
     c.last_ms = member.facts.t_ms;
-    join(place, member.facts, m, 1, false);
+    join(place, member.facts, expected, m, 1, false);
     member.cluster = place;
     member.log_odds = 0;
     touch_keys(signup_keys(member.facts, expected), from.recent[i] - 1, place);
@@ -232,6 +239,15 @@ void SignupClustersImpl::learn_until(int64_t t_ms) {
   }
 }
 
+// What members have in common beyond what an organisation shares that registers its people: a network, a language, a
+// way of making names. Those count, too, but not more than the rest.
+double SignupClustersImpl::evidence_of(const Cluster& c) const {
+  const auto mean = [&](View v) { return std::clamp(static_cast<double>(c.view[v]) / (c.joined + 2), 0.0, 5.0); };
+  const double personal = mean(kDeviceView) + mean(kBehaviour) + mean(kRecoveryView) + mean(kReuse);
+  const double common = mean(kLexical) + mean(kNetworkView) + mean(kLocaleView);
+  return personal + std::min(common, 0.5 + 1.0 * personal);
+}
+
 SignupScore SignupClustersImpl::score_of(const SignupFacts& facts, const Expected& expected, const Match& m,
                                          float key_surprise) const {
   SignupScore out;
@@ -245,8 +261,8 @@ SignupScore SignupClustersImpl::score_of(const SignupFacts& facts, const Expecte
     for (size_t v = 0; v < kViews; ++v) {
       f[kViewName + v] = m.likelihood.view[v];
       f[kMeanName + v] = c.view[v] / static_cast<float>(c.joined + 2);
-      evidence += std::clamp(static_cast<double>(f[kMeanName + v]), 0.0, 4.0);
     }
+    evidence = evidence_of(c) / (1 + std::exp(-m.log_odds));
     f[kClusterSize] = static_cast<float>(std::log1p(c.model.members()));
     f[kAftermath] = c.aftermath;
   }
@@ -288,12 +304,16 @@ SignupScore SignupClustersImpl::signup(const Signup& signup) {
     at(number) = a;
   by_account_.at(a.facts.account, [](uint32_t n) { return n; }) = number + 1;
   if (posterior > 0.5) {
-    join(m.cluster, a.facts, m, posterior, true);
+    join(m.cluster, a.facts, expected, m, posterior, true);
     touch_keys(keys, number, m.cluster);
   } else {
     touch_keys(keys, number, 0);
     if (static_cast<double>(key_surprise) > kSeedSurprise && best >= 0) begin_cluster(keys, best, number);
   }
+  // A class of which nearly nothing is known learns from all at once: there is nothing yet to be surprised by.
+  // (All Tor users look alike by design, so there it takes longer.)
+  if (background_.learned(a.facts.net) < (a.facts.net == NetClass::kTor ? kClassMature : kClassMature / 4))
+    background_.learn(a.facts, 0.5);
   arrivals_[size_t(net_group(a.facts.net))] += 1 - posterior;
   all_arrivals_ += 1;
   return out;

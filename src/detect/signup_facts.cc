@@ -20,6 +20,8 @@ uint32_t hash_of(std::initializer_list<std::string_view> parts) {
   return given ? static_cast<uint32_t>(h) | 1u : 0;
 }
 
+constexpr uint64_t kKindSeed = 580;  // parts the usual names of kinds
+
 float log_ms(uint32_t ms) { return ms == 0 ? -1.0f : static_cast<float>(std::log(static_cast<double>(ms))); }
 
 // "Anna.Bell+x@Mail.example" and "annabell@mail.example" are one mailbox at most providers; so they are here.
@@ -75,8 +77,8 @@ SignupFacts signup_facts(const Signup& s) {
   f.value[kRecovery] =
       s.recovery.empty() ? 2 : hash_of({at == std::string_view::npos ? s.recovery : s.recovery.substr(at)});
   f.value[kMailbox] = mailbox_of(s.recovery);
-  f.kind = static_cast<uint16_t>(hash_of({s.captcha}));
-  f.value[kForm] = hash_of({s.captcha, s.pasted ? "p" : "t"});
+  f.kind = static_cast<uint16_t>(base::hash64(s.captcha, kKindSeed) % kCaptchaKinds);
+  f.value[kForm] = s.pasted ? 3 : 5;
   f.value[kTries] = s.captcha_tries == 0 ? 0 : 1 + (s.captcha_tries < 4 ? s.captcha_tries : 4);
   f.value[kCookie] = hash_of({s.client.cookie});
   f.measure = {log_ms(s.fill_ms), log_ms(s.captcha_ms), log_ms(s.client.rtt_ms)};

@@ -35,13 +35,15 @@ enum Measure : uint8_t { kFill, kCaptcha, kRtt, kMeasures };
 enum View : uint8_t { kLexical, kDeviceView, kNetworkView, kLocaleView, kRecoveryView, kBehaviour, kReuse, kViews };
 std::string_view view_name(View view);
 
+inline constexpr size_t kCaptchaKinds = 8;  // that are told apart
+
 struct SignupFacts {
   uint64_t account = 0;  // hash
   int64_t t_ms = 0;
   std::array<uint32_t, kAttributes> value{};
   std::array<float, kMeasures> measure{};
   uint32_t country = 0;
-  uint16_t kind = 0;  // captcha kind, as a small hash
+  uint16_t kind = 0;  // of captcha  // captcha kind, as a small hash
   NetClass net = NetClass::kResidential;
   uint8_t local_bytes = 0, local_digits = 0;
   bool is_hex = false;

@@ -67,9 +67,11 @@ class SignupClustersImpl final : public SignupClusters {
   void touch_keys(const SignupKeys& keys, uint32_t number, uint32_t cluster);
   float surprise_of(const SignupKeys& keys, const SignupFacts& facts, int* best) const;
   uint32_t begin_cluster(const SignupKeys& keys, int best, uint32_t number);
-  void join(uint32_t place, const SignupFacts& facts, const Match& match, double weight, bool is_predicted);
+  void join(uint32_t place, const SignupFacts& facts, const Expected& expected, const Match& match, double weight,
+            bool is_predicted);
   void learn_until(int64_t t_ms);
   SignupScore score_of(const SignupFacts& facts, const Expected& expected, const Match& match, float surprise) const;
+  double evidence_of(const Cluster& c) const;
   void decay(int64_t t_ms);
   Account* find_account(std::string_view account);
   Account& at(uint64_t number) { return accounts_[number % options_.accounts_max]; }
