@@ -13,6 +13,7 @@
 
 #include "base/file.h"
 #include "detect/account_json.h"
+#include "detect/login_risk.h"
 #include "detect/signup_clusters.h"
 
 namespace {
@@ -84,6 +85,9 @@ int main(int argc, char** argv) {
     std::fprintf(features.get(), "\n");
   }
   auto clusters = SignupClusters::make();
+  auto logins = LoginRisk::make();
+  double login_ns = 0;
+  size_t login_count = 0;
   std::vector<std::string> accounts;
   double signup_ns = 0;
   size_t count = 0, number = 0;
@@ -100,6 +104,9 @@ int main(int argc, char** argv) {
       signup_ns += double(
           std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now() - before).count());
       ++count;
+      logins->signup(*s);
+      if (out)
+        std::fprintf(out.get(), "{\"id\":%lld,\"type\":\"signup\",\"score\":%.9g}\n", (long long)read->id, score.score);
       accounts.emplace_back(s->account);
       if (signups)
         std::fprintf(signups.get(), "{\"id\":\"%s\",\"score\":%.9g,\"cluster\":%s,\"at\":%lld}\n",
@@ -118,6 +125,18 @@ int main(int argc, char** argv) {
       clusters->payment(*p);
     } else if (const auto* l = std::get_if<Login>(&read->event)) {
       clusters->login(*l);
+      const auto before = std::chrono::steady_clock::now();
+      const LoginScore score = logins->login(*l);
+      login_ns += double(
+          std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now() - before).count());
+      ++login_count;
+      if (out) {
+        std::fprintf(out.get(), "{\"id\":%lld,\"type\":\"%.*s\",\"score\":%.9g,\"f\":[", (long long)read->id,
+                     int(read->type.size()), read->type.data(), score.score);
+        for (int f = 0; f < kLoginFactors; ++f)
+          std::fprintf(out.get(), f ? ",%.3g" : "%.3g", static_cast<double>(score.factor[size_t(f)]));
+        std::fprintf(out.get(), "]}\n");
+      }
     }
   }
   if (retro)
@@ -128,5 +147,7 @@ int main(int argc, char** argv) {
     }
   std::fprintf(stderr, "%zu signups, %.1f us each, %.1f MiB\n", count, count ? signup_ns / 1e3 / double(count) : 0.0,
                double(clusters->bytes()) / 1048576);
+  std::fprintf(stderr, "%zu logins, %.2f us each, %.1f MiB\n", login_count,
+               login_count ? login_ns / 1e3 / double(login_count) : 0.0, double(logins->bytes()) / 1048576);
   return 0;
 }
