@@ -25,17 +25,17 @@ class Frequencies {
     count(attribute, groups_, value, weight);
   }
   double p(int attribute, int group, uint64_t value) const {
-    const Total& all = total(attribute, groups_);
     const Total& own = total(attribute, group);
     const float* in_all = counts_.find(key(attribute, groups_, value));
     const float* in_own = in_all == nullptr ? nullptr : counts_.find(key(attribute, group, value));
-    const double unseen =
-        all.once * all.once / (2 * (all.twice + 1)) + unseen_prior_[size_t(attribute)] * 50 / (50 + all.sum);
-    const double each = 1 / (all.distinct + unseen + 1);
-    double p = (in_all ? std::max(0.0, *in_all - kDiscount) : 0) + (kDiscount * all.distinct + kPrior) * each;
-    p /= all.sum + kPrior;
+    double p = p_back_off(attribute, in_all);
     p = (in_own ? std::max(0.0, *in_own - kDiscount) : 0) + (kDiscount * own.distinct + kOwnPrior) * p;
     return std::min(p / (own.sum + kOwnPrior), 1.0);
+  }
+  // In all groups together.
+  double p_all(int attribute, uint64_t value) const {
+    const float* in_all = counts_.find(key(attribute, groups_, value));
+    return p_back_off(attribute, in_all);
   }
   double learned(int attribute, int group) const { return total(attribute, group).sum; }
   uint64_t bytes() const { return counts_.bytes(); }
@@ -57,6 +57,14 @@ class Frequencies {
     double sum = 0, distinct = 0, once = 0, twice = 0;
   };
 
+  double p_back_off(int attribute, const float* counted) const {
+    const Total& all = total(attribute, groups_);
+    const double unseen =
+        all.once * all.once / (2 * (all.twice + 1)) + unseen_prior_[size_t(attribute)] * 50 / (50 + all.sum);
+    const double each = 1 / (all.distinct + unseen + 1);
+    const double p = (counted ? std::max(0.0, *counted - kDiscount) : 0) + (kDiscount * all.distinct + kPrior) * each;
+    return p / (all.sum + kPrior);
+  }
   static uint64_t key(int attribute, int group, uint64_t value) {
     return base::combine64((uint64_t(attribute) << 8) + uint64_t(group), value) | 1u;
   }

@@ -111,7 +111,7 @@ double LoginRiskImpl::surprise(const Profile& p, const LoginFacts& f, const int*
     const double distinct = static_cast<double>(p.distinct[size_t(a)]);
     for (const Profile::Entry& e : known) {
       if (e.value != value || e.count <= 0) continue;
-      const double mine = (static_cast<double>(e.count) + 0.5) / (n + distinct + 1);
+      const double mine = static_cast<double>(e.count) / (n + distinct);
       // Who aims at this account can know its country and imitate its browser; not its address.
       const double anyone = usual_.p(a, int(f.net), f.value[size_t(a)]);
       const double share = l == 0 ? 0.002 : targeted * double(l) / double(count - 1);
@@ -123,7 +123,8 @@ double LoginRiskImpl::surprise(const Profile& p, const LoginFacts& f, const int*
       const auto c = size_t(f.net);
       rate = (novelty_[c][size_t(a)] + 2 * 0.3) / (seen_[c] + 2);
     }
-    const double escape = (distinct + 3 * rate + 0.02) / (n + distinct + 3);
+    const double novel = distinct + 3 * rate + 0.02;
+    const double escape = novel / (n + novel);  // 1 if nothing is known of the account
     log_odds -= std::log(std::min(1.0, escape));
   }
   return log_odds;
@@ -142,10 +143,16 @@ double LoginRiskImpl::cookie_factor(const Profile& p, const LoginFacts& f, bool 
     const bool same_system = b.system == own(f, kLogSystem), same_locale = b.locale == own(f, kLogLocale);
     *bound = same_device || (same_family && same_locale);
     if (same_device) return -4;
-    if (same_family) return same_locale ? -2.5 : 2.5;
-    return same_system ? (same_locale ? 2 : 4) : (same_locale ? 4 : 6);
+    if (same_family && same_locale) return -2.5;
+    if (same_family) {
+      // Some browsers change their fingerprint and locale by design: then this account has shown many.
+      const double changing = static_cast<double>(p.distinct[kLogDevice]) / static_cast<double>(p.events + 1);
+      return 3.4 * std::max(0.0, 1 - 3 * changing);
+    }
+    return same_system ? (same_locale ? 5 : 7) : (same_locale ? 6 : 8);
   }
-  return is_session ? 1.5 : 2;
+  const double n = static_cast<double>(p.events);
+  return (is_session ? 1.5 : 2) * n / (n + 1);
 }
 
 double LoginRiskImpl::tls_factor(const LoginFacts& f) const {
@@ -168,16 +175,20 @@ std::array<uint64_t, kCampaignKeys> LoginRiskImpl::campaign_keys(const LoginFact
 }
 
 double LoginRiskImpl::campaign_factor(const LoginFacts& f) const {
-  const auto p = [&](int a) { return usual_.p(a, int(f.net), f.value[size_t(a)]); };
-  const double device = p(kLogDevice), agent = p(kLogAgent), locale = p(kLogLocale), asn = p(kLogAsn);
-  const double by_chance[kCampaignKeys] = {
-      p(kLogIp),      p(kLogNet),   device,      device * locale,
-      agent * locale, asn * device, asn * agent, p(kLogTls) * agent / p(kLogFamily)};
+  const auto own_p = [&](int a) { return usual_.p(a, int(f.net), f.value[size_t(a)]); };
+  const auto any_p = [&](int a) { return usual_.p_all(a, f.value[size_t(a)]); };
+  // Networks are of one class; devices and browsers come through all of them.
+  const double device = any_p(kLogDevice), agent = any_p(kLogAgent), locale = any_p(kLogLocale), asn = own_p(kLogAsn);
+  const double tls = any_p(kLogTls) / any_p(kLogFamily);
+  double honest = 1;
+  for (double u : unfamiliar_) honest += u;
+  const double in_class = 0.2 + unfamiliar_[size_t(f.net)];
+  const double expected_slow[kCampaignKeys] = {
+      in_class * own_p(kLogIp), in_class * own_p(kLogNet), honest * device,        honest * device * locale,
+      honest * agent * locale,  in_class * asn * device,   in_class * asn * agent, honest * tls * agent};
   const auto keys = campaign_keys(f);
   // Honest unfamiliar attempts to expect within the windows.
   const double age_ms = std::max(double(now_ms_ - begun_ms_), kHour);
-  double honest = 1;
-  for (double u : unfamiliar_) honest += u;
   const double slow_ms = kSlowHalf / M_LN2 * (1 - std::exp2(-age_ms / kSlowHalf));
   const double fast_ms = kFastHalf / M_LN2 * (1 - std::exp2(-age_ms / kFastHalf));
   double best = 0;
@@ -189,7 +200,7 @@ double LoginRiskImpl::campaign_factor(const LoginFacts& f) const {
     const double mine = e->last_account == static_cast<uint32_t>(f.account) ? 1 : 0;
     const double slow = static_cast<double>(e->slow) * std::exp2(-idle_ms / kSlowHalf) - mine;
     const double fast = static_cast<double>(e->fast) * std::exp2(-idle_ms / kFastHalf) - mine;
-    const double expected = honest * by_chance[k];
+    const double expected = expected_slow[k];
     best = std::max(best, std::log((slow + 0.15) / (expected + 0.15)));
     best = std::max(best, std::log((fast + 0.15) / (expected * fast_ms / slow_ms + 0.15)));
   }
@@ -301,17 +312,21 @@ LoginScore LoginRiskImpl::login(const Login& login) {
   g[kLoginLocale] = static_cast<float>(std::clamp(surprise(*p, f, kLocaleLevels, 1, 0.3), -2.0, 3.0));
   g[kLoginCookie] = static_cast<float>(cookie_factor(*p, f, login.is_session, &known, &bound));
   g[kLoginTls] = static_cast<float>(tls_factor(f));
-  const bool unfamiliar = !bound;
+  bool device_known = false;
+  for (const Profile::Entry& e : p->known[kLogDevice])
+    device_known = device_known || (e.count > 0 && e.value == own(f, kLogDevice));
+  const bool unfamiliar = !bound && !(device_known && !known);
   double campaign = 0;
   if (unfamiliar) campaign = campaign_factor(f);
   g[kLoginCampaign] = static_cast<float>(campaign);
   // A session that goes on from an unconfirmed login is as suspect as that was.
   const uint32_t cookie = own(f, kLogCookie), device = own(f, kLogDevice);
   const Profile::Pending* origin = nullptr;
-  for (const Profile::Pending& q : p->pending)
-    if (q.t_ms != 0 &&
-        ((cookie != 0 && q.value[kLogCookie] == cookie) || (device != 0 && q.value[kLogDevice] == device)))
+  for (const Profile::Pending& q : p->pending) {
+    if (q.t_ms == 0 || known) continue;  // what the owner's own cookie brings along is judged by itself
+    if ((cookie != 0 && q.value[kLogCookie] == cookie) || (device != 0 && q.value[kLogDevice] == device))
       if (origin == nullptr || q.log_odds > origin->log_odds) origin = &q;
+  }
   double log_odds = -4;
   for (int i = 0; i < kLoginOrigin; ++i) log_odds += static_cast<double>(g[size_t(i)]);
   if (origin != nullptr) {
@@ -322,11 +337,10 @@ LoginScore LoginRiskImpl::login(const Login& login) {
   out.log_odds = static_cast<float>(log_odds);
   out.score = 1 / (1 + std::exp(-log_odds / 3));
 
-  if (unfamiliar && login.account_exists) touch_campaign(f);
-  if (!login.account_exists) {
-    touch_campaign(f);
-    return out;
-  }
+  // What goes on from a login that was counted is not counted again.
+  if (unfamiliar && origin == nullptr) touch_campaign(f);
+  if (!login.account_exists) return out;
+  if (unfamiliar && origin == nullptr) unfamiliar_[size_t(f.net)] += campaign < 1.5 ? 1 : 0.2;
   if (!login.ok) return out;
   if (p == &fresh) {
     // The first that is seen of an account is taken for its owner's.
@@ -334,7 +348,6 @@ LoginScore LoginRiskImpl::login(const Login& login) {
     *p = fresh;
   }
   const auto c = size_t(f.net);
-  if (unfamiliar && campaign < 1.5) unfamiliar_[c] += 1;
   if (log_odds < static_cast<double>(kFamiliar) ||
       (p->events < 0.5f && campaign < static_cast<double>(kCampaignDoubt))) {
     std::array<uint32_t, kLogAttributes> value{};
