@@ -41,11 +41,13 @@ struct LoginProfile {
   };
   // A success that nobody has vouched for yet.
   struct Pending {
-    std::array<uint32_t, kLogAttributes> value{};
     int64_t t_ms = 0;
+    std::array<uint32_t, kLogAttributes> value{};
     float log_odds = 0;
     NetClass net = NetClass::kResidential;
-    bool campaign = false;
+    uint8_t campaign = 0;  // 1: shared much with attempts on other accounts
+    uint16_t spare1 = 0;
+    uint32_t spare2 = 0;
   };
   static constexpr int kPending = 3;
   // The device, system and locale that a cookie was last seen with.
@@ -61,6 +63,8 @@ struct LoginProfile {
   std::array<Pending, kPending> pending{};
   std::array<Binding, kBindings> bindings{};
 };
+
+static_assert(sizeof(LoginProfile::Pending) == 64 && sizeof(LoginProfile) == 808);
 
 struct CampaignEntry {
   float fast = 0, slow = 0;  // decayed counts of accounts

@@ -14,10 +14,14 @@ namespace {
 
 constexpr double kHour = 3.6e6, kDay = 8.64e7;
 constexpr double kFastHalf = 6 * kHour, kSlowHalf = 3 * kDay;
-constexpr float kFamiliar = 0.5f;  // log-odds below which a success teaches at once
+constexpr float kFamiliar = -4.5f;  // log-odds below which a success teaches at once
 constexpr double kConfirmedAfter = 3 * kDay;
 constexpr float kCampaignDoubt = 3;  // campaign evidence that time alone does not outweigh
 constexpr double kConfirmedAfterDoubt = 14 * kDay;
+
+// The factors are not independent: a new device is unknown as a device and as a cookie. What each adds beyond the
+// others, by logistic regression on simulated logins, rounded.
+constexpr float kWeights[kLoginFactors] = {0.8f, 0.3f, 1.6f, 1, 1, 1.8f, 1};
 
 constexpr int kCampaignKeys = 8;
 
@@ -114,7 +118,7 @@ double LoginRiskImpl::surprise(const Profile& p, const LoginFacts& f, const int*
       const double mine = static_cast<double>(e.count) / (n + distinct);
       // Who aims at this account can know its country and imitate its browser; not its address.
       const double anyone = usual_.p(a, int(f.net), f.value[size_t(a)]);
-      const double share = l == 0 ? 0.002 : targeted * double(l) / double(count - 1);
+      const double share = l == 0 ? (count == 1 ? 0.05 : 0.002) : targeted * double(l) / double(count - 1);
       return log_odds + std::log((1 - share) * anyone + share) - std::log(mine);
     }
     // Escape (Witten and Bell, 1991), with the class's own rate of novelty as prior.
@@ -275,7 +279,7 @@ void LoginRiskImpl::bind(Profile& p, const LoginFacts& f) {
 void LoginRiskImpl::settle(Profile& p, int64_t t_ms) {
   for (Profile::Pending& q : p.pending) {
     if (q.t_ms == 0) continue;
-    if (double(t_ms - q.t_ms) < (q.campaign ? kConfirmedAfterDoubt : kConfirmedAfter)) continue;
+    if (double(t_ms - q.t_ms) < (q.campaign != 0 ? kConfirmedAfterDoubt : kConfirmedAfter)) continue;
     teach(p, q.value, 1);
     Profile::Binding* to = &p.bindings[0];
     for (Profile::Binding& b : p.bindings)
@@ -309,7 +313,7 @@ LoginScore LoginRiskImpl::login(const Login& login) {
   auto& g = out.factor;
   g[kLoginNetwork] = static_cast<float>(std::clamp(surprise(*p, f, kNetworkLevels, 4, 0.3), -5.0, 6.0));
   g[kLoginClient] = static_cast<float>(std::clamp(surprise(*p, f, kClientLevels, 4, 0.3), -5.0, 6.0));
-  g[kLoginLocale] = static_cast<float>(std::clamp(surprise(*p, f, kLocaleLevels, 1, 0.3), -2.0, 3.0));
+  g[kLoginLocale] = static_cast<float>(std::clamp(surprise(*p, f, kLocaleLevels, 1, 0.3), -3.0, 3.0));
   g[kLoginCookie] = static_cast<float>(cookie_factor(*p, f, login.is_session, &known, &bound));
   g[kLoginTls] = static_cast<float>(tls_factor(f));
   bool device_known = false;
@@ -319,7 +323,7 @@ LoginScore LoginRiskImpl::login(const Login& login) {
   double campaign = 0;
   if (unfamiliar) campaign = campaign_factor(f);
   g[kLoginCampaign] = static_cast<float>(campaign);
-  // A session that goes on from an unconfirmed login is as suspect as that was.
+  // A session that goes on from an unconfirmed login: nothing of it was learned, so it is as unfamiliar as that was.
   const uint32_t cookie = own(f, kLogCookie), device = own(f, kLogDevice);
   const Profile::Pending* origin = nullptr;
   for (const Profile::Pending& q : p->pending) {
@@ -327,12 +331,11 @@ LoginScore LoginRiskImpl::login(const Login& login) {
     if ((cookie != 0 && q.value[kLogCookie] == cookie) || (device != 0 && q.value[kLogDevice] == device))
       if (origin == nullptr || q.log_odds > origin->log_odds) origin = &q;
   }
-  double log_odds = -4;
-  for (int i = 0; i < kLoginOrigin; ++i) log_odds += static_cast<double>(g[size_t(i)]);
-  if (origin != nullptr) {
-    const double held = std::max(log_odds, static_cast<double>(origin->log_odds));
-    g[kLoginOrigin] = static_cast<float>(held - log_odds);
-    log_odds = held;
+  g[kLoginOrigin] = origin != nullptr && origin->campaign != 0 ? 1.0f : 0.0f;
+  double log_odds = -8;
+  for (size_t i = 0; i < kLoginFactors; ++i) {
+    g[i] *= kWeights[i];
+    log_odds += static_cast<double>(g[i]);
   }
   out.log_odds = static_cast<float>(log_odds);
   out.score = 1 / (1 + std::exp(-log_odds / 3));
@@ -369,7 +372,7 @@ LoginScore LoginRiskImpl::login(const Login& login) {
     to->t_ms = f.t_ms;
     to->log_odds = static_cast<float>(log_odds);
     to->net = f.net;
-    to->campaign = campaign > static_cast<double>(kCampaignDoubt);
+    to->campaign = campaign > static_cast<double>(kCampaignDoubt) ? 1 : 0;
   }
   return out;
 }

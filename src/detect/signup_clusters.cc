@@ -12,7 +12,6 @@ constexpr double kLearnAfter = 2 * kDay;
 constexpr double kSeedSurprise = 9;
 constexpr double kSeedCount = 2.5;
 constexpr double kClassMature = 40;
-constexpr float kActable = 0.5f;
 constexpr size_t kCandidates = 12;
 
 float worth_key(const KeyEntry& e) { return e.slow + static_cast<float>(e.seen_s) * 1e-9f; }
@@ -39,11 +38,12 @@ SignupClustersImpl::SignupClustersImpl(const SignupClusterOptions& options)
       by_account_(options.accounts_max * 2),
       background_(options.values_max),
       keys_(options.keys_max),
+      shared_(options.shared_max),
       singles_(size_t{1} << options.single_slots_log2) {}
 
 uint64_t SignupClustersImpl::bytes() const {
   return accounts_.capacity() * sizeof(Account) + by_account_.bytes() + background_.bytes() + keys_.bytes() +
-         singles_.size() * 8 + clusters_.capacity() * sizeof(Cluster);
+         shared_.bytes() + singles_.size() * 8 + clusters_.capacity() * sizeof(Cluster);
 }
 
 void SignupClustersImpl::decay(int64_t t_ms) {
@@ -52,6 +52,7 @@ void SignupClustersImpl::decay(int64_t t_ms) {
   const double factor = std::exp2(-double(t_ms - now_ms_) / kSlowHalf);
   for (double& a : arrivals_) a *= factor;
   all_arrivals_ *= factor;
+  sends_day_ *= std::exp2(-double(t_ms - now_ms_) / kDay);
   now_ms_ = t_ms;
 }
 
@@ -180,27 +181,31 @@ void SignupClustersImpl::join(uint32_t place, const SignupFacts& facts, const Ex
     c.excess += static_cast<float>(weight * std::min(m.log_odds, 12.0));
   }
   c.model.add(facts, expected, m.likelihood, weight);
+  if (c.acted_ms == 0 && c.joined >= 3 && evidence_of(c) >= kActableEvidence) c.acted_ms = now_ms_;
+}
+
+// A place for a new cluster; if all are taken, the one that has proved least and been quiet longest makes room.
+uint32_t SignupClustersImpl::free_place() {
+  if (clusters_.size() < options_.clusters_max) {
+    clusters_.emplace_back();
+    return static_cast<uint32_t>(clusters_.size());
+  }
+  size_t place = 0;
+  double least = 1e300;
+  for (size_t i = 0; i < clusters_.size(); ++i) {
+    const double worth = clusters_[i].joined - double(now_ms_ - clusters_[i].last_ms) / kDay;
+    if (worth < least) least = worth, place = i;
+  }
+  clusters_[place] = Cluster{};
+  return static_cast<uint32_t>(place + 1);
 }
 
 uint32_t SignupClustersImpl::begin_cluster(const SignupKeys& keys, int best, uint32_t number) {
   const KeyEntry* entry = keys_.find(keys.key[size_t(best)]);
   if (entry == nullptr) return 0;
   const KeyEntry from = *entry;
-  size_t slot = clusters_.size();
-  if (slot >= options_.clusters_max) {
-    // The one that has proved least and has been quiet longest makes room.
-    slot = 0;
-    double least = 1e300;
-    for (size_t i = 0; i < clusters_.size(); ++i) {
-      const double worth = clusters_[i].joined - double(now_ms_ - clusters_[i].last_ms) / kDay;
-      if (worth < least) least = worth, slot = i;
-    }
-    clusters_[slot] = Cluster{};
-  } else {
-    clusters_.emplace_back();
-  }
-  Cluster& c = clusters_[slot];
-  const auto place = static_cast<uint32_t>(slot + 1);
+  const uint32_t place = free_place();
+  Cluster& c = clusters_[place - 1];
   c.id = ++clusters_born_;
   c.born_ms = c.first_ms = c.last_ms = at(number).facts.t_ms;
   for (size_t i = from.recent.size(); i-- > 0;) {
@@ -248,8 +253,7 @@ double SignupClustersImpl::evidence_of(const Cluster& c) const {
   return personal + std::min(common, 0.5 + 1.0 * personal);
 }
 
-SignupScore SignupClustersImpl::score_of(const SignupFacts& facts, const Expected& expected, const Match& m,
-                                         float key_surprise) const {
+SignupScore SignupClustersImpl::score_of(const Expected& expected, const Match& m, float key_surprise) const {
   SignupScore out;
   auto& f = out.feature;
   f[kLogOdds] = static_cast<float>(std::clamp(m.log_odds, -12.0, 25.0));
@@ -272,9 +276,10 @@ SignupScore SignupClustersImpl::score_of(const SignupFacts& facts, const Expecte
   f[kRareDevice] = -static_cast<float>(expected.log_p[kDevice]);
   f[kRareLocale] = -static_cast<float>(expected.log_p[kLocale]);
   f[kRareName] = -static_cast<float>(expected.log_p[kShape]);
-  (void)facts;
+  const double posterior = 1 / (1 + std::exp(-m.log_odds));
   const double z = 0.4 * std::clamp(m.log_odds, -5.0, 15.0) + 0.5 * evidence +
-                   0.1 * static_cast<double>(key_surprise > 30 ? 30 : key_surprise) - 5;
+                   0.1 * std::min(30.0, static_cast<double>(key_surprise)) +
+                   posterior * static_cast<double>(f[kAftermath]) - 5;
   out.score = 1 / (1 + std::exp(-z));
   return out;
 }
@@ -290,7 +295,7 @@ SignupScore SignupClustersImpl::signup(const Signup& signup) {
   Match m = match(a.facts, expected, keys, false);
   int best = -1;
   const float key_surprise = surprise_of(keys, a.facts, &best);
-  const SignupScore out = score_of(a.facts, expected, m, key_surprise);
+  const SignupScore out = score_of(expected, m, key_surprise);
 
   const auto number = static_cast<uint32_t>(next_++);
   a.log_odds = static_cast<float>(m.log_odds);
@@ -316,31 +321,6 @@ SignupScore SignupClustersImpl::signup(const Signup& signup) {
     background_.learn(a.facts, 0.5);
   arrivals_[size_t(net_group(a.facts.net))] += 1 - posterior;
   all_arrivals_ += 1;
-  return out;
-}
-
-Account* SignupClustersImpl::find_account(std::string_view account) {
-  const uint32_t* number = by_account_.find(account_key(account));
-  return number == nullptr ? nullptr : &at(*number - 1);
-}
-
-void SignupClustersImpl::send(const Send&) {}
-void SignupClustersImpl::feedback(const Feedback&) {}
-void SignupClustersImpl::login(const Login&) {}
-void SignupClustersImpl::payment(const Payment&) {}
-
-AccountScore SignupClustersImpl::account(std::string_view account) const {
-  const uint32_t* number = by_account_.find(account_key(account));
-  if (number == nullptr) return {};
-  const Account& a = at(*number - 1);
-  const Expected expected = expected_of(background_, a.facts);
-  const SignupKeys keys = signup_keys(a.facts, expected);
-  const Match m = match(a.facts, expected, keys, true);
-  const SignupScore s = score_of(a.facts, expected, m, 0);
-  AccountScore out;
-  out.score = std::max(s.score, static_cast<double>(a.score));
-  out.cluster = m.log_odds > 0 ? s.cluster : 0;
-  out.at_ms = a.acted_ms != 0 ? a.acted_ms : a.facts.t_ms;
   return out;
 }
 

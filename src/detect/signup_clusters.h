@@ -66,12 +66,26 @@ struct AccountScore {
   int64_t at_ms = 0;  // when it could first have been acted on; of an account that could not, when it signed up
 };
 
+// A cluster as people and rules see it.
+struct ClusterFacts {
+  uint64_t id = 0;
+  double score = 0;  // 0..1, of the cluster as such
+  double members = 0;
+  int64_t first_ms = 0, last_ms = 0;
+  int64_t acted_ms = 0;              // when it could first be acted on, 0: not yet
+  std::array<float, kViews> view{};  // log-odds that each view adds for a member, on average
+  float aftermath = 0;               // log-odds from what members did later
+  double active = 0, ill = 0;        // members that did something, and something ill
+  double spread_fill = 0;            // standard deviation of the logarithm of the time to fill the form
+};
+
 struct SignupClusterOptions {
   uint64_t accounts_max = 2'000'000;  // live signups
   uint64_t keys_max = 8'000'000;      // keys seen twice or more
   uint32_t single_slots_log2 = 21;    // keys seen once: 8 bytes each
   uint64_t values_max = 4'000'000;    // attribute values of the background
   uint32_t clusters_max = 16'384;
+  uint64_t shared_max = 4'000'000;  // links, parts of texts, ranges of cards
 };
 
 class SignupClusters {
@@ -87,7 +101,16 @@ class SignupClusters {
 
   virtual AccountScore account(std::string_view account) const = 0;
   virtual size_t accounts() const = 0;
+  virtual void visit_clusters(const std::function<void(const ClusterFacts&)>& visit) const = 0;
   virtual uint64_t bytes() const = 0;
+
+  // A snapshot is a row of pieces; the way back is into an object of the same options in which nothing has happened.
+  // Bytes that are no such piece are refused; then the object is only good for being destroyed.
+  using PieceSink = std::function<void(uint32_t kind, std::string_view body)>;
+  virtual void save(const PieceSink& sink) const = 0;
+  virtual base::Status restore_piece(uint32_t kind, std::string_view body) = 0;
+  virtual base::Status finish_restore() = 0;
+  virtual uint64_t digest() const = 0;
 };
 
 }  // namespace tamis::detect
