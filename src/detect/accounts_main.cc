@@ -51,6 +51,15 @@ File open_file(const std::string& path) {
   return File(path.empty() ? nullptr : std::fopen(path.c_str(), "w"), [](FILE* f) { return f ? std::fclose(f) : 0; });
 }
 
+// The line without its end. The verdict is a mere reading of the score: rules decide, not this program.
+void write_decision(FILE* out, int64_t id, std::string_view type, std::string_view account, double score,
+                    uint64_t cluster) {
+  std::fprintf(out, "{\"id\":%lld,\"type\":\"%.*s\",\"verdict\":\"%s\",\"score\":%.9g,\"acct\":\"%.*s\"",
+               static_cast<long long>(id), int(type.size()), type.data(), score >= 0.5 ? "challenge" : "allow", score,
+               int(account.size()), account.data());
+  if (cluster != 0) std::fprintf(out, ",\"cluster\":%llu", static_cast<unsigned long long>(cluster));
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -105,8 +114,10 @@ int main(int argc, char** argv) {
           std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now() - before).count());
       ++count;
       logins->signup(*s);
-      if (out)
-        std::fprintf(out.get(), "{\"id\":%lld,\"type\":\"signup\",\"score\":%.9g}\n", (long long)read->id, score.score);
+      if (out) {
+        write_decision(out.get(), read->id, read->type, s->account, score.score, score.cluster);
+        std::fprintf(out.get(), "}\n");
+      }
       accounts.emplace_back(s->account);
       if (signups)
         std::fprintf(signups.get(), "{\"id\":\"%s\",\"score\":%.9g,\"cluster\":%s,\"at\":%lld}\n",
@@ -131,12 +142,18 @@ int main(int argc, char** argv) {
           std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now() - before).count());
       ++login_count;
       if (out) {
-        std::fprintf(out.get(), "{\"id\":%lld,\"type\":\"%.*s\",\"score\":%.9g,\"f\":[", (long long)read->id,
-                     int(read->type.size()), read->type.data(), score.score);
+        write_decision(out.get(), read->id, read->type, l->account, score.score, 0);
+        std::fprintf(out.get(), ",\"f\":[");
         for (int f = 0; f < kLoginFactors; ++f)
           std::fprintf(out.get(), f ? ",%.3g" : "%.3g", static_cast<double>(score.factor[size_t(f)]));
         std::fprintf(out.get(), "]}\n");
       }
+    }
+    if (out && !std::holds_alternative<Signup>(read->event) && !std::holds_alternative<Login>(read->event)) {
+      const std::string_view account = std::visit([](const auto& e) { return e.account; }, read->event);
+      const AccountScore of = clusters->account(account);
+      write_decision(out.get(), read->id, read->type, account, of.score, of.cluster);
+      std::fprintf(out.get(), "}\n");
     }
   }
   if (retro)

@@ -9,6 +9,8 @@ namespace {
 constexpr float kViewMin = -6, kViewMax = 7;
 // Prior of the spread of times within a cluster: three observations of a standard deviation of 0.4.
 constexpr double kSpreadObservations = 3, kSpreadPrior = 0.4;
+// Times that agree better than this (relative) agree no better: the background is not known any finer.
+constexpr double kVarianceMin = 0.0144;
 
 double log_mix(double w, double log_ratio) { return std::log((1 - w) + w * std::exp(std::min(log_ratio, 14.0))); }
 
@@ -43,8 +45,8 @@ double ClusterModel::spread(Measure m) const {
 double ClusterModel::log_t(const Gauss& g, double x) const {
   // Predictive of a normal with unknown mean and spread; the mean's prior is so wide that the data decides.
   const double n = g.weight + 0.01, degrees = kSpreadObservations + g.weight;
-  const double variance =
-      (g.squares + kSpreadObservations * kSpreadPrior * kSpreadPrior) / degrees * (1 + 1 / std::max(n, 0.5));
+  const double spread = (g.squares + kSpreadObservations * kSpreadPrior * kSpreadPrior) / degrees;
+  const double variance = std::max(spread, kVarianceMin) * (1 + 1 / std::max(n, 0.5));
   const double z2 = (x - g.mean) * (x - g.mean) / variance;
   // Gamma((d+1)/2)/Gamma(d/2)/sqrt(d pi), to a thousandth: sqrt(1/(2 pi)) * (1 - 1/(4d)).
   return std::log(0.39894228 * (1 - 0.25 / degrees) / std::sqrt(variance)) -

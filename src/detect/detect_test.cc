@@ -63,8 +63,8 @@ Person honest(uint64_t n, int64_t t_ms) {
   if (kind == 1) p.local += "." + word(draw(n, 10), 5);
   if (kind >= 2) p.local += std::to_string(draw(n, 11) % (kind == 2 ? 100 : 10000));
   if (draw(n, 12) % 2) p.recovery = word(draw(n, 13), 6) + "@gmail.example";
-  p.fill_ms = static_cast<uint32_t>(8000 * (1 + draw(n, 14) % 12));
-  p.captcha_ms = static_cast<uint32_t>(4000 * (1 + draw(n, 15) % 15));
+  p.fill_ms = static_cast<uint32_t>(8000 + draw(n, 14) % 80'000);
+  p.captcha_ms = static_cast<uint32_t>(4000 + draw(n, 15) % 50'000);
   if (draw(n, 16) % 3 == 0) p.zone = "Europe/Paris", p.language = "fr-FR", p.country = "FR";
   return p;
 }

@@ -46,7 +46,8 @@ struct LoginProfile {
     float log_odds = 0;
     NetClass net = NetClass::kResidential;
     uint8_t campaign = 0;  // 1: shared much with attempts on other accounts
-    uint16_t spare1 = 0;
+    uint8_t second_factor = 0;
+    uint8_t spare1 = 0;
     uint32_t spare2 = 0;
   };
   static constexpr int kPending = 3;

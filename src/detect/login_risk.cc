@@ -16,7 +16,8 @@ constexpr double kHour = 3.6e6, kDay = 8.64e7;
 constexpr double kFastHalf = 6 * kHour, kSlowHalf = 3 * kDay;
 constexpr float kFamiliar = -4.5f;  // log-odds below which a success teaches at once
 constexpr double kConfirmedAfter = 3 * kDay;
-constexpr float kCampaignDoubt = 3;  // campaign evidence that time alone does not outweigh
+constexpr double kConfirmedAfterFactor = kDay / 2;  // if a second factor was given: it may have been relayed
+constexpr float kCampaignDoubt = 3;                 // campaign evidence that time alone does not outweigh
 constexpr double kConfirmedAfterDoubt = 14 * kDay;
 
 // The factors are not independent: a new device is unknown as a device and as a cookie. What each adds beyond the
@@ -155,6 +156,11 @@ double LoginRiskImpl::cookie_factor(const Profile& p, const LoginFacts& f, bool 
     }
     return same_system ? (same_locale ? 5 : 7) : (same_locale ? 6 : 8);
   }
+  // A cookie that came with a login which is not confirmed yet is bound as well.
+  for (const Profile::Pending& q : p.pending) {
+    if (q.t_ms == 0 || q.value[kLogCookie] != cookie || q.value[kLogFamily] == own(f, kLogFamily)) continue;
+    return q.value[kLogSystem] == own(f, kLogSystem) ? 6 : 7;
+  }
   const double n = static_cast<double>(p.events);
   return (is_session ? 1.5 : 2) * n / (n + 1);
 }
@@ -181,15 +187,23 @@ std::array<uint64_t, kCampaignKeys> LoginRiskImpl::campaign_keys(const LoginFact
 double LoginRiskImpl::campaign_factor(const LoginFacts& f) const {
   const auto own_p = [&](int a) { return usual_.p(a, int(f.net), f.value[size_t(a)]); };
   const auto any_p = [&](int a) { return usual_.p_all(a, f.value[size_t(a)]); };
-  // Networks are of one class; devices and browsers come through all of them.
-  const double device = any_p(kLogDevice), agent = any_p(kLogAgent), locale = any_p(kLogLocale), asn = own_p(kLogAsn);
-  const double tls = any_p(kLogTls) / any_p(kLogFamily);
   double honest = 1;
   for (double u : unfamiliar_) honest += u;
   const double in_class = 0.2 + unfamiliar_[size_t(f.net)];
-  const double expected_slow[kCampaignKeys] = {
-      in_class * own_p(kLogIp), in_class * own_p(kLogNet), honest * device,        honest * device * locale,
-      honest * agent * locale,  in_class * asn * device,   in_class * asn * agent, honest * tls * agent};
+  // Networks are of one class; devices and browsers come through all of them, but some mostly through one.
+  const double asn = own_p(kLogAsn), agent_here = own_p(kLogAgent),
+               locale = std::max(own_p(kLogLocale), any_p(kLogLocale));
+  const double device = std::max(honest * any_p(kLogDevice), in_class * own_p(kLogDevice));
+  const double agent = std::max(honest * any_p(kLogAgent), in_class * agent_here);
+  const double tls = std::min(1.0, any_p(kLogTls) / any_p(kLogFamily));
+  const double expected_slow[kCampaignKeys] = {in_class * own_p(kLogIp),
+                                               in_class * own_p(kLogNet),
+                                               device,
+                                               device * locale,
+                                               agent * locale,
+                                               asn * device,
+                                               in_class * asn * agent_here,
+                                               tls * agent};
   const auto keys = campaign_keys(f);
   // Honest unfamiliar attempts to expect within the windows.
   const double age_ms = std::max(double(now_ms_ - begun_ms_), kHour);
@@ -279,7 +293,10 @@ void LoginRiskImpl::bind(Profile& p, const LoginFacts& f) {
 void LoginRiskImpl::settle(Profile& p, int64_t t_ms) {
   for (Profile::Pending& q : p.pending) {
     if (q.t_ms == 0) continue;
-    if (double(t_ms - q.t_ms) < (q.campaign != 0 ? kConfirmedAfterDoubt : kConfirmedAfter)) continue;
+    const double after = q.campaign != 0        ? kConfirmedAfterDoubt
+                         : q.second_factor != 0 ? kConfirmedAfterFactor
+                                                : kConfirmedAfter;
+    if (double(t_ms - q.t_ms) < after) continue;
     teach(p, q.value, 1);
     Profile::Binding* to = &p.bindings[0];
     for (Profile::Binding& b : p.bindings)
@@ -343,7 +360,7 @@ LoginScore LoginRiskImpl::login(const Login& login) {
   // What goes on from a login that was counted is not counted again.
   if (unfamiliar && origin == nullptr) touch_campaign(f);
   if (!login.account_exists) return out;
-  if (unfamiliar && origin == nullptr) unfamiliar_[size_t(f.net)] += campaign < 1.5 ? 1 : 0.2;
+  if (unfamiliar && origin == nullptr) unfamiliar_[size_t(f.net)] += campaign < 1.5 ? 1 : 0.3;
   if (!login.ok) return out;
   if (p == &fresh) {
     // The first that is seen of an account is taken for its owner's.
@@ -372,6 +389,7 @@ LoginScore LoginRiskImpl::login(const Login& login) {
     to->t_ms = f.t_ms;
     to->log_odds = static_cast<float>(log_odds);
     to->net = f.net;
+    to->second_factor = login.has_second_factor ? 1 : 0;
     to->campaign = campaign > static_cast<double>(kCampaignDoubt) ? 1 : 0;
   }
   return out;

@@ -246,11 +246,22 @@ void SignupClustersImpl::learn_until(int64_t t_ms) {
 
 // What members have in common beyond what an organisation shares that registers its people: a network, a language, a
 // way of making names. Those count, too, but not more than the rest.
+// One view alone, however strong, is not enough.
 double SignupClustersImpl::evidence_of(const Cluster& c) const {
-  const auto mean = [&](View v) { return std::clamp(static_cast<double>(c.view[v]) / (c.joined + 2), 0.0, 5.0); };
-  const double personal = mean(kDeviceView) + mean(kBehaviour) + mean(kRecoveryView) + mean(kReuse);
-  const double common = mean(kLexical) + mean(kNetworkView) + mean(kLocaleView);
-  return personal + std::min(common, 0.5 + 1.0 * personal);
+  std::array<double, kViews> mean{};
+  double first = 0, second = 0;
+  for (size_t v = 0; v < kViews; ++v) {
+    mean[v] = std::clamp(static_cast<double>(c.view[v]) / (c.joined + 2), 0.0, 5.0);
+    if (mean[v] > first) {
+      second = first;
+      first = mean[v];
+    } else {
+      second = std::max(second, mean[v]);
+    }
+  }
+  const double personal = mean[kDeviceView] + mean[kBehaviour] + mean[kRecoveryView] + mean[kReuse];
+  const double common = mean[kLexical] + mean[kNetworkView] + mean[kLocaleView];
+  return (personal + std::min(common, 0.5 + personal) - 0.3 * first) * std::clamp(second / 1.5, 0.2, 1.0);
 }
 
 SignupScore SignupClustersImpl::score_of(const Expected& expected, const Match& m, float key_surprise) const {
@@ -266,7 +277,7 @@ SignupScore SignupClustersImpl::score_of(const Expected& expected, const Match& 
       f[kViewName + v] = m.likelihood.view[v];
       f[kMeanName + v] = c.view[v] / static_cast<float>(c.joined + 2);
     }
-    evidence = evidence_of(c) / (1 + std::exp(-m.log_odds));
+    evidence = evidence_of(c);
     f[kClusterSize] = static_cast<float>(std::log1p(c.model.members()));
     f[kAftermath] = c.aftermath;
   }
@@ -276,10 +287,14 @@ SignupScore SignupClustersImpl::score_of(const Expected& expected, const Match& 
   f[kRareDevice] = -static_cast<float>(expected.log_p[kDevice]);
   f[kRareLocale] = -static_cast<float>(expected.log_p[kLocale]);
   f[kRareName] = -static_cast<float>(expected.log_p[kShape]);
-  const double posterior = 1 / (1 + std::exp(-m.log_odds));
-  const double z = 0.4 * std::clamp(m.log_odds, -5.0, 15.0) + 0.5 * evidence +
-                   0.1 * std::min(30.0, static_cast<double>(key_surprise)) +
-                   posterior * static_cast<double>(f[kAftermath]) - 5;
+  const auto& v = m.likelihood.view;
+  const auto personal = static_cast<double>(v[kDeviceView] + v[kBehaviour] + v[kRecoveryView] + v[kReuse]);
+  const auto common = static_cast<double>(v[kLexical] + v[kNetworkView] + v[kLocaleView]);
+  const double own = m.cluster == 0 ? -5 : personal + std::min(common, std::max(personal, 0.0) + 3) + m.prior;
+  const double belongs = 1 / (1 + std::exp(2.5 - own));
+  const double z = 0.25 * std::clamp(own, -5.0, 12.0) +
+                   belongs * (0.7 * evidence + static_cast<double>(f[kAftermath])) +
+                   0.05 * std::min(30.0, static_cast<double>(key_surprise)) - 6;
   out.score = 1 / (1 + std::exp(-z));
   return out;
 }

@@ -11,8 +11,8 @@
 
 namespace tamis::detect {
 
-inline constexpr float kActable = 0.5f;        // score from which something may be done
-inline constexpr double kActableEvidence = 4;  // of a cluster, in log-odds per member
+inline constexpr float kActable = 0.5f;          // score from which something may be done
+inline constexpr double kActableEvidence = 3.5;  // of a cluster, in log-odds per member
 inline constexpr double kHour = 3.6e6, kDay = 8.64e7;
 
 struct Account {

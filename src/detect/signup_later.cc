@@ -144,9 +144,11 @@ void SignupClustersImpl::send(const Send& send) {
         }
       }
     }
-    // Two views before anything is gathered: the link and the text, or one of them and a long sleep.
-    const double sleep = slept_ms > kSleep ? 4 : 0;
-    if (linked + said + sleep > 1.5 * kSharedSurprise && (linked > 0) + (said > 0) + (sleep > 0) >= 2 && via_key != 0) {
+    // Two views before anything is gathered: the link and the text; or, of mail to strangers, one of them and a long
+    // sleep.
+    const bool slept = slept_ms > kSleep;
+    const bool two = linked > 3 && said > 3 && linked + said + (slept ? 4 : 0) > 1.5 * kSharedSurprise;
+    if ((two || (hot && slept && std::max(linked, said) > 1.2 * kSharedSurprise)) && via_key != 0) {
       via = shared_.find(via_key);
       if (via != nullptr) gather(*via, number);
     }
