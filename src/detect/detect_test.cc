@@ -392,6 +392,24 @@ TEST(LoginRisk, any_clients_give_finite_scores) {
   });
 }
 
+TEST(LoginRisk, restored_ones_go_on_the_same) {
+  House h;
+  auto second = LoginRisk::make();
+  h.risk->save([&](uint32_t kind, std::string_view body) {
+    ASSERT_TRUE(second->restore_piece(kind, body));
+    EXPECT_FALSE(LoginRisk::make()->restore_piece(kind, body.substr(0, body.size() - 1)));
+  });
+  EXPECT_FALSE(second->restore_piece(99, "abcd"));
+  EXPECT_EQ(h.risk->digest(), second->digest());
+  for (uint64_t n = 0; n < 60; ++n) {
+    Person p = n % 3 ? h.owners[n] : honest(900'000 + n, 0);
+    p.account = h.owners[n].account;
+    h.now += 60'000;
+    EXPECT_EQ(h.risk->login(from(p, h.now)).score, second->login(from(p, h.now)).score);
+  }
+  EXPECT_EQ(h.risk->digest(), second->digest());
+}
+
 TEST(AccountJson, reads_events_and_says_what_is_wrong) {
   AccountJsonReader reader;
   ASSERT_TRUE(reader.load_intel("prefix,tag\n198.51.100.0/24,vpn\n2001:db8::/32,dc\n"));

@@ -46,6 +46,9 @@ class LoginRiskImpl final : public LoginRisk {
   void confirm(std::string_view account, bool was_owner, int64_t t_ms) override;
   bool erase(std::string_view account) override;
   uint64_t bytes() const override { return profiles_.bytes() + campaign_.bytes() + usual_.bytes(); }
+  void save(const PieceSink& sink) const override;
+  base::Status restore_piece(uint32_t kind, std::string_view body) override;
+  uint64_t digest() const override;
 
  private:
   using Profile = LoginProfile;
@@ -421,6 +424,66 @@ bool LoginRiskImpl::erase(std::string_view account) {
   if (p == nullptr) return false;
   *p = Profile{};
   return true;
+}
+
+enum LoginPiece : uint32_t { kHead = 1, kProfilePart = 32, kCampaignPart, kUsualPart };
+
+void LoginRiskImpl::save(const PieceSink& sink) const {
+  std::string body;
+  state::put_number(body, uint32_t{1});
+  state::put_number(body, begun_ms_);
+  state::put_number(body, now_ms_);
+  state::put_number(body, unfamiliar_);
+  state::put_number(body, novelty_);
+  state::put_number(body, seen_);
+  sink(kHead, body);
+  const auto shards = [&](uint32_t kind, uint32_t count, const auto& save_one) {
+    for (uint32_t i = 0; i < count; ++i) {
+      body.clear();
+      state::put_number(body, i);
+      save_one(i);
+      sink(kind, body);
+    }
+  };
+  shards(kProfilePart, KeyedTable<Profile>::kShards, [&](uint32_t i) { profiles_.save_shard(i, body); });
+  shards(kCampaignPart, KeyedTable<CampaignEntry>::kShards, [&](uint32_t i) { campaign_.save_shard(i, body); });
+  shards(kUsualPart, Frequencies::kPieces, [&](uint32_t i) { usual_.save(i, body); });
+}
+
+base::Status LoginRiskImpl::restore_piece(uint32_t kind, std::string_view body) {
+  state::ByteReader in(body);
+  const auto number = in.number<uint32_t>();
+  const bool is_shard = in.ok() && number < KeyedTable<Profile>::kShards;
+  bool ok = false;
+  switch (kind) {
+    case kHead:
+      begun_ms_ = in.number<int64_t>();
+      now_ms_ = in.number<int64_t>();
+      unfamiliar_ = in.number<decltype(unfamiliar_)>();
+      novelty_ = in.number<decltype(novelty_)>();
+      seen_ = in.number<decltype(seen_)>();
+      ok = number == 1;
+      break;
+    case kProfilePart:
+      ok = is_shard && profiles_.load_shard(number, in);
+      break;
+    case kCampaignPart:
+      ok = is_shard && campaign_.load_shard(number, in);
+      break;
+    case kUsualPart:
+      ok = in.ok() && number < Frequencies::kPieces && usual_.load(number, in);
+      break;
+    default:
+      break;
+  }
+  if (ok && in.ok() && in.left() == 0) return {};
+  return base::invalid("snapshot of login risk: a piece of kind " + std::to_string(kind) + " is damaged or unknown");
+}
+
+uint64_t LoginRiskImpl::digest() const {
+  uint64_t h = 0;
+  save([&h](uint32_t kind, std::string_view body) { h = base::combine64(h, base::hash64(body, kind)); });
+  return h;
 }
 
 }  // namespace

@@ -13,6 +13,7 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -62,6 +63,12 @@ class LoginRisk {
   virtual bool erase(std::string_view account) = 0;
 
   virtual uint64_t bytes() const = 0;
+
+  // As SignupClusters: pieces out, pieces back into an object of the same options in which nothing has happened.
+  using PieceSink = std::function<void(uint32_t kind, std::string_view body)>;
+  virtual void save(const PieceSink& sink) const = 0;
+  virtual base::Status restore_piece(uint32_t kind, std::string_view body) = 0;
+  virtual uint64_t digest() const = 0;
 };
 
 }  // namespace tamis::detect
