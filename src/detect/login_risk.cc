@@ -21,8 +21,9 @@ constexpr float kCampaignDoubt = 3;                 // campaign evidence that ti
 constexpr double kConfirmedAfterDoubt = 14 * kDay;
 
 // The factors are not independent: a new device is unknown as a device and as a cookie. What each adds beyond the
-// others, by logistic regression on simulated logins, rounded.
-constexpr float kWeights[kLoginFactors] = {0.8f, 0.3f, 1.6f, 1, 1, 1.8f, 1};
+// others, by logistic regression on simulated logins, rounded. What goes on from a login that was told of already is
+// the same incident, not one more.
+constexpr float kWeights[kLoginFactors] = {0.8f, 0.45f, 1.3f, 0.9f, 1, 1.8f, -1.5f};
 
 constexpr int kCampaignKeys = 8;
 
@@ -343,7 +344,7 @@ LoginScore LoginRiskImpl::login(const Login& login) {
   double campaign = 0;
   if (unfamiliar) campaign = campaign_factor(f);
   g[kLoginCampaign] = static_cast<float>(campaign);
-  // A session that goes on from an unconfirmed login: nothing of it was learned, so it is as unfamiliar as that was.
+  // A session may go on from an unconfirmed login. Nothing of that was learned, so it is as unfamiliar as that was.
   const uint32_t cookie = own(f, kLogCookie), device = own(f, kLogDevice);
   const Profile::Pending* origin = nullptr;
   for (const Profile::Pending& q : p->pending) {

@@ -31,7 +31,7 @@ enum LoginFactor : uint8_t {
   kLoginCookie,    // unknown device cookie, or a known one on another device
   kLoginTls,       // a TLS client that does not go with the browser that it says it is
   kLoginCampaign,  // what it shares with unfamiliar attempts on other accounts
-  kLoginOrigin,    // the session goes on from a login that is not confirmed
+  kLoginOrigin,    // goes on from a login that was told of already and is not confirmed
   kLoginFactors,
 };
 std::string_view login_factor_name(LoginFactor factor);

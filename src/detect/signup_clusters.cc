@@ -292,8 +292,8 @@ SignupScore SignupClustersImpl::score_of(const Expected& expected, const Match& 
   const auto common = static_cast<double>(v[kLexical] + v[kNetworkView] + v[kLocaleView]);
   const double own = m.cluster == 0 ? -5 : personal + std::min(common, std::max(personal, 0.0) + 3) + m.prior;
   const double belongs = 1 / (1 + std::exp(2.5 - own));
-  const double z = 0.25 * std::clamp(own, -5.0, 12.0) +
-                   belongs * (0.7 * evidence + static_cast<double>(f[kAftermath])) +
+  const double z = 0.25 * std::clamp(own, -5.0, 12.0) + belongs * 0.7 * evidence +
+                   static_cast<double>(f[kAftermath]) / (1 + std::exp(4 - own)) +
                    0.05 * std::min(30.0, static_cast<double>(key_surprise)) - 6;
   out.score = 1 / (1 + std::exp(-z));
   return out;

@@ -16,6 +16,7 @@ namespace {
 constexpr double kMonth = 30 * kDay;
 constexpr double kSleep = 3 * kDay;  // of an account that did nothing since its signup
 constexpr double kSharedSurprise = 10;
+constexpr double kGathered = 9;  // log-odds of who is in a cluster by what it did
 constexpr uint16_t kMany = 60'000;
 
 void add_one(uint16_t& n) { n = static_cast<uint16_t>(n + (n < kMany)); }
@@ -94,14 +95,14 @@ void SignupClustersImpl::gather(SharedEntry& entry, uint32_t number) {
 // The account's score after something that it did, and what that says of its cluster.
 void SignupClustersImpl::reconsider(Account& a, float before) {
   const bool was_ill = a.after >= 2;
-  a.after = static_cast<float>(later_odds(a) + (a.later != 0 ? 5.0 : 0.0));
+  a.after = static_cast<float>(later_odds(a) + (a.later != 0 ? kGathered : 0.0));
   if (a.cluster != 0 && !was_ill && a.after >= 2) {
     Cluster& c = clusters_[a.cluster - 1];
     ++c.ill;
     const double share_ill = c.ill / std::max(1.0, c.model.members());
     if (c.ill >= 3 && share_ill > 0.02)
       c.aftermath = std::max(
-          c.aftermath, static_cast<float>(std::min(4.0, std::log(1.0 + 100 * share_ill * share_ill) + 0.3 * c.ill)));
+          c.aftermath, static_cast<float>(std::min(2.5, std::log(1.0 + 100 * share_ill * share_ill) + 0.3 * c.ill)));
     if (c.acted_ms == 0 && c.aftermath > 1.5f && evidence_of(c) > 2.5) c.acted_ms = now_ms_;
   }
   const double prior = std::clamp(static_cast<double>(before), 1e-4, 1 - 1e-6);
