@@ -2,6 +2,7 @@
 //
 //   detect_accounts [--intel IP_INTEL.csv] [--accounts SEED.jsonl] [--out DECISIONS.ndjson] [--retro RETRO.ndjson]
 //                   [--signups SCORES.ndjson] [--features FEATURES.csv] EVENTS.jsonl
+// --accounts is taken for the form of the command only: the detectors need nothing of what it tells (age, paid).
 // DECISIONS: one line per event; RETRO: one per account at the end; SCORES: the causal scores of signups, by account.
 #include <cstdio>
 #include <cstring>
