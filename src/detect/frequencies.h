@@ -1,0 +1,97 @@
+// Frequencies: how likely a value of an attribute is in a group, with a back-off to all groups and an estimate for what
+// has never been seen (absolute discounting; the number of unseen values after Chao, 1984). Learned from weights.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "detect/keyed_table.h"
+
+namespace tamis::detect {
+
+class Frequencies {
+ public:
+  // `unseen_prior`: of each attribute, how many values it is thought to have before any was seen.
+  Frequencies(std::vector<double> unseen_prior, int groups, uint64_t values_max)
+      : unseen_prior_(std::move(unseen_prior)),
+        groups_(groups),
+        counts_(values_max),
+        totals_(unseen_prior_.size() * size_t(groups + 1)) {}
+
+  void learn(int attribute, int group, uint64_t value, float weight) {
+    count(attribute, group, value, weight);
+    count(attribute, groups_, value, weight);
+  }
+  double p(int attribute, int group, uint64_t value) const {
+    const Total& own = total(attribute, group);
+    const float* in_all = counts_.find(key(attribute, groups_, value));
+    const float* in_own = in_all == nullptr ? nullptr : counts_.find(key(attribute, group, value));
+    double p = p_back_off(attribute, in_all);
+    p = (in_own ? std::max(0.0, *in_own - kDiscount) : 0) + (kDiscount * own.distinct + kOwnPrior) * p;
+    return std::min(p / (own.sum + kOwnPrior), 1.0);
+  }
+  // In all groups together.
+  double p_all(int attribute, uint64_t value) const {
+    const float* in_all = counts_.find(key(attribute, groups_, value));
+    return p_back_off(attribute, in_all);
+  }
+  double learned(int attribute, int group) const { return total(attribute, group).sum; }
+  uint64_t bytes() const { return counts_.bytes(); }
+
+  static constexpr uint32_t kPieces = KeyedTable<float>::kShards + 1;
+  void save(uint32_t piece, std::string& out) const {
+    if (piece + 1 < kPieces) return counts_.save_shard(piece, out);
+    for (const Total& t : totals_) state::put_number(out, t);
+  }
+  [[nodiscard]] bool load(uint32_t piece, state::ByteReader& in) {
+    if (piece + 1 < kPieces) return counts_.load_shard(piece, in);
+    for (Total& t : totals_) t = in.number<Total>();
+    return in.ok();
+  }
+
+ private:
+  static constexpr double kDiscount = 0.6, kPrior = 20, kOwnPrior = 8;
+  struct Total {
+    double sum = 0, distinct = 0, once = 0, twice = 0;
+  };
+
+  double p_back_off(int attribute, const float* counted) const {
+    const Total& all = total(attribute, groups_);
+    const double unseen =
+        all.once * all.once / (2 * (all.twice + 1)) + unseen_prior_[size_t(attribute)] * 50 / (50 + all.sum);
+    const double each = 1 / (all.distinct + unseen + 1);
+    const double p = (counted ? std::max(0.0, *counted - kDiscount) : 0) + (kDiscount * all.distinct + kPrior) * each;
+    return p / (all.sum + kPrior);
+  }
+  static uint64_t key(int attribute, int group, uint64_t value) {
+    return base::combine64((uint64_t(attribute) << 8) + uint64_t(group), value) | 1u;
+  }
+  const Total& total(int attribute, int group) const {
+    return totals_[size_t(attribute) * size_t(groups_ + 1) + size_t(group)];
+  }
+  void count(int attribute, int group, uint64_t value, float weight) {
+    float& counted = counts_.at(key(attribute, group, value), [](float c) { return c; });
+    Total& t = totals_[size_t(attribute) * size_t(groups_ + 1) + size_t(group)];
+    const auto band = [](float c) { return c <= 0 ? 0 : c < 1.5f ? 1 : c < 2.5f ? 2 : 3; };
+    const int from = band(counted);
+    counted += weight;
+    const int to = band(counted);
+    if (from == 0) t.distinct += 1;
+    if (from != to) {
+      if (from == 1) t.once -= 1;
+      if (from == 2) t.twice -= 1;
+      if (to == 1) t.once += 1;
+      if (to == 2) t.twice += 1;
+    }
+    t.sum += weight;
+  }
+
+  std::vector<double> unseen_prior_;
+  int groups_;
+  KeyedTable<float> counts_;
+  std::vector<Total> totals_;
+};
+
+}  // namespace tamis::detect

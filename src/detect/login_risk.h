@@ -1,0 +1,74 @@
+// LoginRisk: how much likelier a login or resumed session is an intruder's than the owner's.
+//
+// The user view is a likelihood ratio over network, client, locale and cookie (Freeman, Jain, Durmuth, Biggio,
+// Giacinto, "Who are you?", NDSS 2016), each with a hierarchy to back off along. The campaign view asks what the
+// unfamiliar attempts of all accounts have in common, against what honest unfamiliar ones have (no labels; in the
+// spirit of Herley and Schechter, "Distinguishing attacks from legitimate authentication traffic at scale", NDSS 2019).
+//
+// A success teaches the profile only once it is confirmed: at once if it was familiar; else by time, or by the owner.
+// Profiles hold hashes under a secret and the account's name: they cannot be searched by address.
+//
+// A deterministic fold, bounded, one thread.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+#include "detect/account_event.h"
+
+namespace tamis::detect {
+
+// The parts of the log-odds; each adds to it.
+enum LoginFactor : uint8_t {
+  kLoginNetwork,  // address, network, provider, country against the account's own
+  kLoginClient,   // device, user agent, browser and system
+  kLoginLocale,
+  kLoginCookie,    // unknown device cookie, or a known one on another device
+  kLoginTls,       // a TLS client that does not go with the browser that it says it is
+  kLoginCampaign,  // what it shares with unfamiliar attempts on other accounts
+  kLoginOrigin,    // goes on from a login that was told of already and is not confirmed
+  kLoginFactors,
+};
+std::string_view login_factor_name(LoginFactor factor);
+
+struct LoginScore {
+  double score = 0;  // 0..1, comparable among logins and sessions
+  float log_odds = 0;
+  std::array<float, kLoginFactors> factor{};
+};
+
+struct LoginRiskOptions {
+  uint64_t accounts_max = 1'000'000;  // profiles
+  uint64_t values_max = 2'000'000;
+  uint64_t campaign_keys_max = 1'000'000;
+  uint64_t secret = 0x7461'6d69'7321;
+};
+
+class LoginRisk {
+ public:
+  static std::unique_ptr<LoginRisk> make(const LoginRiskOptions& options = {});
+  virtual ~LoginRisk() = default;
+
+  virtual LoginScore login(const Login& login) = 0;
+  // The first sight of an account: its client is the owner's.
+  virtual void signup(const Signup& signup) = 0;
+  // The owner, or whoever speaks for the account, says what the unconfirmed logins were.
+  virtual void confirm(std::string_view account, bool was_owner, int64_t t_ms) = 0;
+  // Forgets the account.
+  virtual bool erase(std::string_view account) = 0;
+
+  virtual uint64_t bytes() const = 0;
+
+  // As SignupClusters: pieces out, pieces back into an object of the same options in which nothing has happened.
+  using PieceSink = std::function<void(uint32_t kind, std::string_view body)>;
+  virtual void save(const PieceSink& sink) const = 0;
+  virtual base::Status restore_piece(uint32_t kind, std::string_view body) = 0;
+  virtual uint64_t digest() const = 0;
+};
+
+}  // namespace tamis::detect

@@ -1,0 +1,90 @@
+#include "detect/signup_facts.h"
+
+#include <cmath>
+#include <initializer_list>
+
+#include "base/hash.h"
+#include "detect/lexical.h"
+#include "event/ip.h"
+
+namespace tamis::detect {
+namespace {
+
+uint32_t hash_of(std::initializer_list<std::string_view> parts) {
+  bool given = false;
+  uint64_t h = 0x7461;
+  for (std::string_view part : parts) {
+    given = given || !part.empty();
+    h = base::combine64(h, base::hash64(part));
+  }
+  return given ? static_cast<uint32_t>(h) | 1u : 0;
+}
+
+constexpr uint64_t kKindSeed = 580;  // parts the usual names of kinds
+
+float log_ms(uint32_t ms) { return ms == 0 ? -1.0f : static_cast<float>(std::log(static_cast<double>(ms))); }
+
+// "Anna.Bell+x@Mail.example" and "annabell@mail.example" are one mailbox at most providers; so they are here.
+uint32_t mailbox_of(std::string_view address) {
+  const size_t at = address.rfind('@');
+  if (at == std::string_view::npos) return 0;
+  uint64_t h = 5;
+  for (char c : address.substr(0, at)) {
+    if (c == '+') break;
+    if (c == '.') continue;
+    h = base::combine64(h, static_cast<unsigned char>(c | 0x20));
+  }
+  return static_cast<uint32_t>(base::combine64(h, base::hash64(address.substr(at)))) | 1u;
+}
+
+}  // namespace
+
+std::string_view net_class_name(NetClass net) {
+  constexpr std::string_view kNames[] = {"residential", "mobile", "business", "hosting", "vpn", "tor"};
+  return kNames[static_cast<int>(net)];
+}
+
+std::string_view view_name(View view) {
+  constexpr std::string_view kNames[] = {"name", "device", "network", "locale", "recovery", "behaviour", "reuse"};
+  return kNames[view];
+}
+
+uint64_t account_key(std::string_view account) { return base::hash64(account, 0xacc) | 1u; }
+
+SignupFacts signup_facts(const Signup& s) {
+  SignupFacts f;
+  f.account = account_key(s.account);
+  f.t_ms = s.t_ms;
+  const NameShape name = name_shape(s.local);
+  f.value[kShape] = name.shape;
+  f.value[kFine] = name.fine;
+  f.value[kStem] = name.stem;
+  f.local_bytes = name.bytes;
+  f.local_digits = name.digits;
+  f.is_hex = name.is_hex;
+  f.value[kDevice] = hash_of({s.client.device});
+  const char cores[2] = {static_cast<char>('0' + s.cores % 64), 0};
+  // Without the canvas: that is what those who randomise fingerprints change first.
+  f.value[kHardware] = hash_of({s.screen, s.gpu, std::string_view(cores, s.cores > 0)});
+  f.value[kAgent] = hash_of({s.client.user_agent, s.client.tls});
+  if (s.client.has_ip) {
+    const event::IpData net = event::mask_ip(s.client.ip, s.client.ip.is_v6 ? 48 : 24);
+    f.value[kNetwork] = hash_of({event::ip_bytes(net)});
+  }
+  f.country = hash_of({s.client.country});
+  f.value[kAsn] = s.client.asn == 0 ? 0 : static_cast<uint32_t>(base::combine64(s.client.asn, f.country)) | 1u;
+  f.value[kLocale] = hash_of({s.client.language, s.client.time_zone});
+  const size_t at = s.recovery.rfind('@');
+  f.value[kRecovery] =
+      s.recovery.empty() ? 2 : hash_of({at == std::string_view::npos ? s.recovery : s.recovery.substr(at)});
+  f.value[kMailbox] = mailbox_of(s.recovery);
+  f.kind = static_cast<uint16_t>(base::hash64(s.captcha, kKindSeed) % kCaptchaKinds);
+  f.value[kForm] = s.pasted ? 3 : 5;
+  f.value[kTries] = s.captcha_tries == 0 ? 0 : 1 + (s.captcha_tries < 4 ? s.captcha_tries : 4);
+  f.value[kCookie] = hash_of({s.client.cookie});
+  f.measure = {log_ms(s.fill_ms), log_ms(s.captcha_ms), log_ms(s.client.rtt_ms)};
+  f.net = s.client.net;
+  return f;
+}
+
+}  // namespace tamis::detect

@@ -1,0 +1,57 @@
+// What is kept of a signup: hashes of its attributes, three times and its network class; about 100 bytes, no text.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string_view>
+
+#include "detect/account_event.h"
+
+namespace tamis::detect {
+
+// Attributes with values that can be equal. A value is a 32-bit hash, 0 if it is not given.
+enum Attribute : uint8_t {
+  kShape,  // of the local part, see NameShape
+  kFine,
+  kStem,
+  kDevice,    // fingerprint
+  kHardware,  // what the fingerprint is made of: screen, cores, graphics
+  kAgent,     // user agent and TLS client
+  kNetwork,   // /24 or /48
+  kAsn,       // with the country of the address
+  kLocale,    // language and time zone
+  kRecovery,  // domain of the recovery address, or that there is none
+  kForm,      // captcha kind, pasted or typed
+  kTries,     // at the captcha
+  kMailbox,   // the recovery address, normalised
+  kCookie,
+  kAttributes,
+};
+
+// Times with a scale: natural logarithms of milliseconds, below zero if not given.
+enum Measure : uint8_t { kFill, kCaptcha, kRtt, kMeasures };
+
+// Views: groups of attributes that are nearly independent of each other among honest people.
+enum View : uint8_t { kLexical, kDeviceView, kNetworkView, kLocaleView, kRecoveryView, kBehaviour, kReuse, kViews };
+std::string_view view_name(View view);
+
+inline constexpr size_t kCaptchaKinds = 8;  // that are told apart
+
+struct SignupFacts {
+  uint64_t account = 0;  // hash
+  int64_t t_ms = 0;
+  std::array<uint32_t, kAttributes> value{};
+  std::array<float, kMeasures> measure{};
+  uint32_t country = 0;
+  uint16_t kind = 0;  // of captcha  // captcha kind, as a small hash
+  NetClass net = NetClass::kResidential;
+  uint8_t local_bytes = 0, local_digits = 0;
+  bool is_hex = false;
+  uint16_t spare = 0;  // every byte has a name, so that digests of memory mean something
+};
+static_assert(sizeof(SignupFacts) == 96);
+
+SignupFacts signup_facts(const Signup& signup);
+uint64_t account_key(std::string_view account);
+
+}  // namespace tamis::detect

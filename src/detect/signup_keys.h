@@ -1,0 +1,25 @@
+// The keys of a signup: combinations of attributes from different views, as places where members of one campaign meet.
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+#include "detect/cluster_model.h"
+
+namespace tamis::detect {
+
+inline constexpr int kPairKeys = 22;  // of two views or more: they can begin a cluster
+inline constexpr int kSoloKeys = 6;   // of one attribute: they only lead to clusters
+inline constexpr int kKeys = kPairKeys + kSoloKeys;
+
+struct SignupKeys {
+  std::array<uint64_t, kKeys> key{};     // 0: an attribute is not given
+  std::array<float, kPairKeys> log_p{};  // of the pair keys, by chance
+};
+
+SignupKeys signup_keys(const SignupFacts& facts, const Expected& expected);
+// Classes of networks whose signups meet in one key: access networks, hosting and VPN, Tor.
+inline constexpr int kNetGroups = 3;
+int net_group(NetClass net);
+
+}  // namespace tamis::detect
