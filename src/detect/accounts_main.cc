@@ -17,9 +17,8 @@
 #include "detect/login_risk.h"
 #include "detect/signup_clusters.h"
 
+namespace tamis::detect {
 namespace {
-
-using namespace tamis::detect;
 
 struct Arguments {
   std::string intel, accounts, out, retro, signups, features, events;
@@ -70,7 +69,7 @@ void write_decision(FILE* out, int64_t id, std::string_view type, std::string_vi
 
 }  // namespace
 
-int main(int argc, char** argv) {
+int run(int argc, char** argv) {
   Arguments a;
   if (!read_arguments(argc, argv, a)) {
     std::fprintf(stderr,
@@ -174,3 +173,7 @@ int main(int argc, char** argv) {
                login_count ? login_ns / 1e3 / double(login_count) : 0.0, double(logins->bytes()) / 1048576);
   return 0;
 }
+
+}  // namespace tamis::detect
+
+int main(int argc, char** argv) { return tamis::detect::run(argc, argv); }
