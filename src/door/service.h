@@ -32,7 +32,7 @@ struct ServiceOptions {
   size_t intake_bytes_max = 64 << 20;  // events accepted without an answer and not yet decided
   size_t recent_bytes_max = 8 << 20;   // decisions kept as text, for events that are delivered again
   // A snapshot is written after so many records, or when the last one is so old and there are new ones.
-  uint64_t checkpoint_records = 200'000;
+  uint64_t checkpoint_records = 100'000;
   int64_t checkpoint_ms = 60'000;
   engine::EngineOptions engine;
 };
