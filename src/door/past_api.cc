@@ -202,6 +202,23 @@ void PastApi::Impl::add_operator_routes() {
       },
       route(kReaders, 0));
   server.post(
+      "/v1/retain",
+      [this](const Request& in, Response& out) {
+        static constexpr std::array<std::string_view, 1> kKeys = {"now"};
+        auto body = JsonBody::read(in.body().empty() ? "{}" : in.body(), kKeys);
+        if (!body) return answer(body.error(), out);
+        auto now = body->time_ms("now", service.now_ms(), service.now_ms());
+        if (!now) return answer(now.error(), out);
+        soon(out, [this, now_ms = *now](std::string& text) -> base::Status {
+          TAMIS_CHECK(service.flush());
+          TAMIS_TRY(report, service.retain(now_ms));
+          replay::write_json(report, text);
+          text += '\n';
+          return {};
+        });
+      },
+      route(Role::kAdmin, kSmallBodyBytes));
+  server.post(
       "/v1/checkpoint",
       [this](const Request&, Response& out) {
         soon(out, [this](std::string& text) -> base::Status {

@@ -16,6 +16,7 @@ namespace {
 constexpr int kFillRoundsMax = 16;
 constexpr uint64_t kFillRecordsLeft = 1'000;
 constexpr int64_t kCheckpointPauseMs = 200;
+constexpr int64_t kFirstRetentionMs = 300'000;
 constexpr int64_t kNoticeAgeMaxMs = 86'400'000;
 constexpr uint64_t kPendingBytesHigh = 64 << 20;  // of rows that wait for the archive
 }  // namespace
@@ -385,11 +386,20 @@ base::Status Service::checkpoint() {
   return done;
 }
 
+base::Result<replay::RetentionReport> Service::retain(int64_t now_ms) {
+  if (data_ == nullptr) return base::fail(base::Code::kNotFound, "the server keeps nothing: it has no --data folder");
+  std::shared_ptr<const policy::Policy> current = policy();
+  if (current == nullptr) return base::fail(base::Code::kUnavailable, "no policy is active yet");
+  std::lock_guard one(checkpoint_mutex_);
+  return replay::retain(*data_, *current, now_ms, [this] { return !stop_checkpoints_.load(); });
+}
+
 // Writes a checkpoint when enough has come since the last one. A dear one is followed by a longer pause, so that no
 // more than a fifth of the time goes there; meanwhile rows that wait for the archive are written when they are many,
 // since they take memory, and beyond a limit the archive takes no more.
 void Service::run_checkpoints() {
   int64_t last_ms = clock_(), pause_ms = 0;
+  int64_t retain_at_ms = last_ms + std::min(options_.retain_ms, kFirstRetentionMs);
   bool flush_works = true;
   while (true) {
     {
@@ -397,6 +407,10 @@ void Service::run_checkpoints() {
       stop_wanted_.wait_for(lock, std::chrono::milliseconds(kCheckpointPauseMs),
                             [this] { return stop_checkpoints_.load(); });
       if (stop_checkpoints_) return;
+    }
+    if (clock_() >= retain_at_ms) {
+      (void)retain(clock_());  // what could not be forgotten now is tried again
+      retain_at_ms = clock_() + options_.retain_ms;
     }
     uint64_t waiting = data_->last_number() - data_->last_snapshot();
     int64_t age_ms = clock_() - last_ms;

@@ -23,6 +23,7 @@
 #include "engine/engine.h"
 #include "engine/recent_decisions.h"
 #include "replay/data_folder.h"
+#include "replay/retention.h"
 
 namespace tamis::door {
 
@@ -34,6 +35,7 @@ struct ServiceOptions {
   // A snapshot is written after so many records, or when the last one is so old and there are new ones.
   uint64_t checkpoint_records = 100'000;
   int64_t checkpoint_ms = 60'000;
+  int64_t retain_ms = 3'600'000;  // between two looks for what is too old to keep
   engine::EngineOptions engine;
 };
 
@@ -108,6 +110,8 @@ class Service {
   base::Status flush();
   // Writes a snapshot now.
   base::Status checkpoint();
+  // Forgets what is too old at `now_ms` (replay/retention.h); a server does so by itself every hour.
+  base::Result<replay::RetentionReport> retain(int64_t now_ms);
   // Null: nothing is kept.
   replay::DataFolder* data() { return data_; }
   // The way to the engine for what reads it beside the folder (replay/standing.h).

@@ -233,14 +233,14 @@ base::Status SupportApi::Impl::erase(const Desk::Caller& caller, const std::stri
   options.key_of_day = [data](std::string_view day) { return replay::key_of_day(data->path(), day); };
   TAMIS_TRY(report, replay::erase_entity(*data, desk.service().engine_access(), policy, on, canonical, options));
   TAMIS_TRY(batch_items, batches->erase(canonical));
+  uint64_t notices = 0;
+  if (action::Outbox* outbox = desk.service().outbox(); outbox != nullptr) {
+    TAMIS_TRY(dropped, outbox->erase(canonical));
+    notices = dropped;
+  }
   JsonWriter json(text);
-  json.begin_object()
-      .key("batch_items")
-      .uinteger(batch_items)
-      .key("labels")
-      .uinteger(report.labels)
-      .key("list_entries")
-      .uinteger(report.list_entries);
+  json.begin_object().key("batch_items").uinteger(batch_items).key("notices").uinteger(notices);
+  json.key("labels").uinteger(report.labels).key("list_entries").uinteger(report.list_entries);
   json.key("feature_keys").uinteger(report.feature_keys).key("journal_records").uinteger(report.journal_records);
   json.key("journal_segments").uinteger(report.journal_segments).key("archive_rows").uinteger(report.archive_rows);
   json.key("audit_lines").uinteger(report.audit_lines).key("snapshots").uinteger(report.snapshots);
