@@ -212,7 +212,7 @@ TEST(FindProperty, SqlAloneAnswersAsLookingAtEachEvent) {
   int runs = 0;
   uint64_t by_sql = 0, matched = 0;
   EXPECT_TRUE(rc::check("SQL = scan", [&](uint32_t seed) {
-    if (++runs > 12) return;  // each makes files
+    if (++runs > 6) return;  // each makes files
     Maker maker(seed);
     Files files;
     Past past;
