@@ -139,7 +139,7 @@ base::Status Query::make_tables(const Manifest& manifest, std::string_view sql) 
   for (const FilePointer& file : manifest.files) {
     if (!file->type.empty()) types[file->type].push_back(file);
   }
-  for (const auto& [type, files] : types) TAMIS_CHECK(make(table_of(type), [&] { return table_sql(files); }));
+  for (const auto& of : types) TAMIS_CHECK(make(table_of(of.first), [&] { return table_sql(of.second); }));
   TAMIS_CHECK(make("events", [&] { return events_sql(manifest); }));
   TAMIS_CHECK(make("acts", [&] { return acts_sql(manifest); }));
   return make("truth", [&] { return truth_sql(manifest); });
