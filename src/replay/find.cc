@@ -5,6 +5,7 @@
 #include <chrono>
 #include <map>
 #include <set>
+#include <span>
 #include <unordered_map>
 
 #include "archive/layout.h"
@@ -24,6 +25,7 @@ constexpr int64_t kDayMs = 86'400'000;
 constexpr int64_t kBucketsMax = 200;
 constexpr size_t kFacetValuesMax = 200'000;  // counted a part
 constexpr uint32_t kRowsMax = 1000;
+constexpr uint64_t kFarRecords = 100'000;  // about what the archive reads at once
 
 int64_t floor_to(int64_t time_ms, int64_t unit) { return time_ms - ((time_ms % unit) + unit) % unit; }
 
@@ -300,39 +302,58 @@ void write_cell(event::JsonWriter& json, const std::string& type, const std::str
   }
 }
 
-// All that is stored of some rows, by (type, record).
+// All that is stored of some rows of one type, by record.
+base::Status read_rows(const policy::Policy& policy, const archive::Archive& archive, std::span<const RowKey> wanted,
+                       std::map<RowKey, std::string>& rows) {
+  std::map<std::string, RowKey> records;
+  std::string numbers;
+  for (const RowKey& key : wanted) {
+    std::string n = std::to_string(key.n);
+    numbers += (numbers.empty() ? "" : ", ") + n;
+    records.emplace(std::move(n), key);
+  }
+  archive::QueryLimits limits;
+  limits.rows_max = records.size();
+  const std::string& type = policy.types[wanted.front().type].schema.name;
+  std::string sql = "SELECT * FROM " + sql_name(archive::table_of(type)) + " WHERE n BETWEEN " +
+                    std::to_string(wanted.front().n) + " AND " + std::to_string(wanted.back().n) + " AND n IN (" +
+                    numbers + ")";
+  TAMIS_TRY(table, archive.query(sql, limits, [] { return true; }));
+  for (size_t r = 0; r < table.rows.size(); ++r) {
+    std::string text, n;
+    event::JsonWriter json(text);
+    json.begin_object().key("type").string(type);
+    for (size_t c = 0; c < table.columns.size(); ++c) {
+      if (table.nulls[r][c]) continue;
+      if (table.columns[c].name == "n") n = table.rows[r][c];
+      json.key(table.columns[c].name);
+      write_cell(json, table.columns[c].type, table.rows[r][c]);
+    }
+    json.end_object();
+    auto found = records.find(n);
+    if (found != records.end()) rows[found->second] = std::move(text);
+  }
+  return {};
+}
+
+// The oldest and the newest lie far apart: what is between them need not be read.
 base::Status read_rows(const policy::Policy& policy, const archive::Archive& archive, const std::set<RowKey>& wanted,
                        std::map<RowKey, std::string>& rows) {
   for (size_t t = 0; t < policy.types.size(); ++t) {
-    std::map<std::string, RowKey> records;
-    std::string numbers;
+    std::vector<RowKey> keys;
     for (const RowKey& key : wanted) {
-      if (key.type != t) continue;
-      std::string n = std::to_string(key.n);
-      numbers += (numbers.empty() ? "" : ", ") + n;
-      records.emplace(std::move(n), key);
+      if (key.type == t) keys.push_back(key);
     }
-    if (records.empty()) continue;
-    archive::QueryLimits limits;
-    limits.rows_max = records.size();
-    const std::string& type = policy.types[t].schema.name;
-    TAMIS_TRY(table,
-              archive.query("SELECT * FROM " + sql_name(archive::table_of(type)) + " WHERE n IN (" + numbers + ")",
-                            limits, [] { return true; }));
-    for (size_t r = 0; r < table.rows.size(); ++r) {
-      std::string text, n;
-      event::JsonWriter json(text);
-      json.begin_object().key("type").string(type);
-      for (size_t c = 0; c < table.columns.size(); ++c) {
-        if (table.nulls[r][c]) continue;
-        if (table.columns[c].name == "n") n = table.rows[r][c];
-        json.key(table.columns[c].name);
-        write_cell(json, table.columns[c].type, table.rows[r][c]);
-      }
-      json.end_object();
-      auto found = records.find(n);
-      if (found != records.end()) rows[found->second] = std::move(text);
+    if (keys.empty()) continue;
+    std::sort(keys.begin(), keys.end(), [](const RowKey& a, const RowKey& b) { return a.n < b.n; });
+    size_t split = 0;
+    for (size_t i = 1; i < keys.size(); ++i) {
+      uint64_t gap = keys[i].n - keys[i - 1].n;
+      if (gap >= kFarRecords && (split == 0 || gap > keys[split].n - keys[split - 1].n)) split = i;
     }
+    std::span<const RowKey> all = keys;
+    if (split != 0) TAMIS_CHECK(read_rows(policy, archive, all.first(split), rows));
+    TAMIS_CHECK(read_rows(policy, archive, all.subspan(split), rows));
   }
   return {};
 }

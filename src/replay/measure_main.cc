@@ -23,6 +23,7 @@ namespace tamis::replay {
 namespace {
 
 constexpr int kRounds = 20;
+constexpr int kFewRounds = 5;
 constexpr uint32_t kScalarRows = 100'000;
 
 double now_s() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
@@ -144,9 +145,19 @@ class Measure {
     }
     std::vector<double> times;
     FindResult result;
+    double cpu = cpu_s();
     for (int i = 0; i < kRounds; ++i) {
       result = take(find(request, source_, {}));
       times.push_back(result.seconds);
+    }
+    json_.key("find_cpu_ms").real((cpu_s() - cpu) / kRounds * 1e3);
+    // Without the rows to show, and by looking at each event.
+    for (const char* name : {"find_without_rows_cpu_ms", "find_by_scan_cpu_ms"}) {
+      request.always_scan = request.rows == 0;
+      request.rows = 0;
+      cpu = cpu_s();
+      for (int i = 0; i < kFewRounds; ++i) (void)take(find(request, source_, {}));
+      json_.key(name).real((cpu_s() - cpu) / kFewRounds * 1e3);
     }
     std::sort(times.begin(), times.end());
     json_.key("find_count").uinteger(result.count).key("find_p50_ms").real(times[kRounds / 2] * 1e3);
