@@ -187,6 +187,31 @@ class Recovery(ReplayCase):
                 before[event["ip"]] = before.get(event["ip"], 0) + 1
         self.assertEqual(self.digest("--from-start"), self.digest())
 
+    def test_what_is_too_old_is_forgotten(self):
+        self.edit("events.yaml", "keep: 365d", "raw: 1d\nkeep: 30d")
+        now = int(time.time() * 1000)
+        source = self.folder / "events.jsonl"
+        source.write_bytes(b"".join(self.demo_events(2_000, start_ms=now - 3_600_000)))
+        self.run_tamis("import", "--data", self.data, "--policy", self.policy, "--quiet", source)
+        planted = json.loads(source.read_bytes().splitlines()[0])["ip"]
+        count = f"SELECT count(*), count(*) FILTER (ip = '{planted}'), count(*) FILTER (ip LIKE 'tok:%') FROM session"
+        before = self.query(count)[0]
+        self.assertGreater(before[1], 0)
+        digest = self.digest()
+        when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now / 1000 + 3 * 86_400))
+        report = json.loads(self.run_tamis("retain", "--data", self.data, "--now", when, "--json").stdout)
+        self.assertGreater(report["values_tokened"], 0)
+        self.assertGreater(report["segments_removed"], 0)
+        self.assertEqual([before[0], 0, before[0]], self.query(count)[0])
+        self.assertNotIn(planted.encode(), b"".join(subprocess.run(["zstd", "-dc", path], capture_output=True).stdout
+                                                    for path in self.segments()))
+        self.assertEqual(digest, self.digest(), "the state is another thing")
+        self.assertEqual(digest, self.digest("--from-start"), "a replay begins with the snapshot")
+        later = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now / 1000 + 40 * 86_400))
+        report = json.loads(self.run_tamis("retain", "--data", self.data, "--now", later, "--json").stdout)
+        self.assertEqual(0, self.query("SELECT count(*) FROM events")[0][0])
+        self.assertGreater(report["keys_destroyed"], 0)
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -391,7 +391,7 @@ base::Result<replay::RetentionReport> Service::retain(int64_t now_ms) {
   std::shared_ptr<const policy::Policy> current = policy();
   if (current == nullptr) return base::fail(base::Code::kUnavailable, "no policy is active yet");
   std::lock_guard one(checkpoint_mutex_);
-  return replay::retain(*data_, *current, now_ms, [this] { return !stop_checkpoints_.load(); });
+  return replay::retain(*data_, *current, now_ms, engine_access(), [this] { return !stop_checkpoints_.load(); });
 }
 
 // Writes a checkpoint when enough has come since the last one. A dear one is followed by a longer pause, so that no

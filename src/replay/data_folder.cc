@@ -274,12 +274,21 @@ void DataFolder::remove_old_snapshots() {
   }
 }
 
-base::Result<DataFolder::Trimmed> DataFolder::trim(int64_t before_ms) {
+base::Result<DataFolder::Trimmed> DataFolder::trim(int64_t before_ms, const WithEngine& with_engine) {
   Trimmed trimmed;
   std::vector<SnapshotFile> files = list_snapshots(path_);
   size_t base = 0;
   while (base < files.size() && files[base].taken_ms > before_ms) ++base;
   if (base == files.size()) return trimmed;
+  // The last segment is never removed: where nothing came since the snapshot, a record that says nothing begins a new one.
+  base::Status begun;
+  with_engine([&](Engine&) {
+    if (files[base].record + 1 < journal_->next_number()) return;
+    journal_->roll();
+    begun = batch(before_ms, "{\"step\":\"trim\"}");
+  });
+  TAMIS_CHECK(begun);
+  TAMIS_CHECK(journal_->sync());
   TAMIS_TRY(segments, journal_->remove_before(files[base].record + 1));
   trimmed.segments = segments;
   for (size_t i = base + 1; i < files.size(); ++i) trimmed.snapshots += ::unlink(files[i].path.c_str()) == 0;

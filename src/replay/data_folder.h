@@ -111,7 +111,7 @@ class DataFolder {
   struct Trimmed {
     uint64_t segments = 0, snapshots = 0;
   };
-  base::Result<Trimmed> trim(int64_t before_ms);
+  base::Result<Trimmed> trim(int64_t before_ms, const WithEngine& with_engine);
 
   archive::Archive& archive() { return *archive_; }
   action::Audit& audit() { return *audit_; }

@@ -56,6 +56,7 @@ std::string key_of_day(const std::string& data, std::string_view day) {
 }
 
 base::Result<RetentionReport> retain(DataFolder& folder, const policy::Policy& policy, int64_t now_ms,
+                                     const DataFolder::WithEngine& with_engine,
                                      const std::function<bool()>& keep_going) {
   RetentionReport report;
   archive::Archive::Retention retention;
@@ -65,7 +66,7 @@ base::Result<RetentionReport> retain(DataFolder& folder, const policy::Policy& p
   retention.key_of_day = [&](std::string_view day) { return key_of_day(folder.path(), day); };
   TAMIS_TRY(archive, folder.archive().retain(policy, retention, keep_going));
   report.archive = archive;
-  TAMIS_TRY(trimmed, folder.trim(now_ms - policy.raw_days * kDayMs));
+  TAMIS_TRY(trimmed, folder.trim(now_ms - policy.raw_days * kDayMs, with_engine));
   report.segments_removed = trimmed.segments;
   report.snapshots_removed = trimmed.snapshots;
   report.first_record = folder.first_number();

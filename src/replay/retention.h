@@ -27,6 +27,7 @@ struct RetentionReport {
 
 // Forgets what is too old at `now_ms`. Can be stopped (`keep_going` false), and goes on the next time.
 base::Result<RetentionReport> retain(DataFolder& folder, const policy::Policy& policy, int64_t now_ms,
+                                     const DataFolder::WithEngine& with_engine,
                                      const std::function<bool()>& keep_going);
 void write_json(const RetentionReport& report, std::string& out);
 
