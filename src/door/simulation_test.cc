@@ -90,7 +90,7 @@ class FullDisk {
 
 class Simulation {
  public:
-  explicit Simulation(uint64_t seed) : seed_(seed), random_(seed) {
+  explicit Simulation(uint64_t seed) : random_(seed) {
     folder_ =
         fs::temp_directory_path() / ("tamis-simulation-" + std::to_string(::getpid()) + "-" + std::to_string(seed));
     fs::remove_all(folder_);
@@ -310,7 +310,6 @@ class Simulation {
     });
   }
 
-  uint64_t seed_;
   std::mt19937_64 random_;
   fs::path folder_;
   int64_t now_ms_ = kStartMs;
