@@ -64,12 +64,14 @@ class Myers {
   bool middle(int a0, int a1, int b0, int b1, int& x_out, int& y_out) {
     const int n = a1 - a0, m = b1 - b0, delta = n - m;
     const int d_max = (n + m + 1) / 2, zero = d_max + 1;
-    auto f = [&](int k) -> int& { return forward_[static_cast<size_t>(zero + k)]; };
-    auto r = [&](int k) -> int& { return backward_[static_cast<size_t>(zero + k)]; };
+    auto place = [](int number) { return static_cast<size_t>(number); };
+    auto f = [&](int k) -> int& { return forward_[place(zero + k)]; };
+    auto r = [&](int k) -> int& { return backward_[place(zero + k)]; };
     f(1) = r(1) = 0;
     for (int d = 0; d <= d_max; ++d) {
-      if (steps_left_ < static_cast<size_t>(2 * d + 2)) return false;
-      steps_left_ -= static_cast<size_t>(2 * d + 2);
+      const size_t steps = place(2 * d + 2);
+      if (steps_left_ < steps) return false;
+      steps_left_ -= steps;
       for (int k = -d; k <= d; k += 2) {
         int x = k == -d || (k != d && f(k - 1) < f(k + 1)) ? f(k + 1) : f(k - 1) + 1;
         int y = x - k;

@@ -439,7 +439,7 @@ struct HtmlReader::Walk {
       const std::string_view name = html.substr(name_begin, at - name_begin);
       size_t equals = at;
       while (equals < html.size() && is_space(html[equals])) ++equals;
-      std::string_view value("", 0);
+      std::string_view value = name.substr(0, 0);  // empty, but not null
       if (equals < html.size() && html[equals] == '=') {
         at = equals + 1;
         while (at < html.size() && is_space(html[at])) ++at;

@@ -560,7 +560,7 @@ void MessageReader::read(std::string_view raw, base::Arena& arena, Message& out)
     at = raw.find('\n', at + 1);
   }
   if (crlf > 0 && lf > 0) out.anomalies.add(Anomaly::kMixedLineEnds);
-  for (size_t at = raw.find('\r'); at != std::string_view::npos && at < 1u << 20; at = raw.find('\r', at + 1)) {
+  for (size_t at = raw.find('\r'); at < size_t{1} << 20; at = raw.find('\r', at + 1)) {
     if (at + 1 < raw.size() && raw[at + 1] == '\n') continue;
     out.anomalies.add(Anomaly::kBareCr);
     break;
