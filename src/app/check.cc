@@ -11,7 +11,7 @@ namespace {
 
 struct Options {
   std::string folder;
-  bool json = false;
+  bool json = false, look_back = false;
 };
 
 void add_options(CLI::App& app, Options& options) {
@@ -43,6 +43,43 @@ void print_summary(const policy::Policy& policy) {
               policy.types.size(), rules, policy.features.size(), policy.lists.size());
 }
 
+// How many days of the past a rule can be tried on: what it reads must still be there with its value.
+struct LookBack {
+  int32_t days = 0;
+  std::string because;  // the field that goes first; empty: the events themselves
+};
+LookBack look_back(const policy::Policy& policy, const policy::EventType& type, const policy::Rule& rule) {
+  LookBack back{policy.keep_days, {}};
+  auto bound = [&](int32_t days, const std::string& name) {
+    if (days > 0 && days < back.days) back = {days, name};
+  };
+  for (int32_t slot : type.plan.slots_read(rule.when)) {
+    int32_t source = slot;
+    bool derived = false;
+    for (const event::Derived& attribute : type.schema.derived) {
+      if (attribute.slot != slot) continue;
+      source = attribute.source;
+      derived = true;
+    }
+    if (static_cast<size_t>(source) >= type.schema.fields.size()) continue;  // features are kept with the event
+    const event::Field& field = type.schema.fields[static_cast<size_t>(source)];
+    bound(field.keep_days, field.name);
+    if (field.token) bound(policy.raw_days, field.name + (derived ? " (its attributes, too)" : ""));
+  }
+  return back;
+}
+
+void print_look_back(const policy::Policy& policy) {
+  std::printf("how far back each rule can be tried on stored events:\n");
+  for (const policy::EventType& type : policy.types) {
+    for (const policy::Rule& rule : type.rules) {
+      LookBack back = look_back(policy, type, rule);
+      std::printf("  %-10s %-40s %4d days%s%s\n", type.schema.name.c_str(), rule.id.c_str(), back.days,
+                  back.because.empty() ? "" : ", then without ", back.because.c_str());
+    }
+  }
+}
+
 int check(const Options& options) {
   policy::Loaded loaded = policy::load_folder(options.folder);
   bool good = loaded.policy != nullptr;
@@ -59,6 +96,7 @@ int check(const Options& options) {
   print_diagnostics(loaded, options.folder);
   if (good) {
     print_summary(*loaded.policy);
+    if (options.look_back) print_look_back(*loaded.policy);
   } else {
     size_t errors = errors_in(loaded);
     std::fprintf(stderr, "%zu error%s\n", errors, errors == 1 ? "" : "s");
@@ -102,6 +140,8 @@ int test(const Options& options) {
 Command add_check(CLI::App& app) {
   auto options = std::make_shared<Options>();
   add_options(app, *options);
+  app.add_flag("--look-back", options->look_back,
+               "Tell how far back each rule can look, by the retention of what it reads");
   return [options] { return check(*options); };
 }
 
