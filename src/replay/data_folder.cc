@@ -137,8 +137,21 @@ base::Status DataFolder::fold_tail(Engine& engine, uint64_t from, Recovered& rep
   return {};
 }
 
+// Before anything is journaled: what is folded must find room in the archive's memory. Looked at now and then, with
+// room for the largest events in between.
+base::Status DataFolder::check_room(uint64_t number) {
+  constexpr uint64_t kEvery = 64, kMargin = uint64_t{64} << 20;
+  if (number % kEvery != 0 && !full_) return {};
+  archive::ArchiveStats stats = archive_->stats();
+  full_ = stats.pending_bytes + kMargin > options_.archive.pending_bytes_max;
+  if (!full_) return {};
+  return base::fail(base::Code::kUnavailable,
+                    "the archive cannot keep up" + (stats.failure.empty() ? std::string() : ": " + stats.failure));
+}
+
 base::Result<uint64_t> DataFolder::event(int64_t receive_ms, std::string_view type, std::string_view json) {
   uint64_t number = journal_->next_number();
+  TAMIS_CHECK(check_room(number));
   line_.clear();
   write_event(number, receive_ms, type, json, line_);
   TAMIS_CHECK(journal_->append(line_));
@@ -280,7 +293,8 @@ base::Result<DataFolder::Trimmed> DataFolder::trim(int64_t before_ms, const With
   size_t base = 0;
   while (base < files.size() && files[base].taken_ms > before_ms) ++base;
   if (base == files.size()) return trimmed;
-  // The last segment is never removed: where nothing came since the snapshot, a record that says nothing begins a new one.
+  // The last segment is never removed: where nothing came since the snapshot, a record that says nothing begins a new
+  // one.
   base::Status begun;
   with_engine([&](Engine&) {
     if (files[base].record + 1 < journal_->next_number()) return;

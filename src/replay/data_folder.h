@@ -126,6 +126,7 @@ class DataFolder {
   base::Status fold_tail(engine::Engine& engine, uint64_t from, Recovered& report,
                          const std::function<bool(uint64_t)>& keep_going,
                          const std::function<void(const Folded&)>& on_folded);
+  base::Status check_room(uint64_t number);
   base::Status find_first_number();
   void remove_old_snapshots();
 
@@ -140,6 +141,7 @@ class DataFolder {
   std::string intel_version_;
   std::atomic<uint64_t> first_number_{1};
   std::atomic<uint64_t> last_snapshot_{0};
+  bool full_ = false;  // the archive, when it was last looked at
   std::string line_;
 };
 
