@@ -4,6 +4,7 @@
 #include "app/command.h"
 #include "app/data_session.h"
 #include "app/progress.h"
+#include "archive/convert.h"
 #include "event/ndjson.h"
 
 namespace tamis::app {
@@ -46,7 +47,21 @@ class Import {
   }
 
  private:
+  base::Status import_table(door::Service::Worker& worker, const std::string& path) {
+    TAMIS_TRY(table, archive::TableFile::open(path, *service_->policy()));
+    Progress progress("import", table->rows_total(), options_.session.quiet);
+    std::string_view line;
+    while (!Interrupt::requested()) {
+      TAMIS_TRY(more, table->next(line));
+      if (!more) break;
+      TAMIS_CHECK(import_line(worker, path, table->row(), line));
+      progress.step(table->row(), imported_);
+    }
+    return {};
+  }
+
   base::Status import_file(door::Service::Worker& worker, const std::string& path) {
+    if (archive::is_table_file(path)) return import_table(worker, path);
     TAMIS_TRY(file, event::NdjsonFile::open(path, kLineBytesMax));
     Progress progress("import", file.bytes_total(), options_.session.quiet);
     std::string_view line;
@@ -128,11 +143,14 @@ Command add_import(CLI::App& app) {
   app.add_flag("--json", options->json, "The summary on stdout as JSON");
   app.add_flag("-q,--quiet", options->session.quiet, "No progress and no summary");
   app.add_option("EVENTS", options->events,
-                 "Files of events: one JSON object a line, CSV (.csv) or Parquet (.parquet); - is stdin")
+                 "Files of events: one JSON object a line (also .jsonl.gz, .jsonl.zst), CSV (.csv, .tsv, also .gz and "
+                 ".zst) or Parquet (.parquet); - is stdin")
       ->required();
   app.footer(
       "Decides and stores past events as if they had arrived live: an event's own time stands for its arrival, and\n"
-      "nothing is done outside. Exit code 1 if events were refused or left out.");
+      "nothing is done outside. A column of CSV or Parquet is the key of its name; its cells are read as the policy's\n"
+      "field says, and empty ones are absent. Refused events are told as FILE:LINE, or FILE:ROW without the line of\n"
+      "names. Exit code 1 if events were refused or left out.");
   return [options] {
     base::Result<int> code = Import(*options).run();
     return code ? *code : complain(code.error().message);

@@ -1,0 +1,355 @@
+#include "archive/convert.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <filesystem>
+#include <map>
+#include <vector>
+
+#include "archive/duck.h"
+#include "event/json_writer.h"
+
+namespace tamis::archive {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::string_view kLineBytesMax = "2097152";
+constexpr uint64_t kMemoryBytes = 512ull << 20;
+constexpr size_t kMessageBytesMax = 600;
+
+enum class Form : uint8_t { kCsv, kParquet, kLines, kNone };
+
+Form form_of(std::string_view path) {
+  auto drop = [&](std::string_view ending) {
+    if (!path.ends_with(ending)) return false;
+    path.remove_suffix(ending.size());
+    return true;
+  };
+  if (path.ends_with(".parquet")) return Form::kParquet;
+  bool packed = drop(".gz") || drop(".zst");
+  if (path.ends_with(".csv") || path.ends_with(".tsv")) return Form::kCsv;
+  if (packed && (path.ends_with(".jsonl") || path.ends_with(".ndjson") || path.ends_with(".json"))) return Form::kLines;
+  return Form::kNone;
+}
+
+// A name of a file is no pattern.
+std::string file_text(const std::string& path) {
+  std::string out;
+  for (const char c : path) {
+    if (c == '*' || c == '?' || c == '[') {
+      out.append("[").append(1, c).append("]");
+    } else {
+      out += c;
+    }
+  }
+  return sql_text(out);
+}
+
+// What the policy reads at a path; where types differ, text wins.
+enum class Want : uint8_t { kNothing, kPlain, kTime, kText };
+
+struct Wanted {
+  std::vector<std::string> path;
+  Want want = Want::kNothing;
+};
+
+std::string joined(const std::vector<std::string>& path) {
+  std::string out;
+  for (const std::string& key : path) out.append(out.empty() ? "" : ".").append(key);
+  return out;
+}
+
+Want want_of(const event::Type& type) {
+  switch (type.kind) {
+    case event::Type::Kind::kString:
+    case event::Type::Kind::kBytes:
+      return Want::kText;
+    case event::Type::Kind::kTimestamp:
+      return Want::kTime;
+    default:
+      return Want::kPlain;
+  }
+}
+
+std::map<std::string, Wanted> wanted_of(const policy::Policy& policy) {
+  std::map<std::string, Wanted> all;
+  auto add = [&](const std::vector<std::string>& path, Want want) {
+    Wanted& wanted = all[joined(path)];
+    if (wanted.path.empty() || path.size() < wanted.path.size()) wanted.path = path;
+    wanted.want = std::max(wanted.want, want);
+  };
+  add(policy.type_path, Want::kText);
+  for (const policy::EventType& type : policy.types) {
+    add(type.schema.id_path, Want::kText);
+    add(type.schema.time_path, Want::kTime);
+    for (const event::Field& field : type.schema.fields) {
+      add(field.path.empty() ? std::vector<std::string>{field.name} : field.path, want_of(field.type));
+    }
+  }
+  return all;
+}
+
+enum class Source : uint8_t { kText, kPlain, kJson };
+
+struct Column {
+  std::string name, type;  // as the file has it
+  std::vector<std::string> path;
+  Want want = Want::kNothing;
+  Source source = Source::kText;
+  std::string sql;  // gives its text
+};
+
+bool is_number(std::string_view text) {
+  if (text.empty() || !((text[0] >= '0' && text[0] <= '9') || text[0] == '-')) return false;
+  size_t digits = text[0] == '-' ? 1 : 0;
+  if (digits >= text.size() || text[digits] < '0' || text[digits] > '9') return false;
+  if (text[digits] == '0' && digits + 1 < text.size() && text[digits + 1] >= '0' && text[digits + 1] <= '9')
+    return false;
+  double value = 0;
+  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  return error == std::errc() && end == text.data() + text.size() && text.back() != '.';
+}
+
+// RFC 3339, whatever the zone of the file.
+std::string time_sql(const std::string& name, const std::string& type) {
+  std::string utc = "CAST(" + name + " AS TIMESTAMP)";
+  if (type == "TIMESTAMP WITH TIME ZONE") utc = "make_timestamp(epoch_us(" + name + "))";
+  if (type == "VARCHAR") utc = "TRY_CAST(" + name + " AS TIMESTAMP)";
+  std::string text = "strftime(" + utc + ", '%Y-%m-%dT%H:%M:%S.%fZ')";
+  return type == "VARCHAR" ? "COALESCE(" + text + ", " + name + ")" : text;
+}
+
+void plan_cell(Column& column) {
+  static constexpr std::array<std::string_view, 11> kNumbers = {"TINYINT",  "SMALLINT",  "INTEGER",  "BIGINT",
+                                                                "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT",
+                                                                "HUGEINT",  "FLOAT",     "DOUBLE"};
+  const std::string name = sql_name(column.name);
+  const std::string& type = column.type;
+  column.sql = "CAST(" + name + " AS VARCHAR)";
+  bool number = std::find(kNumbers.begin(), kNumbers.end(), type) != kNumbers.end() || type.starts_with("DECIMAL");
+  if (number || type == "BOOLEAN") {
+    column.source = Source::kPlain;
+  } else if (type.starts_with("TIMESTAMP") || type == "DATE") {
+    column.sql = time_sql(name, type);
+  } else if (type == "VARCHAR" && column.want == Want::kTime) {
+    column.sql = time_sql(name, type);
+  } else if (type == "BLOB") {
+    column.sql = "base64(" + name + ")";
+  } else if (type == "JSON" || type.ends_with("]") || type.starts_with("STRUCT") || type.starts_with("MAP")) {
+    column.sql = "CAST(to_json(" + name + ") AS VARCHAR)";
+    column.source = Source::kJson;
+  }
+}
+
+// The event's object: keys in the order of the file, a path's keys below each other.
+struct Node {
+  std::string key;  // with quotes, escaped, and a colon
+  int column = -1;  // or children
+  std::vector<Node> children;
+};
+
+class DuckTable final : public TableFile {
+ public:
+  DuckTable(std::string path, Form form) : path_(std::move(path)), form_(form) {}
+  ~DuckTable() override {
+    chunk_ = Chunk();
+    stream_.reset();
+  }
+
+  base::Status start(const policy::Policy& policy) {
+    std::error_code error;
+    fs::path whole = fs::canonical(path_, error);
+    if (error) return base::fail(base::Code::kNotFound, path_ + ": " + error.message());
+    DatabaseOptions options;
+    options.folder = whole.parent_path().string();
+    options.temporary_folder = fs::temp_directory_path(error).string();
+    options.threads = 1;
+    options.bytes_max = kMemoryBytes;
+    TAMIS_TRY(database, Database::open(options));
+    database_ = std::move(database);
+    TAMIS_TRY(connection, Connection::open(*database_));
+    connection_ = std::make_unique<Connection>(std::move(connection));
+    source_ = source_of(whole.string());
+    base::Status planned = form_ == Form::kLines ? base::Status() : plan(policy, whole.string());
+    if (!planned) return planned;
+    auto stream = Stream::open(*connection_, "SELECT " + select() + " FROM " + source_);
+    if (!stream) return fault(stream.error());
+    stream_ = std::move(*stream);
+    return {};
+  }
+
+  base::Result<bool> next(std::string_view& json) override {
+    while (true) {
+      while (!chunk_ || at_ == chunk_.rows()) {
+        auto chunk = stream_->next();
+        if (!chunk) return tl::unexpected(fault(chunk.error()).error());
+        if (!*chunk) return false;
+        chunk_ = std::move(*chunk);
+        at_ = 0;
+      }
+      uint32_t row = at_++;
+      ++row_;
+      if (form_ == Form::kLines) {
+        if (chunk_.is_null(0, row)) continue;
+        json = chunk_.text(0, row);
+        if (json.find_first_not_of(" \t\r") == std::string_view::npos) continue;
+        return true;
+      }
+      out_.clear();
+      write(tree_, row);
+      json = out_;
+      return true;
+    }
+  }
+
+  uint64_t row() const override { return row_; }
+  uint64_t rows_total() const override { return total_; }
+
+ private:
+  std::string source_of(const std::string& whole) const {
+    std::string packed = whole.ends_with(".gz") ? "gzip" : whole.ends_with(".zst") ? "zstd" : "none";
+    if (form_ == Form::kParquet) return "read_parquet(" + file_text(whole) + ")";
+    std::string head = "read_csv(" + file_text(whole) + ", compression = '" + packed +
+                       "', max_line_size = " + std::string(kLineBytesMax);
+    if (form_ == Form::kCsv) return head + ", all_varchar = true, header = true, null_padding = false)";
+    // One column: a character that JSON cannot have separates the next.
+    return head +
+           ", auto_detect = false, header = false, columns = {'line': 'VARCHAR'}, delim = '\x01', quote = '', "
+           "escape = '', nullstr = '\x02', new_line = '\\n')";
+  }
+
+  base::Status plan(const policy::Policy& policy, const std::string& whole) {
+    auto columns =
+        Stream::open(*connection_, "SELECT column_name, column_type FROM (DESCRIBE SELECT * FROM " + source_ + ")");
+    if (!columns) return fault(columns.error());
+    std::map<std::string, Wanted> wanted = wanted_of(policy);
+    while (true) {
+      auto chunk = (*columns)->next();
+      if (!chunk) return fault(chunk.error());
+      if (!*chunk) break;
+      for (uint32_t row = 0; row < chunk->rows(); ++row) {
+        Column column;
+        column.name = chunk->text(0, row);
+        column.type = chunk->text(1, row);
+        auto found = wanted.find(column.name);
+        column.path = found == wanted.end() ? std::vector<std::string>{column.name} : found->second.path;
+        if (found != wanted.end()) column.want = found->second.want;
+        plan_cell(column);
+        columns_.push_back(std::move(column));
+      }
+    }
+    for (size_t i = 0; i < columns_.size(); ++i) TAMIS_CHECK(place(static_cast<int>(i)));
+    if (form_ != Form::kParquet) return {};
+    auto total = connection_->number("SELECT CAST(sum(num_rows) AS BIGINT) FROM parquet_file_metadata(" +
+                                     file_text(whole) + ")");
+    total_ = total ? static_cast<uint64_t>(std::max<int64_t>(*total, 0)) : 0;
+    return {};
+  }
+
+  base::Status place(int column) {
+    const std::vector<std::string>& path = columns_[static_cast<size_t>(column)].path;
+    Node* node = &tree_;
+    for (size_t depth = 0; depth < path.size(); ++depth) {
+      std::string key;
+      event::append_json_string(key, path[depth]);
+      key += ':';
+      auto found =
+          std::find_if(node->children.begin(), node->children.end(), [&](const Node& n) { return n.key == key; });
+      bool last = depth + 1 == path.size();
+      if (found != node->children.end() && (last || found->column >= 0)) {
+        return base::invalid(path_ + ": the column \"" + joined(path) + "\" and another are the same key of an event");
+      }
+      if (found == node->children.end()) {
+        node->children.push_back({std::move(key), last ? column : -1, {}});
+        node = &node->children.back();
+      } else {
+        node = &*found;
+      }
+    }
+    return {};
+  }
+
+  std::string select() const {
+    if (form_ == Form::kLines) return "line";
+    std::string out;
+    for (const Column& column : columns_) out.append(out.empty() ? "" : ", ").append(column.sql);
+    return out;
+  }
+
+  void write(const Node& node, uint32_t row) {
+    out_ += '{';
+    bool comma = false;
+    for (const Node& child : node.children) {
+      if (child.column >= 0 && chunk_.is_null(static_cast<uint32_t>(child.column), row)) continue;
+      if (comma) out_ += ',';
+      comma = true;
+      out_ += child.key;
+      child.column < 0 ? write(child, row) : cell(static_cast<uint32_t>(child.column), row);
+    }
+    out_ += '}';
+  }
+
+  void cell(uint32_t index, uint32_t row) {
+    const Column& column = columns_[index];
+    std::string_view text = chunk_.text(index, row);
+    bool plain = is_number(text) || text == "true" || text == "false";
+    bool as_is = false;
+    if (column.source == Source::kJson) as_is = true;
+    if (column.source == Source::kPlain) as_is = plain && column.want != Want::kText;
+    if (column.source == Source::kText) {
+      as_is = (column.want == Want::kPlain && (plain || is_composite(text))) ||
+              (column.want == Want::kTime && is_number(text));
+    }
+    if (as_is) {
+      out_ += text;
+    } else {
+      event::append_json_string(out_, text);
+    }
+  }
+
+  // A list or map in a cell of text.
+  static bool is_composite(std::string_view text) {
+    return text.size() >= 2 &&
+           ((text.front() == '[' && text.back() == ']') || (text.front() == '{' && text.back() == '}'));
+  }
+
+  // Its first lines: the rest are settings of a reader that is not the user's.
+  base::Status fault(const base::Error& error) const {
+    std::string message = error.message.substr(0, kMessageBytesMax);
+    for (std::string_view rest : {"\nPossible fixes", "\nPossible Solution", "\n\n", "\n  file "}) {
+      message = message.substr(0, message.find(rest));
+    }
+    std::replace(message.begin(), message.end(), '\n', ' ');
+    std::string where = row_ == 0 ? "" : ", behind row " + std::to_string(row_);
+    return base::invalid(path_ + where + ": " + message);
+  }
+
+  std::string path_;
+  Form form_;
+  std::unique_ptr<Database> database_;
+  std::unique_ptr<Connection> connection_;
+  std::string source_;
+  std::vector<Column> columns_;
+  Node tree_;
+  std::unique_ptr<Stream> stream_;
+  Chunk chunk_;
+  uint32_t at_ = 0;
+  uint64_t row_ = 0, total_ = 0;
+  std::string out_;
+};
+
+}  // namespace
+
+bool is_table_file(std::string_view path) { return form_of(path) != Form::kNone; }
+
+base::Result<std::unique_ptr<TableFile>> TableFile::open(const std::string& path, const policy::Policy& policy) {
+  Form form = form_of(path);
+  if (form == Form::kNone) return base::invalid(path + ": expected a name that ends in .csv, .tsv or .parquet");
+  auto table = std::make_unique<DuckTable>(path, form);
+  TAMIS_CHECK(table->start(policy));
+  return std::unique_ptr<TableFile>(std::move(table));
+}
+
+}  // namespace tamis::archive
