@@ -6,7 +6,6 @@
 #include <array>
 #include <charconv>
 
-#include "door/http_answer.h"
 #include "event/json_writer.h"
 
 namespace tamis::door {
@@ -33,21 +32,6 @@ Desk::Caller Desk::caller_of(const net::Request& in) {
   caller.reason = in.header("Tamis-Reason");
   if (caller.reason.empty()) caller.reason = in.query_value("reason").value_or("");
   return caller;
-}
-
-void Desk::soon_on(Background& background, net::Response& out, Work work) {
-  auto reply = out.defer();
-  bool taken = background.submit([reply, work = std::move(work)] {
-    std::string body;
-    base::Status done = work(body);
-    if (done) return reply->send(200, "application/json", std::move(body));
-    body.clear();
-    event::JsonWriter json(body);
-    json.begin_object().key("error").string(word_of(done.error())).key("message").string(done.error().message);
-    json.end_object();
-    reply->send(status_of(done.error()), "application/json", body + "\n");
-  });
-  if (!taken) reply->send(503, "application/json", R"({"error":"overloaded","message":"too many requests at once"})");
 }
 
 base::Status Desk::note(const Caller& caller, action::AuditEntry entry, action::Audit::Durability durability) {

@@ -10,6 +10,7 @@
 #include "base/result.h"
 #include "door/background.h"
 #include "door/service.h"
+#include "door/soon.h"
 #include "net/auth.h"
 #include "net/http_server.h"
 
@@ -34,9 +35,9 @@ class Desk {
   // Runs `work` on another thread than the loop's; it appends the body of the answer, or gives the error. Whatever it
   // reads of the request was copied before.
   using Work = std::function<base::Status(std::string& body)>;
-  void soon(net::Response& out, Work work) { soon_on(background_, out, std::move(work)); }
+  void soon(net::Response& out, Work work) { answer_soon(background_, out, std::move(work)); }
   // The same for what takes a minute, so that nobody waits behind it.
-  void soon_slow(net::Response& out, Work work) { soon_on(slow_, out, std::move(work)); }
+  void soon_slow(net::Response& out, Work work) { answer_soon(slow_, out, std::move(work)); }
 
   // Notes what was done or looked at. Nothing without a data folder. The error of a change says that it is done.
   base::Status note_look(const Caller& caller, std::string_view what, std::string_view on, std::string_view value,
@@ -54,7 +55,6 @@ class Desk {
 
  private:
   base::Status note(const Caller& caller, action::AuditEntry entry, action::Audit::Durability durability);
-  static void soon_on(Background& background, net::Response& out, Work work);
   Service& service_;
   Background background_{256}, slow_{8};
 };

@@ -1,6 +1,6 @@
 #include "door/service_ground.h"
 
-#include "event/json_event.h"
+#include "replay/stored.h"
 
 namespace tamis::door {
 
@@ -8,12 +8,6 @@ namespace {
 
 // The engine, while this thread holds it.
 thread_local engine::Engine* held = nullptr;
-
-std::string sql_text(std::string_view text) {
-  std::string out = "'";
-  for (char c : text) out.append(c == '\'' ? 2 : 1, c);
-  return out + "'";
-}
 
 }  // namespace
 
@@ -42,6 +36,7 @@ std::optional<state::ListEntry> ServiceGround::list_entry(std::string_view list,
 
 std::optional<action::LastChange> ServiceGround::last_change(const action::Place& place) {
   if (!service_.flush()) return std::nullopt;
+  using replay::sql_text;
   bool list = place.kind == action::Place::Kind::kList;
   std::string sql =
       "SELECT author, epoch_ms(time) FROM acts WHERE value = " + sql_text(place.value) + " AND " +

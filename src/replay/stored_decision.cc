@@ -6,6 +6,7 @@
 #include "base/arena.h"
 #include "event/json_event.h"
 #include "event/json_writer.h"
+#include "replay/stored.h"
 
 namespace tamis::replay {
 namespace {
@@ -15,19 +16,10 @@ using event::Kind;
 using event::MapData;
 using event::Value;
 
-std::string quoted(std::string_view text, char quote) {
-  std::string out(1, quote);
-  for (char c : text) {
-    if (c == quote) out += quote;
-    out += c;
-  }
-  return out + quote;
-}
-
 // The one row that `where` finds, as an object of all its columns.
 base::Result<Value> row(const archive::Archive& archive, const policy::EventType& type, const std::string& where,
                         base::Arena& arena) {
-  std::string sql = "SELECT to_json(t) FROM (SELECT * FROM " + quoted(type.schema.name, '"') + " WHERE " + where +
+  std::string sql = "SELECT to_json(t) FROM (SELECT * FROM " + sql_name(type.schema.name) + " WHERE " + where +
                     " ORDER BY n DESC LIMIT 1) t";
   TAMIS_TRY(table, archive.query(sql, {}, [] { return true; }));
   if (table.rows.empty()) return base::fail(base::Code::kNotFound, "the archive does not have this event");
@@ -95,7 +87,7 @@ base::Status write_stored_decision(const archive::Archive& archive, const policy
 base::Status write_stored_event(const archive::Archive& archive, const policy::EventType& type, std::string_view id,
                                 std::string& out) {
   base::Arena arena;
-  TAMIS_TRY(found, row(archive, type, "id = " + quoted(id, '\''), arena));
+  TAMIS_TRY(found, row(archive, type, "id = " + sql_text(id), arena));
   const MapData& map = *found.map;
   JsonWriter json(out);
   json.begin_object().key("record").value(at(map, "n")).key("time").value(at(map, "time"));
