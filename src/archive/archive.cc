@@ -10,6 +10,7 @@
 
 #include "archive/archive_impl.h"
 #include "base/file.h"
+#include "base/thread.h"
 
 namespace tamis::archive {
 namespace {
@@ -119,7 +120,8 @@ base::Status ArchiveImpl::flush_now(uint64_t upto) {
     later.push_back({pending.type, std::make_unique<RowBuffer>(pending.rows->split(upto))});
   }
   std::erase_if(taken, [](const Pending& pending) { return pending.rows->rows() == 0; });
-  base::Status status = write_pending(taken, upto);
+  auto files = base::run_behind("archive", [&] { return write_pending(taken); });
+  base::Status status = files ? replace({}, *files, upto) : base::Status(tl::unexpected<base::Error>(files.error()));
   std::lock_guard lock(mutex_);
   std::move(pending_.begin(), pending_.end(), std::back_inserter(later));
   pending_ = std::move(later);
@@ -136,7 +138,7 @@ base::Status ArchiveImpl::flush_now(uint64_t upto) {
   return status;
 }
 
-base::Status ArchiveImpl::write_pending(const std::vector<Pending>& taken, uint64_t upto) {
+base::Result<std::vector<FilePointer>> ArchiveImpl::write_pending(const std::vector<Pending>& taken) {
   std::vector<FilePointer> added;
   for (const Pending& pending : taken) {
     auto files = write_buffer(pending);
@@ -146,7 +148,7 @@ base::Status ArchiveImpl::write_pending(const std::vector<Pending>& taken, uint6
     }
     added.insert(added.end(), files->begin(), files->end());
   }
-  return replace({}, added, upto);
+  return added;
 }
 
 base::Result<std::vector<FilePointer>> ArchiveImpl::write_buffer(const Pending& pending) {

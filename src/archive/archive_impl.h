@@ -41,7 +41,7 @@ class ArchiveImpl final : public Archive {
   };
 
   base::Status put(const RowMaker::Made& made, uint64_t record);
-  base::Status write_pending(const std::vector<Pending>& taken, uint64_t upto);
+  base::Result<std::vector<FilePointer>> write_pending(const std::vector<Pending>& taken);
   base::Result<std::vector<FilePointer>> write_buffer(const Pending& pending);
   base::Status flush_now(uint64_t upto);
   void remember(const base::Status& status);  // for stats()

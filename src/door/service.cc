@@ -1,4 +1,5 @@
 #include "door/service.h"
+#include "base/thread.h"
 
 #include <algorithm>
 #include <chrono>
@@ -278,6 +279,7 @@ base::Status Service::accept(Worker& worker, std::string_view type, std::string_
 }
 
 void Service::run_intake() {
+  base::name_thread("intake");
   Worker worker;
   std::string out;
   while (true) {
@@ -398,6 +400,7 @@ base::Result<replay::RetentionReport> Service::retain(int64_t now_ms) {
 // more than a fifth of the time goes there; meanwhile rows that wait for the archive are written when they are many,
 // since they take memory, and beyond a limit the archive takes no more.
 void Service::run_checkpoints() {
+  base::name_thread("checkpoint");
   int64_t last_ms = clock_(), pause_ms = 0;
   int64_t retain_at_ms = last_ms + std::min(options_.retain_ms, kFirstRetentionMs);
   bool flush_works = true;

@@ -9,6 +9,7 @@
 
 #include "base/assert.h"
 #include "base/metrics.h"
+#include "base/thread.h"
 #include "net/http_loop.h"
 
 namespace tamis::net {
@@ -98,7 +99,11 @@ void HttpServer::Impl::run() {
   sigset_t all, before;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
-  for (auto& loop : loops) threads.emplace_back([raw = loop.get()] { raw->run(); });
+  for (auto& loop : loops)
+    threads.emplace_back([raw = loop.get()] {
+      base::answer_soon("http");
+      raw->run();
+    });
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 
