@@ -113,29 +113,33 @@ base::Status ArchiveImpl::flush_now(uint64_t upto) {
     if (pending_.empty() && upto <= manifest_->upto) return {};
     taken.swap(pending_);
   }
-  // Rows may have come since the caller took `upto`: if they were written now, recovery would add them once more.
   std::vector<Pending> later;
-  for (Pending& pending : taken) {
-    if (pending.rows->last_n() <= upto) continue;
-    later.push_back({pending.type, std::make_unique<RowBuffer>(pending.rows->split(upto))});
-  }
-  std::erase_if(taken, [](const Pending& pending) { return pending.rows->rows() == 0; });
-  auto files = base::run_behind("archive", [&] { return write_pending(taken); });
+  auto files = base::run_behind("archive", [&] {
+    // Rows may have come since the caller took `upto`: if they were written now, recovery would add them once more.
+    for (Pending& pending : taken) {
+      if (pending.rows->last_n() <= upto) continue;
+      later.push_back({pending.type, std::make_unique<RowBuffer>(pending.rows->split(upto))});
+    }
+    std::erase_if(taken, [](const Pending& pending) { return pending.rows->rows() == 0; });
+    return write_pending(taken);
+  });
   base::Status status = files ? replace({}, *files, upto) : base::Status(tl::unexpected<base::Error>(files.error()));
-  std::lock_guard lock(mutex_);
-  std::move(pending_.begin(), pending_.end(), std::back_inserter(later));
-  pending_ = std::move(later);
-  if (status) {
+  {
+    std::lock_guard lock(mutex_);
+    // Rows that came meanwhile stay behind those that could not be written.
+    if (!status) later.insert(later.begin(), std::move_iterator(taken.begin()), std::move_iterator(taken.end()));
+    std::move(pending_.begin(), pending_.end(), std::back_inserter(later));
+    pending_ = std::move(later);
+    if (!status) return status;
     for (const Pending& pending : taken) {
       pending_rows_ -= pending.rows->rows();
       pending_bytes_ -= pending.rows->bytes();
     }
-    return status;
   }
-  // Rows that came meanwhile stay behind those that could not be written.
-  std::move(pending_.begin(), pending_.end(), std::back_inserter(taken));
-  pending_ = std::move(taken);
-  return status;
+  return base::run_behind("archive", [&] {
+    taken.clear();
+    return status;
+  });
 }
 
 base::Result<std::vector<FilePointer>> ArchiveImpl::write_pending(const std::vector<Pending>& taken) {

@@ -162,6 +162,8 @@ class Archive {
   // failure leaves everything as it was and is told in stats(), too.
   virtual base::Status flush(uint64_t upto) = 0;
   virtual ArchiveStats stats() const = 0;
+  // The one of the figures that is asked for often.
+  virtual uint64_t pending_bytes() const { return stats().pending_bytes; }
 
   // Reading sees what is in files.
   // SQL over the tables `events` (n, time, received, type, id, policy, verdict, points, score, late, rules, shadow of

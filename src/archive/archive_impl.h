@@ -23,6 +23,10 @@ class ArchiveImpl final : public Archive {
   base::Status add_act(uint64_t record, int64_t receive_ms, const engine::Act& act) override;
   base::Status flush(uint64_t upto) override;
   ArchiveStats stats() const override;
+  uint64_t pending_bytes() const override {
+    std::lock_guard lock(mutex_);
+    return pending_bytes_;
+  }
   base::Result<Table> query(std::string_view sql, const QueryLimits& limits,
                             const std::function<bool()>& keep_going) const override;
   base::Result<std::unique_ptr<Scan>> scan(const ScanRequest& request) const override;

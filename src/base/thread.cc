@@ -11,6 +11,7 @@
 namespace tamis::base {
 namespace {
 
+constexpr int kBesideNice = 5;
 constexpr uint64_t kSliceNs = 100'000;  // the shortest that Linux knows
 
 // As of Linux 3.14; the C library has no declaration of it before glibc 2.41.
@@ -37,6 +38,11 @@ void answer_soon(const char* name) {
   attributes.nice = getpriority(PRIO_PROCESS, 0);  // as it is
   attributes.runtime_ns = kSliceNs;
   (void)syscall(SYS_sched_setattr, 0, &attributes, 0);
+}
+
+void work_beside(const char* name) {
+  name_thread(name);
+  (void)setpriority(PRIO_PROCESS, 0, getpriority(PRIO_PROCESS, 0) + kBesideNice);  // on Linux: of this thread
 }
 
 void work_behind(const char* name) {

@@ -14,6 +14,10 @@ void name_thread(const char* name);
 // had no more than its share. (A short time slice: Linux 6.12 and newer, sched_setattr(2).)
 void answer_soon(const char* name);
 
+// For a thread that works for those that answer, and in bursts: on a core that is full it has a quarter of the time,
+// and they need not wait until a burst is over.
+void work_beside(const char* name);
+
 // For a thread whose work can wait: it runs while no other thread wants the core (SCHED_IDLE, sched(7)); threads that
 // it starts do the same. It must hold no lock that a thread with a decision to make waits for.
 void work_behind(const char* name);

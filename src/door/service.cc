@@ -19,6 +19,9 @@ constexpr uint64_t kFillRecordsLeft = 1'000;
 constexpr int64_t kCheckpointPauseMs = 200;
 constexpr int64_t kFirstRetentionMs = 300'000;
 constexpr int64_t kNoticeAgeMaxMs = 86'400'000;
+// What a decision waits while more waits to be written than should: so that on a machine without a free core journal and
+// archive get time before they have to refuse.
+constexpr std::chrono::microseconds kBehindPause(100);
 constexpr uint64_t kPendingBytesHigh = 64 << 20;  // of rows that wait for the archive
 }  // namespace
 
@@ -210,6 +213,7 @@ base::Result<Service::Outcome> Service::decide(Worker& worker, std::string_view 
   auto deadline = start + std::chrono::milliseconds(options_.deadline_ms);
   std::shared_ptr<const policy::Policy> current = policy();
   if (current == nullptr) return base::fail(base::Code::kUnavailable, "no policy is active yet");
+  if (data_ != nullptr && data_->is_behind()) std::this_thread::sleep_for(kBehindPause);
   // A reload between preparing and deciding changes the slots: then the event is prepared again.
   while (true) {
     base::Status ready = worker.event.prepare(current, type, json, intel_.get());
@@ -419,7 +423,7 @@ void Service::run_checkpoints() {
     int64_t age_ms = clock_() - last_ms;
     bool due = waiting >= options_.checkpoint_records || (waiting > 0 && age_ms >= options_.checkpoint_ms);
     if (!due || age_ms < pause_ms) {
-      if (flush_works && data_->archive().stats().pending_bytes > kPendingBytesHigh) flush_works = flush().has_value();
+      if (flush_works && data_->archive().pending_bytes() > kPendingBytesHigh) flush_works = flush().has_value();
       continue;
     }
     (void)checkpoint();  // a failure is counted, and told by failure()

@@ -1,6 +1,5 @@
-// Compressor: text in, zstd frames with their length and a checksum out. It keeps its working memory from frame to
-// frame, and between pieces of about a tenth of a millisecond it offers the core to threads that wait for it, so that
-// writing does not delay decisions on a machine with one core.
+// Compressor: text in, zstd frames with their length and a checksum out. It keeps its working memory (about a megabyte)
+// from frame to frame, so that each costs its bytes and no more.
 //
 // Threading: one thread at a time.
 #pragma once

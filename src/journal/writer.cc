@@ -159,7 +159,7 @@ class Writer final : public JournalWriter {
   }
 
   void run() {
-    base::name_thread("journal");
+    base::work_beside("journal");
     ;
     std::unique_lock lock(mutex_);
     while (true) {
@@ -222,7 +222,7 @@ class Writer final : public JournalWriter {
         return failure;
       }
       segment_bytes_ += frame_.size();
-      unwritten_first_ += static_cast<uint64_t>(std::count(unwritten_.data(), unwritten_.data() + end, '\n'));
+      unwritten_first_ += count_lines(std::string_view(unwritten_).substr(0, end));
       unwritten_.erase(0, end);
     }
     if (::fdatasync(file_.fd()) != 0) return reason();
@@ -237,6 +237,12 @@ class Writer final : public JournalWriter {
       bytes.remove_prefix(static_cast<size_t>(n));
     }
     return true;
+  }
+
+  static uint64_t count_lines(std::string_view text) {
+    uint64_t lines = 0;
+    for (size_t at = text.find('\n'); at != std::string_view::npos; at = text.find('\n', at + 1)) ++lines;
+    return lines;
   }
 
   // The length of the first `lines` lines of `unwritten_`, or of all there are.
