@@ -316,6 +316,10 @@ base::Result<const Database*> ArchiveImpl::reader() const {
 base::Result<std::unique_ptr<Scan>> ArchiveImpl::scan(const ScanRequest& request) const {
   TAMIS_TRY(database, reader());
   TAMIS_TRY(manifest, current());
+  if (request.in_memory) {
+    make_room(*manifest);
+    return open_hot_scan(*database, std::move(manifest), request, hot_use_);
+  }
   return open_scan(*database, std::move(manifest), request);
 }
 
