@@ -14,6 +14,7 @@ constexpr double kSeedSurprise = 9;
 constexpr double kSeedCount = 2.5;
 constexpr double kClassMature = 40;
 constexpr size_t kCandidates = 12;
+constexpr double kCommonFree = 3;  // log-odds of what organisations share that need nothing beside them
 
 float worth_key(const KeyEntry& e) { return e.slow + static_cast<float>(e.seen_s) * 1e-9f; }
 
@@ -304,7 +305,17 @@ void SignupClustersImpl::learn_until(int64_t t_ms) {
 }
 
 // What members have in common beyond what an organisation shares that registers its people: a network, a language, a
-// way of making names. Those count, too, but not more than the rest.
+// way of making names, and, as far as all sit in one place, machines of one purchase. Those count, too, but not more
+// than the rest.
+SignupClustersImpl::Sides SignupClustersImpl::sides_of(const Cluster& c, const std::array<double, kViews>& v) const {
+  const ClusterModel::Top place = c.model.top(kNetwork);
+  const double together = std::clamp((place.share - 0.3) / 0.3, 0.0, 1.0);
+  Sides out;
+  out.personal = (1 - together) * v[kDeviceView] + v[kBehaviour] + v[kRecoveryView] + v[kReuse];
+  out.common = together * v[kDeviceView] + v[kLexical] + v[kNetworkView] + v[kLocaleView];
+  return out;
+}
+
 // One view alone, however strong, is not enough.
 double SignupClustersImpl::evidence_of(const Cluster& c) const {
   std::array<double, kViews> mean{};
@@ -318,9 +329,9 @@ double SignupClustersImpl::evidence_of(const Cluster& c) const {
       second = std::max(second, mean[v]);
     }
   }
-  const double personal = mean[kDeviceView] + mean[kBehaviour] + mean[kRecoveryView] + mean[kReuse];
-  const double common = mean[kLexical] + mean[kNetworkView] + mean[kLocaleView];
-  return (personal + std::min(common, 0.5 + personal) - 0.3 * first) * std::clamp(second / 1.5, 0.2, 1.0);
+  const Sides sides = sides_of(c, mean);
+  return (sides.personal + std::min(sides.common, 0.5 + sides.personal) - 0.3 * first) *
+         std::clamp(second / 1.5, 0.2, 1.0);
 }
 
 SignupScore SignupClustersImpl::score_of(const Expected& expected, const Match& m, float key_surprise) const {
@@ -347,11 +358,14 @@ SignupScore SignupClustersImpl::score_of(const Expected& expected, const Match& 
   f[kRareDevice] = -static_cast<float>(fast_log(expected.p[kDevice]));
   f[kRareLocale] = -static_cast<float>(fast_log(expected.p[kLocale]));
   f[kRareName] = -static_cast<float>(fast_log(expected.p[kShape]));
-  const auto& v = m.likelihood.view;
-  const auto personal = static_cast<double>(v[kDeviceView] + v[kBehaviour] + v[kRecoveryView] + v[kReuse]);
-  const auto common = static_cast<double>(v[kLexical] + v[kNetworkView] + v[kLocaleView]);
+  std::array<double, kViews> views{};
+  for (size_t v = 0; v < kViews; ++v) views[v] = static_cast<double>(m.likelihood.view[v]);
   const bool counts = m.cluster != 0 && !out.is_suppressed;
-  const double own = !counts ? -5 : personal + std::min(common, std::max(personal, 0.0) + 3) + m.prior;
+  double own = -5;
+  if (counts) {
+    const Sides sides = sides_of(*cluster_of(m.cluster), views);
+    own = sides.personal + std::min(sides.common, std::max(sides.personal, 0.0) + kCommonFree) + m.prior;
+  }
   const auto put = [&out](SignupPart part, double log_odds) { out.part[part] = static_cast<float>(log_odds); };
   put(kPartBase, -7.25);
   put(kPartMembership, 0.25 * (std::clamp(own, -5.0, 12.0) + 5));

@@ -137,6 +137,11 @@ class SignupClustersImpl final : public SignupClusters {
   ClusterFacts facts_of(const Cluster& cluster) const;
   ClusterMember member_of(const Account& a, ClusterRef cluster) const;
   SignupScore score_of(const Expected& expected, const Match& match, float surprise) const;
+  // What views say, parted by whether an organisation's people would share it.
+  struct Sides {
+    double personal = 0, common = 0;
+  };
+  Sides sides_of(const Cluster& c, const std::array<double, kViews>& views) const;
   double evidence_of(const Cluster& c) const;
   void decay(int64_t t_ms);
   // The number of the account, or UINT64_MAX.
