@@ -9,45 +9,14 @@
 namespace tamis::model {
 namespace {
 
-constexpr float kEasy = 0.02f;        // a past message predicted nearer than this to its label teaches nothing more
-constexpr uint64_t kRecent = 500;     // every second past message is one of the newest
-constexpr size_t kStrongestMax = 60;  // signs that the third Bayes looks at
-constexpr float kBayesScale = 0.4f;   // brings its logits to the size of those of the regressions
-constexpr float kWeakest = 0.2f;      // a sign with a smaller logit is left out
-
-constexpr bool is_text(size_t place) {
-  return place == static_cast<size_t>(Place::kSubject) || place == static_cast<size_t>(Place::kBody) ||
-         place == static_cast<size_t>(Place::kLink);
-}
+constexpr float kEasy = 0.02f;     // a past message predicted nearer than this to its label teaches nothing more
+constexpr uint64_t kRecent = 500;  // every second past message is one of the newest
 
 float start_weight(const SpamOptions& options) {
   size_t taking_part = 0;
   for (size_t i = 0; i < kLearners; ++i) taking_part += options.learners >> i & 1;
   return 1.5f / static_cast<float>(std::max<size_t>(taking_part, 1));
 }
-
-// The logit of a feature by how often either label had it. The rates are drawn to their common value by one message of
-// each label, so that one label alone proves little while the other is hardly known; the logit is drawn to 0 while the
-// feature was seen seldom (Robinson 2003).
-float sign_of(float ham, float spam, float hams, float spams) {
-  const float seen = ham + spam;
-  const float pool = seen / (hams + spams);
-  const float in_ham = (ham + pool) / (hams + 1);
-  const float in_spam = (spam + pool) / (spams + 1);
-  const float share = in_spam / (in_ham + in_spam);
-  const float p = (0.25f + seen * share) / (0.5f + seen);
-  return plain_log(p / (1.0f - p));
-}
-
-struct Signs {
-  float sum = 0;
-  uint32_t count = 0;
-  void add(float sign) {
-    sum += sign;
-    ++count;
-  }
-  float logit() const { return count == 0 ? 0.0f : kBayesScale * sum / std::sqrt(static_cast<float>(count)); }
-};
 
 }  // namespace
 
@@ -66,43 +35,16 @@ SpamModel::SpamModel(const SpamOptions& options)
       neighbours_(options.examples_max),
       mixer_(kLearners, start_weight(options)) {}
 
-void SpamModel::opinions(FeatureSpan features, Scratch& scratch, SpamScore& score, LinearSums& sums) const {
-  weights_.sums(features, sums);
+void SpamModel::opinions(FeatureSpan features, Scratch& scratch, SpamScore& score, Sums& sums) const {
+  weights_.sums(features, sums.linear);
   auto& said = score.opinions;
-  for (size_t l = 0; l < kLinears; ++l) said[l] = sums.logit[l];
+  for (size_t l = 0; l < kLinears; ++l) said[l] = sums.linear.logit[l];
 
-  const auto hams = static_cast<float>(learned_[0]);
-  const auto spams = static_cast<float>(learned_[1]);
-  Signs all;
-  Signs text;
-  scratch.signs.clear();
-  if (learned_[0] > 0 && learned_[1] > 0) {
-    for (const FeatureId id : features) {
-      const Slot& slot = weights_.slot(id);
-      if (slot.ham + slot.spam < 1) continue;
-      const float sign = sign_of(slot.ham, slot.spam, hams, spams);
-      if (std::fabs(sign) < kWeakest) continue;
-      const size_t place = place_of(id);
-      all.add(sign);
-      if (is_text(place)) text.add(sign);
-      if (place != static_cast<size_t>(Place::kBodyPair) && place != static_cast<size_t>(Place::kGram)) {
-        scratch.signs.push_back(sign);
-      }
-    }
-  }
-  auto& signs = scratch.signs;
-  if (signs.size() > kStrongestMax) {
-    std::nth_element(signs.begin(), signs.begin() + kStrongestMax, signs.end(), [](float a, float b) {
-      return std::fabs(a) != std::fabs(b) ? std::fabs(a) > std::fabs(b) : a > b;
-    });
-    signs.resize(kStrongestMax);
-    std::sort(signs.begin(), signs.end());
-  }
-  Signs strongest;
-  for (const float sign : signs) strongest.add(sign);
-  said[static_cast<size_t>(Learner::kBayesAll)] = all.logit();
-  said[static_cast<size_t>(Learner::kBayesText)] = text.logit();
-  said[static_cast<size_t>(Learner::kBayesStrongest)] = strongest.logit();
+  sums.bayes =
+      sum_signs(weights_, features, static_cast<float>(learned_[0]), static_cast<float>(learned_[1]), scratch.bayes);
+  said[static_cast<size_t>(Learner::kBayesAll)] = sums.bayes.all.logit();
+  said[static_cast<size_t>(Learner::kBayesText)] = sums.bayes.text.logit();
+  said[static_cast<size_t>(Learner::kBayesStrongest)] = sums.bayes.strongest.logit();
 
   const NeighbourLogits near = neighbours_.find(features, examples_, scratch.neighbours);
   said[static_cast<size_t>(Learner::kNeighbours)] = near.all;
@@ -112,26 +54,12 @@ void SpamModel::opinions(FeatureSpan features, Scratch& scratch, SpamScore& scor
 
 SpamScore SpamModel::score(FeatureSpan features, Scratch& scratch) const {
   SpamScore score;
-  LinearSums sums;
+  Sums sums;
   opinions(features, scratch, score, sums);
   score.logit = mixer_.mix(score.opinions);
   score.probability = static_cast<float>(logistic(score.logit));
   score.spam = score.probability > options_.threshold;
 
-  score.bias = mixer_.bias();
-  for (size_t i = 0; i < kLearners; ++i) {
-    const float part = mixer_.weight(i) * score.opinions[i];
-    if (i >= static_cast<size_t>(Learner::kNeighbours)) {
-      score.neighbours += part;
-    } else if (i >= kLinears) {
-      score.bayes += part;
-    } else if (std::fabs(sums.logit[i]) > 1e-6f) {
-      // A logit that was cut is shared out in proportion; its own bias goes to the bias.
-      const float share = part / sums.logit[i];
-      for (size_t p = 0; p < kPlaces; ++p) score.linear_by_place[p] += share * sums.by_place[i][p];
-      score.bias += share * weights_.bias()[i];
-    }
-  }
   return score;
 }
 
@@ -154,7 +82,7 @@ base::Status SpamModel::learn(uint64_t id, FeatureSpan features, bool spam) {
   }
   // The mixer learns from what was said before this message taught anything.
   SpamScore before;
-  LinearSums sums;
+  Sums sums;
   opinions(features, scratch_, before, sums);
   mixer_.learn(before.opinions, spam);
 

@@ -109,17 +109,40 @@ TEST(SpamModel, ProbabilitiesAreCalibrated) {
   EXPECT_NEAR(expected / doubtful, found / doubtful, 0.2);
 }
 
-TEST(SpamModel, ContributionsSumUpToTheLogit) {
+TEST(SpamModel, ExplanationsSumUpToTheLogit) {
   SpamModel model(small_options());
   World world;
   errors_over(model, world, 300, 0, true);
   SpamModel::Scratch scratch;
   for (int i = 0; i < 50; ++i) {
-    const SpamScore score = model.score(world.message(i % 2 == 0), scratch);
-    float sum = score.bayes + score.neighbours + score.bias;
-    for (const float part : score.linear_by_place) sum += part;
-    EXPECT_NEAR(sum, score.logit, 1e-3f * (1 + std::fabs(score.logit)));
+    const auto features = world.message(i % 2 == 0);
+    const SpamExplanation why = model.explain(features, scratch);
+    EXPECT_EQ(why.logit, model.score(features, scratch).logit);
+    float sum = why.neighbours + why.bias;
+    for (const float part : why.by_place) sum += part;
+    EXPECT_NEAR(sum, why.logit, 1e-3f * (1 + std::fabs(why.logit)));
   }
+}
+
+TEST(SpamModel, ExplanationsNameTheTellingFeatures) {
+  SpamModel model(small_options());
+  World world;
+  errors_over(model, world, 300, 0, true);
+  SpamModel::Scratch scratch;
+  const auto features = world.message(true);
+  const SpamExplanation why = model.explain(features, scratch, features.size());
+  ASSERT_EQ(why.strongest.size(), features.size());
+  float body = 0;
+  for (size_t i = 0; i < why.strongest.size(); ++i) {
+    EXPECT_TRUE(std::binary_search(features.begin(), features.end(), why.strongest[i].feature));
+    if (i > 0) {
+      EXPECT_LE(std::fabs(why.strongest[i].logit), std::fabs(why.strongest[i - 1].logit));
+    }
+    if (place_of(why.strongest[i].feature) == static_cast<size_t>(Place::kBody)) body += why.strongest[i].logit;
+  }
+  EXPECT_NEAR(body, why.by_place[static_cast<size_t>(Place::kBody)], 1e-3f * (1 + std::fabs(body)));
+  EXPECT_EQ(model.explain(features, scratch, 3).strongest.size(), 3u);
+  EXPECT_EQ(model.explain({}, scratch, 3).strongest.size(), 0u);
 }
 
 TEST(SpamModel, TheSameCallsGiveTheSameBits) {
