@@ -35,6 +35,8 @@ struct BayesSums {
   SignSum all;
   SignSum text;
   SignSum strongest;
+  // How much of the message was never met before, headers and text apart, three levels each: the mixer's context.
+  uint32_t novelty = 0;
 };
 
 struct BayesScratch {

@@ -18,10 +18,11 @@ SpamExplanation SpamModel::explain(FeatureSpan features, Scratch& scratch, size_
   Sums sums;
   opinions(features, scratch, score, sums);
   SpamExplanation why;
-  why.logit = mixer_.mix(score.opinions);
-  why.bias = mixer_.bias();
+  const uint32_t context = sums.bayes.novelty;
+  why.logit = mixer_.mix(score.opinions, context);
+  why.bias = mixer_.bias(context);
   const auto share = [&](size_t learner, float whole) {
-    return share_of(mixer_.weight(learner), score.opinions[learner], whole);
+    return share_of(mixer_.weight(learner, context), score.opinions[learner], whole);
   };
 
   std::vector<SpamExplanation::Part> parts;
@@ -51,7 +52,7 @@ SpamExplanation SpamModel::explain(FeatureSpan features, Scratch& scratch, size_
   for (const Sign& sign : scratch.bayes.strongest) parts[sign.at].logit += sign.logit * of_strongest;
 
   for (size_t i = static_cast<size_t>(Learner::kNeighbours); i < kLearners; ++i) {
-    why.neighbours += mixer_.weight(i) * score.opinions[i];
+    why.neighbours += mixer_.weight(i, context) * score.opinions[i];
   }
   for (const auto& part : parts) why.by_place[place_of(part.feature)] += part.logit;
   const size_t wanted = std::min(strongest_max, parts.size());

@@ -56,7 +56,7 @@ SpamScore SpamModel::score(FeatureSpan features, Scratch& scratch) const {
   SpamScore score;
   Sums sums;
   opinions(features, scratch, score, sums);
-  score.logit = mixer_.mix(score.opinions);
+  score.logit = mixer_.mix(score.opinions, sums.bayes.novelty);
   score.probability = static_cast<float>(logistic(score.logit));
   score.spam = score.probability > options_.threshold;
 
@@ -84,7 +84,7 @@ base::Status SpamModel::learn(uint64_t id, FeatureSpan features, bool spam) {
   SpamScore before;
   Sums sums;
   opinions(features, scratch_, before, sums);
-  mixer_.learn(before.opinions, spam);
+  mixer_.learn(before.opinions, spam, sums.bayes.novelty);
 
   learn_linear(features, spam, 0);
   weights_.count(features, spam, 1);
@@ -103,27 +103,32 @@ base::Status SpamModel::forget(uint64_t id) {
   return {};
 }
 
-void SpamModel::learn_linear(FeatureSpan features, bool spam, float margin) {
+float SpamModel::learn_linear(FeatureSpan features, bool spam, float margin) {
   LinearSums sums;
   weights_.sums(features, sums);
   std::array<float, kLinears> step{};
-  bool any = false;
+  float worst = 0;
   for (size_t l = 0; l < kLinears; ++l) {
     const float wrong = (spam ? 1.0f : 0.0f) - static_cast<float>(logistic(sums.logit[l]));
+    worst = std::max(worst, std::fabs(wrong));
     if (std::fabs(wrong) < margin) continue;
     step[l] = options_.rate * wrong;
-    any = true;
   }
-  if (any) weights_.move(features, sums, step);
+  if (worst >= margin) weights_.move(features, sums, step);
+  return worst;
 }
 
 void SpamModel::replay() {
   const uint64_t held = examples_.end() - examples_.begin();
   for (uint32_t i = 0; i < options_.replays; ++i) {
     const uint64_t reach = i % 2 == 1 ? std::min(held, kRecent) : held;
-    const uint64_t chance = base::mix64(steps_++);
-    const Example& example = examples_.at(examples_.end() - 1 - chance % reach);
-    if (example.alive) learn_linear(example.features, example.spam, kEasy);
+    // Of two, the one that was predicted worse.
+    Example* chosen = nullptr;
+    for (int candidate = 0; candidate < 2; ++candidate) {
+      Example& example = examples_.at(examples_.end() - 1 - base::mix64(steps_++) % reach);
+      if (example.alive && (chosen == nullptr || example.doubt > chosen->doubt)) chosen = &example;
+    }
+    if (chosen != nullptr) chosen->doubt = learn_linear(chosen->features, chosen->spam, kEasy);
   }
 }
 

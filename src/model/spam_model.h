@@ -119,7 +119,8 @@ class SpamModel {
     LinearSums linear;
     BayesSums bayes;
   };
-  void learn_linear(FeatureSpan features, bool spam, float margin);
+  // Returns how wrong the worst of the regressions was.
+  float learn_linear(FeatureSpan features, bool spam, float margin);
   void replay();
   void opinions(FeatureSpan features, Scratch& scratch, SpamScore& score, Sums& sums) const;
 

@@ -260,7 +260,7 @@ TEST(SpamModelFile, RefusesValuesThatNoModelHolds) {
   };
   constexpr size_t kOptions = 16;  // after magic, version and the length of an empty card
   EXPECT_TRUE(with(kOptions, 8));
-  EXPECT_FALSE(with(8, 2)) << "version";
+  EXPECT_FALSE(with(8, 1)) << "version";
   EXPECT_FALSE(with(12, 0xffffffff)) << "card";
   EXPECT_FALSE(with(kOptions, 31)) << "slots";
   EXPECT_FALSE(with(kOptions + 4, 0xffffffff)) << "examples";
