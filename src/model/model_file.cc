@@ -5,6 +5,7 @@
 #include <type_traits>
 
 #include "base/hash.h"
+#include "model/packed_slots.h"
 #include "model/spam_model.h"
 
 namespace tamis::model {
@@ -143,6 +144,12 @@ bool get_examples(Reader& in, uint32_t examples_max, ExampleStore& examples, Nei
 }  // namespace
 
 std::string SpamModel::save(std::string_view card, bool with_examples) const {
+  return save_as(card, with_examples, SlotForm::kExact);
+}
+
+std::string SpamModel::save_packed(std::string_view card) const { return save_as(card, false, SlotForm::kPacked); }
+
+std::string SpamModel::save_as(std::string_view card, bool with_examples, SlotForm form) const {
   std::string out(kMagic);
   put(out, kVersion);
   card = card.substr(0, kCardBytesMax);
@@ -159,7 +166,14 @@ std::string SpamModel::save(std::string_view card, bool with_examples) const {
   put_mixer(out, mixer_.state().common);
   for (const Mixer::Weights& own : mixer_.state().own) put_mixer(out, own);
   for (const float bias : weights_.bias()) put(out, bias);
-  put_slots(out, weights_.slots());
+  put(out, form);
+  if (form == SlotForm::kPacked) {
+    const std::string packed = pack_slots(weights_.slots());
+    put(out, static_cast<uint32_t>(packed.size()));
+    out += packed;
+  } else {
+    put_slots(out, weights_.slots());
+  }
   put(out, static_cast<uint8_t>(with_examples ? 1 : 0));
   if (with_examples) {
     put_examples(out, examples_);
@@ -204,7 +218,11 @@ base::Result<SpamModel::Loaded> SpamModel::load(std::string_view bytes) {
   for (Mixer::Weights& own : mixer.own) get_mixer(in, own);
   model.mixer_.set_state(mixer);
   for (float& bias : model.weights_.bias()) bias = in.number(-kWeightMax, kWeightMax);
-  if (!in.good || !get_slots(in, model.weights_.slots())) return tl::unexpected(broken("its weights are out of range"));
+  const auto form = in.get<SlotForm>();
+  const bool got = form == SlotForm::kExact    ? get_slots(in, model.weights_.slots())
+                   : form == SlotForm::kPacked ? unpack_slots(in.text(in.get<uint32_t>()), model.weights_.slots())
+                                               : false;
+  if (!in.good || !got) return tl::unexpected(broken("its weights are out of range"));
   const auto has_examples = in.get<uint8_t>();
   if (has_examples == 1) {
     if (!get_examples(in, options.examples_max, model.examples_, model.neighbours_)) {

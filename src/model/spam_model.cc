@@ -5,6 +5,7 @@
 
 #include "base/hash.h"
 #include "model/numeric.h"
+#include "model/packed_slots.h"
 
 namespace tamis::model {
 namespace {
@@ -130,6 +131,28 @@ void SpamModel::replay() {
     }
     if (chosen != nullptr) chosen->doubt = learn_linear(chosen->features, chosen->spam, kEasy);
   }
+}
+
+void SpamModel::prune(float seen_min) {
+  for (Slot& slot : weights_.slots()) {
+    if (slot.ham + slot.spam < seen_min) {
+      slot = Slot{};
+    } else {
+      round_for_packing(slot);
+    }
+  }
+}
+
+base::Status SpamModel::set_store(uint32_t examples_max, uint32_t replays) {
+  if (examples_.end() > 0) return base::invalid("the model's store of past messages is in use");
+  if (examples_max < 16 || examples_max > 32'768 || replays > 256) {
+    return base::invalid("expected a store of 16 to 32768 messages and at most 256 replays");
+  }
+  options_.examples_max = examples_max;
+  options_.replays = replays;
+  examples_ = ExampleStore(examples_max);
+  neighbours_ = Neighbours(examples_max);
+  return {};
 }
 
 size_t SpamModel::memory_bytes() const {

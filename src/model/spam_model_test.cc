@@ -225,6 +225,31 @@ TEST(SpamModelFile, AShippedModelHasNoExamples) {
   EXPECT_LT(errors_over(loaded->model, world, 400, 0, false), 30u);
 }
 
+TEST(SpamModelFile, APrunedModelIsSmallAndScoresTheSameAfterPacking) {
+  SpamModel model(small_options());
+  World world;
+  errors_over(model, world, 400, 0, true);
+  model.prune(2);
+  const std::string bytes = model.save_packed("card");
+  EXPECT_LT(bytes.size(), model.save("card", false).size() / 2);
+  auto loaded = SpamModel::load(bytes);
+  ASSERT_TRUE(loaded) << loaded.error().message;
+  EXPECT_EQ(loaded->card, "card");
+  EXPECT_EQ(loaded->model.save("", false), model.save("", false));
+  EXPECT_LT(errors_over(loaded->model, world, 400, 0, false), 30u);
+}
+
+TEST(SpamModelFile, AStoreIsChosenWhileItIsEmpty) {
+  SpamModel model(small_options());
+  EXPECT_TRUE(model.set_store(16, 0));
+  EXPECT_FALSE(model.set_store(15, 0));
+  EXPECT_FALSE(model.set_store(16, 257));
+  World world;
+  errors_over(model, world, 50, 0, true);
+  EXPECT_FALSE(model.set_store(64, 0));
+  EXPECT_EQ(model.options().examples_max, 16u);
+}
+
 TEST(SpamModelFile, RefusesEveryDamage) {
   SpamOptions options = small_options();
   options.slots_log2 = 8;
