@@ -29,7 +29,7 @@ std::string_view name_of(DmarcPolicy policy) {
   return names[static_cast<size_t>(policy)];
 }
 std::string_view name_of(DmarcResult result) {
-  constexpr std::string_view names[] = {"none", "pass", "fail"};
+  constexpr std::string_view names[] = {"none", "pass", "fail", "temperror", "permerror"};
   return names[static_cast<size_t>(result)];
 }
 

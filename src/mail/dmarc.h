@@ -13,7 +13,7 @@
 namespace tamis::mail {
 
 enum class DmarcPolicy : uint8_t { kNone, kQuarantine, kReject };
-enum class DmarcResult : uint8_t { kNone, kPass, kFail };
+enum class DmarcResult : uint8_t { kNone, kPass, kFail, kTempError, kPermError };
 std::string_view name_of(DmarcPolicy policy);
 std::string_view name_of(DmarcResult result);
 
