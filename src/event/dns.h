@@ -34,7 +34,8 @@ struct DnsQuestion {
   bool operator==(const DnsQuestion&) const = default;
 };
 
-// A name as DNS takes it: labels of 1 to 63 bytes, at most 253 bytes in all, no zero byte. Whoever builds names from a
+// A name as DNS takes it: labels of 1 to 63 bytes, at most 253 bytes in all, printable ASCII (spaces
+// too) without backslashes. Whoever builds names from a
 // message asks this first; a resolver answers anything else with kNoName and asks nobody.
 bool is_dns_name(std::string_view name);
 
