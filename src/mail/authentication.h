@@ -18,8 +18,8 @@
 #include <string_view>
 #include <vector>
 
-#include "base/result.h"
 #include "event/dns.h"
+#include "mail/arc.h"
 #include "mail/dkim.h"
 #include "mail/dmarc.h"
 #include "mail/dns_list.h"
@@ -81,7 +81,7 @@ struct MailAuthResults {
   struct DnsListHit {
     std::string list;     // DnsList::name
     std::string item;     // the address or domain
-    std::string where;    // "client", "sender", "from", "helo", "link", "dkim"
+    std::string where;    // "client", "sender", "from", "link"
     std::string meaning;  // by the list's codes
   };
 
@@ -108,7 +108,7 @@ struct AuthSettings {
   size_t signatures_max = 8;  // DKIM signatures verified, first ones first
   size_t questions_max = 200;
   std::vector<DnsList> dns_lists;
-  size_t list_domains_max = 10;  // of links; sender, From and HELO come in addition
+  size_t list_domains_max = 10;  // of links; sender and From come in addition
 };
 
 class Authentication {

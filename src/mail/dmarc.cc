@@ -52,6 +52,18 @@ DmarcRecord parse_dmarc_record(std::string_view text, base::Arena& arena) {
   return record;
 }
 
+bool is_dmarc_record(std::string_view text) {
+  const std::string_view first = text.substr(0, std::min<size_t>(text.find(';'), 64));
+  const size_t equals = first.find('=');
+  return equals != std::string_view::npos && trim(first.substr(0, equals)) == "v" &&
+         trim(first.substr(equals + 1)) == "DMARC1";
+}
+
+DmarcPolicy eased_policy(DmarcPolicy policy, uint8_t percent, uint64_t chance) {
+  if (chance % 100 < percent || policy == DmarcPolicy::kNone) return policy;
+  return policy == DmarcPolicy::kReject ? DmarcPolicy::kQuarantine : DmarcPolicy::kNone;
+}
+
 std::vector<std::string> dmarc_names(std::string_view from_domain) {
   std::vector<std::string> names;
   if (from_domain.empty() || from_domain.front() == '[') return names;

@@ -376,9 +376,11 @@ void DnsAnswers::set(const DnsQuestion& question, DnsAnswer answer) {
   set(question, std::make_shared<const DnsAnswer>(std::move(answer)));
 }
 
-const DnsAnswer* DnsAnswers::find(const DnsQuestion& question) const {
+const DnsAnswer* DnsAnswers::find(const DnsQuestion& question) const { return share(question).get(); }
+
+std::shared_ptr<const DnsAnswer> DnsAnswers::share(const DnsQuestion& question) const {
   const auto found = answers_.find({static_cast<uint8_t>(question.type), lower(question.name)});
-  return found == answers_.end() ? nullptr : found->second.get();
+  return found == answers_.end() ? nullptr : found->second;
 }
 
 std::string_view name_of(SpfResult result) {

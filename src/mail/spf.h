@@ -34,7 +34,8 @@ class DnsAnswers {
  public:
   void set(const event::DnsQuestion& question, std::shared_ptr<const event::DnsAnswer> answer);
   void set(const event::DnsQuestion& question, event::DnsAnswer answer);
-  const event::DnsAnswer* find(const event::DnsQuestion& question) const;  // null: not known yet
+  const event::DnsAnswer* find(const event::DnsQuestion& question) const;                   // null: not known yet
+  std::shared_ptr<const event::DnsAnswer> share(const event::DnsQuestion& question) const;  // the same, to keep
   size_t size() const { return answers_.size(); }
 
  private:
