@@ -78,8 +78,8 @@ std::string_view read_seal(const Header& header, bool first, TagList& tags, base
   parse_tags(header.value, arena, tags);
   const std::string_view domain = event::normalise_domain(tags.find("d"), arena), selector = tags.find("s");
   // A seal signs a fixed set of headers: h= would be another.
-  if (tags.broken || domain.empty() || event::normalise_domain(selector, arena).empty() || tags.find("b").empty() ||
-      tags.find_tag("h") != nullptr) {
+  if (tags.broken || tags.gaps || domain.empty() || event::normalise_domain(selector, arena).empty() ||
+      tags.find("b").empty() || tags.find_tag("h") != nullptr) {
     return "a seal is malformed";
   }
   const std::string_view algorithm = tags.find("a");

@@ -273,7 +273,7 @@ void Authentication::State::advance_signatures() {
       verdict.result = event::is_temporary(answer->status) ? DkimResult::kTempError : DkimResult::kPermError;
       verdict.reason = event::is_temporary(answer->status) ? "no answer for the key" : "there is no key";
       // The first record that fits; if none does, what the first says.
-      for (size_t k = 0; k < answer->texts.size() && k < kKeyRecordsMax; ++k) {
+      for (size_t k = 0; answer->status == DnsStatus::kOk && k < answer->texts.size() && k < kKeyRecordsMax; ++k) {
         const DkimVerdict one = verify_prepared(signature.prepared, answer->texts[k]);
         if (k == 0 || one.result == DkimResult::kPass) verdict = one;
         if (one.result == DkimResult::kPass) break;

@@ -245,7 +245,7 @@ DkimSignature parse_dkim_signature(const Header& header, base::Arena& arena, boo
   };
   if (header.value.size() > 16 * 1024) return broken("the signature is too long");
   parse_tags(header.value, arena, s.tags);
-  if (s.tags.broken) return broken("the tag list is malformed");
+  if (s.tags.broken || s.tags.gaps) return broken("the tag list is malformed");
   s.domain = event::normalise_domain(s.tags.find("d"), arena);
   s.selector = s.tags.find("s");
   s.identity = s.tags.find("i");
@@ -253,10 +253,12 @@ DkimSignature parse_dkim_signature(const Header& header, base::Arena& arena, boo
   if (!arc && s.tags.find("v") != "1") return broken("the version is not 1");
   if (s.domain.empty() || s.selector.empty()) return broken("domain or selector is missing");
   if (event::normalise_domain(s.selector, arena).empty()) return broken("the selector is not a name");
-  if (s.tags.find("b").empty() || s.tags.find("bh").empty() || s.tags.find("h").empty()) {
+  const TagList::Tag* headers = s.tags.find_tag("h");
+  if (s.tags.find("b").empty() || s.tags.find("bh").empty() || headers == nullptr) {
     return broken("b=, bh= or h= is missing");
   }
-  if (!tag_list_has(s.tags.find("h"), "from")) return broken("From is not signed");
+  // What a sealer of ARC signs is its own choice.
+  if (!arc && !tag_list_has(headers->value, "from")) return broken("From is not signed");
   if (algorithm == "rsa-sha1") {
     s.sha1 = true;
   } else if (algorithm == "ed25519-sha256") {
@@ -266,8 +268,9 @@ DkimSignature parse_dkim_signature(const Header& header, base::Arena& arena, boo
   }
   const std::string_view head = canonical.substr(0, canonical.find('/'));
   const std::string_view body = canonical.find('/') == std::string_view::npos ? "" : canonical.substr(head.size() + 1);
-  s.relaxed_headers = head == "relaxed";
-  s.relaxed_body = body == "relaxed";
+  // Without c= DKIM is simple, ARC relaxed, as its implementations and their suite have it.
+  s.relaxed_headers = head == "relaxed" || (arc && head.empty());
+  s.relaxed_body = body == "relaxed" || (arc && canonical.empty());
   if ((!head.empty() && head != "simple" && head != "relaxed") ||
       (!body.empty() && body != "simple" && body != "relaxed")) {
     return broken("the canonical form is unknown");
