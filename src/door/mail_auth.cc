@@ -67,7 +67,8 @@ MailAuthenticator::MailAuthenticator(MailAuthSettings settings, net::Resolver& r
 
 MailAuthenticator::~MailAuthenticator() = default;
 
-void MailAuthenticator::authenticate(const mail::Analysis& analysis, const mail::AuthEnvelope& envelope, Done done) {
+void MailAuthenticator::authenticate(const mail::Analysis& analysis, const mail::AuthEnvelope& envelope,
+                                     Done done) const {
   if (resolver_.is_off()) {
     mail::MailAuthResults results;
     results.dns_off = true;

@@ -30,7 +30,7 @@ class MailAuthenticator {
   MailAuthenticator(MailAuthSettings settings, net::Resolver& resolver, const base::Clock& clock);
   ~MailAuthenticator();
 
-  void authenticate(const mail::Analysis& analysis, const mail::AuthEnvelope& envelope, Done done);
+  void authenticate(const mail::Analysis& analysis, const mail::AuthEnvelope& envelope, Done done) const;
 
   const MailAuthSettings& settings() const { return *settings_; }
 

@@ -71,8 +71,8 @@ std::string u32(uint32_t v) { return u16(static_cast<int>(v >> 16)) + u16(static
 
 TEST(DnsMessage, RecordsOfEachType) {
   const DnsAnswer a = read_dns_message(Message("Example.com", 1)
-                                           .add("^", 1, 300, "\xc0\x00\x02\x01")
-                                           .add("example.COM", 1, 60, "\xc0\x00\x02\x02")
+                                           .add("^", 1, 300, std::string("\xc0\x00\x02\x01", 4))
+                                           .add("example.COM", 1, 60, std::string("\xc0\x00\x02\x02", 4))
                                            .bytes(),
                                        {DnsType::kA, "example.com"});
   ASSERT_EQ(a.status, DnsStatus::kOk) << a.reason;
