@@ -271,6 +271,7 @@ DkimSignature parse_dkim_signature(const Header& header, base::Arena& arena, boo
   // Without c= DKIM is simple, ARC relaxed, as its implementations and their suite have it.
   s.relaxed_headers = head == "relaxed" || (arc && head.empty());
   s.relaxed_body = body == "relaxed" || (arc && canonical.empty());
+  if (canonical.empty() && s.tags.find_tag("c") != nullptr) return broken("the canonical form is unknown");
   if ((!head.empty() && head != "simple" && head != "relaxed") ||
       (!body.empty() && body != "simple" && body != "relaxed")) {
     return broken("the canonical form is unknown");
