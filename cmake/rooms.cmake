@@ -26,6 +26,7 @@ tamis_pkg(ZSTD libzstd)
 tamis_pkg(PSL libpsl)
 tamis_pkg(ABSL_TIME absl_time)
 tamis_pkg(SQLITE3 sqlite3)
+tamis_pkg(CARES libcares)
 
 if(TAMIS_TESTS)
   find_package(GTest REQUIRED)

@@ -21,6 +21,7 @@ THIRD_PARTY = {
     r"xxhash\.h": ({"base"}, False),
     r"iconv\.h": ({"mail"}, False),
     r"libpsl\.h": ({"event"}, False),
+    r"ares\.h": ({"net/resolver"}, False),
     r"absl/.*": ({"cel"}, False),
     r"CLI/.*": ({"app"}, False),
     r"fmt/core\.h": ({"*"}, True),  # small, and checks format strings where they stand
