@@ -1,0 +1,162 @@
+// `tamis mail`: scan, explain, learn from and evaluate on messages in files.
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <memory>
+
+#include "app/command.h"
+#include "app/mail_eval.h"
+#include "app/mail_setup.h"
+#include "event/json_writer.h"
+
+#include <fmt/format.h>
+
+namespace tamis::app {
+namespace {
+
+using event::JsonWriter;
+
+struct ScanOptions {
+  MailSetupOptions setup;
+  std::vector<std::string> files;
+  bool json = false, outgoing = false;
+  door::MailRequest envelope;
+};
+
+void add_setup(CLI::App& app, MailSetupOptions& options) {
+  app.add_option("--policy", options.policy, "Folder of the policy; without it the ready one for mail");
+  auto* model = app.add_option("--model", options.model, "File of the spam model; without it the one that ships");
+  app.add_flag("--fresh", options.fresh, "Begin with no model")->excludes(model);
+}
+
+void add_envelope(CLI::App& app, ScanOptions& options) {
+  app.add_option("--ip", options.envelope.client_ip, "Address of the SMTP client");
+  app.add_option("--helo", options.envelope.helo, "What it said in HELO");
+  app.add_option("--hostname", options.envelope.client_name, "Its verified host name");
+  app.add_option("--sender", options.envelope.sender, "MAIL FROM");
+  app.add_option("--recipient", options.envelope.recipients, "RCPT TO; may be repeated");
+  app.add_option("--user", options.envelope.user, "Who logged in to send it");
+  app.add_flag("--out", options.outgoing, "Mail of one's own users on its way out");
+}
+
+void write_symbols(const door::MailVerdict& verdict, JsonWriter& json) {
+  json.key("symbols").begin_array();
+  for (const door::MailSymbol& symbol : verdict.symbols) {
+    json.begin_object().key("name").string(symbol.name).key("points").real(symbol.score);
+    json.key("reason").string(symbol.description).end_object();
+  }
+  json.end_array();
+}
+
+void print_json(const std::string& name, const door::MailVerdict& verdict) {
+  std::string out;
+  JsonWriter json(out);
+  json.begin_object().key("file").string(name).key("verdict").string(verdict.verdict);
+  json.key("spam").boolean(verdict.action >= door::MailAction::kTag);
+  json.key("points").real(verdict.points).key("required").real(verdict.points_required);
+  json.key("probability").real(verdict.probability);
+  write_symbols(verdict, json);
+  json.end_object();
+  std::printf("%s\n", out.c_str());
+}
+
+door::MailRequest request_of(const ScanOptions& options, std::string_view message) {
+  door::MailRequest request = options.envelope;
+  request.message = message;
+  request.has_sender = !request.sender.empty();
+  if (options.outgoing) request.direction = door::MailDirection::kOut;
+  return request;
+}
+
+base::Result<int> scan(const ScanOptions& options) {
+  TAMIS_TRY(setup, MailSetup::open(options.setup));
+  door::MailService::Work work;
+  base::Status failed;
+  size_t refused = 0;
+  auto use = [&](const std::string& name, std::string_view message) {
+    auto verdict = setup->mail().scan_now(work, request_of(options, message), false);
+    if (!verdict) {
+      ++refused;
+      complain(name + ": " + verdict.error().message);
+      return !Interrupt::requested();
+    }
+    if (options.json) {
+      print_json(name, *verdict);
+    } else {
+      std::string rules;
+      for (const door::MailSymbol& symbol : verdict->symbols) {
+        rules += fmt::format(" {}({:.2f})", symbol.name, symbol.score);
+      }
+      std::printf("%s: %s %.2f/%.2f p=%.4f%s\n", name.c_str(), verdict->verdict.c_str(), verdict->points,
+                  verdict->points_required, verdict->probability, rules.c_str());
+    }
+    return !Interrupt::requested();
+  };
+  TAMIS_CHECK(for_each_message(options.files, use));
+  if (Interrupt::requested()) return kInterrupted;
+  return refused == 0 ? kGood : kNo;
+}
+
+base::Result<int> eval(const MailEvalOptions& options) {
+  Interrupt::install();
+  TAMIS_TRY(summary, eval_mail(options));
+  std::fprintf(stderr,
+               "tamis: %llu messages tested: %llu ham taken for spam, %llu spam taken for ham; %.0f us to scan one, "
+               "%.0f us to learn one\n",
+               static_cast<unsigned long long>(summary.tested), static_cast<unsigned long long>(summary.ham_as_spam),
+               static_cast<unsigned long long>(summary.spam_as_ham), summary.scan_us, summary.learn_us);
+  return kGood;
+}
+
+template <class Options>
+Command command_of(std::shared_ptr<Options> options, base::Result<int> (*run)(const Options&)) {
+  return [options, run] {
+    base::Result<int> code = run(*options);
+    return code ? *code : complain(code.error().message);
+  };
+}
+
+Command add_mail_scan(CLI::App& app) {
+  auto options = std::make_shared<ScanOptions>();
+  app.add_option("FILE", options->files, "Messages: files, mboxes, Maildirs, other folders; - is standard input")
+      ->required();
+  app.add_flag("--json", options->json, "A line of JSON for each message");
+  add_setup(app, options->setup);
+  add_envelope(app, *options);
+  return command_of(options, scan);
+}
+
+Command add_mail_eval(CLI::App& app) {
+  auto options = std::make_shared<MailEvalOptions>();
+  auto online = std::make_shared<bool>(false);
+  app.add_flag("--online", *online, "Classify, then learn, message by message, in the order of the index (always so)");
+  app.add_option("--index", options->index, "Lines of path, label (ham or spam) and order, parted by tabs")->required();
+  app.add_option("--root", options->root, "Folder to which the paths are relative")->required();
+  app.add_option("--out", options->out, "Where the scores go: path, label, score, verdict, CPU us")->required();
+  app.add_option("--split", options->split,
+                 "Learn from the first so many alone, then test the others without feedback; the scores are of these");
+  app.add_option("--delay", options->delay, "Tell labels so many messages late");
+  app.add_option("--limit", options->limit, "Read so many messages at most");
+  add_setup(app, options->setup);
+  return command_of(options, eval);
+}
+
+}  // namespace
+
+Command add_mail(CLI::App& app) {
+  app.require_subcommand(1);
+  auto runs = std::make_shared<std::vector<std::pair<CLI::App*, Command>>>();
+  auto verb = [&](const char* name, const char* what, Command (*make)(CLI::App&)) {
+    CLI::App* added = app.add_subcommand(name, what);
+    runs->emplace_back(added, make(*added));
+  };
+  verb("scan", "Judge messages", add_mail_scan);
+  verb("eval", "Measure the filter on a labelled corpus, in its order", add_mail_eval);
+  return [runs] {
+    for (auto& [one, run] : *runs) {
+      if (one->parsed()) return run();
+    }
+    return kFailed;
+  };
+}
+
+}  // namespace tamis::app
