@@ -1,11 +1,16 @@
 // `tamis mail`: scan, explain, learn from and evaluate on messages in files.
 #include <CLI/CLI.hpp>
 #include <cstdio>
+#include <map>
 #include <memory>
 
 #include "app/command.h"
+#include "app/data_session.h"
+#include "app/json_view.h"
+#include "app/mail_explain.h"
 #include "app/mail_eval.h"
 #include "app/mail_setup.h"
+#include "base/file.h"
 #include "event/json_writer.h"
 
 #include <fmt/format.h>
@@ -17,8 +22,10 @@ using event::JsonWriter;
 
 struct ScanOptions {
   MailSetupOptions setup;
+  DataSessionOptions session;
   std::vector<std::string> files;
   bool json = false, outgoing = false;
+  MailDepth depth = MailDepth::kAnalyst;
   door::MailRequest envelope;
 };
 
@@ -67,7 +74,47 @@ door::MailRequest request_of(const ScanOptions& options, std::string_view messag
   return request;
 }
 
+// Asks the server or the data folder, whose model has learned from corrections there.
+base::Result<int> scan_with_data(const ScanOptions& options) {
+  DataSessionOptions session_options = options.session;
+  session_options.mail = true;
+  session_options.quiet = true;
+  TAMIS_TRY(session, DataSession::open(session_options));
+  std::string path = options.outgoing ? "/v1/mail?direction=out" : "/v1/mail?direction=in";
+  auto add = [&](const char* name, const std::string& value) {
+    if (!value.empty()) path += std::string("&") + name + "=" + url_escape(value);
+  };
+  add("ip", options.envelope.client_ip);
+  add("helo", options.envelope.helo);
+  add("hostname", options.envelope.client_name);
+  add("sender", options.envelope.sender);
+  add("user", options.envelope.user);
+  std::string recipients;
+  for (const std::string& one : options.envelope.recipients) recipients += (recipients.empty() ? "" : ",") + one;
+  add("recipient", recipients);
+  size_t refused = 0;
+  auto use = [&](const std::string& name, std::string_view message) {
+    auto answer = session->post(path, std::string(message), "message/rfc822");
+    auto view = answer ? JsonView::parse(*answer) : tl::unexpected(answer.error());
+    if (!view) {
+      ++refused;
+      complain(name + ": " + view.error().message);
+    } else if (options.json) {
+      std::printf("{\"file\":%s,%s", json_text(name).c_str(), answer->c_str() + 1);
+    } else {
+      std::printf("%s: %s %.2f/%.2f p=%.4f id=%s\n", name.c_str(), (*view)["verdict"].text().c_str(),
+                  (*view)["points"].number(), (*view)["required"].number(), (*view)["probability"].number(),
+                  (*view)["id"].text().c_str());
+    }
+    return !Interrupt::requested();
+  };
+  TAMIS_CHECK(for_each_message(options.files, use));
+  return refused == 0 ? kGood : kNo;
+}
+
 base::Result<int> scan(const ScanOptions& options) {
+  Interrupt::install();
+  if (!options.session.data.empty()) return scan_with_data(options);
   TAMIS_TRY(setup, MailSetup::open(options.setup));
   door::MailService::Work work;
   base::Status failed;
@@ -96,6 +143,105 @@ base::Result<int> scan(const ScanOptions& options) {
   return refused == 0 ? kGood : kNo;
 }
 
+struct LearnOptions {
+  DataSessionOptions session;
+  std::string model, id, reporter, recipient;
+  std::vector<std::string> files;
+  bool spam = false, ham = false, forget = false;
+  const char* label() const { return spam ? "spam" : ham ? "ham" : "forget"; }
+};
+
+base::Result<int> learn_with_data(const LearnOptions& options) {
+  DataSessionOptions session_options = options.session;
+  session_options.mail = true;
+  session_options.quiet = true;
+  TAMIS_TRY(session, DataSession::open(session_options));
+  std::string path = std::string("/v1/mail/learn?label=") + options.label();
+  if (!options.reporter.empty()) path += "&reporter=" + url_escape(options.reporter);
+  if (!options.recipient.empty()) path += "&recipient=" + url_escape(options.recipient);
+  if (!options.id.empty()) {
+    TAMIS_TRY(answer, session->post(path + "&id=" + url_escape(options.id), ""));
+    std::printf("learned 1 message as %s\n", options.label());
+    return kGood;
+  }
+  uint64_t learned = 0, refused = 0;
+  auto use = [&](const std::string& name, std::string_view message) {
+    auto answer = session->post(path, std::string(message), "message/rfc822");
+    if (answer) {
+      ++learned;
+    } else {
+      ++refused;
+      complain(name + ": " + answer.error().message);
+    }
+    return !Interrupt::requested();
+  };
+  TAMIS_CHECK(for_each_message(options.files, use));
+  std::printf("learned %llu messages as %s\n", static_cast<unsigned long long>(learned), options.label());
+  return Interrupt::requested() ? kInterrupted : refused == 0 ? kGood : kNo;
+}
+
+base::Result<int> learn_into_file(const LearnOptions& options) {
+  constexpr size_t kModelBytesMax = size_t{1} << 30;
+  auto bytes = base::read_file(options.model, kModelBytesMax);
+  if (!bytes && bytes.error().code != base::Code::kNotFound) return tl::unexpected(bytes.error());
+  model::SpamModel::Loaded loaded{model::SpamModel{}, ""};
+  if (bytes) {
+    TAMIS_TRY(read, model::SpamModel::load(*bytes));
+    loaded = std::move(read);
+  }
+  learn::MailFilter filter;
+  uint64_t learned = 0, refused = 0;
+  auto use = [&](const std::string& name, std::string_view message) {
+    filter.read(message);
+    base::Status done = options.forget ? loaded.model.forget(filter.text_key())
+                                       : loaded.model.learn(filter.text_key(), filter.features(), options.spam);
+    ++(done ? learned : refused);
+    if (!done) complain(name + ": " + done.error().message);
+    return !Interrupt::requested();
+  };
+  TAMIS_CHECK(for_each_message(options.files, use));
+  TAMIS_CHECK(base::write_file_atomically(options.model, loaded.model.save(loaded.card, true)));
+  std::printf("learned %llu messages as %s\n", static_cast<unsigned long long>(learned), options.label());
+  return Interrupt::requested() ? kInterrupted : refused == 0 ? kGood : kNo;
+}
+
+base::Result<int> learn(const LearnOptions& options) {
+  Interrupt::install();
+  if (options.spam + options.ham + options.forget != 1) {
+    return base::invalid("mail learn: say one of --spam, --ham and --forget");
+  }
+  if (options.session.data.empty() == options.model.empty()) {
+    return base::invalid("mail learn: say where to, --data DIR or --model FILE");
+  }
+  if (options.files.empty() == options.id.empty()) return base::invalid("mail learn: expected FILEs, or --id");
+  if (!options.id.empty() && options.session.data.empty()) return base::invalid("mail learn: --id needs --data");
+  return options.model.empty() ? learn_with_data(options) : learn_into_file(options);
+}
+
+base::Result<int> explain(const ScanOptions& options) {
+  TAMIS_TRY(setup, MailSetup::open(options.setup));
+  door::MailService::Work work;
+  bool first = true;
+  base::Status failed;
+  auto use = [&](const std::string& name, std::string_view message) {
+    auto verdict = setup->mail().scan_now(work, request_of(options, message), true);
+    if (!verdict) {
+      failed = base::fail(verdict.error().code, name + ": " + verdict.error().message);
+      return false;
+    }
+    const auto policy = setup->service().policy();
+    auto text = explain_mail(name, *verdict, *policy, options.depth, options.json);
+    if (!text) failed = tl::unexpected(text.error());
+    if (!failed) return false;
+    std::printf("%s%s", first || options.json ? "" : "\n", text->c_str());
+    first = false;
+    return true;
+  };
+  TAMIS_CHECK(for_each_message(options.files, use));
+  TAMIS_CHECK(std::move(failed));
+  return kGood;
+}
+
 base::Result<int> eval(const MailEvalOptions& options) {
   Interrupt::install();
   TAMIS_TRY(summary, eval_mail(options));
@@ -120,9 +266,40 @@ Command add_mail_scan(CLI::App& app) {
   app.add_option("FILE", options->files, "Messages: files, mboxes, Maildirs, other folders; - is standard input")
       ->required();
   app.add_flag("--json", options->json, "A line of JSON for each message");
+  app.add_option("--data", options->session.data,
+                 "Data folder whose model judges, and which remembers the messages for corrections by their ids");
   add_setup(app, options->setup);
   add_envelope(app, *options);
   return command_of(options, scan);
+}
+
+Command add_mail_explain(CLI::App& app) {
+  auto options = std::make_shared<ScanOptions>();
+  app.add_option("FILE", options->files, "Messages: files, mboxes, Maildirs, other folders; - is standard input")
+      ->required();
+  app.add_flag("--json", options->json, "As JSON");
+  const std::map<std::string, MailDepth> depths = {
+      {"user", MailDepth::kUser}, {"support", MailDepth::kSupport}, {"analyst", MailDepth::kAnalyst}};
+  app.add_option("--for", options->depth,
+                 "Who reads it: user, support or analyst (default); only the last may know what a sender must not")
+      ->transform(CLI::CheckedTransformer(depths, CLI::ignore_case));
+  add_setup(app, options->setup);
+  add_envelope(app, *options);
+  return command_of(options, explain);
+}
+
+Command add_mail_learn(CLI::App& app) {
+  auto options = std::make_shared<LearnOptions>();
+  app.add_option("FILE", options->files, "Messages: files, mboxes, Maildirs, other folders; - is standard input");
+  app.add_flag("--spam", options->spam, "They are spam");
+  app.add_flag("--ham", options->ham, "They are wanted");
+  app.add_flag("--forget", options->forget, "Take back what was said of them");
+  app.add_option("--id", options->id, "Of a message that was scanned, instead of FILEs");
+  app.add_option("--data", options->session.data, "Data folder whose model learns");
+  app.add_option("--model", options->model, "File of a model that learns; made if it is not there");
+  app.add_option("--reporter", options->reporter, "Who says so; default your name");
+  app.add_option("--recipient", options->recipient, "Whose mailbox it was in");
+  return command_of(options, learn);
 }
 
 Command add_mail_eval(CLI::App& app) {
@@ -150,6 +327,8 @@ Command add_mail(CLI::App& app) {
     runs->emplace_back(added, make(*added));
   };
   verb("scan", "Judge messages", add_mail_scan);
+  verb("learn", "Learn from messages, or take that back", add_mail_learn);
+  verb("explain", "Tell why a message is judged as it is", add_mail_explain);
   verb("eval", "Measure the filter on a labelled corpus, in its order", add_mail_eval);
   return [runs] {
     for (auto& [one, run] : *runs) {

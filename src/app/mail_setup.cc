@@ -118,6 +118,30 @@ base::Result<std::string> starter_model(const MailSetupOptions& options) {
   return std::string();
 }
 
+bool decides_mail(const door::Service& service) {
+  const auto policy = service.policy();
+  return policy != nullptr && policy->find_type("mail") != nullptr;
+}
+
+base::Result<std::unique_ptr<door::MailService>> open_mail(door::Service& service, const MailServerOptions& options,
+                                                           const std::string& data, int threads) {
+  door::MailServiceOptions mail;
+  mail.threads = threads;
+  mail.host = options.host;
+  if (mail.host.empty()) {
+    std::array<char, 256> name{};
+    if (::gethostname(name.data(), name.size() - 1) == 0) mail.host = name.data();
+  }
+  if (!data.empty()) mail.learner.folder = data + "/mail";
+  mail.learner.remember_days = options.remember_days;
+  // A folder that has a model of its own needs no starter.
+  if (data.empty() || ::access((mail.learner.folder + "/model").c_str(), F_OK) != 0) {
+    TAMIS_TRY(starter, starter_model(options.setup));
+    mail.learner.starter = std::move(starter);
+  }
+  return door::MailService::open(service, std::move(mail));
+}
+
 base::Result<std::unique_ptr<MailSetup>> MailSetup::open(const MailSetupOptions& options) {
   std::unique_ptr<MailSetup> setup(new MailSetup);
   setup->now_ms_ = base::SystemClock().now_ms();

@@ -31,6 +31,17 @@ base::Result<std::string> starter_model(const MailSetupOptions& options);
 // The ready policy for mail, as built in.
 std::vector<policy::SourceFile> ready_mail_policy();
 
+// Whether the policy in force has an event type `mail`.
+bool decides_mail(const door::Service& service);
+struct MailServerOptions {
+  MailSetupOptions setup;
+  int32_t remember_days = 14;
+  std::string host;  // empty: this machine's name
+};
+// The scanner of a server: with a data folder it keeps what it learned in DATA/mail.
+base::Result<std::unique_ptr<door::MailService>> open_mail(door::Service& service, const MailServerOptions& options,
+                                                           const std::string& data, int threads);
+
 class MailSetup {
  public:
   static base::Result<std::unique_ptr<MailSetup>> open(const MailSetupOptions& options);

@@ -58,9 +58,12 @@ base::Result<std::unique_ptr<MailService>> MailService::open(Service& service, M
   return mail;
 }
 
-MailService::~MailService() {
+MailService::~MailService() { stop(); }
+
+void MailService::stop() {
   {
     std::lock_guard lock(mutex_);
+    if (stopping_) return;
     stopping_ = true;
   }
   ready_.notify_all();
@@ -172,8 +175,8 @@ base::Result<learn::MailLearner::Learned> MailService::learn_now(Work& work, con
 
 base::Status MailService::learn_truth(std::string_view id, std::string_view label, std::string_view source) {
   const bool good = label == "good" || label == "ham" || label == "legit";
-  auto learned = learner_->learn_by_id(id, good ? learn::MailLabel::kHam : learn::MailLabel::kSpam, source, {},
-                                       service_.now_ms());
+  const auto told = good ? learn::MailLabel::kHam : learn::MailLabel::kSpam;
+  auto learned = learner_->learn_by_id_soon(id, told, source, {}, service_.now_ms());
   if (!learned) return tl::unexpected(learned.error());
   ++learned_;
   return {};

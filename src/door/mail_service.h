@@ -41,7 +41,10 @@ class MailService final : public MailScanner {
  public:
   // `service` outlives it. Errors: a model or corrections that cannot be read.
   static base::Result<std::unique_ptr<MailService>> open(Service& service, MailServiceOptions options);
-  ~MailService() override;  // answers what waits, writes the model
+  ~MailService() override;
+
+  // Answers what waits, takes nothing more, writes the model. Before anything is destroyed that callbacks use.
+  void stop();
 
   void scan(MailRequest request, bool explain, ScanDone done) override;
   void learn(MailCorrection correction, LearnDone done) override;
@@ -61,7 +64,7 @@ class MailService final : public MailScanner {
   base::Result<MailVerdict> scan_now(Work& work, const MailRequest& request, bool explain, std::string_view id = {});
   base::Result<learn::MailLearner::Learned> learn_now(Work& work, const MailCorrection& correction);
   // A truth about a `mail` event that is in the journal already. Labels as in replay/truth.h: good, ham and legit are
-  // ham, every other is spam.
+  // ham, every other is spam. Durable after learner().sync().
   base::Status learn_truth(std::string_view id, std::string_view label, std::string_view source);
 
   learn::MailLearner& learner() { return *learner_; }

@@ -380,11 +380,17 @@ base::Result<MailLearner::Learned> MailLearner::vote(uint64_t text_key, uint64_t
 base::Result<MailLearner::Learned> MailLearner::learn_by_id(std::string_view id, MailLabel label,
                                                             std::string_view reporter, std::string_view recipient,
                                                             int64_t now_ms) {
-  const uint64_t hash = MailMemory::hash_of(id);
-  TAMIS_TRY(remembered, memory_->recall(hash));
-  TAMIS_TRY(learned, vote(remembered.text_key, hash, remembered.features, label, reporter, recipient, now_ms));
+  TAMIS_TRY(learned, learn_by_id_soon(id, label, reporter, recipient, now_ms));
   TAMIS_CHECK(sync());
   return learned;
+}
+
+base::Result<MailLearner::Learned> MailLearner::learn_by_id_soon(std::string_view id, MailLabel label,
+                                                                 std::string_view reporter,
+                                                                 std::string_view recipient, int64_t now_ms) {
+  const uint64_t hash = MailMemory::hash_of(id);
+  TAMIS_TRY(remembered, memory_->recall(hash));
+  return vote(remembered.text_key, hash, remembered.features, label, reporter, recipient, now_ms);
 }
 
 base::Result<MailLearner::Learned> MailLearner::learn(uint64_t text_key, model::FeatureSpan features, MailLabel label,

@@ -80,7 +80,9 @@ class MailLearner {
                                     std::string_view recipient, int64_t now_ms);
   base::Result<Learned> learn(uint64_t text_key, model::FeatureSpan features, MailLabel label,
                               std::string_view reporter, std::string_view recipient, int64_t now_ms);
-  // The same, durable after sync(): for many at once.
+  // The same two, durable after sync(): for many at once.
+  base::Result<Learned> learn_by_id_soon(std::string_view id, MailLabel label, std::string_view reporter,
+                                         std::string_view recipient, int64_t now_ms);
   base::Result<Learned> learn_soon(uint64_t text_key, model::FeatureSpan features, MailLabel label,
                                    std::string_view reporter, std::string_view recipient, int64_t now_ms);
   base::Status sync();
