@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "app/command.h"
+#include "app/mail_setup.h"
 #include "app/progress.h"
 #include "event/json_event.h"
 #include "event/json_writer.h"
@@ -148,7 +149,13 @@ base::Status DataSession::serve() {
   http.listen[0] = {"unix:" + folder_->socket_path(), nullptr, 0600};
   metrics_ = std::make_unique<base::MetricRegistry>();
   server_ = std::make_unique<net::HttpServer>(http);
-  TAMIS_TRY(api, door::HttpApi::open(*server_, *service_, *metrics_, door::HttpApiOptions{}));
+  door::HttpApiOptions routes;
+  if (options_.mail && decides_mail(*service_)) {
+    TAMIS_TRY(mail, open_mail(*service_, {}, options_.data, 1));
+    mail_ = std::move(mail);
+    routes.mail = mail_.get();
+  }
+  TAMIS_TRY(api, door::HttpApi::open(*server_, *service_, *metrics_, std::move(routes)));
   api_ = std::move(api);
   return server_->start();
 }
@@ -170,7 +177,9 @@ base::Status DataSession::recover() {
 DataSession::~DataSession() {
   client_.reset();
   if (server_ != nullptr) server_->stop(0);
+  if (mail_ != nullptr) mail_->stop();
   api_.reset();
+  mail_.reset();
   server_.reset();
   service_.reset();
 }

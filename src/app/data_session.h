@@ -12,6 +12,7 @@
 #include "base/metrics.h"
 #include "base/result.h"
 #include "door/http_api.h"
+#include "door/mail_service.h"
 #include "door/service.h"
 #include "net/http_client.h"
 #include "net/http_server.h"
@@ -26,6 +27,7 @@ struct DataSessionOptions {
   std::vector<std::string> intel;
   bool quiet = false;
   bool must_exist = true;  // a folder that is not there is an error, not a new one
+  bool mail = false;      // corrections of mail are learned, too
   bool state = true;       // false: the archive is enough; the engine's state is recovered only if it is not whole
 };
 
@@ -64,6 +66,7 @@ class DataSession {
   std::unique_ptr<door::Service> service_;
   std::unique_ptr<base::MetricRegistry> metrics_;
   std::unique_ptr<net::HttpServer> server_;
+  std::unique_ptr<door::MailService> mail_;
   std::unique_ptr<door::HttpApi> api_;
   std::unique_ptr<net::HttpClient> client_;
 };

@@ -70,6 +70,7 @@ int main(int argc, char** argv) {
   add("audit", "Who changed what, and who looked at whose data", add_audit);
   add("erase", "Remove all that is kept of a person", add_erase);
   add("retain", "Forget what is too old to keep", add_retain);
+  add("mail", "Judge messages of files, learn from them, measure the filter", add_mail);
   add("top", "Watch a running server: decisions, rates, rules, latencies", add_top);
   add("demo", "Send a stream of lifelike events to a server", add_demo);
   add("token", "Make a bearer token for a caller of the server", add_token);

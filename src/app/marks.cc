@@ -349,6 +349,7 @@ Command add_list(CLI::App& app) {
 
 Command add_truth(CLI::App& app) {
   auto o = std::make_shared<Options>();
+  o->session.mail = true;
   Verbs verbs(app, o);
   CLI::App& add = verbs.add("add", "Say what an entity or an event turned out to be", add_truth_of);
   entity(add, *o);

@@ -1,1 +1,22 @@
 set(ROOM_LIBS PkgConfig::FMT)
+# The ready policy for mail is part of the program.
+set(ready_policy_dir ${CMAKE_SOURCE_DIR}/policies/mail)
+file(GLOB_RECURSE ready_policy_files CONFIGURE_DEPENDS RELATIVE ${ready_policy_dir} ${ready_policy_dir}/*.yaml
+  ${ready_policy_dir}/*.txt)
+list(SORT ready_policy_files)
+set(TAMIS_READY_POLICY "")
+foreach(name ${ready_policy_files})
+  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${ready_policy_dir}/${name})
+  file(READ ${ready_policy_dir}/${name} text)
+  string(APPEND TAMIS_READY_POLICY "  files.push_back({\"${name}\", \"\"});\n")
+  # In pieces: compilers need not take literals beyond 65 536 bytes.
+  string(LENGTH "${text}" text_bytes)
+  set(text_at 0)
+  while(text_at LESS text_bytes)
+    string(SUBSTRING "${text}" ${text_at} 30000 piece)
+    string(APPEND TAMIS_READY_POLICY "  files.back().text += R\"__policy__(${piece})__policy__\";\n")
+    math(EXPR text_at "${text_at} + 30000")
+  endwhile()
+endforeach()
+configure_file(${CMAKE_SOURCE_DIR}/src/app/ready_policy.cc.in ${CMAKE_BINARY_DIR}/ready_policy.cc @ONLY)
+list(APPEND sources ${CMAKE_BINARY_DIR}/ready_policy.cc)

@@ -9,6 +9,7 @@
 
 #include "action/outbox.h"
 #include "app/command.h"
+#include "app/mail_setup.h"
 #include "app/progress.h"
 #include "base/metrics.h"
 #include "door/http_api.h"
@@ -28,6 +29,8 @@ struct Options {
   int drain_ms = 5'000;
   bool insecure = false, quiet = false;
   door::ServiceOptions service;
+  MailServerOptions mail;
+  int mail_threads = 2;
 };
 
 int64_t wall_clock_ms() {
@@ -70,11 +73,16 @@ class Server {
     if (data_ != nullptr) TAMIS_CHECK(recover());
     TAMIS_CHECK(service_->use_intel(options_.intel));
     if (!reload()) return kNo;
+    if (decides_mail(*service_)) {
+      TAMIS_TRY(mail, open_mail(*service_, options_.mail, options_.data, options_.mail_threads));
+      mail_ = std::move(mail);
+    }
     TAMIS_CHECK(open());
     if (outbox_ != nullptr) outbox_->start();
     wait();
     std::fprintf(stderr, "tamis: stopping\n");
     server_->stop(options_.drain_ms);
+    if (mail_ != nullptr) mail_->stop();
     if (outbox_ != nullptr) outbox_->stop();
     TAMIS_CHECK(service_->sync());
     TAMIS_CHECK(service_->checkpoint());
@@ -167,6 +175,7 @@ class Server {
         &metrics_.histogram("tamis_decision_seconds", "Time of a decision inside the server, from JSON to JSON."));
     door::HttpApiOptions api;
     api.policy_folder = options_.policy;
+    api.mail = mail_.get();
     if (!options_.tokens.empty()) {
       TAMIS_TRY(tokens, net::TokenStore::load(options_.tokens));
       tokens_ = std::move(tokens);
@@ -224,6 +233,7 @@ class Server {
   std::unique_ptr<replay::DataFolder> data_;
   std::unique_ptr<action::Outbox> outbox_;
   std::unique_ptr<door::Service> service_;
+  std::unique_ptr<door::MailService> mail_;  // null: the policy decides no mail
   std::unique_ptr<net::TokenStore> tokens_;
   std::unique_ptr<net::HttpServer> server_;
   std::unique_ptr<door::HttpApi> api_;
@@ -248,6 +258,16 @@ Command add_serve(CLI::App& app) {
   app.add_option("--threads", options->threads, "Event loops")->check(CLI::Range(1, 64))->capture_default_str();
   app.add_option("--deadline-ms", options->service.deadline_ms, "Wait for the engine, then answer as overload declares")
       ->capture_default_str();
+  app.add_option("--mail-model", options->mail.setup.model,
+                 "File of the spam model to start from; without it the one that ships");
+  app.add_option("--mail-remember-days", options->mail.remember_days,
+                 "Features of messages are kept so long for corrections")
+      ->check(CLI::Range(1, 365))
+      ->capture_default_str();
+  app.add_option("--mail-threads", options->mail_threads, "Messages looked at at once")
+      ->check(CLI::Range(1, 256))
+      ->capture_default_str();
+  app.add_option("--mail-host", options->mail.host, "Our name in Authentication-Results; without it this machine's");
   app.add_option("--rate-max", options->service.rate_max_per_s, "Decisions a second; beyond, overload. 0: no bound")
       ->capture_default_str();
   app.add_option("--intake-bytes", options->service.intake_bytes_max, "Events accepted and not yet decided")

@@ -18,6 +18,8 @@ namespace tamis::door {
 
 using MakeRoute = std::function<net::RouteOptions(net::RoleSet roles, size_t body_bytes_max)>;
 
+class MailService;
+
 class Desk {
  public:
   explicit Desk(Service& service) : service_(service) {}
@@ -52,10 +54,14 @@ class Desk {
   // The policy; kUnavailable before there is one.
   base::Result<std::shared_ptr<const policy::Policy>> policy();
   Service& service() { return service_; }
+  // Who learns from the truth about mail; may be null.
+  MailService* mail() const { return mail_; }
+  void set_mail(MailService* mail) { mail_ = mail; }
 
  private:
   base::Status note(const Caller& caller, action::AuditEntry entry, action::Audit::Durability durability);
   Service& service_;
+  MailService* mail_ = nullptr;
   Background background_{256}, slow_{8};
 };
 

@@ -5,6 +5,7 @@
 #include "door/background.h"
 #include "door/desk.h"
 #include "door/http_answer.h"
+#include "door/mail_api.h"
 #include "door/marks_api.h"
 #include "door/past_api.h"
 #include "door/record_api.h"
@@ -180,6 +181,7 @@ struct HttpApi::Impl {
   std::unique_ptr<SupportApi> support;
   std::unique_ptr<RecordApi> record;
   std::unique_ptr<PastApi> past;
+  std::unique_ptr<MailApi> mail;
 
   net::RouteOptions route(net::RoleSet roles, size_t body_bytes_max) const {
     net::RouteOptions r;
@@ -214,6 +216,10 @@ base::Result<std::unique_ptr<HttpApi>> HttpApi::open(net::HttpServer& server, Se
   impl->add_policy_routes();
   impl->add_operator_routes();
   auto route = [impl](net::RoleSet roles, size_t bytes) { return impl->route(roles, bytes); };
+  impl->desk.set_mail(impl->options.mail);
+  if (impl->options.mail != nullptr) {
+    impl->mail = std::make_unique<MailApi>(server, impl->desk, *impl->options.mail, route);
+  }
   impl->marks = std::make_unique<MarksApi>(server, impl->desk, route);
   action::Batches* batches = nullptr;
   if (service.data() != nullptr) {

@@ -14,11 +14,14 @@
 
 namespace tamis::door {
 
+class MailService;
+
 struct HttpApiOptions {
   std::string policy_folder;                // what POST /v1/policy/reload reads
   const net::TokenStore* tokens = nullptr;  // null: every caller may do everything
   bool trust_unix = false;                  // callers on unix sockets need no token
   net::GateLimits limits;
+  MailService* mail = nullptr;  // null: no routes for mail, and truth about mail is not learned
   size_t event_bytes_max = 1 << 20;
   size_t policy_bytes_max = 64 << 20;
 };

@@ -5,6 +5,7 @@
 
 #include "base/text.h"
 #include "door/http_answer.h"
+#include "door/mail_service.h"
 #include "event/json_event.h"
 #include "event/json_writer.h"
 #include "replay/standing.h"
@@ -168,12 +169,23 @@ struct MarksApi::Impl {
               });
   }
 
+  // Truth about a message teaches the spam model. True: it did; false: there is nothing to learn from, any more or at
+  // all. The truth stands in either case.
+  base::Result<bool> learn(const Act& act) {
+    if (desk.mail() == nullptr || act.kind != Act::Kind::kTruth || act.entity_kind != "event:mail") return false;
+    base::Status learned = desk.mail()->learn_truth(act.value, act.name, act.author);
+    if (learned) return true;
+    if (learned.error().code == base::Code::kNotFound) return false;
+    return base::fail(learned.error().code, "done, but not learned: " + learned.error().message);
+  }
+
   base::Status take_one(const Desk::Caller& caller, std::string_view body, std::string_view list, bool truth,
                         std::string& text) {
     TAMIS_TRY(act, read_act(caller, body, list, truth));
     TAMIS_CHECK(do_act(caller, act));
+    TAMIS_TRY(learned, learn(act));
     TAMIS_CHECK(sync());
-    text = "{\"ok\":true}\n";
+    text = learned ? "{\"ok\":true,\"learned\":true}\n" : "{\"ok\":true}\n";
     return {};
   }
 
@@ -190,6 +202,7 @@ struct MarksApi::Impl {
       auto act = read_act(caller, line, list, truth);
       base::Status status = act ? do_act(caller, *act) : base::Status(tl::unexpected(act.error()));
       if (status) {
+        TAMIS_CHECK(learn(*act));
         ++done;
         continue;
       }
@@ -214,6 +227,7 @@ struct MarksApi::Impl {
     if (!durable) {
       return base::fail(base::Code::kUnavailable, "done, but not on disk yet: " + durable.error().message);
     }
+    if (desk.mail() != nullptr) TAMIS_CHECK(desk.mail()->learner().sync());
     return desk.sync_notes();
   }
 

@@ -208,7 +208,7 @@ void Service::overload_answer(Worker& worker, std::string& out) {
 }
 
 base::Result<Service::Outcome> Service::decide(Worker& worker, std::string_view type, std::string_view json,
-                                               std::string& out, Engine::Explain explain) {
+                                               std::string& out, Engine::Explain explain, const UseDecision& use) {
   auto start = std::chrono::steady_clock::now();
   auto deadline = start + std::chrono::milliseconds(options_.deadline_ms);
   std::shared_ptr<const policy::Policy> current = policy();
@@ -246,6 +246,7 @@ base::Result<Service::Outcome> Service::decide(Worker& worker, std::string_view 
     const engine::Decision& decision = engine_.decide(worker.event, receive_ms, explain, number);
     size_t from = out.size();
     engine::write_json(decision, out);
+    if (use != nullptr) use(decision);
     recent_.remember(decision.record, std::string_view(out).substr(from));
     if (!decision.effects.empty()) notices_.decided(worker.event, decision, number);
     if (data_ != nullptr) TAMIS_CHECK(data_->decided(worker.event, &decision, number, receive_ms));

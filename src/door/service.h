@@ -83,8 +83,12 @@ class Service {
   // Decides one event and appends the decision's JSON to `out`. Errors leave `out` as it was: a bad event (kInvalid),
   // an unknown type (kNotFound), no policy (kUnavailable). kOverload: `out` has the declared answer of the type.
   // kRepeated: an event with this type and id came before (EventType::unique_ms); `out` has its decision.
+  // `use` (may be null) sees a fresh decision under the lock, for doors that need more of it than its JSON. Keep it
+  // short.
+  using UseDecision = std::function<void(const engine::Decision&)>;
   base::Result<Outcome> decide(Worker& worker, std::string_view type, std::string_view json, std::string& out,
-                               engine::Engine::Explain explain = engine::Engine::Explain::kNo);
+                               engine::Engine::Explain explain = engine::Engine::Explain::kNo,
+                               const UseDecision& use = nullptr);
 
   // Takes an event to be decided soon, in order of acceptance. Errors: the event is bad, or the intake is full
   // (kUnavailable).

@@ -1,0 +1,341 @@
+// `tamis mail`: scan, explain, learn from and evaluate on messages in files.
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <map>
+#include <memory>
+
+#include "app/command.h"
+#include "app/data_session.h"
+#include "app/json_view.h"
+#include "app/mail_explain.h"
+#include "app/mail_eval.h"
+#include "app/mail_setup.h"
+#include "base/file.h"
+#include "event/json_writer.h"
+
+#include <fmt/format.h>
+
+namespace tamis::app {
+namespace {
+
+using event::JsonWriter;
+
+struct ScanOptions {
+  MailSetupOptions setup;
+  DataSessionOptions session;
+  std::vector<std::string> files;
+  bool json = false, outgoing = false;
+  MailDepth depth = MailDepth::kAnalyst;
+  door::MailRequest envelope;
+};
+
+void add_setup(CLI::App& app, MailSetupOptions& options) {
+  app.add_option("--policy", options.policy, "Folder of the policy; without it the ready one for mail");
+  auto* model = app.add_option("--model", options.model, "File of the spam model; without it the one that ships");
+  app.add_flag("--fresh", options.fresh, "Begin with no model")->excludes(model);
+}
+
+void add_envelope(CLI::App& app, ScanOptions& options) {
+  app.add_option("--ip", options.envelope.client_ip, "Address of the SMTP client");
+  app.add_option("--helo", options.envelope.helo, "What it said in HELO");
+  app.add_option("--hostname", options.envelope.client_name, "Its verified host name");
+  app.add_option("--sender", options.envelope.sender, "MAIL FROM");
+  app.add_option("--recipient", options.envelope.recipients, "RCPT TO; may be repeated");
+  app.add_option("--user", options.envelope.user, "Who logged in to send it");
+  app.add_flag("--out", options.outgoing, "Mail of one's own users on its way out");
+}
+
+void write_symbols(const door::MailVerdict& verdict, JsonWriter& json) {
+  json.key("symbols").begin_array();
+  for (const door::MailSymbol& symbol : verdict.symbols) {
+    json.begin_object().key("name").string(symbol.name).key("points").real(symbol.score);
+    json.key("reason").string(symbol.description).end_object();
+  }
+  json.end_array();
+}
+
+void print_json(const std::string& name, const door::MailVerdict& verdict) {
+  std::string out;
+  JsonWriter json(out);
+  json.begin_object().key("file").string(name).key("verdict").string(verdict.verdict);
+  json.key("spam").boolean(verdict.action >= door::MailAction::kTag);
+  json.key("points").real(verdict.points).key("required").real(verdict.points_required);
+  json.key("probability").real(verdict.probability);
+  write_symbols(verdict, json);
+  json.end_object();
+  std::printf("%s\n", out.c_str());
+}
+
+door::MailRequest request_of(const ScanOptions& options, std::string_view message) {
+  door::MailRequest request = options.envelope;
+  request.message = message;
+  request.has_sender = !request.sender.empty();
+  if (options.outgoing) request.direction = door::MailDirection::kOut;
+  return request;
+}
+
+// Asks the server or the data folder, whose model has learned from corrections there.
+base::Result<int> scan_with_data(const ScanOptions& options) {
+  DataSessionOptions session_options = options.session;
+  session_options.mail = true;
+  session_options.quiet = true;
+  TAMIS_TRY(session, DataSession::open(session_options));
+  std::string path = options.outgoing ? "/v1/mail?direction=out" : "/v1/mail?direction=in";
+  auto add = [&](const char* name, const std::string& value) {
+    if (!value.empty()) path += std::string("&") + name + "=" + url_escape(value);
+  };
+  add("ip", options.envelope.client_ip);
+  add("helo", options.envelope.helo);
+  add("hostname", options.envelope.client_name);
+  add("sender", options.envelope.sender);
+  add("user", options.envelope.user);
+  std::string recipients;
+  for (const std::string& one : options.envelope.recipients) recipients += (recipients.empty() ? "" : ",") + one;
+  add("recipient", recipients);
+  size_t refused = 0;
+  auto use = [&](const std::string& name, std::string_view message) {
+    auto answer = session->post(path, std::string(message), "message/rfc822");
+    auto view = answer ? JsonView::parse(*answer) : tl::unexpected(answer.error());
+    if (!view) {
+      ++refused;
+      complain(name + ": " + view.error().message);
+    } else if (options.json) {
+      std::printf("{\"file\":%s,%s", json_text(name).c_str(), answer->c_str() + 1);
+    } else {
+      std::printf("%s: %s %.2f/%.2f p=%.4f id=%s\n", name.c_str(), (*view)["verdict"].text().c_str(),
+                  (*view)["points"].number(), (*view)["required"].number(), (*view)["probability"].number(),
+                  (*view)["id"].text().c_str());
+    }
+    return !Interrupt::requested();
+  };
+  TAMIS_CHECK(for_each_message(options.files, use));
+  return refused == 0 ? kGood : kNo;
+}
+
+base::Result<int> scan(const ScanOptions& options) {
+  Interrupt::install();
+  if (!options.session.data.empty()) return scan_with_data(options);
+  TAMIS_TRY(setup, MailSetup::open(options.setup));
+  door::MailService::Work work;
+  base::Status failed;
+  size_t refused = 0;
+  auto use = [&](const std::string& name, std::string_view message) {
+    auto verdict = setup->mail().scan_now(work, request_of(options, message), false);
+    if (!verdict) {
+      ++refused;
+      complain(name + ": " + verdict.error().message);
+      return !Interrupt::requested();
+    }
+    if (options.json) {
+      print_json(name, *verdict);
+    } else {
+      std::string rules;
+      for (const door::MailSymbol& symbol : verdict->symbols) {
+        rules += fmt::format(" {}({:.2f})", symbol.name, symbol.score);
+      }
+      std::printf("%s: %s %.2f/%.2f p=%.4f%s\n", name.c_str(), verdict->verdict.c_str(), verdict->points,
+                  verdict->points_required, verdict->probability, rules.c_str());
+    }
+    return !Interrupt::requested();
+  };
+  TAMIS_CHECK(for_each_message(options.files, use));
+  if (Interrupt::requested()) return kInterrupted;
+  return refused == 0 ? kGood : kNo;
+}
+
+struct LearnOptions {
+  DataSessionOptions session;
+  std::string model, id, reporter, recipient;
+  std::vector<std::string> files;
+  bool spam = false, ham = false, forget = false;
+  const char* label() const { return spam ? "spam" : ham ? "ham" : "forget"; }
+};
+
+base::Result<int> learn_with_data(const LearnOptions& options) {
+  DataSessionOptions session_options = options.session;
+  session_options.mail = true;
+  session_options.quiet = true;
+  TAMIS_TRY(session, DataSession::open(session_options));
+  std::string path = std::string("/v1/mail/learn?label=") + options.label();
+  if (!options.reporter.empty()) path += "&reporter=" + url_escape(options.reporter);
+  if (!options.recipient.empty()) path += "&recipient=" + url_escape(options.recipient);
+  if (!options.id.empty()) {
+    TAMIS_TRY(answer, session->post(path + "&id=" + url_escape(options.id), ""));
+    std::printf("learned 1 message as %s\n", options.label());
+    return kGood;
+  }
+  uint64_t learned = 0, refused = 0;
+  auto use = [&](const std::string& name, std::string_view message) {
+    auto answer = session->post(path, std::string(message), "message/rfc822");
+    if (answer) {
+      ++learned;
+    } else {
+      ++refused;
+      complain(name + ": " + answer.error().message);
+    }
+    return !Interrupt::requested();
+  };
+  TAMIS_CHECK(for_each_message(options.files, use));
+  std::printf("learned %llu messages as %s\n", static_cast<unsigned long long>(learned), options.label());
+  return Interrupt::requested() ? kInterrupted : refused == 0 ? kGood : kNo;
+}
+
+base::Result<int> learn_into_file(const LearnOptions& options) {
+  constexpr size_t kModelBytesMax = size_t{1} << 30;
+  auto bytes = base::read_file(options.model, kModelBytesMax);
+  if (!bytes && bytes.error().code != base::Code::kNotFound) return tl::unexpected(bytes.error());
+  model::SpamModel::Loaded loaded{model::SpamModel{}, ""};
+  if (bytes) {
+    TAMIS_TRY(read, model::SpamModel::load(*bytes));
+    loaded = std::move(read);
+  }
+  learn::MailFilter filter;
+  uint64_t learned = 0, refused = 0;
+  auto use = [&](const std::string& name, std::string_view message) {
+    filter.read(message);
+    base::Status done = options.forget ? loaded.model.forget(filter.text_key())
+                                       : loaded.model.learn(filter.text_key(), filter.features(), options.spam);
+    ++(done ? learned : refused);
+    if (!done) complain(name + ": " + done.error().message);
+    return !Interrupt::requested();
+  };
+  TAMIS_CHECK(for_each_message(options.files, use));
+  TAMIS_CHECK(base::write_file_atomically(options.model, loaded.model.save(loaded.card, true)));
+  std::printf("learned %llu messages as %s\n", static_cast<unsigned long long>(learned), options.label());
+  return Interrupt::requested() ? kInterrupted : refused == 0 ? kGood : kNo;
+}
+
+base::Result<int> learn(const LearnOptions& options) {
+  Interrupt::install();
+  if (options.spam + options.ham + options.forget != 1) {
+    return base::invalid("mail learn: say one of --spam, --ham and --forget");
+  }
+  if (options.session.data.empty() == options.model.empty()) {
+    return base::invalid("mail learn: say where to, --data DIR or --model FILE");
+  }
+  if (options.files.empty() == options.id.empty()) return base::invalid("mail learn: expected FILEs, or --id");
+  if (!options.id.empty() && options.session.data.empty()) return base::invalid("mail learn: --id needs --data");
+  return options.model.empty() ? learn_with_data(options) : learn_into_file(options);
+}
+
+base::Result<int> explain(const ScanOptions& options) {
+  TAMIS_TRY(setup, MailSetup::open(options.setup));
+  door::MailService::Work work;
+  bool first = true;
+  base::Status failed;
+  auto use = [&](const std::string& name, std::string_view message) {
+    auto verdict = setup->mail().scan_now(work, request_of(options, message), true);
+    if (!verdict) {
+      failed = base::fail(verdict.error().code, name + ": " + verdict.error().message);
+      return false;
+    }
+    const auto policy = setup->service().policy();
+    auto text = explain_mail(name, *verdict, *policy, options.depth, options.json);
+    if (!text) failed = tl::unexpected(text.error());
+    if (!failed) return false;
+    std::printf("%s%s", first || options.json ? "" : "\n", text->c_str());
+    first = false;
+    return true;
+  };
+  TAMIS_CHECK(for_each_message(options.files, use));
+  TAMIS_CHECK(std::move(failed));
+  return kGood;
+}
+
+base::Result<int> eval(const MailEvalOptions& options) {
+  Interrupt::install();
+  TAMIS_TRY(summary, eval_mail(options));
+  std::fprintf(stderr,
+               "tamis: %llu messages tested: %llu ham taken for spam, %llu spam taken for ham; %.0f us to scan one, "
+               "%.0f us to learn one\n",
+               static_cast<unsigned long long>(summary.tested), static_cast<unsigned long long>(summary.ham_as_spam),
+               static_cast<unsigned long long>(summary.spam_as_ham), summary.scan_us, summary.learn_us);
+  return kGood;
+}
+
+template <class Options>
+Command command_of(std::shared_ptr<Options> options, base::Result<int> (*run)(const Options&)) {
+  return [options, run] {
+    base::Result<int> code = run(*options);
+    return code ? *code : complain(code.error().message);
+  };
+}
+
+Command add_mail_scan(CLI::App& app) {
+  auto options = std::make_shared<ScanOptions>();
+  app.add_option("FILE", options->files, "Messages: files, mboxes, Maildirs, other folders; - is standard input")
+      ->required();
+  app.add_flag("--json", options->json, "A line of JSON for each message");
+  app.add_option("--data", options->session.data,
+                 "Data folder whose model judges, and which remembers the messages for corrections by their ids");
+  add_setup(app, options->setup);
+  add_envelope(app, *options);
+  return command_of(options, scan);
+}
+
+Command add_mail_explain(CLI::App& app) {
+  auto options = std::make_shared<ScanOptions>();
+  app.add_option("FILE", options->files, "Messages: files, mboxes, Maildirs, other folders; - is standard input")
+      ->required();
+  app.add_flag("--json", options->json, "As JSON");
+  const std::map<std::string, MailDepth> depths = {
+      {"user", MailDepth::kUser}, {"support", MailDepth::kSupport}, {"analyst", MailDepth::kAnalyst}};
+  app.add_option("--for", options->depth,
+                 "Who reads it: user, support or analyst (default); only the last may know what a sender must not")
+      ->transform(CLI::CheckedTransformer(depths, CLI::ignore_case));
+  add_setup(app, options->setup);
+  add_envelope(app, *options);
+  return command_of(options, explain);
+}
+
+Command add_mail_learn(CLI::App& app) {
+  auto options = std::make_shared<LearnOptions>();
+  app.add_option("FILE", options->files, "Messages: files, mboxes, Maildirs, other folders; - is standard input");
+  app.add_flag("--spam", options->spam, "They are spam");
+  app.add_flag("--ham", options->ham, "They are wanted");
+  app.add_flag("--forget", options->forget, "Take back what was said of them");
+  app.add_option("--id", options->id, "Of a message that was scanned, instead of FILEs");
+  app.add_option("--data", options->session.data, "Data folder whose model learns");
+  app.add_option("--model", options->model, "File of a model that learns; made if it is not there");
+  app.add_option("--reporter", options->reporter, "Who says so; default your name");
+  app.add_option("--recipient", options->recipient, "Whose mailbox it was in");
+  return command_of(options, learn);
+}
+
+Command add_mail_eval(CLI::App& app) {
+  auto options = std::make_shared<MailEvalOptions>();
+  auto online = std::make_shared<bool>(false);
+  app.add_flag("--online", *online, "Classify, then learn, message by message, in the order of the index (always so)");
+  app.add_option("--index", options->index, "Lines of path, label (ham or spam) and order, parted by tabs")->required();
+  app.add_option("--root", options->root, "Folder to which the paths are relative")->required();
+  app.add_option("--out", options->out, "Where the scores go: path, label, score, verdict, CPU us")->required();
+  app.add_option("--split", options->split,
+                 "Learn from the first so many alone, then test the others without feedback; the scores are of these");
+  app.add_option("--delay", options->delay, "Tell labels so many messages late");
+  app.add_option("--limit", options->limit, "Read so many messages at most");
+  add_setup(app, options->setup);
+  return command_of(options, eval);
+}
+
+}  // namespace
+
+Command add_mail(CLI::App& app) {
+  app.require_subcommand(1);
+  auto runs = std::make_shared<std::vector<std::pair<CLI::App*, Command>>>();
+  auto verb = [&](const char* name, const char* what, Command (*make)(CLI::App&)) {
+    CLI::App* added = app.add_subcommand(name, what);
+    runs->emplace_back(added, make(*added));
+  };
+  verb("scan", "Judge messages", add_mail_scan);
+  verb("learn", "Learn from messages, or take that back", add_mail_learn);
+  verb("explain", "Tell why a message is judged as it is", add_mail_explain);
+  verb("eval", "Measure the filter on a labelled corpus, in its order", add_mail_eval);
+  return [runs] {
+    for (auto& [one, run] : *runs) {
+      if (one->parsed()) return run();
+    }
+    return kFailed;
+  };
+}
+
+}  // namespace tamis::app

@@ -1,0 +1,167 @@
+#include "app/mail_setup.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+#include <climits>
+#include <cstdio>
+
+#include "app/command.h"
+#include "base/clock.h"
+#include "base/file.h"
+
+namespace tamis::app {
+namespace {
+
+constexpr size_t kMailboxBytesMax = size_t{2} << 30;
+constexpr size_t kModelBytesMax = size_t{512} << 20;
+constexpr std::string_view kModelFile = "spam.tamis-model";
+
+bool is_folder(const std::string& path) {
+  struct stat found {};
+  return ::stat(path.c_str(), &found) == 0 && S_ISDIR(found.st_mode);
+}
+
+// The messages of an mbox: each begins with a line "From " at the top or behind an empty line. Lines that were escaped
+// by a ">" (mboxrd) come back.
+bool for_each_in_mbox(const std::string& path, std::string_view text, const UseMessage& use) {
+  size_t begin = text.find('\n') + 1, number = 0;
+  while (begin != 0 && begin < text.size()) {
+    size_t end = begin;
+    while (true) {
+      end = text.find("\nFrom ", end);
+      if (end == std::string_view::npos) break;
+      const bool behind_empty = end == 0 || text[end - 1] == '\n' || (end > 1 && text.substr(end - 2, 2) == "\n\r");
+      if (behind_empty) break;
+      ++end;
+    }
+    const std::string_view part = text.substr(begin, end == std::string_view::npos ? end : end + 1 - begin);
+    std::string message;
+    for (size_t at = 0; at < part.size();) {
+      const size_t line_end = std::min(part.find('\n', at), part.size() - 1) + 1;
+      std::string_view line = part.substr(at, line_end - at);
+      const size_t quotes = line.find_first_not_of('>');
+      if (quotes != 0 && quotes != std::string_view::npos && line.substr(quotes, 5) == "From ") line.remove_prefix(1);
+      message += line;
+      at = line_end;
+    }
+    if (!use(path + "#" + std::to_string(++number), message)) return false;
+    if (end == std::string_view::npos) break;
+    begin = text.find('\n', end + 1) + 1;
+  }
+  return true;
+}
+
+base::Result<bool> use_file(const std::string& path, const UseMessage& use) {
+  TAMIS_TRY(text, base::read_file(path == "-" ? "/dev/stdin" : path, kMailboxBytesMax));
+  if (text.rfind("From ", 0) == 0) return for_each_in_mbox(path, text, use);
+  return use(path, text);
+}
+
+base::Status use_folder(const std::string& path, const UseMessage& use) {
+  const bool maildir = is_folder(path + "/cur") && is_folder(path + "/new");
+  std::vector<std::string> roots = {path};
+  if (maildir) roots = {path + "/cur", path + "/new"};
+  base::ListOptions listing;
+  listing.files_max = 10'000'000;
+  for (const std::string& root : roots) {
+    TAMIS_TRY(files, base::list_files(root, listing));
+    for (const base::FoundFile& file : files) {
+      TAMIS_TRY(more, use_file(file.path, use));
+      if (!more) return {};
+    }
+  }
+  return {};
+}
+
+// Beside the program as it is built, and as it is installed.
+std::vector<std::string> model_places() {
+  std::array<char, PATH_MAX> own{};
+  const ssize_t bytes = ::readlink("/proc/self/exe", own.data(), own.size() - 1);
+  std::vector<std::string> places;
+  if (bytes > 0) {
+    std::string folder(own.data(), static_cast<size_t>(bytes));
+    folder.resize(folder.rfind('/'));
+    for (const char* way : {"/../share/tamis/mail/", "/../../policies/mail/model/", "/policies/mail/model/"}) {
+      places.push_back(folder + way + std::string(kModelFile));
+    }
+  }
+  places.push_back("/usr/share/tamis/mail/" + std::string(kModelFile));
+  return places;
+}
+
+}  // namespace
+
+base::Status for_each_message(const std::vector<std::string>& paths, const UseMessage& use) {
+  for (const std::string& path : paths) {
+    if (path != "-" && is_folder(path)) {
+      TAMIS_CHECK(use_folder(path, use));
+      continue;
+    }
+    TAMIS_TRY(more, use_file(path, use));
+    if (!more) return {};
+  }
+  return {};
+}
+
+base::Result<std::string> starter_model(const MailSetupOptions& options) {
+  if (options.fresh) return std::string();
+  if (!options.model.empty()) return base::read_file(options.model, kModelBytesMax);
+  std::vector<std::string> places = model_places();
+  if (!options.policy.empty()) places.insert(places.begin(), options.policy + "/model/" + std::string(kModelFile));
+  for (const std::string& place : places) {
+    auto found = base::read_file(place, kModelBytesMax);
+    if (found || found.error().code != base::Code::kNotFound) return found;
+  }
+  std::fprintf(stderr, "tamis: no starter model is installed; the spam model begins with nothing\n");
+  return std::string();
+}
+
+bool decides_mail(const door::Service& service) {
+  const auto policy = service.policy();
+  return policy != nullptr && policy->find_type("mail") != nullptr;
+}
+
+base::Result<std::unique_ptr<door::MailService>> open_mail(door::Service& service, const MailServerOptions& options,
+                                                           const std::string& data, int threads) {
+  door::MailServiceOptions mail;
+  mail.threads = threads;
+  mail.host = options.host;
+  if (mail.host.empty()) {
+    std::array<char, 256> name{};
+    if (::gethostname(name.data(), name.size() - 1) == 0) mail.host = name.data();
+  }
+  if (!data.empty()) mail.learner.folder = data + "/mail";
+  mail.learner.remember_days = options.remember_days;
+  // A folder that has a model of its own needs no starter.
+  if (data.empty() || ::access((mail.learner.folder + "/model").c_str(), F_OK) != 0) {
+    TAMIS_TRY(starter, starter_model(options.setup));
+    mail.learner.starter = std::move(starter);
+  }
+  return door::MailService::open(service, std::move(mail));
+}
+
+base::Result<std::unique_ptr<MailSetup>> MailSetup::open(const MailSetupOptions& options) {
+  std::unique_ptr<MailSetup> setup(new MailSetup);
+  setup->now_ms_ = base::SystemClock().now_ms();
+  door::ServiceOptions service;
+  service.deadline_ms = 60'000;  // nobody waits but us
+  setup->service_ = std::make_unique<door::Service>(service, [s = setup.get()] { return s->now_ms_; }, nullptr);
+  policy::Loaded loaded = options.policy.empty() ? setup->service_->activate(ready_mail_policy())
+                                                 : setup->service_->activate_folder(options.policy);
+  print_diagnostics(loaded, options.policy.empty() ? "policies/mail" : options.policy);
+  if (loaded.policy == nullptr) return base::invalid("the policy has errors");
+  if (loaded.policy->find_type("mail") == nullptr) {
+    return base::invalid("the policy has no event type `mail`; start from policies/mail");
+  }
+  door::MailServiceOptions mail;
+  mail.threads = 0;
+  TAMIS_TRY(starter, starter_model(options));
+  mail.learner.starter = std::move(starter);
+  TAMIS_TRY(opened, door::MailService::open(*setup->service_, std::move(mail)));
+  setup->mail_ = std::move(opened);
+  return setup;
+}
+
+}  // namespace tamis::app

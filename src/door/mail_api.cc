@@ -1,0 +1,190 @@
+#include "door/mail_api.h"
+
+#include <array>
+
+#include "door/http_answer.h"
+#include "event/json_writer.h"
+
+namespace tamis::door {
+
+using event::JsonWriter;
+using net::Request;
+using net::Response;
+using net::Role;
+
+namespace {
+
+constexpr size_t kRecipientsMax = 1000;
+
+std::string value_of(const Request& in, std::string_view name) { return in.query_value(name).value_or(""); }
+
+std::vector<std::string> parts_of(std::string_view text) {
+  std::vector<std::string> parts;
+  while (!text.empty() && parts.size() < kRecipientsMax) {
+    const size_t comma = std::min(text.find(','), text.size());
+    if (comma > 0) parts.emplace_back(text.substr(0, comma));
+    text.remove_prefix(std::min(comma + 1, text.size()));
+  }
+  return parts;
+}
+
+void send_error(net::DeferredReply& reply, const base::Error& error) {
+  std::string body;
+  JsonWriter json(body);
+  json.begin_object().key("error").string(word_of(error)).key("message").string(error.message).end_object();
+  reply.send(status_of(error), "application/json", body + "\n");
+}
+
+base::Result<MailCorrection::Label> label_of(std::string_view text) {
+  if (text == "spam") return MailCorrection::Label::kSpam;
+  if (text == "ham") return MailCorrection::Label::kHam;
+  if (text == "forget") return MailCorrection::Label::kForget;
+  return base::invalid("?label=: expected spam, ham or forget");
+}
+
+}  // namespace
+
+std::string_view name_of(MailAction action) {
+  constexpr std::array<std::string_view, 5> kNames = {"accept", "greylist", "tag", "quarantine", "reject"};
+  return kNames[static_cast<size_t>(action)];
+}
+
+void write_json(const MailVerdict& verdict, std::string& out) {
+  JsonWriter json(out);
+  json.begin_object().key("id").string(verdict.id).key("verdict").string(verdict.verdict);
+  json.key("action").string(name_of(verdict.action)).key("spam").boolean(verdict.action >= MailAction::kTag);
+  json.key("points").real(verdict.points).key("required").real(verdict.points_required);
+  json.key("probability").real(verdict.probability).key("symbols").begin_array();
+  for (const MailSymbol& symbol : verdict.symbols) {
+    json.begin_object().key("name").string(symbol.name).key("points").real(symbol.score);
+    json.key("reason").string(symbol.description).end_object();
+  }
+  json.end_array();
+  if (!verdict.reply.empty()) json.key("reply").string(verdict.reply);
+  json.key("headers").begin_array();
+  for (const MailHeader& header : verdict.add_headers) {
+    json.begin_object().key("name").string(header.name).key("value").string(header.value).end_object();
+  }
+  json.end_array().key("remove_headers").begin_array();
+  for (const std::string& name : verdict.remove_headers) json.string(name);
+  json.end_array();
+  if (!verdict.explanation_json.empty()) json.key("explanation").raw(verdict.explanation_json);
+  json.end_object();
+}
+
+MailApi::MailApi(net::HttpServer& server, Desk& desk, MailService& mail, const MakeRoute& route)
+    : desk_(desk), mail_(mail) {
+  server.post(
+      "/v1/mail", [this](const Request& in, Response& out) { scan(in, out); },
+      route(Role::kDecide, mail.message_bytes_max()));
+  server.post(
+      "/v1/mail/learn", [this](const Request& in, Response& out) { learn(in, out); },
+      route(Role::kDecide | Role::kAnalyst | Role::kSupport, mail.message_bytes_max()));
+  server.post(
+      "/v1/mail/take-back", [this](const Request& in, Response& out) { take_back(in, out); },
+      route(Role::kAnalyst, 0));
+  server.get(
+      "/v1/mail/stats",
+      [this](const Request&, Response& out) {
+        desk_.soon(out, [this](std::string& body) -> base::Status {
+          write_stats(body);
+          return {};
+        });
+      },
+      route(Role::kAnalyst | Role::kSupport, 0));
+}
+
+void MailApi::scan(const Request& in, Response& out) {
+  MailRequest request;
+  request.message = in.body();
+  const std::string direction = value_of(in, "direction");
+  if (!direction.empty() && direction != "in" && direction != "out") {
+    return answer(base::Error{base::Code::kInvalid, "?direction=: expected in or out"}, out);
+  }
+  if (request.message.empty()) return answer(base::Error{base::Code::kInvalid, "expected a message as body"}, out);
+  request.direction = direction == "out" ? MailDirection::kOut : MailDirection::kIn;
+  request.client_ip = value_of(in, "ip");
+  request.client_name = value_of(in, "hostname");
+  request.helo = value_of(in, "helo");
+  const auto sender = in.query_value("sender");
+  request.has_sender = sender.has_value();
+  request.sender = sender.value_or("");
+  request.recipients = parts_of(value_of(in, "recipient"));
+  request.user = value_of(in, "user");
+  request.queue_id = value_of(in, "queue_id");
+  request.tls_version = value_of(in, "tls");
+  request.received_by = value_of(in, "host");
+  const bool explain = value_of(in, "explain") == "1";
+  auto reply = out.defer();
+  mail_.scan(std::move(request), explain, [reply](base::Result<MailVerdict> verdict) {
+    if (!verdict) return send_error(*reply, verdict.error());
+    std::string body;
+    write_json(*verdict, body);
+    reply->send(200, "application/json", body + "\n");
+  });
+}
+
+void MailApi::learn(const Request& in, Response& out) {
+  const Desk::Caller caller = Desk::caller_of(in);
+  auto label = label_of(value_of(in, "label"));
+  if (!label) return answer(label.error(), out);
+  MailCorrection correction;
+  correction.label = *label;
+  correction.id = value_of(in, "id");
+  if (correction.id.empty()) correction.message = in.body();
+  if (correction.id.empty() == correction.message.empty()) {
+    return answer(base::Error{base::Code::kInvalid, "expected ?id= of a message that was scanned, or its text as body"},
+                  out);
+  }
+  // Who brings the reports of many people says whose each is.
+  correction.reporter = value_of(in, "reporter");
+  if (correction.reporter.empty()) correction.reporter = caller.name;
+  correction.recipient = value_of(in, "recipient");
+  action::AuditEntry entry;
+  entry.what = "mail.learn";
+  entry.on = "event:mail";
+  entry.value = correction.id;
+  JsonWriter(entry.detail).begin_object().key("label").string(value_of(in, "label")).key("reporter").string(
+      correction.reporter).end_object();
+  auto reply = out.defer();
+  mail_.learn(std::move(correction), [this, reply, caller, entry](base::Status learned) {
+    if (learned) learned = desk_.note_soon(caller, entry);
+    if (!learned) return send_error(*reply, learned.error());
+    reply->send(200, "application/json", "{\"ok\":true}\n");
+  });
+}
+
+void MailApi::take_back(const Request& in, Response& out) {
+  desk_.soon(out, [this, caller = Desk::caller_of(in),
+                   reporter = value_of(in, "reporter")](std::string& body) -> base::Status {
+    if (reporter.empty()) return base::invalid("?reporter=: expected whose corrections to take back");
+    TAMIS_TRY(taken, mail_.learner().take_back(reporter, desk_.service().now_ms()));
+    action::AuditEntry entry;
+    entry.what = "mail.take-back";
+    entry.on = "reporter";
+    entry.value = reporter;
+    TAMIS_CHECK(desk_.note_change(caller, std::move(entry)));
+    JsonWriter json(body);
+    json.begin_object().key("ok").boolean(true).key("votes").uinteger(taken.votes);
+    json.key("corrected").uinteger(taken.corrected).key("out_of_reach").uinteger(taken.out_of_reach).end_object();
+    body += '\n';
+    return {};
+  });
+}
+
+void MailApi::write_stats(std::string& out) {
+  const MailStats stats = mail_.stats();
+  const learn::MailLearner::Stats model = mail_.learner().stats();
+  JsonWriter json(out);
+  json.begin_object().key("scanned").uinteger(stats.scanned).key("actions").begin_object();
+  json.key("accept").uinteger(stats.accepted).key("greylist").uinteger(stats.greylisted);
+  json.key("tag").uinteger(stats.tagged).key("quarantine").uinteger(stats.quarantined);
+  json.key("reject").uinteger(stats.rejected).end_object();
+  json.key("ham_learned").uinteger(model.ham_learned).key("spam_learned").uinteger(model.spam_learned);
+  json.key("corrections").uinteger(model.corrections).key("remembered").uinteger(model.remembered);
+  json.key("remembered_bytes").uinteger(model.remembered_bytes).key("model_bytes").uinteger(model.model_bytes);
+  json.end_object();
+  out += '\n';
+}
+
+}  // namespace tamis::door

@@ -1,0 +1,113 @@
+// MailService: the scanner behind all mail doors. Worker threads take a message apart, ask the spam model, let the
+// Service decide the `mail` event, and turn the decision into a verdict that a mail server understands. Corrections go
+// to the learner and, where they name an event, into the journal as its truth.
+//
+// Bounded: messages wait in a queue with a limit on their number and bytes, and none longer than `wait_ms`. What does
+// not fit or waits too long is answered as `overload:` of the policy's `mail` event declares: with that verdict (fail
+// open) or an error (fail closed).
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "door/mail_scanner.h"
+#include "door/service.h"
+#include "learn/mail_filter.h"
+#include "learn/mail_learner.h"
+
+namespace tamis::door {
+
+struct MailServiceOptions {
+  learn::MailLearnerOptions learner;
+  int threads = 2;
+  size_t queue_max = 512;
+  size_t queue_bytes_max = 256 << 20;
+  size_t message_bytes_max = 64 << 20;
+  int64_t wait_ms = 10'000;
+  std::string host = "localhost";  // how Authentication-Results names us where a request does not say
+  // Asks DNS what it has to say of a message; runs on a worker thread within a time limit of its own. Null: nobody is
+  // asked, and the results say so.
+  std::function<learn::MailAuthentication(const mail::Analysis&, const MailRequest&)> authenticate;
+};
+
+class MailService final : public MailScanner {
+ public:
+  // `service` outlives it. Errors: a model or corrections that cannot be read.
+  static base::Result<std::unique_ptr<MailService>> open(Service& service, MailServiceOptions options);
+  ~MailService() override;
+
+  // Answers what waits, takes nothing more, writes the model. Before anything is destroyed that callbacks use.
+  void stop();
+
+  void scan(MailRequest request, bool explain, ScanDone done) override;
+  void learn(MailCorrection correction, LearnDone done) override;
+  MailStats stats() const override;
+  size_t message_bytes_max() const override { return options_.message_bytes_max; }
+
+  // What one thread needs to scan, kept warm.
+  struct Work {
+    learn::MailFilter filter;
+    model::SpamModel::Scratch scratch;
+    learn::MailLearner::Scored scored;
+    learn::MailAuthentication authentication;
+    std::string event_json, decision_json;
+  };
+  // The same as scan(), on the caller's thread. Afterwards `work.filter` has the message's features, as long as
+  // `request` is there. `id` empty: a new one is made.
+  base::Result<MailVerdict> scan_now(Work& work, const MailRequest& request, bool explain, std::string_view id = {});
+  base::Result<learn::MailLearner::Learned> learn_now(Work& work, const MailCorrection& correction);
+  // A truth about a `mail` event that is in the journal already. Labels as in replay/truth.h: good, ham and legit are
+  // ham, every other is spam. Durable after learner().sync().
+  base::Status learn_truth(std::string_view id, std::string_view label, std::string_view source);
+
+  learn::MailLearner& learner() { return *learner_; }
+
+ private:
+  struct Task {
+    MailRequest request;
+    bool explain = false;
+    ScanDone scan_done;
+    MailCorrection correction;
+    LearnDone learn_done;
+    int64_t deadline_ms = 0;
+    size_t bytes() const { return request.message.size() + correction.message.size(); }
+  };
+
+  MailService(Service& service, MailServiceOptions options);
+  bool submit(Task& task);
+  void run();
+  void run_tidy();
+  void do_task(Work& work, Task& task);
+  base::Result<MailVerdict> overloaded(std::string_view why);
+  std::string new_id();
+  base::Status write_truth(const MailCorrection& correction);
+  void count(const MailVerdict& verdict);
+
+  Service& service_;
+  MailServiceOptions options_;
+  std::unique_ptr<learn::MailLearner> learner_;
+  uint64_t id_seed_ = 0;
+  std::atomic<uint64_t> id_next_{0};
+  int64_t started_ms_ = 0;
+  std::atomic<uint64_t> scanned_{0}, learned_{0};
+  std::array<std::atomic<uint64_t>, 5> actions_{};
+
+  std::mutex mutex_;
+  std::condition_variable ready_, tidy_ready_;
+  std::deque<Task> queue_;
+  size_t queue_bytes_ = 0;
+  bool stopping_ = false;
+  std::vector<std::thread> threads_;
+};
+
+// The places where policies/mail may have put other verdicts: the nearest of ours, by its place on the ladder.
+MailAction mail_action(std::string_view verdict, const std::vector<std::string>& ladder);
+
+}  // namespace tamis::door

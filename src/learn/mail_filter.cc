@@ -1,0 +1,337 @@
+#include "learn/mail_filter.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+
+#include "base/hash.h"
+#include "cel/utf8.h"
+#include "event/domain.h"
+#include "event/json_writer.h"
+#include "learn/message_features.h"
+#include "mail/features.h"
+
+#include <fmt/format.h>
+
+namespace tamis::learn {
+namespace {
+
+using event::JsonWriter;
+
+constexpr size_t kTextBytesMax = 320;
+constexpr size_t kNamesMax = 32;  // of a list in the event
+constexpr size_t kRecipientsMax = 1000;
+
+// Text for an event: at most so many bytes, always UTF-8, without control characters.
+std::string clean(std::string_view text, size_t bytes_max = kTextBytesMax) {
+  if (text.size() > bytes_max) {
+    size_t end = bytes_max;
+    while (end > 0 && !cel::is_utf8_start(text[end])) --end;
+    text = text.substr(0, end);
+  }
+  std::string out(text);
+  const bool is_utf8 = cel::is_valid_utf8(text);
+  for (char& c : out) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte < 0x20 || byte == 0x7f || (!is_utf8 && byte > 0x7f)) c = '?';
+  }
+  return out;
+}
+
+std::string lower(std::string_view text) {
+  std::string out = clean(text);
+  for (char& c : out) {
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  }
+  return out;
+}
+
+// Writes fields, leaving out what is not known: a policy tells a missing field from an empty one by has().
+class Fields {
+ public:
+  explicit Fields(JsonWriter& json) : json_(json) {}
+  void text(std::string_view name, std::string_view value, size_t bytes_max = kTextBytesMax) {
+    if (!value.empty()) json_.key(name).string(clean(value, bytes_max));
+  }
+  void flag(std::string_view name, bool value) {
+    if (value) json_.key(name).boolean(true);
+  }
+  void count(std::string_view name, uint64_t value) {
+    if (value > 0) json_.key(name).uinteger(value);
+  }
+  template <class Names>
+  void names(std::string_view name, const Names& values) {
+    if (values.empty()) return;
+    json_.key(name).begin_array();
+    size_t written = 0;
+    for (const auto& value : values) {
+      if (++written > kNamesMax) break;
+      json_.string(clean(value));
+    }
+    json_.end_array();
+  }
+
+ private:
+  JsonWriter& json_;
+};
+
+std::string hex(uint64_t value) { return fmt::format("{:016x}", value); }
+
+// The first message id of a header: what stands between angle brackets, or its first word.
+std::string_view first_id(const mail::Header* header) {
+  if (header == nullptr) return {};
+  std::string_view text = header->value;
+  const size_t open = text.find('<');
+  if (open != std::string_view::npos) {
+    text.remove_prefix(open + 1);
+    return text.substr(0, text.find('>'));
+  }
+  const size_t begin = text.find_first_not_of(" \t\r\n");
+  if (begin == std::string_view::npos) return {};
+  text.remove_prefix(begin);
+  return text.substr(0, text.find_first_of(" \t\r\n"));
+}
+
+std::string thread_of(std::string_view id) { return id.empty() ? std::string() : hex(base::hash64(id)); }
+
+// Names that `domain` may have been made to look like: digits for letters, rn for m, vv for w, accents, and hyphens or
+// other letters in between. A policy asks whether one of them is a name that it protects.
+std::vector<std::string> look_alikes(std::string_view domain) {
+  std::vector<std::string> found;
+  auto add = [&](std::string name) {
+    if (name == domain || name.empty()) return;
+    if (std::find(found.begin(), found.end(), name) == found.end()) found.push_back(std::move(name));
+  };
+  std::string plain;
+  for (size_t at = 0; at < domain.size();) {
+    const mail::FoldedPoint folded = mail::fold_point(cel::decode_code_point(domain, at));
+    if (folded.dropped) continue;
+    std::array<char, 4> bytes{};
+    const uint32_t point = folded.look_alike != 0 ? folded.look_alike : folded.point;
+    plain.append(bytes.data(), cel::encode_code_point(point, bytes.data()));
+  }
+  auto replaced = [](std::string text, std::string_view from, std::string_view to) {
+    for (size_t at = 0; (at = text.find(from, at)) != std::string::npos; at += to.size()) {
+      text.replace(at, from.size(), to);
+    }
+    return text;
+  };
+  std::string letters = plain;
+  for (char& c : letters) c = c == '0' ? 'o' : c == '1' ? 'l' : c == '3' ? 'e' : c == '5' ? 's' : c;
+  const std::string joined = replaced(replaced(letters, "rn", "m"), "vv", "w");
+  add(plain);
+  add(letters);
+  add(replaced(letters, "l", "i"));
+  add(joined);
+  add(replaced(plain, "i", "l"));
+  add(replaced(joined, "-", ""));
+  const size_t dot = plain.find('.');
+  if (dot != std::string::npos) {  // "bank-secure.example": the part before a hyphen
+    const size_t hyphen = letters.find('-');
+    if (hyphen != std::string::npos && hyphen < dot) add(letters.substr(0, hyphen) + letters.substr(dot));
+  }
+  return found;
+}
+
+uint64_t key_of(const mail::Analysis& analysis) {
+  uint64_t key = base::hash64(first_id(analysis.message.find(mail::HeaderId::kMessageId)));
+  key = base::combine64(key, base::hash64(analysis.facts.from.email));
+  key = base::combine64(key, static_cast<uint64_t>(analysis.facts.date_s));
+  size_t words = 0;
+  auto add_words = [&](std::string_view folded) {
+    for (size_t at = 0; words < 4000; ++words) {
+      const std::string_view word = mail::next_word(folded, at);
+      if (word.empty()) break;
+      key = base::combine64(key, base::hash64(word));
+    }
+  };
+  add_words(analysis.subject_folded);
+  for (const mail::ReadText& text : analysis.texts) add_words(text.folded);
+  for (const mail::Attachment& attachment : analysis.facts.attachments) key = base::combine64(key, attachment.hash);
+  return key == 0 ? 1 : key;
+}
+
+void write_envelope(const MailEvent& in, const mail::MessageFacts& facts, Fields& fields, JsonWriter& json) {
+  const MailEnvelope& envelope = *in.envelope;
+  json.key("direction").string(envelope.outgoing ? "out" : "in");
+  fields.text("ip", envelope.client_ip);
+  fields.text("client_name", lower(envelope.client_name));
+  fields.text("helo", lower(envelope.helo));
+  fields.text("tls", envelope.tls_version);
+  fields.text("user", envelope.user);
+  fields.text("queue_id", envelope.queue_id);
+  const std::string_view sender = envelope.has_sender ? envelope.sender : facts.return_path.email;
+  fields.text("sender", lower(sender));
+  fields.flag("bounce", envelope.has_sender && envelope.sender.empty());
+  std::string first;
+  if (!envelope.recipients.empty()) {
+    first = lower(envelope.recipients[0]);
+    fields.text("recipient", first);
+    fields.count("recipients", std::min(envelope.recipients.size(), kRecipientsMax));
+  }
+  // Who of ours and who of the others: one name for both directions, so that an answer is known.
+  const std::string from = lower(facts.from.email);
+  fields.text("us", envelope.outgoing ? (from.empty() ? lower(sender) : from) : first);
+  fields.text("them", envelope.outgoing ? first : from);
+}
+
+void write_identity(const mail::Analysis& analysis, bool outgoing, Fields& fields, JsonWriter& json) {
+  const mail::MessageFacts& facts = analysis.facts;
+  fields.text("from", lower(facts.from.email));
+  fields.text("from_name", facts.from.name, 128);
+  fields.text("from_domain", facts.from_domain);
+  fields.text("reply_to", lower(facts.reply_to.email));
+  fields.text("message_id_domain", facts.message_id_domain);
+  fields.names("look_alikes", look_alikes(facts.from_domain));
+  const mail::Header* own = analysis.message.find(mail::HeaderId::kMessageId);
+  const mail::Header* answered = analysis.message.find(mail::HeaderId::kInReplyTo);
+  if (answered == nullptr) answered = analysis.message.find(mail::HeaderId::kReferences);
+  fields.text("thread", thread_of(first_id(outgoing ? own : answered)));
+  fields.count("from_count", facts.from_count);
+  fields.count("header_recipients", facts.recipients);
+  fields.flag("from_name_is_address", facts.from_name_is_address);
+  fields.flag("from_name_is_other_address", facts.from_name_is_other_address);
+  fields.flag("from_name_is_recipient", facts.from_name_is_recipient);
+  fields.flag("reply_to_differs", facts.reply_to_differs);
+  fields.flag("subject_is_reply", facts.subject_is_reply);
+  fields.flag("has_thread_headers", facts.has_thread_headers);
+  fields.flag("undisclosed_recipients", facts.to_undisclosed);
+  if (facts.date_s != 0 && facts.received_date_s != 0) {
+    json.key("date_off_s").integer(facts.date_s - facts.received_date_s);
+  }
+  fields.text("mailer", facts.mailer, 80);
+  fields.flag("mailing_list", !facts.list_id.empty());
+  fields.flag("list_unsubscribe", facts.list_unsubscribe);
+  fields.flag("one_click_unsubscribe", facts.one_click_unsubscribe);
+  fields.flag("bulk", facts.bulk);
+  fields.flag("auto_submitted", facts.auto_submitted);
+  fields.count("received", facts.received_count);
+  for (const mail::Received& hop : facts.received) {
+    if (hop.ip.empty()) continue;
+    fields.text("received_ip", hop.ip);
+    break;
+  }
+}
+
+void write_content(const mail::MessageFacts& facts, Fields& fields) {
+  fields.count("bytes", facts.bytes);
+  fields.count("body_bytes", facts.body_bytes);
+  fields.count("parts", facts.parts);
+  fields.count("words", facts.text.words);
+  fields.text("language", facts.language);
+  fields.text("charset", facts.charset, 40);
+  fields.flag("html", facts.html);
+  fields.flag("plain", facts.plain);
+  fields.count("hidden_bytes", facts.hidden_bytes);
+  fields.count("zero_width", facts.text.zero_width + facts.subject_zero_width + facts.from_name_text.zero_width);
+  fields.count("disguised_words", facts.text.mixed_script_words + facts.subject_mixed);
+  fields.count("disguised_name",
+               facts.from_name_text.mixed_script_words + facts.from_name_text.look_alike_words +
+                   facts.from_name_text.styled_letters);
+  fields.count("remote_images", facts.html_counts.remote_images);
+  fields.count("forms", facts.html_counts.forms);
+  fields.count("password_inputs", facts.html_counts.password_inputs);
+  fields.count("scripts", facts.html_counts.scripts + facts.html_counts.script_links);
+  fields.count("links", facts.links);
+  fields.names("link_domains", facts.link_domains);
+  fields.flag("links_to_from_domain", facts.links_to_from_domain);
+  std::vector<std::string_view> tricks;
+  for (unsigned i = 0; i < mail::kLinkTricks; ++i) {
+    if (facts.link_tricks[i] > 0) tricks.push_back(mail::name_of(static_cast<mail::LinkTrick>(1u << i)));
+  }
+  fields.names("link_tricks", tricks);
+  std::vector<std::string_view> anomalies;
+  for (unsigned i = 0; i < static_cast<unsigned>(mail::Anomaly::kCount); ++i) {
+    const auto anomaly = static_cast<mail::Anomaly>(i);
+    if (facts.anomalies.has(anomaly)) anomalies.push_back(mail::name_of(anomaly));
+  }
+  fields.names("anomalies", anomalies);
+}
+
+void write_attachments(const mail::MessageFacts& facts, Fields& fields) {
+  std::vector<std::string_view> kinds, extensions;
+  std::vector<std::string> hashes;
+  uint64_t disguised = 0, doubled = 0;
+  auto add_once = [](std::vector<std::string_view>& to, std::string_view name) {
+    if (!name.empty() && std::find(to.begin(), to.end(), name) == to.end()) to.push_back(name);
+  };
+  for (const mail::Attachment& attachment : facts.attachments) {
+    add_once(kinds, mail::name_of(attachment.content));
+    add_once(extensions, attachment.extension);
+    if (attachment.hash != 0) hashes.push_back(hex(attachment.hash));
+    disguised += attachment.disguised;
+    doubled += attachment.double_extension;
+  }
+  fields.count("attachments", facts.attachments.size());
+  fields.names("attachment_kinds", kinds);
+  fields.names("attachment_extensions", extensions);
+  fields.names("attachment_hashes", hashes);
+  fields.count("dangerous_attachments", facts.dangerous_attachments);
+  fields.count("encrypted_attachments", facts.encrypted_attachments);
+  fields.count("disguised_attachments", disguised);
+  fields.count("double_extensions", doubled);
+}
+
+void write_authentication(const MailAuthentication& found, const mail::MessageFacts& facts, Fields& fields,
+                          JsonWriter& json) {
+  json.key("spf").string(clean(found.spf)).key("dkim").string(clean(found.dkim));
+  json.key("dmarc").string(clean(found.dmarc)).key("arc").string(clean(found.arc));
+  if (found.dmarc_policy != "none") fields.text("dmarc_policy", found.dmarc_policy);
+  fields.text("spf_domain", found.spf_domain);
+  fields.names("dkim_domains", found.dkim_domains);
+  fields.names("ip_lists", found.ip_lists);
+  fields.names("domain_lists", found.domain_lists);
+  fields.flag("dns", found.dns);
+  fields.count("dkim_signatures", facts.dkim_signatures);
+}
+
+// Near-duplicates share at least one of the three thirds of their text digest, unless three bits or more changed. The
+// language and the order of size keep unrelated messages apart.
+void write_campaign(const mail::MessageFacts& facts, Fields& fields) {
+  if (facts.text_digest != 0) {
+    fields.text("text_digest", hex(facts.text_digest));
+    const int size = facts.text.words == 0 ? 0 : static_cast<int>(std::lround(std::log2(facts.text.words)));
+    constexpr std::array<std::string_view, 3> kNames = {"campaign_a", "campaign_b", "campaign_c"};
+    for (unsigned i = 0; i < 3; ++i) {
+      const uint64_t third = facts.text_digest >> (i * 21) & ((uint64_t{1} << (i == 2 ? 22 : 21)) - 1);
+      fields.text(kNames[i], fmt::format("{}{:06x}{}{}", "abc"[i], third, facts.language, size));
+    }
+  }
+  if (facts.structure_digest != 0) fields.text("structure_digest", hex(facts.structure_digest));
+}
+
+void write_model(const MailEvent& in, Fields& fields, JsonWriter& json) {
+  if (in.score == nullptr) return;
+  const double offset = std::log(in.threshold / (1.0 - in.threshold));
+  json.key("model").begin_object().key("spam").real(static_cast<double>(in.score->probability));
+  json.key("spam_logit").real(static_cast<double>(in.score->logit) - offset).end_object();
+  fields.text("model_version", in.model_version);
+  json.key("model_learned").uinteger(in.learned_min);
+}
+
+}  // namespace
+
+const mail::Analysis& MailFilter::read(std::string_view bytes) {
+  analysis_ = &analyser_.analyse(bytes);
+  collect_message_features(*analysis_, {}, collector_);
+  features_ = collector_.finish();
+  text_key_ = key_of(*analysis_);
+  return *analysis_;
+}
+
+void MailFilter::write_event(const MailEvent& in, std::string& json_text) {
+  const mail::MessageFacts& facts = analysis_->facts;
+  JsonWriter json(json_text);
+  Fields fields(json);
+  json.begin_object().key("type").string("mail").key("id").string(clean(in.id));
+  write_envelope(in, facts, fields, json);
+  write_identity(*analysis_, in.envelope->outgoing, fields, json);
+  write_content(facts, fields);
+  write_attachments(facts, fields);
+  write_authentication(*in.authentication, facts, fields, json);
+  write_campaign(facts, fields);
+  write_model(in, fields, json);
+  json.end_object();
+}
+
+}  // namespace tamis::learn

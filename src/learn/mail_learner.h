@@ -1,0 +1,168 @@
+// MailLearner: the spam model of a server, what it remembers of scanned messages, and the corrections that people
+// make. A correction is learned at once and is on disk when learn() returns; the next score on any thread has it.
+//
+// A message is known to it by its text key (learn/mail_filter.h), under which every report about the same message
+// meets, whoever sends it and whether it names an id or brings the text. Each reporter has one vote on a message, the
+// last one; the newest vote of all counts. Taking a vote back (kForget) lets the one before it count again.
+//
+// FOLDER/keys/         the keys of days
+// FOLDER/remembered/   features of scanned messages (learn/mail_memory.h)
+// FOLDER/corrections/  YYYY-MM-DD: every correction with its features, sealed, in order
+// FOLDER/model         the model with the corrections up to one of them, sealed
+//
+// Starting again: the model as of its file, then the corrections behind it, in order: the same model bit for bit. All
+// that holds features is sealed under a key of its day and gone with it, `remember_days` later.
+//
+// Threading: all methods from any thread.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <shared_mutex>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "base/result.h"
+#include "learn/day_keys.h"
+#include "learn/mail_memory.h"
+#include "model/spam_model.h"
+
+namespace tamis::learn {
+
+enum class MailLabel : uint8_t { kHam, kSpam, kForget };
+
+struct MailVote {
+  MailLabel label = MailLabel::kSpam;
+  uint64_t text_key = 0;
+  std::string reporter;
+  std::string recipient;
+};
+
+struct MailLearnerOptions {
+  std::string folder;   // empty: nothing is kept
+  std::string starter;  // a model file's bytes (SpamModel::save); empty: the model begins with nothing
+  model::SpamOptions model;
+  int32_t remember_days = 14;  // 1..365
+  MailMemoryOptions memory;    // its folder is set here
+  // How much a vote weighs, 0..1, given what the model says of the message now. 0: it is noted and not learned. Called
+  // under the lock of corrections, with no vote at the same time.
+  std::function<float(const MailVote&, const model::SpamScore&)> weigh;
+};
+
+class MailLearner {
+ public:
+  static base::Result<std::unique_ptr<MailLearner>> open(MailLearnerOptions options, int64_t now_ms);
+  ~MailLearner();
+
+  struct Scored {
+    model::SpamScore score;
+    float threshold = 0.5f;
+    uint64_t learned_min = 0;  // messages of the label that it knows less of
+    std::string version;       // changes with everything that is learned
+  };
+  void score(model::FeatureSpan features, model::SpamModel::Scratch& scratch, Scored& out) const;
+
+  // Keeps the features of a scanned message for corrections by its id.
+  base::Status remember(std::string_view id, uint64_t text_key, model::FeatureSpan features, int64_t now_ms);
+
+  struct Learned {
+    bool changed = false;  // false: nothing new was said
+    float weight = 1;
+    MailLabel before = MailLabel::kForget, after = MailLabel::kForget;  // what counts; kForget: nobody said anything
+  };
+  // Durable when it returns. Errors: kNotFound (the id is not remembered; nothing to forget), kUnavailable (the disk).
+  base::Result<Learned> learn_by_id(std::string_view id, MailLabel label, std::string_view reporter,
+                                    std::string_view recipient, int64_t now_ms);
+  base::Result<Learned> learn(uint64_t text_key, model::FeatureSpan features, MailLabel label,
+                              std::string_view reporter, std::string_view recipient, int64_t now_ms);
+  // The same two, durable after sync(): for many at once.
+  base::Result<Learned> learn_by_id_soon(std::string_view id, MailLabel label, std::string_view reporter,
+                                         std::string_view recipient, int64_t now_ms);
+  base::Result<Learned> learn_soon(uint64_t text_key, model::FeatureSpan features, MailLabel label,
+                                   std::string_view reporter, std::string_view recipient, int64_t now_ms);
+  base::Status sync();
+
+  // Takes back all votes of a reporter that are still kept.
+  struct TakenBack {
+    uint64_t votes = 0, corrected = 0;
+    uint64_t out_of_reach = 0;  // learned so long ago that only further learning makes it fade
+  };
+  base::Result<TakenBack> take_back(std::string_view reporter, int64_t now_ms);
+
+  // Writes the model, so that the next start is short.
+  base::Status checkpoint(int64_t now_ms);
+  // Now and then: a checkpoint where there are many corrections or the day is new, and the end of keys that are too
+  // old.
+  base::Status tidy(int64_t now_ms);
+
+  struct Stats {
+    uint64_t ham_learned = 0, spam_learned = 0;  // by the model, its starter included
+    uint64_t corrections = 0;                    // ever
+    uint64_t remembered = 0, remembered_bytes = 0;
+    size_t model_bytes = 0;
+  };
+  Stats stats() const;
+  // The model as a file to ship: without the feature sets of messages.
+  std::string save_model(std::string_view card) const;
+
+ private:
+  struct Vote {
+    std::string reporter;
+    MailLabel label;
+    float weight;
+  };
+  struct Case {
+    std::vector<Vote> votes;  // oldest first
+    uint64_t id_hash = 0;     // 0: only known by text
+    MailLabel counts() const;
+  };
+  struct Record;
+
+  explicit MailLearner(MailLearnerOptions options);
+  base::Status load_model();
+  base::Status read_corrections();
+  base::Status read_log(int32_t day, const std::string& path);
+  Learned apply_vote(const Record& record, bool teach);
+  bool change(uint64_t key, const Case& known, model::FeatureSpan features, MailLabel before, MailLabel after,
+              uint64_t sequence);
+  TakenBack take_back_votes(const Record& record, bool teach);
+  base::Status append(const Record& record);
+  base::Result<Learned> vote(uint64_t text_key, uint64_t id_hash, model::FeatureSpan features, MailLabel label,
+                             std::string_view reporter, std::string_view recipient, int64_t now_ms);
+  template <class Use>
+  void with_model(uint64_t sequence, const Use& use);
+  base::Status open_log(int32_t day);
+  void bound_cases();
+
+  MailLearnerOptions options_;
+  std::unique_ptr<DayKeys> keys_;
+  std::unique_ptr<MailMemory> memory_;
+
+  // Scores share it; who learns waits in turn before it, so that neither side starves.
+  mutable std::mutex turn_;
+  mutable std::shared_mutex model_mutex_;
+  model::SpamModel model_;
+  std::string model_name_ = "new";
+  uint64_t generation_ = 0;  // the correction that it learned last
+
+  mutable std::mutex teach_mutex_;  // guards what follows; taken before model_mutex_
+  std::unordered_map<uint64_t, Case> cases_;
+  std::deque<uint64_t> case_order_;
+  uint64_t sequence_ = 0;  // of the last correction
+  uint64_t saved_ = 0;     // corrections that the model file has
+  int32_t saved_day_ = 0;
+  int log_fd_ = -1;
+  int32_t log_day_ = 0;
+  uint64_t log_bytes_ = 0;
+  model::SpamModel::Scratch scratch_;
+
+  std::mutex sync_mutex_;  // taken before teach_mutex_
+  uint64_t synced_ = 0;
+};
+
+}  // namespace tamis::learn
