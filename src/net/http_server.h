@@ -44,14 +44,13 @@
 
 #include "base/result.h"
 #include "net/http_message.h"
+#include "net/loop_server.h"
 
 namespace tamis::base {
 class MetricRegistry;
 }
 
 namespace tamis::net {
-
-class TlsServerContext;  // net/tls.h
 
 // Handles one whole request. `out` is a fresh 200 with an empty body.
 using Handler = std::function<void(const Request& in, Response& out)>;
@@ -108,13 +107,6 @@ struct RouteOptions {
   Gate gate = {};                           // may be empty
 };
 
-struct ListenOptions {
-  // "HOST:PORT", "[v6]:PORT", ":PORT" (all addresses), or "unix:PATH". Port 0 takes a free one, see addresses().
-  std::string address = "127.0.0.1:0";
-  std::shared_ptr<TlsServerContext> tls = nullptr;  // null: plain HTTP
-  int unix_mode = 0660;                             // permissions of a unix socket
-};
-
 struct HttpLimits {
   size_t request_line_bytes_max = 8 * 1024;    // 414 beyond
   size_t head_bytes_max = 32 * 1024;           // request line and headers: 431 beyond
@@ -143,18 +135,7 @@ struct HttpServerOptions {
 };
 
 // Counts since start, summed over loops; reading is approximate while the server runs.
-struct HttpServerStats {
-  uint64_t connections_accepted = 0;
-  uint64_t connections_refused = 0;  // by a connection limit
-  uint64_t connections_open = 0;
-  uint64_t requests = 0;                // answered
-  uint64_t responses_by_class[6] = {};  // [2] = 2xx ...; [0] unused
-  uint64_t timeouts = 0;
-  uint64_t aborted = 0;  // connections that ended in the middle of a request or an answer
-  uint64_t tls_failures = 0;
-  uint64_t read_bytes = 0;
-  uint64_t written_bytes = 0;
-};
+using HttpServerStats = ServerStats;
 
 class HttpServer {
  public:
