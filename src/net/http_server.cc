@@ -12,7 +12,7 @@ namespace {
 
 class InFlightCounter : public InFlight {
  public:
-  explicit InFlightCounter(size_t max) : max_(max) {}
+  InFlightCounter(size_t max, size_t bytes_max) : max_(max), bytes_max_(bytes_max == 0 ? SIZE_MAX : bytes_max) {}
   bool try_add() override {
     if (count_.fetch_add(1, std::memory_order_relaxed) < max_) return true;
     remove();
@@ -20,11 +20,20 @@ class InFlightCounter : public InFlight {
   }
   void add() override { count_.fetch_add(1, std::memory_order_relaxed); }
   void remove() override { count_.fetch_sub(1, std::memory_order_relaxed); }
+  bool try_hold(size_t bytes) override {
+    size_t before = bytes_.fetch_add(bytes, std::memory_order_relaxed);
+    if (before <= bytes_max_ && bytes <= bytes_max_ - before) return true;
+    release(bytes);
+    return false;
+  }
+  void release(size_t bytes) override { bytes_.fetch_sub(bytes, std::memory_order_relaxed); }
   size_t count() const { return count_.load(std::memory_order_relaxed); }
 
  private:
   const size_t max_;
   std::atomic<size_t> count_{0};
+  const size_t bytes_max_;
+  std::atomic<size_t> bytes_{0};
 };
 
 class Reply : public DeferredReply {
@@ -106,7 +115,7 @@ LoopServerOptions server_options(const HttpServerOptions& options) {
 struct HttpServer::Impl {
   explicit Impl(const HttpServerOptions& options)
       : limits(options.limits),
-        in_flight(options.limits.in_flight_max),
+        in_flight(options.limits.in_flight_max, options.limits.body_bytes_total_max),
         server(server_options(options), [this] { return std::make_unique<HttpProtocol>(router, limits, in_flight); }) {}
 
   const HttpLimits limits;

@@ -116,8 +116,10 @@ struct HttpLimits {
   size_t connections_max = 10'000;             // further ones are closed at once
   size_t connections_per_address_max = 1'000;  // of one IPv4 address or IPv6 /64; unix sockets are exempt
   size_t in_flight_max = 1'000;                // requests begun and not answered at the end of a turn: 503 beyond
-  uint64_t requests_per_connection_max = 0;    // then "Connection: close"; 0 = unlimited
-  int idle_timeout_ms = 75'000;                // between requests
+  // Of the bodies that arrive whole and are not answered, together: 503 beyond. 0 = unlimited. Small ones do not count.
+  size_t body_bytes_total_max = 0;
+  uint64_t requests_per_connection_max = 0;  // then "Connection: close"; 0 = unlimited
+  int idle_timeout_ms = 75'000;              // between requests
   int head_timeout_ms = 10'000;  // from the first byte of a request to the end of its head, and TLS handshake
   // A body, and the reading of an answer, must each move on by at least progress_bytes (or to its end) within its
   // timeout, so one byte now and then does not hold a connection.

@@ -57,6 +57,9 @@ class InFlight {
   virtual bool try_add() = 0;  // false at the limit
   virtual void add() = 0;      // work that has already begun counts beyond the limit
   virtual void remove() = 0;
+  // Bytes of bodies that are still to be answered; false where they would be too many.
+  virtual bool try_hold(size_t) { return true; }
+  virtual void release(size_t) {}
 };
 
 // What the sessions of one loop share.
@@ -119,6 +122,7 @@ class HttpSession final : public Session {
   // Decodes what has arrived and sets body_complete_. False when the request has been answered with an error.
   bool decode_body();
   uint64_t body_bytes_max() const;
+  bool hold_body(uint64_t bytes);
 
   void run_handler();
   void answer();
@@ -158,6 +162,7 @@ class HttpSession final : public Session {
   uint64_t phase_request_ = 0;  // request_number_ when phase_ began
   uint64_t body_left_ = 0;      // of a Content-Length body: bytes still to be decoded
   uint64_t body_total_ = 0;     // decoded bytes of this request
+  uint64_t body_held_ = 0;      // of the sum that all bodies may have together
   uint64_t linger_bytes_ = 0;
   uint64_t progress_ = 0;  // bytes since the deadline was last moved
   uint64_t deadline_ms_ = 0;
