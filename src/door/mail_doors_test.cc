@@ -304,9 +304,8 @@ TEST_F(MailDoorsTest, HalfMessagesAndSlowClientsHarmNobody) {
   auto began = std::chrono::steady_clock::now();
   for (size_t i = 0; i < halves.size(); ++i) {
     std::string answer = halves[i]->read();
-    if (i % 3 == 0) EXPECT_EQ(answer.substr(0, 12), "SPAMD/1.1 79");
-    if (i % 3 == 1) EXPECT_EQ(status_line(answer), "HTTP/1.1 408 Request Timeout");
-    if (i % 3 == 2) EXPECT_EQ(answer[4], 'O');
+    std::string expected[] = {"SPAMD/1.1 79", "HTTP/1.1 408", std::string("\0\0\0", 3)};
+    EXPECT_EQ(answer.substr(0, expected[i % 3].size()), expected[i % 3]);
   }
   EXPECT_LT(std::chrono::steady_clock::now() - began, std::chrono::seconds(15));
   expect_alive();
@@ -324,9 +323,14 @@ TEST_F(MailDoorsTest, MemoryOfAllMessagesIsBounded) {
   }
   base::MetricRegistry metrics;
   doors_->register_metrics(metrics);
-  auto bytes_held = [&] { return metrics.text().find("tamis_mail_door_bytes 3") != std::string::npos; };
+  auto shown = [&] {
+    std::string text;
+    metrics.expose(text);
+    return text;
+  };
+  auto bytes_held = [&] { return shown().find("tamis_mail_door_bytes 3") != std::string::npos; };
   for (int i = 0; i < 200 && !bytes_held(); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(20));
-  EXPECT_TRUE(bytes_held()) << metrics.text();
+  EXPECT_TRUE(bytes_held()) << shown();
   Client fourth(address("spamd"));
   fourth.send("CHECK SPAMC/1.5\r\nContent-length: 1900000\r\n\r\n" + std::string(1'900'000, 'x'));
   EXPECT_EQ(fourth.read().substr(0, 12), "SPAMD/1.1 75");

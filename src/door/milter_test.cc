@@ -92,7 +92,8 @@ TEST_F(Milter, NegotiatesOldAndNewerVersions) {
   EXPECT_EQ(data, number(2) + number(0x39) + number(0));
   Driver newer;
   newer.feed(negotiation(9));
-  data = said(newer.output).at(0).data;
+  std::vector<Said> answer = said(newer.output);
+  data = answer.at(0).data;
   EXPECT_EQ(milter::take_number(data), 6u);
 }
 
