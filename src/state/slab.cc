@@ -15,7 +15,7 @@ Slab::Slab(size_t record_bytes_max) : classes_(class_of(record_bytes_max) + 1) {
 uint32_t Slab::class_of(size_t bytes) {
   size_t units = (bytes + kUnitBytes - 1) / kUnitBytes;
   if (units <= kFineClasses) return static_cast<uint32_t>(units == 0 ? 0 : units - 1);
-  // The leading one and the five bits behind it, rounded up, are the class.
+  // The leading one and the six bits behind it, rounded up, are the class.
   auto shift = static_cast<unsigned>(std::bit_width(units - 1)) - 1 - kStepBits;
   auto steps = static_cast<uint32_t>((units - 1) >> shift) - (1u << kStepBits);
   return kFineClasses + (shift << kStepBits) + steps;

@@ -42,14 +42,14 @@ class Slab {
   size_t bytes() const { return bytes_; }
 
  private:
-  static constexpr uint32_t kUnitBytes = 8;
-  static constexpr uint32_t kUnitBits = 12;
+  static constexpr uint32_t kUnitBytes = 4;
+  static constexpr uint32_t kUnitBits = 13;
   static constexpr uint32_t kUnitMask = (1u << kUnitBits) - 1;
   static constexpr uint32_t kChunkBytesMax = kUnitBytes << kUnitBits;
   static constexpr uint32_t kPageChunks = 32;
   static constexpr uint32_t kNone = ~0u;
-  static constexpr uint32_t kFineClasses = 32;  // up to 256 bytes in steps of 8
-  static constexpr uint32_t kStepBits = 5;      // then 32 steps to each doubling
+  static constexpr uint32_t kFineClasses = 64;  // up to 256 bytes in steps of 4
+  static constexpr uint32_t kStepBits = 6;      // then 64 steps to each doubling
 
   struct Chunk {
     std::unique_ptr<uint8_t[]> memory;

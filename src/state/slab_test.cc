@@ -14,7 +14,7 @@ TEST(Slab, ClassesHoldTheirSizeAndWasteLittle) {
   for (size_t bytes = 1; bytes <= Slab::kRecordBytesMax; ++bytes) {
     size_t capacity = Slab::capacity_for(bytes);
     ASSERT_GE(capacity, bytes);
-    ASSERT_LE(capacity, std::max(bytes + 7, bytes * 33 / 32 + 8)) << bytes;
+    ASSERT_LE(capacity, std::max(bytes + 3, bytes * 65 / 64 + 4)) << bytes;
     ASSERT_GE(capacity, before);
     before = capacity;
   }
