@@ -198,8 +198,7 @@ base::Result<std::string> explain_mail(const std::string& name, const door::Mail
                        verdict.explanation_json);
   }
   if (depth == MailDepth::kAnalyst) return for_analysts(name, verdict, policy, all);
-  return json ? for_people_json(name, verdict, policy, depth, all)
-              : for_people(name, verdict, policy, depth, all);
+  return json ? for_people_json(name, verdict, policy, depth, all) : for_people(name, verdict, policy, depth, all);
 }
 
 }  // namespace tamis::app

@@ -128,8 +128,7 @@ base::Result<MailVerdict> MailService::scan_now(Work& work, const MailRequest& r
   verdict.probability = static_cast<double>(work.scored.score.probability);
   dress_verdict(request, options_.host, work.authentication, analysis.message, verdict);
   if (explain) {
-    verdict.explanation_json =
-        explain_json(work.decision_json, work.scored, work.authentication, verdict, work.filter);
+    verdict.explanation_json = explain_json(work.decision_json, work.scored, work.authentication, verdict, work.filter);
   }
   count(verdict);
   return verdict;

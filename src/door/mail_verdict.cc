@@ -137,9 +137,9 @@ void dress_verdict(const MailRequest& request, const std::string& host, const le
   headers.push_back({"X-Spam-Score", fmt::format("{:.2f}", verdict.points)});
   const auto stars = static_cast<size_t>(std::clamp(verdict.points, 0.0, 50.0));
   if (stars > 0) headers.push_back({"X-Spam-Level", std::string(stars, '*')});
-  headers.push_back({"X-Spam-Status", header_text(fmt::format("{}, score={:.2f} required={:.2f} tests={}",
-                                                              spam ? "Yes" : "No", verdict.points,
-                                                              verdict.points_required, tests.empty() ? "none" : tests))});
+  headers.push_back({"X-Spam-Status", header_text(fmt::format(
+                                          "{}, score={:.2f} required={:.2f} tests={}", spam ? "Yes" : "No",
+                                          verdict.points, verdict.points_required, tests.empty() ? "none" : tests))});
   headers.push_back({"X-Spam-Id", header_text(verdict.id)});
 }
 

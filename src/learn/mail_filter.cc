@@ -225,9 +225,8 @@ void write_content(const mail::MessageFacts& facts, Fields& fields) {
   fields.count("hidden_bytes", facts.hidden_bytes);
   fields.count("zero_width", facts.text.zero_width + facts.subject_zero_width + facts.from_name_text.zero_width);
   fields.count("disguised_words", facts.text.mixed_script_words + facts.subject_mixed);
-  fields.count("disguised_name",
-               facts.from_name_text.mixed_script_words + facts.from_name_text.look_alike_words +
-                   facts.from_name_text.styled_letters);
+  fields.count("disguised_name", facts.from_name_text.mixed_script_words + facts.from_name_text.look_alike_words +
+                                     facts.from_name_text.styled_letters);
   fields.count("remote_images", facts.html_counts.remote_images);
   fields.count("forms", facts.html_counts.forms);
   fields.count("password_inputs", facts.html_counts.password_inputs);
