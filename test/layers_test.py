@@ -16,11 +16,13 @@ THIRD_PARTY = {
     # TLS and tokens; signatures and chains of hashes; digests of files; the random keys of days.
     r"openssl/.*": ({"net", "action", "archive", "replay/retention", "mail", "learn/day_keys"}, False),
     r"duckdb\.h": ({"archive"}, True),  # plain C, in the room's private headers only
-    r"zstd(_errors)?\.h": ({"journal", "replay"}, False),
+    r"zstd(_errors)?\.h": ({"journal", "replay", "model", "door/rspamd_wire"}, False),
+    r"zlib\.h": ({"door/spamd_request"}, False),
     r"sqlite3\.h": ({"action"}, False),
     r"xxhash\.h": ({"base"}, False),
     r"iconv\.h": ({"mail"}, False),
     r"libpsl\.h": ({"event"}, False),
+    r"ares\.h": ({"net/resolver"}, False),
     r"absl/.*": ({"cel"}, False),
     r"CLI/.*": ({"app"}, False),
     r"fmt/core\.h": ({"*"}, True),  # small, and checks format strings where they stand

@@ -10,6 +10,7 @@
 
 #include "archive/archive_impl.h"
 #include "base/file.h"
+#include "base/thread.h"
 
 namespace tamis::archive {
 namespace {
@@ -112,31 +113,36 @@ base::Status ArchiveImpl::flush_now(uint64_t upto) {
     if (pending_.empty() && upto <= manifest_->upto) return {};
     taken.swap(pending_);
   }
-  // Rows may have come since the caller took `upto`: if they were written now, recovery would add them once more.
   std::vector<Pending> later;
-  for (Pending& pending : taken) {
-    if (pending.rows->last_n() <= upto) continue;
-    later.push_back({pending.type, std::make_unique<RowBuffer>(pending.rows->split(upto))});
-  }
-  std::erase_if(taken, [](const Pending& pending) { return pending.rows->rows() == 0; });
-  base::Status status = write_pending(taken, upto);
-  std::lock_guard lock(mutex_);
-  std::move(pending_.begin(), pending_.end(), std::back_inserter(later));
-  pending_ = std::move(later);
-  if (status) {
+  auto files = base::run_behind("archive", [&] {
+    // Rows may have come since the caller took `upto`: if they were written now, recovery would add them once more.
+    for (Pending& pending : taken) {
+      if (pending.rows->last_n() <= upto) continue;
+      later.push_back({pending.type, std::make_unique<RowBuffer>(pending.rows->split(upto))});
+    }
+    std::erase_if(taken, [](const Pending& pending) { return pending.rows->rows() == 0; });
+    return write_pending(taken);
+  });
+  base::Status status = files ? replace({}, *files, upto) : base::Status(tl::unexpected<base::Error>(files.error()));
+  {
+    std::lock_guard lock(mutex_);
+    // Rows that came meanwhile stay behind those that could not be written.
+    if (!status) later.insert(later.begin(), std::move_iterator(taken.begin()), std::move_iterator(taken.end()));
+    std::move(pending_.begin(), pending_.end(), std::back_inserter(later));
+    pending_ = std::move(later);
+    if (!status) return status;
     for (const Pending& pending : taken) {
       pending_rows_ -= pending.rows->rows();
       pending_bytes_ -= pending.rows->bytes();
     }
-    return status;
   }
-  // Rows that came meanwhile stay behind those that could not be written.
-  std::move(pending_.begin(), pending_.end(), std::back_inserter(taken));
-  pending_ = std::move(taken);
-  return status;
+  return base::run_behind("archive", [&] {
+    taken.clear();
+    return status;
+  });
 }
 
-base::Status ArchiveImpl::write_pending(const std::vector<Pending>& taken, uint64_t upto) {
+base::Result<std::vector<FilePointer>> ArchiveImpl::write_pending(const std::vector<Pending>& taken) {
   std::vector<FilePointer> added;
   for (const Pending& pending : taken) {
     auto files = write_buffer(pending);
@@ -146,7 +152,7 @@ base::Status ArchiveImpl::write_pending(const std::vector<Pending>& taken, uint6
     }
     added.insert(added.end(), files->begin(), files->end());
   }
-  return replace({}, added, upto);
+  return added;
 }
 
 base::Result<std::vector<FilePointer>> ArchiveImpl::write_buffer(const Pending& pending) {
@@ -310,6 +316,10 @@ base::Result<const Database*> ArchiveImpl::reader() const {
 base::Result<std::unique_ptr<Scan>> ArchiveImpl::scan(const ScanRequest& request) const {
   TAMIS_TRY(database, reader());
   TAMIS_TRY(manifest, current());
+  if (request.in_memory) {
+    make_room(*manifest);
+    return open_hot_scan(*database, std::move(manifest), request, hot_use_);
+  }
   return open_scan(*database, std::move(manifest), request);
 }
 

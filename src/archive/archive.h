@@ -31,6 +31,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -51,6 +52,7 @@ struct ArchiveOptions {
   int threads = 2;                            // of queries and of flushes
   uint64_t query_bytes_max = 1ull << 30;      // memory of queries
   uint64_t pending_bytes_max = 512ull << 20;  // added and not yet in files; beyond that add() refuses
+  uint64_t hot_bytes_max = 1ull << 30;        // columns kept in memory for searches; never over an eighth of the RAM
   uint64_t file_rows_max = 2'000'000;         // compaction joins files of a day and type up to this
   bool read_only = false;                     // another process may write: see what its manifest names
 };
@@ -92,6 +94,9 @@ struct ScanRequest {
   bool decisions = true;         // fill Batch::verdict and what follows
   bool reasons_and_ids = false;  // fill id, too
   std::vector<uint64_t> only;    // these record numbers alone, ascending; empty: all
+  // Columns that are in memory are read from there, the others are taken there. `where` is not looked at, and rows come
+  // file by file, in the order of records within one. Only where Archive::warmth() says that it can be.
+  bool in_memory = false;
 };
 
 struct Batch {
@@ -162,6 +167,8 @@ class Archive {
   // failure leaves everything as it was and is told in stats(), too.
   virtual base::Status flush(uint64_t upto) = 0;
   virtual ArchiveStats stats() const = 0;
+  // The one of the figures that is asked for often.
+  virtual uint64_t pending_bytes() const { return stats().pending_bytes; }
 
   // Reading sees what is in files.
   // SQL over the tables `events` (n, time, received, type, id, policy, verdict, points, score, late, rules, shadow of
@@ -181,6 +188,24 @@ class Archive {
     (void)keep_going;
     return std::nullopt;
   }
+
+  // Columns in memory. How many rows the window of a scan has, and how many of them would have to be read from files;
+  // nothing where the scan asks for what is never in memory (JSON, what is derived on reading, decisions, ids).
+  struct Warmth {
+    uint64_t rows = 0, cold = 0;
+  };
+  virtual std::optional<Warmth> warmth(const ScanRequest& request) const {
+    (void)request;
+    return std::nullopt;
+  }
+  // Reads what the scan needs into memory, on a thread of the archive's own with low priority, as far as hot_bytes_max
+  // allows; what was not read for longest gives way. Does nothing while the one before is not done.
+  virtual void warm(const ScanRequest& request) const { (void)request; }
+
+  // All that is stored of some rows of an event type, as JSON objects that begin with the type, by record number.
+  // Numbers that no file has are left out.
+  virtual base::Result<std::map<uint64_t, std::string>> rows(std::string_view type,
+                                                             const std::vector<uint64_t>& numbers) const = 0;
 
   // Retention: drops the values of fields whose days are over, puts tokens in place of the values of `private: token`
   // fields that are older than `raw_days`, and removes files that have nothing left to keep. Rewrites file by file;

@@ -5,7 +5,9 @@
 // counts; held for copies of pointers and one row only), database_mutex_ (opening the instance that reads).
 #pragma once
 
+#include <atomic>
 #include <mutex>
+#include <thread>
 
 #include "archive/archive.h"
 #include "archive/manifest.h"
@@ -17,18 +19,27 @@ namespace tamis::archive {
 class ArchiveImpl final : public Archive {
  public:
   ArchiveImpl(std::string folder, ArchiveOptions options, Manifest manifest);
+  ~ArchiveImpl() override;
 
   base::Status add(const engine::PreparedEvent& event, const engine::Decision* decision, uint64_t record,
                    int64_t receive_ms) override;
   base::Status add_act(uint64_t record, int64_t receive_ms, const engine::Act& act) override;
   base::Status flush(uint64_t upto) override;
   ArchiveStats stats() const override;
+  uint64_t pending_bytes() const override {
+    std::lock_guard lock(mutex_);
+    return pending_bytes_;
+  }
   base::Result<Table> query(std::string_view sql, const QueryLimits& limits,
                             const std::function<bool()>& keep_going) const override;
   base::Result<std::unique_ptr<Scan>> scan(const ScanRequest& request) const override;
   base::Result<std::vector<std::string>> missing(const ScanRequest& request) const override;
   base::Result<std::optional<Tally>> tally(const TallyRequest& request,
                                            const std::function<bool()>& keep_going) const override;
+  std::optional<Warmth> warmth(const ScanRequest& request) const override;
+  void warm(const ScanRequest& request) const override;
+  base::Result<std::map<uint64_t, std::string>> rows(std::string_view type,
+                                                     const std::vector<uint64_t>& numbers) const override;
   base::Result<RetentionReport> retain(const policy::Policy& policy, const Retention& retention,
                                        const std::function<bool()>& keep_going) override;
   base::Result<uint64_t> erase(const policy::Policy& policy, std::string_view kind, std::string_view value,
@@ -41,7 +52,7 @@ class ArchiveImpl final : public Archive {
   };
 
   base::Status put(const RowMaker::Made& made, uint64_t record);
-  base::Status write_pending(const std::vector<Pending>& taken, uint64_t upto);
+  base::Result<std::vector<FilePointer>> write_pending(const std::vector<Pending>& taken);
   base::Result<std::vector<FilePointer>> write_buffer(const Pending& pending);
   base::Status flush_now(uint64_t upto);
   void remember(const base::Status& status);  // for stats()
@@ -93,6 +104,13 @@ class ArchiveImpl final : public Archive {
 
   mutable std::mutex database_mutex_;
   mutable std::unique_ptr<Database> reader_;
+
+  void make_room(const Manifest& manifest) const;  // among columns in memory, as of now
+  void warm_files(const Manifest& manifest, const ScanRequest& request) const;
+  std::shared_ptr<HotUse> hot_use_ = std::make_shared<HotUse>();
+  mutable std::mutex warm_mutex_;
+  mutable std::thread warmer_;
+  mutable std::atomic<bool> warming_ = false, stop_warming_ = false;
 };
 
 // SQL that reads the files of one type as one table, or of all types as `events`. Without files: no rows.
@@ -105,6 +123,9 @@ std::string read_sql(const std::vector<FilePointer>& files);
 
 base::Result<std::unique_ptr<Scan>> open_scan(const Database& database, std::shared_ptr<const Manifest> manifest,
                                               const ScanRequest& request);
+// The same with columns in memory.
+base::Result<std::unique_ptr<Scan>> open_hot_scan(const Database& database, std::shared_ptr<const Manifest> manifest,
+                                                  const ScanRequest& request, std::shared_ptr<HotUse> use);
 base::Result<std::vector<std::string>> missing_of(const Manifest& manifest, const ScanRequest& request);
 
 }  // namespace tamis::archive

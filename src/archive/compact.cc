@@ -5,6 +5,7 @@
 #include <map>
 
 #include "archive/archive_impl.h"
+#include "base/thread.h"
 
 namespace tamis::archive {
 namespace {
@@ -45,7 +46,7 @@ base::Status ArchiveImpl::compact() {
       joined.push_back(file);
     }
     if (joined.size() < 2) continue;
-    TAMIS_TRY(file, join(joined));
+    TAMIS_TRY(file, base::run_behind("archive", [&] { return join(joined); }));
     TAMIS_CHECK(replace(joined, {file}, 0));
   }
   return {};

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "archive/hot.h"
 #include "archive/layout.h"
 #include "base/result.h"
 
@@ -27,6 +28,7 @@ struct DataFile : std::enable_shared_from_this<DataFile> {
   std::string absolute;
   mutable std::atomic<bool> doomed = false;  // removed with the last reference
   mutable std::atomic<bool> lost = false;    // missing or of another size when the archive was opened
+  mutable HotFile hot;                       // its columns in memory
 
   DataFile() = default;
   DataFile(const DataFile&) = delete;

@@ -1,5 +1,7 @@
-// archive_measure POLICY EVENTS ROWS FOLDER [FIELD...]: what `./dev bench archive` runs. Decides the events of a file
-// again and again until there are ROWS, archives them, then asks; prints one JSON object.
+// archive_measure [--days N] [--flush ROWS] [--fill] POLICY EVENTS ROWS FOLDER [FIELD...]: what `./dev bench archive`
+// and `./dev bench search` run. Decides the events of a file again and again until there are ROWS, archives them, then
+// asks; prints one JSON object. --days: the rows are spread over so many days; --flush: written into files after so
+// many rows; --fill: nothing is asked.
 #include <fmt/core.h>
 #include <sys/resource.h>
 
@@ -17,8 +19,8 @@
 namespace tamis::archive {
 namespace {
 
-constexpr uint64_t kFlushRows = 200'000;
 constexpr int kRounds = 20;
+constexpr int64_t kDayMs = 86'400'000;
 
 double now_s() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 double cpu_s() {
@@ -33,13 +35,26 @@ double cpu_s() {
   std::exit(1);
 }
 
-struct Figures {
-  double add_s = 0, flush_s = 0, flush_cpu_s = 0, bytes_an_event = 0;
-  uint64_t flushed = 0;
+struct Options {
+  int64_t days = 0;  // 0: as close together as the events are
+  uint64_t flush_rows = 200'000;
+  bool only_fill = false;
 };
 
+struct Figures {
+  double add_s = 0, flush_s = 0, flush_cpu_s = 0, bytes_an_event = 0;
+};
+
+// What the kernel says of the largest resident size so far.
+double peak_mb() {
+  rusage usage = {};
+  ::getrusage(RUSAGE_SELF, &usage);
+  return static_cast<double>(usage.ru_maxrss) / 1024;
+}
+
 // Events of later rounds are those of the first with a later time.
-Figures fill(Archive& archive, const policy::Loaded& loaded, const std::vector<std::string>& lines, uint64_t rows) {
+Figures fill(Archive& archive, const policy::Loaded& loaded, const std::vector<std::string>& lines, uint64_t rows,
+             const Options& options) {
   engine::Engine engine;
   engine.activate(loaded.policy);
   engine::PreparedEvent event;
@@ -51,13 +66,15 @@ Figures fill(Archive& archive, const policy::Loaded& loaded, const std::vector<s
     if (n == 1) first_ms = event.event().time_ms;
     if (n == lines.size()) span_ms = event.event().time_ms - first_ms + 37;
     event.event().time_ms += static_cast<int64_t>((n - 1) / lines.size()) * span_ms;
+    if (options.days > 0)
+      event.event().time_ms = first_ms + static_cast<int64_t>(n) * options.days * kDayMs / static_cast<int64_t>(rows);
     last_ms = event.event().time_ms;
     const engine::Decision& decision = engine.decide(event, engine::Engine::kNoReceiveTime);
     const double from = now_s();
     base::Status added = archive.add(event, &decision, n, last_ms);
     figures.add_s += now_s() - from;
     if (!added) stop(added.error().message);
-    if (n % kFlushRows != 0 && n != rows) continue;
+    if (n % options.flush_rows != 0 && n != rows) continue;
     const double start = now_s(), cpu = cpu_s();
     if (base::Status flushed = archive.flush(n); !flushed) stop(flushed.error().message);
     figures.flush_s += now_s() - start;
@@ -129,7 +146,7 @@ const std::pair<const char*, const char*> kQueries[] = {
 };
 
 int measure(const std::string& policy_folder, const std::string& events, uint64_t rows, const std::string& folder,
-            const std::vector<std::string>& names) {
+            const std::vector<std::string>& names, const Options& options) {
   const policy::Loaded loaded = policy::load_folder(policy_folder);
   if (!loaded.policy) stop("the policy has errors");
   std::vector<std::string> lines;
@@ -142,11 +159,11 @@ int measure(const std::string& policy_folder, const std::string& events, uint64_
   if (!std::filesystem::exists(folder + "/manifest.json")) {
     auto archive = Archive::open(folder);
     if (!archive) stop(archive.error().message);
-    const Figures figures = fill(**archive, loaded, lines, rows);
+    const Figures figures = fill(**archive, loaded, lines, rows, options);
     json.key("add_us").real(figures.add_s * 1e6 / static_cast<double>(rows));
     json.key("flush_rows_per_s").real(static_cast<double>(rows) / figures.flush_s);
     json.key("flush_rows_per_cpu_s").real(static_cast<double>(rows) / figures.flush_cpu_s);
-    json.key("bytes_an_event").real(figures.bytes_an_event);
+    json.key("bytes_an_event").real(figures.bytes_an_event).key("peak_mb").real(peak_mb());
   }
   auto archive = Archive::open(folder);
   if (!archive) stop(archive.error().message);
@@ -154,6 +171,11 @@ int measure(const std::string& policy_folder, const std::string& events, uint64_
   json.key("rows").uinteger(stats.rows).key("files").uinteger(stats.files);
   json.key("bytes_an_event_at_last").real(static_cast<double>(stats.bytes) / static_cast<double>(stats.rows));
   json.key("failure").string(stats.failure);
+  if (options.only_fill) {
+    json.end_object();
+    std::cout << out << '\n';
+    return 0;
+  }
   uint64_t scanned = 0;
   const double cpu = cpu_s();
   json.key("scan_first_s")
@@ -172,11 +194,26 @@ int measure(const std::string& policy_folder, const std::string& events, uint64_
 }  // namespace tamis::archive
 
 int main(int argc, char** argv) {
-  if (argc < 5) {
-    std::cerr << "archive_measure POLICY EVENTS ROWS FOLDER [FIELD...]\n";
+  std::vector<std::string> words(argv + 1, argv + argc);
+  tamis::archive::Options options;
+  auto take = [&](const char* name) {
+    if (words.size() < 2 || words[0] != name) return uint64_t{0};
+    const uint64_t value = std::strtoull(words[1].c_str(), nullptr, 10);
+    words.erase(words.begin(), words.begin() + 2);
+    return value;
+  };
+  options.days = static_cast<int64_t>(take("--days"));
+  if (const uint64_t rows = take("--flush"); rows != 0) options.flush_rows = rows;
+  if (!words.empty() && words[0] == "--fill") {
+    options.only_fill = true;
+    words.erase(words.begin());
+  }
+  if (words.size() < 4) {
+    std::cerr << "archive_measure [--days N] [--flush ROWS] [--fill] POLICY EVENTS ROWS FOLDER [FIELD...]\n";
     return 2;
   }
-  std::vector<std::string> names(argv + 5, argv + argc);
+  std::vector<std::string> names(words.begin() + 4, words.end());
   if (names.empty()) names = {"country", "amount", "email_domain", "failed_logins_1h"};
-  return tamis::archive::measure(argv[1], argv[2], std::strtoull(argv[3], nullptr, 10), argv[4], names);
+  return tamis::archive::measure(words[0], words[1], std::strtoull(words[2].c_str(), nullptr, 10), words[3], names,
+                                 options);
 }

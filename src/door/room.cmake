@@ -12,4 +12,5 @@ while(openapi_at LESS openapi_bytes)
 endwhile()
 configure_file(${CMAKE_SOURCE_DIR}/src/door/openapi.cc.in ${CMAKE_BINARY_DIR}/openapi.cc @ONLY)
 list(APPEND sources ${CMAKE_BINARY_DIR}/openapi.cc)
-set(ROOM_LIBS PkgConfig::FMT)
+# What clients of mail filters pack messages with.
+set(ROOM_LIBS PkgConfig::FMT PkgConfig::ZSTD PkgConfig::ZLIB)

@@ -1,4 +1,5 @@
 #include "door/service.h"
+#include "base/thread.h"
 
 #include <algorithm>
 #include <chrono>
@@ -18,6 +19,9 @@ constexpr uint64_t kFillRecordsLeft = 1'000;
 constexpr int64_t kCheckpointPauseMs = 200;
 constexpr int64_t kFirstRetentionMs = 300'000;
 constexpr int64_t kNoticeAgeMaxMs = 86'400'000;
+// What a decision waits while more waits to be written than should: so that on a machine without a free core journal and
+// archive get time before they have to refuse.
+constexpr std::chrono::microseconds kBehindPause(100);
 constexpr uint64_t kPendingBytesHigh = 64 << 20;  // of rows that wait for the archive
 }  // namespace
 
@@ -209,6 +213,7 @@ base::Result<Service::Outcome> Service::decide(Worker& worker, std::string_view 
   auto deadline = start + std::chrono::milliseconds(options_.deadline_ms);
   std::shared_ptr<const policy::Policy> current = policy();
   if (current == nullptr) return base::fail(base::Code::kUnavailable, "no policy is active yet");
+  if (data_ != nullptr && data_->is_behind()) std::this_thread::sleep_for(kBehindPause);
   // A reload between preparing and deciding changes the slots: then the event is prepared again.
   while (true) {
     base::Status ready = worker.event.prepare(current, type, json, intel_.get());
@@ -279,6 +284,7 @@ base::Status Service::accept(Worker& worker, std::string_view type, std::string_
 }
 
 void Service::run_intake() {
+  base::name_thread("intake");
   Worker worker;
   std::string out;
   while (true) {
@@ -399,6 +405,7 @@ base::Result<replay::RetentionReport> Service::retain(int64_t now_ms) {
 // more than a fifth of the time goes there; meanwhile rows that wait for the archive are written when they are many,
 // since they take memory, and beyond a limit the archive takes no more.
 void Service::run_checkpoints() {
+  base::name_thread("checkpoint");
   int64_t last_ms = clock_(), pause_ms = 0;
   int64_t retain_at_ms = last_ms + std::min(options_.retain_ms, kFirstRetentionMs);
   bool flush_works = true;
@@ -417,7 +424,7 @@ void Service::run_checkpoints() {
     int64_t age_ms = clock_() - last_ms;
     bool due = waiting >= options_.checkpoint_records || (waiting > 0 && age_ms >= options_.checkpoint_ms);
     if (!due || age_ms < pause_ms) {
-      if (flush_works && data_->archive().stats().pending_bytes > kPendingBytesHigh) flush_works = flush().has_value();
+      if (flush_works && data_->archive().pending_bytes() > kPendingBytesHigh) flush_works = flush().has_value();
       continue;
     }
     (void)checkpoint();  // a failure is counted, and told by failure()

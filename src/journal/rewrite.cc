@@ -1,6 +1,7 @@
 #include "journal/rewrite.h"
 
 #include "base/file.h"
+#include "journal/compressor.h"
 #include "journal/segment.h"
 
 namespace tamis::journal {
@@ -12,6 +13,7 @@ constexpr int kLevel = 3;
 base::Status rewrite_segment(const Segment& segment, const Rewrite& rewrite, Rewritten& done) {
   TAMIS_TRY(bytes, read_whole(segment.path));
   std::string out, text, lines, replacement;
+  Compressor compressor(kLevel);
   uint64_t replaced = 0;
   size_t frame_bytes = 0;
   for (size_t at = 0; at < bytes.size(); at += frame_bytes) {
@@ -33,7 +35,7 @@ base::Status rewrite_segment(const Segment& segment, const Rewrite& rewrite, Rew
     if (replaced == before) {
       out.append(bytes, at, frame_bytes);
     } else {
-      TAMIS_CHECK(compress_frame(lines, kLevel, out));
+      TAMIS_CHECK(compressor.frame(lines, out));
     }
   }
   if (replaced == 0) return {};

@@ -52,21 +52,6 @@ base::Result<std::vector<Segment>> list_segments(const std::string& folder) {
   return segments;
 }
 
-base::Status compress_frame(std::string_view text, int level, std::string& out) {
-  std::unique_ptr<ZSTD_CCtx, size_t (*)(ZSTD_CCtx*)> context(ZSTD_createCCtx(), ZSTD_freeCCtx);
-  ZSTD_CCtx_setParameter(context.get(), ZSTD_c_compressionLevel, level);
-  ZSTD_CCtx_setParameter(context.get(), ZSTD_c_checksumFlag, 1);
-  size_t before = out.size();
-  out.resize(before + ZSTD_compressBound(text.size()));
-  size_t written = ZSTD_compress2(context.get(), out.data() + before, out.size() - before, text.data(), text.size());
-  if (ZSTD_isError(written)) {
-    out.resize(before);
-    return base::fail(base::Code::kInternal, std::string("zstd: ") + ZSTD_getErrorName(written));
-  }
-  out.resize(before + written);
-  return {};
-}
-
 FrameState read_frame(std::string_view bytes, size_t& frame_bytes, std::string& text) {
   frame_bytes = ZSTD_findFrameCompressedSize(bytes.data(), bytes.size());
   if (ZSTD_isError(frame_bytes)) {

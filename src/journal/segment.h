@@ -22,9 +22,6 @@ base::Result<std::vector<Segment>> list_segments(const std::string& folder);
 void remove_unfinished(const std::string& folder);
 std::string segment_path(const std::string& folder, uint64_t first_number);
 
-// Appends a frame with the text to `out`.
-base::Status compress_frame(std::string_view text, int level, std::string& out);
-
 enum class FrameState { kGood, kCut, kDamaged };
 // Reads the frame at the start of `bytes`: its length there and its text. kCut: the bytes end within the frame.
 FrameState read_frame(std::string_view bytes, size_t& frame_bytes, std::string& text);

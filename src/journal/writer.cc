@@ -13,6 +13,8 @@
 #include <thread>
 #include <vector>
 
+#include "base/thread.h"
+#include "journal/compressor.h"
 #include "journal/journal.h"
 #include "journal/segment.h"
 
@@ -157,6 +159,8 @@ class Writer final : public JournalWriter {
   }
 
   void run() {
+    base::work_beside("journal");
+    ;
     std::unique_lock lock(mutex_);
     while (true) {
       wake_.wait_for(lock, std::chrono::milliseconds(options_.sync_ms), [this] { return stopping_ || urgent_; });
@@ -165,14 +169,14 @@ class Writer final : public JournalWriter {
         if (stopping_) return;
         continue;
       }
-      std::string lines;
-      lines.swap(pending_);
+      lines_.swap(pending_);
       uint64_t upto = appended_;
-      unwritten_bytes_ += lines.size();
+      unwritten_bytes_ += lines_.size();
       rolls_at_.insert(rolls_at_.end(), rolls_.begin(), rolls_.end());
       rolls_.clear();
       lock.unlock();
-      unwritten_ += lines;
+      unwritten_ += lines_;
+      lines_.clear();  // and its memory serves the next lines
       std::string failure = write_out();
       lock.lock();
       unwritten_bytes_ = unwritten_.size();
@@ -209,8 +213,7 @@ class Writer final : public JournalWriter {
         }
       }
       frame_.clear();
-      base::Status made =
-          compress_frame(std::string_view(unwritten_).substr(0, end), options_.compression_level, frame_);
+      base::Status made = compressor_.frame(std::string_view(unwritten_).substr(0, end), frame_);
       if (!made) return made.error().message;
       if (!write_all(frame_)) {
         std::string failure = reason();
@@ -219,7 +222,7 @@ class Writer final : public JournalWriter {
         return failure;
       }
       segment_bytes_ += frame_.size();
-      unwritten_first_ += static_cast<uint64_t>(std::count(unwritten_.data(), unwritten_.data() + end, '\n'));
+      unwritten_first_ += count_lines(std::string_view(unwritten_).substr(0, end));
       unwritten_.erase(0, end);
     }
     if (::fdatasync(file_.fd()) != 0) return reason();
@@ -234,6 +237,12 @@ class Writer final : public JournalWriter {
       bytes.remove_prefix(static_cast<size_t>(n));
     }
     return true;
+  }
+
+  static uint64_t count_lines(std::string_view text) {
+    uint64_t lines = 0;
+    for (size_t at = text.find('\n'); at != std::string_view::npos; at = text.find('\n', at + 1)) ++lines;
+    return lines;
   }
 
   // The length of the first `lines` lines of `unwritten_`, or of all there are.
@@ -274,7 +283,8 @@ class Writer final : public JournalWriter {
   std::vector<uint64_t> rolls_;  // numbers of records that begin a new segment, not yet known to the thread
 
   // Of the thread alone:
-  std::string unwritten_, frame_;
+  Compressor compressor_{options_.compression_level};
+  std::string lines_, unwritten_, frame_;
   uint64_t unwritten_first_ = 1;  // number of the first record in it
   std::deque<uint64_t> rolls_at_;
   File file_;

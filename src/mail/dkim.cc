@@ -1,6 +1,7 @@
 #include "mail/dkim.h"
 
 #include <openssl/evp.h>
+#include <openssl/rsa.h>
 #include <openssl/x509.h>
 
 #include <algorithm>
@@ -9,6 +10,7 @@
 
 #include "event/domain.h"
 #include "mail/ascii.h"
+#include "mail/dkim_pieces.h"
 #include "mail/transfer.h"
 
 namespace tamis::mail {
@@ -30,40 +32,6 @@ DkimVerdict verdict(DkimResult result, std::string_view reason) {
   return v;
 }
 
-std::string bytes_of(std::string_view base64) {
-  std::string out(base64.size() + 4, '\0');
-  const Decoded decoded = decode_base64(base64, out.data(), out.size());
-  out.resize(decoded.broken ? 0 : decoded.bytes);
-  return out;
-}
-
-bool read_number(std::string_view text, uint64_t& out) {
-  if (text.empty() || text.size() > 18) return false;
-  out = 0;
-  for (const char c : text) {
-    if (!is_digit(c)) return false;
-    out = out * 10 + static_cast<uint64_t>(c - '0');
-  }
-  return true;
-}
-
-bool in_list(std::string_view list, std::string_view item) {
-  while (!list.empty()) {
-    const size_t colon = std::min(list.find(':'), list.size());
-    if (equals_lower(trim(list.substr(0, colon)), item)) return true;
-    list.remove_prefix(std::min(colon + 1, list.size()));
-  }
-  return false;
-}
-
-std::string digest(std::string_view data, bool sha1) {
-  std::array<unsigned char, EVP_MAX_MD_SIZE> out;
-  unsigned size = 0;
-  if (EVP_Digest(data.data(), data.size(), out.data(), &size, sha1 ? EVP_sha1() : EVP_sha256(), nullptr) != 1)
-    return {};
-  return {reinterpret_cast<const char*>(out.data()), size};
-}
-
 // The key of p=: RSA as SubjectPublicKeyInfo, or as a bare RSAPublicKey as some write; Ed25519 as its 32 bytes.
 Key read_key(const std::string& der, bool ed25519) {
   const auto* at = reinterpret_cast<const unsigned char*>(der.data());
@@ -77,19 +45,28 @@ Key read_key(const std::string& der, bool ed25519) {
   return key;
 }
 
-bool signature_fits(EVP_PKEY* key, std::string_view data, std::string_view signature, bool sha1, bool ed25519) {
-  const Context context(EVP_MD_CTX_new());
-  // Ed25519 signs the hash of the data (RFC 8463 section 3).
-  const std::string hash = ed25519 ? digest(data, false) : std::string();
-  const std::string_view input = ed25519 ? std::string_view(hash) : data;
-  const EVP_MD* md = ed25519 ? nullptr : sha1 ? EVP_sha1() : EVP_sha256();
-  if (!context || EVP_DigestVerifyInit(context.get(), nullptr, md, nullptr, key) != 1) return false;
-  return EVP_DigestVerify(context.get(), reinterpret_cast<const unsigned char*>(signature.data()), signature.size(),
-                          reinterpret_cast<const unsigned char*>(input.data()), input.size()) == 1;
+struct FreeKeyContext {
+  void operator()(EVP_PKEY_CTX* context) const { EVP_PKEY_CTX_free(context); }
+};
+
+bool signature_fits(EVP_PKEY* key, const PreparedSignature& s) {
+  const auto* signature = reinterpret_cast<const unsigned char*>(s.signature.data());
+  const auto* digest = reinterpret_cast<const unsigned char*>(s.digest.data());
+  if (s.ed25519) {
+    // Ed25519 signs the hash of the data as its message (RFC 8463 section 3).
+    const Context context(EVP_MD_CTX_new());
+    return context && EVP_DigestVerifyInit(context.get(), nullptr, nullptr, nullptr, key) == 1 &&
+           EVP_DigestVerify(context.get(), signature, s.signature.size(), digest, s.digest.size()) == 1;
+  }
+  const std::unique_ptr<EVP_PKEY_CTX, FreeKeyContext> context(EVP_PKEY_CTX_new(key, nullptr));
+  return context && EVP_PKEY_verify_init(context.get()) == 1 &&
+         EVP_PKEY_CTX_set_rsa_padding(context.get(), RSA_PKCS1_PADDING) == 1 &&
+         EVP_PKEY_CTX_set_signature_md(context.get(), s.sha1 ? EVP_sha1() : EVP_sha256()) == 1 &&
+         EVP_PKEY_verify(context.get(), signature, s.signature.size(), digest, s.digest.size()) == 1;
 }
 
 // Checks a key record against what a signature says of itself. The key comes out, or a verdict.
-Key usable_key(const DkimSignature& s, std::string_view record, base::Arena& arena, DkimVerdict& out) {
+Key usable_key(const PreparedSignature& s, std::string_view record, base::Arena& arena, DkimVerdict& out) {
   TagList tags;
   parse_tags(record, arena, tags);
   const std::string_view version = tags.find("v"), kind = tags.find("k"), hashes = tags.find("h");
@@ -106,38 +83,24 @@ Key usable_key(const DkimSignature& s, std::string_view record, base::Arena& are
     out = verdict(DkimResult::kPermError, "the key is of another kind");
     return nullptr;
   }
-  if (!hashes.empty() && !in_list(hashes, s.sha1 ? "sha1" : "sha256")) {
+  if (!hashes.empty() && !tag_list_has(hashes, s.sha1 ? "sha1" : "sha256")) {
     out = verdict(DkimResult::kPermError, "the key does not allow this hash");
     return nullptr;
   }
   const std::string_view services = tags.find("s");
-  if (!services.empty() && !in_list(services, "*") && !in_list(services, "email")) {
+  if (!services.empty() && !tag_list_has(services, "*") && !tag_list_has(services, "email")) {
     out = verdict(DkimResult::kPermError, "the key is not for mail");
     return nullptr;
   }
   const std::string_view flags = tags.find("t");
-  out.testing = in_list(flags, "y");
-  const std::string_view identity_domain = s.identity.substr(std::min(s.identity.rfind('@') + 1, s.identity.size()));
-  if (in_list(flags, "s") && event::normalise_domain(identity_domain, arena) != s.domain) {
+  out.testing = tag_list_has(flags, "y");
+  if (tag_list_has(flags, "s") && s.identity_domain != s.domain) {
     out = verdict(DkimResult::kPermError, "the key allows no subdomain");
     return nullptr;
   }
-  Key key = read_key(bytes_of(p->value), s.ed25519);
+  Key key = read_key(base64_bytes(p->value), s.ed25519);
   if (!key) out = verdict(DkimResult::kPermError, "the key cannot be read");
   return key;
-}
-
-// A field without the value of its b= tag, and without its last line end.
-std::string without_signature(std::string_view raw, const TagList& tags) {
-  std::string field(raw);
-  const TagList::Tag* b = tags.find_tag("b");
-  const size_t value = raw.find(':') + 1;
-  if (b != nullptr && value + b->end <= field.size()) field.erase(value + b->begin, b->end - b->begin);
-  return field;
-}
-
-void drop_line_end(std::string& text) {
-  if (text.ends_with("\r\n")) text.resize(text.size() - 2);
 }
 
 // The signed headers (RFC 6376 section 5.4.2): of a name given twice the last comes first; missing ones give nothing.
@@ -161,31 +124,52 @@ void append_signed_headers(const Message& message, std::string_view names, bool 
   }
 }
 
-struct ArcSet {
-  const Header *results = nullptr, *signature = nullptr, *seal = nullptr;
-};
+}  // namespace
 
-// The sets by their instance; false: one is doubled, missing, or out of bounds.
-bool gather_sets(const Message& message, base::Arena& arena, std::vector<ArcSet>& sets) {
-  for (const Header& header : message.headers_of(message.parts[0])) {
-    const bool results = header.id == HeaderId::kArcAuthenticationResults, seal = header.id == HeaderId::kArcSeal;
-    if (!results && !seal && header.id != HeaderId::kArcMessageSignature) continue;
-    TagList tags;
-    parse_tags(header.value.substr(0, 8192), arena, tags);
-    uint64_t instance = 0;
-    if (!read_number(tags.find("i"), instance) || instance < 1 || instance > 50) return false;
-    if (sets.size() < instance) sets.resize(instance);
-    ArcSet& set = sets[instance - 1];
-    const Header*& slot = results ? set.results : seal ? set.seal : set.signature;
-    if (slot != nullptr) return false;
-    slot = &header;
-  }
-  return std::all_of(sets.begin(), sets.end(), [](const ArcSet& set) {
-    return set.results != nullptr && set.signature != nullptr && set.seal != nullptr;
-  });
+std::string base64_bytes(std::string_view base64) {
+  std::string out(base64.size() + 4, '\0');
+  const Decoded decoded = decode_base64(base64, out.data(), out.size());
+  out.resize(decoded.broken ? 0 : decoded.bytes);
+  return out;
 }
 
-}  // namespace
+bool read_tag_number(std::string_view text, uint64_t& out) {
+  if (text.empty() || text.size() > 18) return false;
+  out = 0;
+  for (const char c : text) {
+    if (!is_digit(c)) return false;
+    out = out * 10 + static_cast<uint64_t>(c - '0');
+  }
+  return true;
+}
+
+bool tag_list_has(std::string_view list, std::string_view item) {
+  while (!list.empty()) {
+    const size_t colon = std::min(list.find(':'), list.size());
+    if (equals_lower(trim(list.substr(0, colon)), item)) return true;
+    list.remove_prefix(std::min(colon + 1, list.size()));
+  }
+  return false;
+}
+
+std::string signature_digest(std::string_view data, bool sha1) {
+  std::array<unsigned char, EVP_MAX_MD_SIZE> out;
+  unsigned size = 0;
+  if (EVP_Digest(data.data(), data.size(), out.data(), &size, sha1 ? EVP_sha1() : EVP_sha256(), nullptr) != 1)
+    return {};
+  return {reinterpret_cast<const char*>(out.data()), size};
+}
+
+std::string canonical_signature_field(std::string_view raw, const TagList& tags, bool relaxed) {
+  std::string field(raw);
+  const TagList::Tag* b = tags.find_tag("b");
+  const size_t value = raw.find(':') + 1;
+  if (b != nullptr && value + b->end <= field.size()) field.erase(value + b->begin, b->end - b->begin);
+  std::string out;
+  canonicalise_header(field, relaxed, out);
+  if (out.ends_with("\r\n")) out.resize(out.size() - 2);
+  return out;
+}
 
 std::string_view name_of(DkimResult result) {
   constexpr std::string_view names[] = {"none", "pass", "fail", "policy", "neutral", "temperror", "permerror"};
@@ -261,7 +245,7 @@ DkimSignature parse_dkim_signature(const Header& header, base::Arena& arena, boo
   };
   if (header.value.size() > 16 * 1024) return broken("the signature is too long");
   parse_tags(header.value, arena, s.tags);
-  if (s.tags.broken) return broken("the tag list is malformed");
+  if (s.tags.broken || s.tags.gaps) return broken("the tag list is malformed");
   s.domain = event::normalise_domain(s.tags.find("d"), arena);
   s.selector = s.tags.find("s");
   s.identity = s.tags.find("i");
@@ -269,10 +253,12 @@ DkimSignature parse_dkim_signature(const Header& header, base::Arena& arena, boo
   if (!arc && s.tags.find("v") != "1") return broken("the version is not 1");
   if (s.domain.empty() || s.selector.empty()) return broken("domain or selector is missing");
   if (event::normalise_domain(s.selector, arena).empty()) return broken("the selector is not a name");
-  if (s.tags.find("b").empty() || s.tags.find("bh").empty() || s.tags.find("h").empty()) {
+  const TagList::Tag* headers = s.tags.find_tag("h");
+  if (s.tags.find("b").empty() || s.tags.find("bh").empty() || headers == nullptr) {
     return broken("b=, bh= or h= is missing");
   }
-  if (!in_list(s.tags.find("h"), "from")) return broken("From is not signed");
+  // What a sealer of ARC signs is its own choice.
+  if (!arc && !tag_list_has(headers->value, "from")) return broken("From is not signed");
   if (algorithm == "rsa-sha1") {
     s.sha1 = true;
   } else if (algorithm == "ed25519-sha256") {
@@ -282,8 +268,10 @@ DkimSignature parse_dkim_signature(const Header& header, base::Arena& arena, boo
   }
   const std::string_view head = canonical.substr(0, canonical.find('/'));
   const std::string_view body = canonical.find('/') == std::string_view::npos ? "" : canonical.substr(head.size() + 1);
-  s.relaxed_headers = head == "relaxed";
-  s.relaxed_body = body == "relaxed";
+  // Without c= DKIM is simple, ARC relaxed, as its implementations and their suite have it.
+  s.relaxed_headers = head == "relaxed" || (arc && head.empty());
+  s.relaxed_body = body == "relaxed" || (arc && canonical.empty());
+  if (canonical.empty() && s.tags.find_tag("c") != nullptr) return broken("the canonical form is unknown");
   if ((!head.empty() && head != "simple" && head != "relaxed") ||
       (!body.empty() && body != "simple" && body != "relaxed")) {
     return broken("the canonical form is unknown");
@@ -297,13 +285,13 @@ DkimSignature parse_dkim_signature(const Header& header, base::Arena& arena, boo
     s.identity = s.domain;
   }
   uint64_t number = 0;
-  if (read_number(s.tags.find("t"), number)) s.signed_s = static_cast<int64_t>(number);
-  if (read_number(s.tags.find("x"), number)) s.expires_s = static_cast<int64_t>(number);
+  if (read_tag_number(s.tags.find("t"), number)) s.signed_s = static_cast<int64_t>(number);
+  if (read_tag_number(s.tags.find("x"), number)) s.expires_s = static_cast<int64_t>(number);
   if (s.expires_s != 0 && s.expires_s < s.signed_s) return broken("it expires before it was signed");
   const std::string_view length = s.tags.find("l");
   if (!length.empty()) {
     s.has_length = true;
-    if (!read_number(length, s.length)) return broken("l= is not a number");
+    if (!read_tag_number(length, s.length)) return broken("l= is not a number");
   }
   return s;
 }
@@ -312,84 +300,57 @@ std::string dkim_key_name(const DkimSignature& s) {
   return std::string(s.selector) + "._domainkey." + std::string(s.domain);
 }
 
-DkimVerdict verify_dkim(const Message& message, const DkimSignature& s, std::string_view key_record, int64_t now_s,
-                        base::Arena& arena) {
-  if (s.verdict.result != DkimResult::kNone) return s.verdict;
-  if (now_s != 0 && s.expires_s != 0 && now_s > s.expires_s) return verdict(DkimResult::kFail, "it has expired");
-  DkimVerdict out;
-  const Key key = usable_key(s, key_record, arena, out);
-  if (!key) return out;
+PreparedSignature prepare_dkim(const Message& message, const DkimSignature& s, int64_t now_s, base::Arena& arena) {
+  PreparedSignature out;
+  out.verdict = s.verdict;
+  if (s.verdict.result != DkimResult::kNone) return out;
+  const auto failed = [&out](std::string_view reason) {
+    out.verdict = verdict(DkimResult::kFail, reason);
+    return out;
+  };
+  if (now_s != 0 && s.expires_s != 0 && now_s > s.expires_s) return failed("it has expired");
+  out.key_name = dkim_key_name(s);
+  out.domain = s.domain;
+  out.identity_domain = event::normalise_domain(s.identity.substr(s.identity.rfind('@') + 1), arena);
+  out.sha1 = s.sha1;
+  out.ed25519 = s.ed25519;
   std::string body;
   canonicalise_body(message.body, s.relaxed_body, body);
   if (s.has_length) {
-    if (s.length > body.size()) return verdict(DkimResult::kFail, "l= is longer than the body");
+    if (s.length > body.size()) return failed("l= is longer than the body");
     out.body_cut = s.length < body.size();
     body.resize(s.length);
   }
-  const auto finish = [&](DkimResult result, std::string_view reason) {
+  if (signature_digest(body, s.sha1) != base64_bytes(s.tags.find("bh"))) return failed("body hash differs");
+  std::string data;
+  append_signed_headers(message, s.tags.find("h"), s.relaxed_headers, data);
+  data += canonical_signature_field(s.header->raw, s.tags, s.relaxed_headers);
+  out.digest = signature_digest(data, s.sha1);
+  out.signature = base64_bytes(s.tags.find("b"));
+  return out;
+}
+
+DkimVerdict verify_prepared(const PreparedSignature& s, std::string_view key_record) {
+  if (s.verdict.result != DkimResult::kNone) return s.verdict;
+  base::Arena arena(1024);
+  DkimVerdict out;
+  const Key key = usable_key(s, key_record, arena, out);
+  if (!key) return out;
+  out.body_cut = s.body_cut;
+  const auto finish = [&out](DkimResult result, std::string_view reason) {
     out.result = result;
     out.reason = reason;
     return out;
   };
-  if (digest(body, s.sha1) != bytes_of(s.tags.find("bh"))) return finish(DkimResult::kFail, "body hash differs");
-  std::string data;
-  append_signed_headers(message, s.tags.find("h"), s.relaxed_headers, data);
-  canonicalise_header(without_signature(s.header->raw, s.tags), s.relaxed_headers, data);
-  drop_line_end(data);
-  if (!signature_fits(key.get(), data, bytes_of(s.tags.find("b")), s.sha1, s.ed25519)) {
-    return finish(DkimResult::kFail, "the signature does not fit the headers");
-  }
+  if (!signature_fits(key.get(), s)) return finish(DkimResult::kFail, "the signature does not fit the headers");
   out.weak = s.sha1 || (!s.ed25519 && EVP_PKEY_get_bits(key.get()) < 1024);
   if (out.weak) return finish(DkimResult::kPolicy, "the key or hash is too weak (RFC 8301)");
   return finish(DkimResult::kPass, "");
 }
 
-ArcVerdict verify_arc(const Message& message, ArcKeys& keys, base::Arena& arena) {
-  ArcVerdict out;
-  std::vector<ArcSet> sets;
-  const auto fail = [&](std::string_view reason) {
-    out.result = ArcResult::kFail;
-    out.reason = reason;
-    return out;
-  };
-  const bool whole = gather_sets(message, arena, sets);
-  out.sets = static_cast<uint32_t>(sets.size());
-  if (!whole) return fail("a set is doubled, missing or malformed");
-  if (sets.empty()) return out;
-  std::string chain;  // what the seals sign: the sets in order, each seal without its b=
-  for (size_t i = 0; i < sets.size(); ++i) {
-    const bool newest = i + 1 == sets.size();
-    if (newest) {
-      const DkimSignature signature = parse_dkim_signature(*sets[i].signature, arena, true);
-      const DkimVerdict v = verify_dkim(message, signature, keys.key_of(dkim_key_name(signature)), 0, arena);
-      if (v.result != DkimResult::kPass) return fail("the newest message signature does not verify");
-    }
-    canonicalise_header(sets[i].results->raw, true, chain);
-    canonicalise_header(sets[i].signature->raw, true, chain);
-    DkimSignature seal;
-    parse_tags(sets[i].seal->value, arena, seal.tags);
-    seal.domain = event::normalise_domain(seal.tags.find("d"), arena);
-    seal.selector = seal.tags.find("s");
-    seal.identity = seal.domain;
-    seal.ed25519 = seal.tags.find("a") == "ed25519-sha256";
-    const std::string_view validation = seal.tags.find("cv");
-    if (seal.tags.broken || seal.domain.empty() || seal.selector.empty() || !seal.tags.find("h").empty()) {
-      return fail("a seal is malformed");
-    }
-    if (validation != (i == 0 ? "none" : "pass")) return fail("a seal says that the chain was broken");
-    std::string data = chain;
-    canonicalise_header(without_signature(sets[i].seal->raw, seal.tags), true, data);
-    drop_line_end(data);
-    DkimVerdict v;
-    const Key key = usable_key(seal, keys.key_of(dkim_key_name(seal)), arena, v);
-    if (!key || !signature_fits(key.get(), data, bytes_of(seal.tags.find("b")), false, seal.ed25519)) {
-      return fail("a seal does not verify");
-    }
-    canonicalise_header(sets[i].seal->raw, true, chain);
-    out.newest_domain = seal.domain;
-  }
-  out.result = ArcResult::kPass;
-  return out;
+DkimVerdict verify_dkim(const Message& message, const DkimSignature& signature, std::string_view key_record,
+                        int64_t now_s, base::Arena& arena) {
+  return verify_prepared(prepare_dkim(message, signature, now_s, arena), key_record);
 }
 
 }  // namespace tamis::mail

@@ -1,7 +1,7 @@
 // DKIM (RFC 6376, RFC 8301, RFC 8463): canonical forms, signatures taken apart, verification with a key record that the
-// caller has fetched. ARC's message signatures and seals (RFC 8617) use the same pieces, see verify_arc().
+// caller has fetched. ARC's message signatures and seals (RFC 8617) use the same pieces: mail/arc.h.
 //
-// Nothing here asks DNS: dkim_key_name() says which TXT record is wanted, verify() takes its text. Thread-safe; no
+// Nothing here asks DNS: dkim_key_name() says which TXT record is wanted, verify_dkim() takes its text. Thread-safe; no
 // state. Cost: about 1 us a KB for hashing and canonicalising, 30 us for RSA with 2048 bits, 120 us for Ed25519.
 #pragma once
 
@@ -50,24 +50,22 @@ std::string dkim_key_name(const DkimSignature& signature);
 DkimVerdict verify_dkim(const Message& message, const DkimSignature& signature, std::string_view key_record,
                         int64_t now_s, base::Arena& arena);
 
+// What is left of a signature once the message was read: enough to verify it when the key is there, and nothing of the
+// content. verify_dkim() is prepare and verify in one.
+struct PreparedSignature {
+  std::string key_name;                 // whose TXT records hold the key
+  std::string domain, identity_domain;  // d=, and of i=
+  std::string digest;                   // of the signed headers
+  std::string signature;                // the bytes of b=
+  bool sha1 = false, ed25519 = false, body_cut = false;
+  DkimVerdict verdict;  // kNone: it takes the key to tell; else it has failed without
+};
+PreparedSignature prepare_dkim(const Message& message, const DkimSignature& signature, int64_t now_s,
+                               base::Arena& arena);
+DkimVerdict verify_prepared(const PreparedSignature& signature, std::string_view key_record);
+
 // Appends a header field or body in canonical form (RFC 6376 section 3.4). `length_max` is l=.
 void canonicalise_header(std::string_view raw_field, bool relaxed, std::string& out);
 void canonicalise_body(std::string_view body, bool relaxed, std::string& out, uint64_t length_max = UINT64_MAX);
-
-// The ARC chain of a message: its sets, and whether each is whole. Verification follows RFC 8617 section 5.2; `key_of`
-// gives the text of the TXT record of a name, empty if there is none.
-enum class ArcResult : uint8_t { kNone, kPass, kFail };
-struct ArcVerdict {
-  ArcResult result = ArcResult::kNone;
-  std::string_view reason;
-  uint32_t sets = 0;
-  std::string_view newest_domain;  // d= of the newest seal
-};
-class ArcKeys {
- public:
-  virtual ~ArcKeys() = default;
-  virtual std::string key_of(const std::string& name) = 0;
-};
-ArcVerdict verify_arc(const Message& message, ArcKeys& keys, base::Arena& arena);
 
 }  // namespace tamis::mail

@@ -29,7 +29,7 @@ std::string_view name_of(DmarcPolicy policy) {
   return names[static_cast<size_t>(policy)];
 }
 std::string_view name_of(DmarcResult result) {
-  constexpr std::string_view names[] = {"none", "pass", "fail"};
+  constexpr std::string_view names[] = {"none", "pass", "fail", "temperror", "permerror"};
   return names[static_cast<size_t>(result)];
 }
 
@@ -50,6 +50,18 @@ DmarcRecord parse_dmarc_record(std::string_view text, base::Arena& arena) {
   for (const char c : number ? percent : std::string_view("100")) value = value * 10 + static_cast<unsigned>(c - '0');
   record.percent = static_cast<uint8_t>(std::min(value, 100u));
   return record;
+}
+
+bool is_dmarc_record(std::string_view text) {
+  const std::string_view first = text.substr(0, std::min<size_t>(text.find(';'), 64));
+  const size_t equals = first.find('=');
+  return equals != std::string_view::npos && trim(first.substr(0, equals)) == "v" &&
+         trim(first.substr(equals + 1)) == "DMARC1";
+}
+
+DmarcPolicy eased_policy(DmarcPolicy policy, uint8_t percent, uint64_t chance) {
+  if (chance % 100 < percent || policy == DmarcPolicy::kNone) return policy;
+  return policy == DmarcPolicy::kReject ? DmarcPolicy::kQuarantine : DmarcPolicy::kNone;
 }
 
 std::vector<std::string> dmarc_names(std::string_view from_domain) {

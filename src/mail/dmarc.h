@@ -13,7 +13,7 @@
 namespace tamis::mail {
 
 enum class DmarcPolicy : uint8_t { kNone, kQuarantine, kReject };
-enum class DmarcResult : uint8_t { kNone, kPass, kFail };
+enum class DmarcResult : uint8_t { kNone, kPass, kFail, kTempError, kPermError };
 std::string_view name_of(DmarcPolicy policy);
 std::string_view name_of(DmarcResult result);
 
@@ -24,6 +24,9 @@ struct DmarcRecord {
   uint8_t percent = 100;
 };
 DmarcRecord parse_dmarc_record(std::string_view text, base::Arena& arena);
+
+// Whether a TXT record is one for DMARC: its first tag is v=DMARC1. Others at the same name do not count.
+bool is_dmarc_record(std::string_view text);
 
 // "_dmarc.a.example.com", then "_dmarc.example.com" of the registrable domain if it is another one. Empty: not a name.
 std::vector<std::string> dmarc_names(std::string_view from_domain);
@@ -41,5 +44,9 @@ struct DmarcVerdict {
 // policy of the receiver.
 DmarcVerdict evaluate_dmarc(const DmarcRecord& record, std::string_view from_domain, bool at_subdomain,
                             std::span<const std::string_view> dkim_domains, std::string_view spf_domain);
+
+// What is asked for once pct= has its say (RFC 7489 section 6.6.4): `chance` is any 64 bits that belong to the message.
+// A message that is spared gets the next milder policy.
+DmarcPolicy eased_policy(DmarcPolicy policy, uint8_t percent, uint64_t chance);
 
 }  // namespace tamis::mail

@@ -27,6 +27,11 @@ std::string_view lower(std::string_view text, base::Arena& arena) {
   return {out, text.size()};
 }
 
+bool is_tag_name(std::string_view name) {
+  return !name.empty() && is_alpha(name[0]) &&
+         std::all_of(name.begin(), name.end(), [](char c) { return is_alnum(c) || c == '_'; });
+}
+
 // Words of a Received line: comments in one piece, with their brackets.
 std::string_view next_piece(std::string_view text, size_t& at) {
   while (at < text.size() && is_space(text[at])) ++at;
@@ -89,7 +94,7 @@ const TagList::Tag* TagList::find_tag(std::string_view name) const {
 
 void parse_tags(std::string_view text, base::Arena& arena, TagList& out) {
   out.tags.clear();
-  out.broken = false;
+  out.broken = out.gaps = false;
   size_t at = 0;
   while (at < text.size() && out.tags.size() < 64) {
     size_t end = text.find(';', at);
@@ -98,13 +103,14 @@ void parse_tags(std::string_view text, base::Arena& arena, TagList& out) {
     const size_t equals = one.find('=');
     if (equals == std::string_view::npos) {
       out.broken |= !trim(one).empty();
+      out.gaps |= end < text.size();
     } else {
       TagList::Tag tag;
       tag.name = trim(one.substr(0, equals));
       tag.value = without_space(one.substr(equals + 1), arena);
       tag.begin = at + equals + 1;
       tag.end = end;
-      out.broken |= tag.name.empty() || out.find_tag(tag.name) != nullptr;
+      out.broken |= !is_tag_name(tag.name) || out.find_tag(tag.name) != nullptr;
       out.tags.push_back(tag);
     }
     at = end + 1;

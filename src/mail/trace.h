@@ -19,7 +19,8 @@ struct TagList {
     size_t begin = 0, end = 0;     // of the raw value in the parsed text, white space included
   };
   std::vector<Tag> tags;
-  bool broken = false;  // a tag twice, or one without "="
+  bool broken = false;  // a tag twice, one without "=", or with a name that is none
+  bool gaps = false;    // ";;": not allowed, but common in key records
   std::string_view find(std::string_view name) const;
   const Tag* find_tag(std::string_view name) const;
 };

@@ -14,6 +14,7 @@ struct Example {
   uint64_t id = 0;  // 0: none
   bool spam = false;
   bool alive = false;  // false: forgotten
+  float doubt = 1;     // how wrong the worst regression was when it was last learned
   std::vector<FeatureId> features;
 };
 

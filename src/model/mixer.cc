@@ -3,30 +3,35 @@
 #include "model/numeric.h"
 
 namespace tamis::model {
+namespace {
 
-Mixer::Mixer(size_t inputs, float weight) : inputs_(inputs) {
-  for (size_t i = 0; i < inputs; ++i) weights_[i] = weight;
+constexpr float kStep = 0.02f;
+// The bias, which is the threshold, follows the newest corrections faster than the trust in any learner.
+constexpr float kBiasFaster = 8;
+constexpr float kOwnShare = 0.5f;  // the weights of a context move by this share of what the common ones move
+
+void move(Mixer::Weights& weights, std::span<const float> inputs, float step) {
+  for (size_t i = 0; i < inputs.size(); ++i) weights.weights[i] += step * inputs[i];
+  weights.bias += kBiasFaster * step;
 }
 
-float Mixer::mix(std::span<const float> inputs) const {
-  float logit = bias_;
-  for (size_t i = 0; i < inputs_; ++i) logit += weights_[i] * inputs[i];
+}  // namespace
+
+Mixer::Mixer(size_t inputs, float weight) : inputs_(inputs) {
+  for (size_t i = 0; i < inputs; ++i) state_.common.weights[i] = weight;
+}
+
+float Mixer::mix(std::span<const float> inputs, uint32_t context) const {
+  float logit = bias(context);
+  for (size_t i = 0; i < inputs_; ++i) logit += weight(i, context) * inputs[i];
   return logit;
 }
 
-void Mixer::learn(std::span<const float> inputs, bool spam) {
-  const float wrong = (spam ? 1.0f : 0.0f) - static_cast<float>(logistic(mix(inputs)));
-  const float step = 0.02f * wrong;
-  // The bias, which is the threshold, follows the newest corrections faster than the trust in any learner.
-  for (size_t i = 0; i < inputs_; ++i) weights_[i] += step * inputs[i];
-  bias_ += 8 * step;
-  learned_ += 1;
-}
-
-void Mixer::set_state(const State& state) {
-  weights_ = state.weights;
-  bias_ = state.bias;
-  learned_ = state.learned;
+void Mixer::learn(std::span<const float> inputs, bool spam, uint32_t context) {
+  const float wrong = (spam ? 1.0f : 0.0f) - static_cast<float>(logistic(mix(inputs, context)));
+  inputs = inputs.first(inputs_);
+  move(state_.common, inputs, kStep * wrong);
+  move(state_.own[context], inputs, kStep * kOwnShare * wrong);
 }
 
 }  // namespace tamis::model

@@ -5,13 +5,14 @@
 #include <type_traits>
 
 #include "base/hash.h"
+#include "model/packed_slots.h"
 #include "model/spam_model.h"
 
 namespace tamis::model {
 namespace {
 
 constexpr std::string_view kMagic = "TAMISPAM";
-constexpr uint32_t kVersion = 1;
+constexpr uint32_t kVersion = 2;
 constexpr size_t kCardBytesMax = 1 << 20;
 constexpr uint32_t kSlotsLog2Min = 8;
 constexpr uint32_t kSlotsLog2Max = 22;
@@ -95,12 +96,23 @@ bool get_slots(Reader& in, std::vector<Slot>& slots) {
   return in.good;
 }
 
+void put_mixer(std::string& out, const Mixer::Weights& weights) {
+  for (size_t i = 0; i < kLearners; ++i) put(out, weights.weights[i]);
+  put(out, weights.bias);
+}
+
+void get_mixer(Reader& in, Mixer::Weights& weights) {
+  for (size_t i = 0; i < kLearners; ++i) weights.weights[i] = in.number(-kWeightMax, kWeightMax);
+  weights.bias = in.number(-kWeightMax, kWeightMax);
+}
+
 void put_examples(std::string& out, const ExampleStore& examples) {
   put(out, examples.end());
   for (uint64_t sequence = examples.begin(); sequence < examples.end(); ++sequence) {
     const Example& example = examples.at(sequence);
     put(out, example.id);
     put(out, static_cast<uint8_t>((example.spam ? 1 : 0) | (example.alive ? 2 : 0)));
+    put(out, example.doubt);
     put(out, static_cast<uint16_t>(example.features.size()));
     for (const FeatureId id : example.features) put(out, id);
   }
@@ -115,6 +127,7 @@ bool get_examples(Reader& in, uint32_t examples_max, ExampleStore& examples, Nei
   for (uint64_t sequence = begin; sequence < end; ++sequence) {
     const auto id = in.get<uint64_t>();
     const auto flags = in.get<uint8_t>();
+    const float doubt = in.number(0, 1);
     const auto count = in.get<uint16_t>();
     if (!in.good || flags > 3 || count > kFeaturesMax || count * sizeof(FeatureId) > in.left()) return false;
     features.clear();
@@ -122,6 +135,7 @@ bool get_examples(Reader& in, uint32_t examples_max, ExampleStore& examples, Nei
     if (!is_feature_set(features)) return false;
     const uint64_t got = examples.append(id, features, (flags & 1) != 0);
     neighbours.set_sizes(got, features);
+    examples.at(got).doubt = doubt;
     if ((flags & 2) == 0) examples.kill(examples.at(got));
   }
   return in.good;
@@ -130,6 +144,12 @@ bool get_examples(Reader& in, uint32_t examples_max, ExampleStore& examples, Nei
 }  // namespace
 
 std::string SpamModel::save(std::string_view card, bool with_examples) const {
+  return save_as(card, with_examples, SlotForm::kExact);
+}
+
+std::string SpamModel::save_packed(std::string_view card) const { return save_as(card, false, SlotForm::kPacked); }
+
+std::string SpamModel::save_as(std::string_view card, bool with_examples, SlotForm form) const {
   std::string out(kMagic);
   put(out, kVersion);
   card = card.substr(0, kCardBytesMax);
@@ -143,11 +163,17 @@ std::string SpamModel::save(std::string_view card, bool with_examples) const {
   put(out, options_.learners);
   for (const uint64_t learned : learned_) put(out, learned);
   put(out, steps_);
-  const Mixer::State mixer = mixer_.state();
-  for (size_t i = 0; i < kLearners; ++i) put(out, mixer.weights[i]);
-  put(out, mixer.bias);
+  put_mixer(out, mixer_.state().common);
+  for (const Mixer::Weights& own : mixer_.state().own) put_mixer(out, own);
   for (const float bias : weights_.bias()) put(out, bias);
-  put_slots(out, weights_.slots());
+  put(out, form);
+  if (form == SlotForm::kPacked) {
+    const std::string packed = pack_slots(weights_.slots());
+    put(out, static_cast<uint32_t>(packed.size()));
+    out += packed;
+  } else {
+    put_slots(out, weights_.slots());
+  }
   put(out, static_cast<uint8_t>(with_examples ? 1 : 0));
   if (with_examples) {
     put_examples(out, examples_);
@@ -167,7 +193,7 @@ base::Result<SpamModel::Loaded> SpamModel::load(std::string_view bytes) {
   }
   Reader in(content.substr(kMagic.size()));
   if (const auto version = in.get<uint32_t>(); version != kVersion) {
-    return tl::unexpected(broken("its version is " + std::to_string(version) + ", expected 1"));
+    return tl::unexpected(broken("its version is " + std::to_string(version) + ", expected 2"));
   }
   const auto card_bytes = in.get<uint32_t>();
   if (card_bytes > kCardBytesMax) return tl::unexpected(broken("its card is longer than 1 MiB"));
@@ -188,11 +214,15 @@ base::Result<SpamModel::Loaded> SpamModel::load(std::string_view bytes) {
   for (uint64_t& learned : model.learned_) learned = in.get<uint64_t>();
   model.steps_ = in.get<uint64_t>();
   Mixer::State mixer;
-  for (size_t i = 0; i < kLearners; ++i) mixer.weights[i] = in.number(-kWeightMax, kWeightMax);
-  mixer.bias = in.number(-kWeightMax, kWeightMax);
+  get_mixer(in, mixer.common);
+  for (Mixer::Weights& own : mixer.own) get_mixer(in, own);
   model.mixer_.set_state(mixer);
   for (float& bias : model.weights_.bias()) bias = in.number(-kWeightMax, kWeightMax);
-  if (!in.good || !get_slots(in, model.weights_.slots())) return tl::unexpected(broken("its weights are out of range"));
+  const auto form = in.get<SlotForm>();
+  const bool got = form == SlotForm::kExact    ? get_slots(in, model.weights_.slots())
+                   : form == SlotForm::kPacked ? unpack_slots(in.text(in.get<uint32_t>()), model.weights_.slots())
+                                               : false;
+  if (!in.good || !got) return tl::unexpected(broken("its weights are out of range"));
   const auto has_examples = in.get<uint8_t>();
   if (has_examples == 1) {
     if (!get_examples(in, options.examples_max, model.examples_, model.neighbours_)) {

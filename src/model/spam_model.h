@@ -21,6 +21,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "model/bayes.h"
 #include "model/example_store.h"
 #include "model/features.h"
 #include "model/mixer.h"
@@ -60,11 +61,21 @@ struct SpamScore {
   float logit = 0;                          // the same before the logistic function: finer near 0 and 1
   bool spam = false;                        // above the threshold
   std::array<float, kLearners> opinions{};  // logits of the learners as the mixer sees them
-  // What each place and each kind of learner added to the logit; they sum up to it.
-  std::array<float, kPlaces> linear_by_place{};
-  float bayes = 0;
-  float neighbours = 0;
-  float bias = 0;
+};
+
+// Why a message has its score: log-odds of spam, which sum up to `logit`. Above zero speaks for spam.
+struct SpamExplanation {
+  float logit = 0;
+  std::array<float, kPlaces> by_place{};  // regressions and Bayes, by where the features stand
+  float neighbours = 0;                   // past messages that resemble it
+  float bias = 0;                         // what the newest corrections moved the threshold by, and how common spam is
+  // The features that moved it most, strongest first: parts of by_place. The mail room's collect_features() knows what
+  // the text of each is, as long as the message is at hand.
+  struct Part {
+    FeatureId feature = 0;
+    float logit = 0;
+  };
+  std::vector<Part> strongest;
 };
 
 class SpamModel {
@@ -74,10 +85,12 @@ class SpamModel {
   // Working memory of one thread; grows on first use only.
   struct Scratch {
     NeighbourScratch neighbours;
-    std::vector<float> signs;
+    BayesScratch bayes;
   };
 
   SpamScore score(FeatureSpan features, Scratch& scratch) const;
+  // Takes the score apart; a few times the cost of a score, and it allocates.
+  SpamExplanation explain(FeatureSpan features, Scratch& scratch, size_t strongest_max = 16) const;
 
   // Learns one message. `id` names it for a later correction (0: none). A message learned before under this id and
   // still in the store is corrected: the counts of the wrong label are taken back. Features that are no feature set
@@ -97,14 +110,30 @@ class SpamModel {
   // stay on the machine, a shipped model has none), checksum. `card` is free text, by custom YAML: data, licence,
   // figures, limits. The format is described in docs/MAIL_MODEL.md.
   std::string save(std::string_view card, bool with_examples) const;
+  // For shipping, after training: forgets features that fewer than `seen_min` messages had, and rounds the weights to
+  // what a packed file holds. Scores change a little, and are the same after save_packed() and load().
+  void prune(float seen_min);
+  // As save() without examples, at about a fifth of the size, for a model that was pruned.
+  std::string save_packed(std::string_view card) const;
+  // The learners that take part from now on; a shipped model is trained without neighbours, as it has none.
+  void set_learners(uint32_t learners) { options_.learners = learners; }
+  // How many past messages are kept and learned again from now on; takes effect on an empty store only.
+  base::Status set_store(uint32_t examples_max, uint32_t replays);
   struct Loaded;
   // Refuses other versions, wrong checksums, values that no model can hold. Never reads beyond the bytes.
   static base::Result<Loaded> load(std::string_view bytes);
 
  private:
-  void learn_linear(FeatureSpan features, bool spam, float margin);
+  enum class SlotForm : uint8_t { kExact, kPacked };
+  std::string save_as(std::string_view card, bool with_examples, SlotForm form) const;
+  struct Sums {
+    LinearSums linear;
+    BayesSums bayes;
+  };
+  // Returns how wrong the worst of the regressions was.
+  float learn_linear(FeatureSpan features, bool spam, float margin);
   void replay();
-  void opinions(FeatureSpan features, Scratch& scratch, SpamScore& score, LinearSums& sums) const;
+  void opinions(FeatureSpan features, Scratch& scratch, SpamScore& score, Sums& sums) const;
 
   SpamOptions options_;
   Weights weights_;

@@ -109,17 +109,40 @@ TEST(SpamModel, ProbabilitiesAreCalibrated) {
   EXPECT_NEAR(expected / doubtful, found / doubtful, 0.2);
 }
 
-TEST(SpamModel, ContributionsSumUpToTheLogit) {
+TEST(SpamModel, ExplanationsSumUpToTheLogit) {
   SpamModel model(small_options());
   World world;
   errors_over(model, world, 300, 0, true);
   SpamModel::Scratch scratch;
   for (int i = 0; i < 50; ++i) {
-    const SpamScore score = model.score(world.message(i % 2 == 0), scratch);
-    float sum = score.bayes + score.neighbours + score.bias;
-    for (const float part : score.linear_by_place) sum += part;
-    EXPECT_NEAR(sum, score.logit, 1e-3f * (1 + std::fabs(score.logit)));
+    const auto features = world.message(i % 2 == 0);
+    const SpamExplanation why = model.explain(features, scratch);
+    EXPECT_EQ(why.logit, model.score(features, scratch).logit);
+    float sum = why.neighbours + why.bias;
+    for (const float part : why.by_place) sum += part;
+    EXPECT_NEAR(sum, why.logit, 1e-3f * (1 + std::fabs(why.logit)));
   }
+}
+
+TEST(SpamModel, ExplanationsNameTheTellingFeatures) {
+  SpamModel model(small_options());
+  World world;
+  errors_over(model, world, 300, 0, true);
+  SpamModel::Scratch scratch;
+  const auto features = world.message(true);
+  const SpamExplanation why = model.explain(features, scratch, features.size());
+  ASSERT_EQ(why.strongest.size(), features.size());
+  float body = 0;
+  for (size_t i = 0; i < why.strongest.size(); ++i) {
+    EXPECT_TRUE(std::binary_search(features.begin(), features.end(), why.strongest[i].feature));
+    if (i > 0) {
+      EXPECT_LE(std::fabs(why.strongest[i].logit), std::fabs(why.strongest[i - 1].logit));
+    }
+    if (place_of(why.strongest[i].feature) == static_cast<size_t>(Place::kBody)) body += why.strongest[i].logit;
+  }
+  EXPECT_NEAR(body, why.by_place[static_cast<size_t>(Place::kBody)], 1e-3f * (1 + std::fabs(body)));
+  EXPECT_EQ(model.explain(features, scratch, 3).strongest.size(), 3u);
+  EXPECT_EQ(model.explain({}, scratch, 3).strongest.size(), 0u);
 }
 
 TEST(SpamModel, TheSameCallsGiveTheSameBits) {
@@ -202,6 +225,31 @@ TEST(SpamModelFile, AShippedModelHasNoExamples) {
   EXPECT_LT(errors_over(loaded->model, world, 400, 0, false), 30u);
 }
 
+TEST(SpamModelFile, APrunedModelIsSmallAndScoresTheSameAfterPacking) {
+  SpamModel model(small_options());
+  World world;
+  errors_over(model, world, 400, 0, true);
+  model.prune(2);
+  const std::string bytes = model.save_packed("card");
+  EXPECT_LT(bytes.size(), model.save("card", false).size() / 2);
+  auto loaded = SpamModel::load(bytes);
+  ASSERT_TRUE(loaded) << loaded.error().message;
+  EXPECT_EQ(loaded->card, "card");
+  EXPECT_EQ(loaded->model.save("", false), model.save("", false));
+  EXPECT_LT(errors_over(loaded->model, world, 400, 0, false), 30u);
+}
+
+TEST(SpamModelFile, AStoreIsChosenWhileItIsEmpty) {
+  SpamModel model(small_options());
+  EXPECT_TRUE(model.set_store(16, 0));
+  EXPECT_FALSE(model.set_store(15, 0));
+  EXPECT_FALSE(model.set_store(16, 257));
+  World world;
+  errors_over(model, world, 50, 0, true);
+  EXPECT_FALSE(model.set_store(64, 0));
+  EXPECT_EQ(model.options().examples_max, 16u);
+}
+
 TEST(SpamModelFile, RefusesEveryDamage) {
   SpamOptions options = small_options();
   options.slots_log2 = 8;
@@ -237,7 +285,7 @@ TEST(SpamModelFile, RefusesValuesThatNoModelHolds) {
   };
   constexpr size_t kOptions = 16;  // after magic, version and the length of an empty card
   EXPECT_TRUE(with(kOptions, 8));
-  EXPECT_FALSE(with(8, 2)) << "version";
+  EXPECT_FALSE(with(8, 1)) << "version";
   EXPECT_FALSE(with(12, 0xffffffff)) << "card";
   EXPECT_FALSE(with(kOptions, 31)) << "slots";
   EXPECT_FALSE(with(kOptions + 4, 0xffffffff)) << "examples";

@@ -1,121 +1,142 @@
 #include "net/http_server.h"
 
-#include <pthread.h>
-#include <unistd.h>
-#include <csignal>
-
-#include <chrono>
-#include <thread>
+#include <atomic>
+#include <ctime>
 
 #include "base/assert.h"
 #include "base/metrics.h"
-#include "net/http_loop.h"
+#include "net/http_session.h"
 
 namespace tamis::net {
+namespace {
 
-struct HttpServer::Impl {
-  explicit Impl(HttpServerOptions given)
-      : options(std::move(given)),
-        in_flight(options.limits.in_flight_max),
-        limiter(options.limits.connections_max, options.limits.connections_per_address_max) {}
+class InFlightCounter : public InFlight {
+ public:
+  InFlightCounter(size_t max, size_t bytes_max) : max_(max), bytes_max_(bytes_max == 0 ? SIZE_MAX : bytes_max) {}
+  bool try_add() override {
+    if (count_.fetch_add(1, std::memory_order_relaxed) < max_) return true;
+    remove();
+    return false;
+  }
+  void add() override { count_.fetch_add(1, std::memory_order_relaxed); }
+  void remove() override { count_.fetch_sub(1, std::memory_order_relaxed); }
+  bool try_hold(size_t bytes) override {
+    size_t before = bytes_.fetch_add(bytes, std::memory_order_relaxed);
+    if (before <= bytes_max_ && bytes <= bytes_max_ - before) return true;
+    release(bytes);
+    return false;
+  }
+  void release(size_t bytes) override { bytes_.fetch_sub(bytes, std::memory_order_relaxed); }
+  size_t count() const { return count_.load(std::memory_order_relaxed); }
 
-  base::Status open();
-  void run();
-  void remove_unix_files() {
-    for (const std::string& path : unix_paths) unlink(path.c_str());
-    unix_paths.clear();
+ private:
+  const size_t max_;
+  std::atomic<size_t> count_{0};
+  const size_t bytes_max_;
+  std::atomic<size_t> bytes_{0};
+};
+
+class Reply : public DeferredReply {
+ public:
+  Reply(SessionLink link, uint64_t request_number) : link_(std::move(link)), request_number_(request_number) {}
+  ~Reply() override {
+    send(500, "application/json", "{\"error\":\"internal\",\"message\":\"the request was dropped unanswered\"}\n");
+  }
+  void send(int status, std::string_view content_type, std::string body) override {
+    if (sent_.exchange(true)) return;
+    link_.post([number = request_number_, status, type = std::string(content_type),
+                text = std::move(body)](Session& session) mutable {
+      static_cast<HttpSession&>(session).complete_deferred(number, status, type, std::move(text));
+    });
   }
 
-  const HttpServerOptions options;
+ private:
+  const SessionLink link_;
+  const uint64_t request_number_;
+  std::atomic<bool> sent_{false};
+};
+
+// What the HTTP sessions of one loop share.
+class HttpProtocol : public Protocol {
+ public:
+  HttpProtocol(const Router& router, const HttpLimits& limits, InFlight& in_flight) {
+    env_.router = &router;
+    env_.limits = &limits;
+    env_.pool = &pool_;
+    env_.in_flight = &in_flight;
+    env_.stats = &stats_;
+  }
+  std::unique_ptr<Session> make_session() override { return std::make_unique<HttpSession>(env_); }
+  void open(Session& session, const PeerAddress& peer, bool tls, SessionLink link) override {
+    static_cast<HttpSession&>(session).open(&peer, tls, [link = std::move(link)](uint64_t request_number) {
+      return std::make_shared<Reply>(link, request_number);
+    });
+  }
+  void set_now_ms(uint64_t now_ms) override;
+  void begin_drain() override { env_.draining = true; }
+  ServerStats& stats() override { return stats_; }
+
+ private:
+  ServerStats stats_;
+  ExchangePool pool_;
+  SessionEnv env_;
+  uint64_t date_second_ = 0;
+};
+
+void HttpProtocol::set_now_ms(uint64_t now_ms) {
+  env_.now_ms = now_ms;
+  if (now_ms / 1000 == date_second_) return;
+  date_second_ = now_ms / 1000;
+  std::time_t now = std::time(nullptr);
+  std::tm utc{};
+  gmtime_r(&now, &utc);
+  constexpr const char* kDays[] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
+  constexpr const char* kMonths[] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
+                                     "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
+  char text[64];  // the names are not left to the locale
+  auto n = std::snprintf(text, sizeof text, "%s, %02d %s %04d %02d:%02d:%02d GMT", kDays[utc.tm_wday], utc.tm_mday,
+                         kMonths[utc.tm_mon], utc.tm_year + 1900, utc.tm_hour, utc.tm_min, utc.tm_sec);
+  env_.date.assign(text, static_cast<size_t>(n));
+}
+
+LoopServerOptions server_options(const HttpServerOptions& options) {
+  LoopServerOptions out;
+  out.listen = options.listen;
+  out.threads = options.threads;
+  out.backlog = options.backlog;
+  out.connections_max = options.limits.connections_max;
+  out.connections_per_address_max = options.limits.connections_per_address_max;
+  out.handshake_timeout_ms = options.limits.head_timeout_ms;
+  return out;
+}
+
+}  // namespace
+
+struct HttpServer::Impl {
+  explicit Impl(const HttpServerOptions& options)
+      : limits(options.limits),
+        in_flight(options.limits.in_flight_max, options.limits.body_bytes_total_max),
+        server(server_options(options), [this] { return std::make_unique<HttpProtocol>(router, limits, in_flight); }) {}
+
+  const HttpLimits limits;
   Router router;
   std::vector<std::string> routes;
   InFlightCounter in_flight;
-  ConnectionLimiter limiter;
-  std::vector<PeriodicTask> periodic;
-  std::function<void()> after_batch;
-  std::vector<ListenSocket> shared_listeners;  // unix sockets, used by all loops
-  std::vector<std::string> addresses;
-  std::vector<std::string> unix_paths;  // removed at the end
-  uint16_t port = 0;
-  std::vector<std::unique_ptr<HttpLoop>> loops;
-  std::vector<std::thread> threads;
-  bool started = false;
+  LoopServer server;  // its loops use what stands above
 };
 
-// Binds everything before the first loop exists, so that an error leaves nothing behind.
-base::Status HttpServer::Impl::open() {
-  auto loop_count = static_cast<size_t>(options.threads);
-  std::vector<std::vector<HttpLoop::Listener>> listeners(loop_count);
-  for (const ListenOptions& listen : options.listen) {
-    TAMIS_TRY(endpoint, Endpoint::parse(listen.address));
-    ListenSocketOptions socket_options{options.backlog, loop_count > 1 && !endpoint.is_unix, listen.unix_mode};
-    TAMIS_TRY(first, listen_on(endpoint, socket_options));
-    addresses.push_back(first.bound.text());
-    if (endpoint.is_unix) {
-      unix_paths.push_back(endpoint.host);
-      for (auto& of_loop : listeners) {
-        HttpLoop::Listener listener;
-        listener.fd = first.fd.get();
-        listener.tls = listen.tls;
-        listener.exclusive = loop_count > 1;
-        of_loop.push_back(std::move(listener));
-      }
-      shared_listeners.push_back(std::move(first));
-      continue;
-    }
-    if (port == 0) port = first.bound.port;
-    Endpoint bound = first.bound;
-    for (size_t i = 0; i < loop_count; ++i) {
-      HttpLoop::Listener listener;
-      if (i == 0) {
-        listener.owned = std::move(first.fd);
-      } else {
-        TAMIS_TRY(more, listen_on(bound, socket_options));
-        listener.owned = std::move(more.fd);
-      }
-      listener.fd = listener.owned.get();
-      listener.tls = listen.tls;
-      listeners[i].push_back(std::move(listener));
-    }
-  }
-  for (size_t i = 0; i < loop_count; ++i) {
-    loops.push_back(std::make_unique<HttpLoop>(router, options.limits, in_flight, limiter));
-    TAMIS_CHECK(loops.back()->open(std::move(listeners[i])));
-  }
-  return {};
-}
-
-void HttpServer::Impl::run() {
-  uint64_t now_ms = static_cast<uint64_t>(
-      std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now().time_since_epoch())
-          .count());
-  for (PeriodicTask& task : periodic) {
-    task.next_ms = now_ms + task.interval_ms;
-    loops.front()->add_periodic(std::move(task));
-  }
-  if (after_batch) loops.front()->set_after_batch(std::move(after_batch));
-  // Signals are the main thread's business.
-  sigset_t all, before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  for (auto& loop : loops) threads.emplace_back([raw = loop.get()] { raw->run(); });
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
-}
-
-HttpServer::HttpServer(HttpServerOptions options) : impl_(std::make_unique<Impl>(std::move(options))) {
-  TAMIS_ASSERT(impl_->options.threads >= 1 && impl_->options.threads <= 256);
-}
+HttpServer::HttpServer(HttpServerOptions options) : impl_(std::make_unique<Impl>(options)) {}
 
 HttpServer::~HttpServer() { stop(0); }
 
 void HttpServer::route(Method method, std::string_view pattern, Handler handler, RouteOptions options) {
-  TAMIS_ASSERT(!impl_->started && handler);
+  TAMIS_ASSERT(!impl_->server.started() && handler);
   impl_->routes.push_back(std::string(method_name(method)) + " " + std::string(pattern));
   impl_->router.add(method, pattern, Route{std::move(handler), nullptr, std::move(options)});
 }
 
 void HttpServer::stream(Method method, std::string_view pattern, StreamFactory factory, RouteOptions options) {
-  TAMIS_ASSERT(!impl_->started && factory);
+  TAMIS_ASSERT(!impl_->server.started() && factory);
   impl_->routes.push_back(std::string(method_name(method)) + " " + std::string(pattern));
   impl_->router.add(method, pattern, Route{nullptr, std::move(factory), std::move(options)});
 }
@@ -123,17 +144,13 @@ void HttpServer::stream(Method method, std::string_view pattern, StreamFactory f
 const std::vector<std::string>& HttpServer::routes() const { return impl_->routes; }
 
 void HttpServer::every(int interval_ms, std::function<void()> task) {
-  TAMIS_ASSERT(!impl_->started && interval_ms >= 1);
-  impl_->periodic.push_back({static_cast<uint64_t>(interval_ms), 0, std::move(task)});
+  impl_->server.every(interval_ms, std::move(task));
 }
 
-void HttpServer::after_batch(std::function<void()> task) {
-  TAMIS_ASSERT(!impl_->started && !impl_->after_batch);
-  impl_->after_batch = std::move(task);
-}
+void HttpServer::after_batch(std::function<void()> task) { impl_->server.after_batch(std::move(task)); }
 
 void HttpServer::register_metrics(base::MetricRegistry& registry) {
-  TAMIS_ASSERT(!impl_->started);
+  TAMIS_ASSERT(!impl_->server.started());
   auto counter = [&](const char* name, const char* help, base::MetricLabels labels, auto read) {
     registry.counter_from(name, help, std::move(labels), [this, read] { return static_cast<double>(read(stats())); });
   };
@@ -157,41 +174,11 @@ void HttpServer::register_metrics(base::MetricRegistry& registry) {
                       [this] { return static_cast<double>(impl_->in_flight.count()); });
 }
 
-base::Status HttpServer::start() {
-  TAMIS_ASSERT(!impl_->started);
-  if (auto status = impl_->open(); !status) {
-    impl_->remove_unix_files();
-    return status;
-  }
-  impl_->started = true;
-  impl_->run();
-  return {};
-}
-
-const std::vector<std::string>& HttpServer::addresses() const { return impl_->addresses; }
-uint16_t HttpServer::port() const { return impl_->port; }
-
-bool HttpServer::post_task(std::function<void()> task) {
-  return impl_->started && !impl_->loops.empty() && impl_->loops.front()->mailbox()->post(std::move(task));
-}
-
-void HttpServer::stop(int drain_ms) {
-  Impl& impl = *impl_;
-  if (impl.threads.empty()) return;
-  auto until = std::chrono::steady_clock::now() + std::chrono::milliseconds(drain_ms);
-  auto until_ms =
-      static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(until.time_since_epoch()).count());
-  for (auto& loop : impl.loops) loop->mailbox()->ask_to_stop(until_ms);
-  for (std::thread& thread : impl.threads) thread.join();
-  impl.threads.clear();
-  impl.shared_listeners.clear();
-  impl.remove_unix_files();
-}
-
-HttpServerStats HttpServer::stats() const {
-  HttpServerStats sum;
-  for (const auto& loop : impl_->loops) loop->stats().add_to(sum);
-  return sum;
-}
+base::Status HttpServer::start() { return impl_->server.start(); }
+const std::vector<std::string>& HttpServer::addresses() const { return impl_->server.addresses(); }
+uint16_t HttpServer::port() const { return impl_->server.port(); }
+bool HttpServer::post_task(std::function<void()> task) { return impl_->server.post_task(std::move(task)); }
+void HttpServer::stop(int drain_ms) { impl_->server.stop(drain_ms); }
+HttpServerStats HttpServer::stats() const { return impl_->server.stats(); }
 
 }  // namespace tamis::net

@@ -44,14 +44,13 @@
 
 #include "base/result.h"
 #include "net/http_message.h"
+#include "net/loop_server.h"
 
 namespace tamis::base {
 class MetricRegistry;
 }
 
 namespace tamis::net {
-
-class TlsServerContext;  // net/tls.h
 
 // Handles one whole request. `out` is a fresh 200 with an empty body.
 using Handler = std::function<void(const Request& in, Response& out)>;
@@ -108,13 +107,6 @@ struct RouteOptions {
   Gate gate = {};                           // may be empty
 };
 
-struct ListenOptions {
-  // "HOST:PORT", "[v6]:PORT", ":PORT" (all addresses), or "unix:PATH". Port 0 takes a free one, see addresses().
-  std::string address = "127.0.0.1:0";
-  std::shared_ptr<TlsServerContext> tls = nullptr;  // null: plain HTTP
-  int unix_mode = 0660;                             // permissions of a unix socket
-};
-
 struct HttpLimits {
   size_t request_line_bytes_max = 8 * 1024;    // 414 beyond
   size_t head_bytes_max = 32 * 1024;           // request line and headers: 431 beyond
@@ -124,8 +116,10 @@ struct HttpLimits {
   size_t connections_max = 10'000;             // further ones are closed at once
   size_t connections_per_address_max = 1'000;  // of one IPv4 address or IPv6 /64; unix sockets are exempt
   size_t in_flight_max = 1'000;                // requests begun and not answered at the end of a turn: 503 beyond
-  uint64_t requests_per_connection_max = 0;    // then "Connection: close"; 0 = unlimited
-  int idle_timeout_ms = 75'000;                // between requests
+  // Of the bodies that arrive whole and are not answered, together: 503 beyond. 0 = unlimited. Small ones do not count.
+  size_t body_bytes_total_max = 0;
+  uint64_t requests_per_connection_max = 0;  // then "Connection: close"; 0 = unlimited
+  int idle_timeout_ms = 75'000;              // between requests
   int head_timeout_ms = 10'000;  // from the first byte of a request to the end of its head, and TLS handshake
   // A body, and the reading of an answer, must each move on by at least progress_bytes (or to its end) within its
   // timeout, so one byte now and then does not hold a connection.
@@ -143,18 +137,7 @@ struct HttpServerOptions {
 };
 
 // Counts since start, summed over loops; reading is approximate while the server runs.
-struct HttpServerStats {
-  uint64_t connections_accepted = 0;
-  uint64_t connections_refused = 0;  // by a connection limit
-  uint64_t connections_open = 0;
-  uint64_t requests = 0;                // answered
-  uint64_t responses_by_class[6] = {};  // [2] = 2xx ...; [0] unused
-  uint64_t timeouts = 0;
-  uint64_t aborted = 0;  // connections that ended in the middle of a request or an answer
-  uint64_t tls_failures = 0;
-  uint64_t read_bytes = 0;
-  uint64_t written_bytes = 0;
-};
+using HttpServerStats = ServerStats;
 
 class HttpServer {
  public:

@@ -10,7 +10,8 @@ namespace {
 
 constexpr size_t kBufferBytes = 16 * 1024;       // of a fresh exchange
 constexpr size_t kKeptBufferBytes = 128 * 1024;  // larger ones are freed after use
-constexpr size_t kReadSpaceMin = 4 * 1024;       // worth a system call
+constexpr uint64_t kUncountedBodyBytes = 64 * 1024;
+constexpr size_t kReadSpaceMin = 4 * 1024;  // worth a system call
 constexpr size_t kStreamReadSpaceMin = 32 * 1024;
 constexpr size_t kReadSpaceMax = 256 * 1024;  // of one call, so that one connection does not starve the others
 constexpr uint64_t kLingerTimeoutMs = 2'000;
@@ -297,6 +298,11 @@ bool HttpSession::accept_request(Exchange& x) {
     x.response.set_error(413, "too_large", "the body is larger than this path takes");
     return false;
   }
+  if (!x.route->stream && !hold_body(body_left_)) {
+    x.response.set_error(503, "overloaded", "too many bytes of requests are in progress");
+    x.response.add_header("Retry-After", "1");
+    return false;
+  }
   // Whole requests are answered before anything else happens, only unfinished ones are in flight.
   bool arrived = !x.parser.chunked() && body_left_ <= x.end - x.raw;
   if (!arrived) {
@@ -361,6 +367,19 @@ bool HttpSession::decode_body() {
     answer_error({413, "too_large", "the body is larger than this path takes"});
     return false;
   }
+  if (state_ == State::kBody && !hold_body(body_total_)) {
+    answer_error({503, "overloaded", "too many bytes of requests are in progress"});
+    return false;
+  }
+  return true;
+}
+
+// Counts a body among those in progress. One with a length counts whole before it arrives.
+bool HttpSession::hold_body(uint64_t bytes) {
+  if (bytes <= kUncountedBodyBytes || bytes <= body_held_) return true;
+  uint64_t more = bytes - body_held_;
+  if (!env_.in_flight->try_hold(more)) return false;
+  body_held_ += more;
   return true;
 }
 
@@ -492,6 +511,8 @@ void HttpSession::abort() {
 void HttpSession::leave_flight() {
   if (in_flight_) env_.in_flight->remove();
   in_flight_ = false;
+  if (body_held_ > 0) env_.in_flight->release(body_held_);
+  body_held_ = 0;
 }
 
 void HttpSession::drain() {

@@ -1,9 +1,4 @@
-// HttpSession: the protocol side of one server connection, without a socket. Bytes go in, bytes come out, so the whole
-// state machine is driven by tests and by the fuzzer exactly as by the server's loop.
-//
-//   span = session.read_space(); n = read(fd, span); session.received(n);        // or session.received_eof()
-//   text = session.output();     n = write(fd, text); session.sent(n);           // until wants_write() is false
-//   after each of these: wants_read(), wants_write(), finished(), deadline_ms()
+// HttpSession: HTTP's Session (net/session.h), the whole state machine of one server connection.
 //
 // Memory: a session at rest between requests holds no buffer; while bytes of a request or an answer are pending it
 // borrows an Exchange from the loop's pool, so a loop that serves thousands of connections works in the same few warm
@@ -22,6 +17,7 @@
 #include "net/http_parser.h"
 #include "net/http_router.h"
 #include "net/http_server.h"
+#include "net/session.h"
 
 namespace tamis::net {
 
@@ -61,6 +57,9 @@ class InFlight {
   virtual bool try_add() = 0;  // false at the limit
   virtual void add() = 0;      // work that has already begun counts beyond the limit
   virtual void remove() = 0;
+  // Bytes of bodies that are still to be answered; false where they would be too many.
+  virtual bool try_hold(size_t) { return true; }
+  virtual void release(size_t) {}
 };
 
 // What the sessions of one loop share.
@@ -75,10 +74,10 @@ struct SessionEnv {
   bool draining = false;  // finish what is in progress, then close
 };
 
-class HttpSession {
+class HttpSession final : public Session {
  public:
   explicit HttpSession(SessionEnv& env) : env_(env) {}
-  ~HttpSession() { close(); }
+  ~HttpSession() override { close(); }
   HttpSession(const HttpSession&) = delete;
   HttpSession& operator=(const HttpSession&) = delete;
 
@@ -86,30 +85,24 @@ class HttpSession {
   // number of the request, which complete_deferred() must repeat.
   void open(const PeerAddress* peer, bool tls, std::function<std::shared_ptr<DeferredReply>(uint64_t)> make_deferred);
   // Releases everything; calls no handler, but destroys a running stream's. Idempotent.
-  void close();
+  void close() override;
 
-  std::span<char> read_space();
-  void received(size_t bytes);
-  void received_eof();
+  std::span<char> read_space() override;
+  void received(size_t bytes) override;
+  void received_eof() override;
 
-  std::string_view output() const;
-  void sent(size_t bytes);
+  std::string_view output() const override;
+  void sent(size_t bytes) override;
 
-  bool wants_read() const;
-  bool wants_write() const { return exchange_ && exchange_->out_sent < exchange_->out.size(); }
-  // The peer's answer or the next request must wait for nothing but the socket: nothing left to do here, close it.
-  bool finished() const { return state_ == State::kClosed; }
-  // The answer is complete but the peer may still be sending: shut the write side down and go on reading (and
-  // discarding) until finished(), so that the peer can read the answer.
-  bool lingering() const { return state_ == State::kLinger; }
-  // Between requests, nothing buffered.
-  bool idle() const { return state_ == State::kHead && !exchange_; }
+  bool wants_read() const override;
+  bool wants_write() const override { return exchange_ && exchange_->out_sent < exchange_->out.size(); }
+  bool finished() const override { return state_ == State::kClosed; }
+  bool lingering() const override { return state_ == State::kLinger; }
+  bool idle() const override { return state_ == State::kHead && !exchange_; }
 
-  // When on_timeout() is due unless something happens before.
-  uint64_t deadline_ms() const { return deadline_ms_; }
-  void on_timeout();
-  // The server begins to drain: an idle connection ends now, others after their answer.
-  void drain();
+  uint64_t deadline_ms() const override { return deadline_ms_; }
+  void on_timeout() override;
+  void drain() override;
 
   void complete_deferred(uint64_t request_number, int status, std::string_view content_type, std::string&& body);
 
@@ -129,6 +122,7 @@ class HttpSession {
   // Decodes what has arrived and sets body_complete_. False when the request has been answered with an error.
   bool decode_body();
   uint64_t body_bytes_max() const;
+  bool hold_body(uint64_t bytes);
 
   void run_handler();
   void answer();
@@ -168,6 +162,7 @@ class HttpSession {
   uint64_t phase_request_ = 0;  // request_number_ when phase_ began
   uint64_t body_left_ = 0;      // of a Content-Length body: bytes still to be decoded
   uint64_t body_total_ = 0;     // decoded bytes of this request
+  uint64_t body_held_ = 0;      // of the sum that all bodies may have together
   uint64_t linger_bytes_ = 0;
   uint64_t progress_ = 0;  // bytes since the deadline was last moved
   uint64_t deadline_ms_ = 0;

@@ -125,7 +125,7 @@ base::Status DataFolder::fold_tail(Engine& engine, uint64_t from, Recovered& rep
     if (fold.counts().records % 1024 == 0 && !keep_going(fold.counts().records)) {
       return base::fail(base::Code::kUnavailable, "interrupted");
     }
-    if (archive_->stats().pending_bytes > options_.archive.pending_bytes_max / 2) {
+    if (archive_->pending_bytes() > options_.archive.pending_bytes_max / 2) {
       TAMIS_CHECK(archive_->flush(record.number));
     }
   }
@@ -142,11 +142,14 @@ base::Status DataFolder::fold_tail(Engine& engine, uint64_t from, Recovered& rep
 base::Status DataFolder::check_room(uint64_t number) {
   constexpr uint64_t kEvery = 64, kMargin = uint64_t{64} << 20;
   if (number % kEvery != 0 && !full_) return {};
-  archive::ArchiveStats stats = archive_->stats();
-  full_ = stats.pending_bytes + kMargin > options_.archive.pending_bytes_max;
+  const uint64_t pending = archive_->pending_bytes(), most = options_.archive.pending_bytes_max;
+  full_ = pending + kMargin > most;
+  is_behind_ = (pending > most / 4 && archive_->stats().failure.empty()) ||
+               journal_->pending_bytes() > options_.journal.pending_bytes_max / 4;
   if (!full_) return {};
+  std::string failure = archive_->stats().failure;
   return base::fail(base::Code::kUnavailable,
-                    "the archive cannot keep up" + (stats.failure.empty() ? std::string() : ": " + stats.failure));
+                    "the archive cannot keep up" + (failure.empty() ? std::string() : ": " + failure));
 }
 
 base::Result<uint64_t> DataFolder::event(int64_t receive_ms, std::string_view type, std::string_view json) {

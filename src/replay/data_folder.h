@@ -94,6 +94,8 @@ class DataFolder {
   uint64_t last_number() const { return journal_->next_number() - 1; }
   uint64_t first_number() const { return first_number_; }
   uint64_t pending_bytes() const { return journal_->pending_bytes(); }
+  // More waits to be written than should; from any thread.
+  bool is_behind() const { return is_behind_; }
   std::string failure() const;
 
   // Runs a function on the engine while no record can come.
@@ -142,6 +144,7 @@ class DataFolder {
   std::atomic<uint64_t> first_number_{1};
   std::atomic<uint64_t> last_snapshot_{0};
   bool full_ = false;  // the archive, when it was last looked at
+  std::atomic<bool> is_behind_ = false;
   std::string line_;
 };
 

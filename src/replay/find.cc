@@ -4,6 +4,7 @@
 #include <atomic>
 #include <chrono>
 #include <map>
+#include <optional>
 #include <set>
 #include <span>
 #include <unordered_map>
@@ -24,8 +25,10 @@ namespace {
 constexpr int64_t kDayMs = 86'400'000;
 constexpr int64_t kBucketsMax = 200;
 constexpr size_t kFacetValuesMax = 200'000;  // counted a part
+constexpr size_t kNumbersKnown = 100'000;
 constexpr uint32_t kRowsMax = 1000;
-constexpr uint64_t kFarRecords = 100'000;  // about what the archive reads at once
+// Rows of files that are read into memory before a search goes on.
+constexpr uint64_t kColdRowsFew = 100'000, kColdRowsMost = 300'000;
 
 int64_t floor_to(int64_t time_ms, int64_t unit) { return time_ms - ((time_ms % unit) + unit) % unit; }
 
@@ -47,6 +50,7 @@ class ValueCounts {
  public:
   void add(const cel::Column& column, std::span<const uint32_t> rows) {
     if (column.layout == cel::Column::Layout::kDictionary) return add_codes(column, rows);
+    if (column.layout == cel::Column::Layout::kInt) return add_numbers(column, rows);
     for (uint32_t row : rows) add(column.at(row), 1);
   }
   void add(const std::string& json, uint64_t times) { counts_[json] += times; }
@@ -71,39 +75,55 @@ class ValueCounts {
   }
 
  private:
-  void add(Value value, uint64_t times) {
-    if (value.is(event::Kind::kAbsent) || value.is_error()) {
-      absent_ += times;
-      return;
+  void add(Value value, uint64_t times) { *count_of(value) += times; }
+
+  void add_codes(const cel::Column& column, std::span<const uint32_t> rows) {
+    // Of a dictionary that comes again and again, the counts of its entries are looked up once.
+    if (column.dictionary_id == 0 || column.dictionary_id != dictionary_id_) {
+      dictionary_id_ = column.dictionary_id;
+      count_of_code_.assign(column.dictionary.size(), nullptr);
     }
-    json_.clear();
-    event::JsonWriter(json_).value(value);
-    auto found = counts_.find(std::string_view(json_));
-    if (found != counts_.end()) {
-      found->second += times;
-    } else if (counts_.size() < kFacetValuesMax) {
-      counts_.emplace(json_, times);
-    } else {
-      dropped_ += times;
+    for (uint32_t row : rows) {
+      if (column.states != nullptr && column.states[row] != cel::Column::kOk) {
+        ++absent_;
+        continue;
+      }
+      uint64_t*& count = count_of_code_[column.codes[row]];
+      if (count == nullptr) count = count_of(column.dictionary[column.codes[row]]);
+      ++*count;
     }
   }
 
-  void add_codes(const cel::Column& column, std::span<const uint32_t> rows) {
-    by_code_.assign(column.dictionary.size() + 1, 0);
+  void add_numbers(const cel::Column& column, std::span<const uint32_t> rows) {
     for (uint32_t row : rows) {
-      bool there = column.states == nullptr || column.states[row] == cel::Column::kOk;
-      ++by_code_[there ? column.codes[row] : column.dictionary.size()];
+      if (column.states != nullptr && column.states[row] != cel::Column::kOk) {
+        ++absent_;
+        continue;
+      }
+      if (numbers_.size() >= kNumbersKnown) numbers_.clear();
+      uint64_t*& count = numbers_[column.ints[row]];
+      if (count == nullptr) count = count_of(Value::integer(column.ints[row]));
+      ++*count;
     }
-    for (size_t code = 0; code < column.dictionary.size(); ++code) {
-      if (by_code_[code] != 0) add(column.dictionary[code], by_code_[code]);
-    }
-    absent_ += by_code_.back();
+  }
+
+  // Where values like this one are counted; stays true.
+  uint64_t* count_of(Value value) {
+    if (value.is(event::Kind::kAbsent) || value.is_error()) return &absent_;
+    json_.clear();
+    event::JsonWriter(json_).value(value);
+    auto found = counts_.find(std::string_view(json_));
+    if (found != counts_.end()) return &found->second;
+    return counts_.size() < kFacetValuesMax ? &counts_.emplace(json_, 0).first->second : &dropped_;
   }
 
   std::unordered_map<std::string, uint64_t, TextHash, std::equal_to<>> counts_;
   uint64_t absent_ = 0, dropped_ = 0;
   std::string json_;
-  std::vector<uint64_t> by_code_;
+  // Of the last dictionary, and of whole numbers: where they are counted.
+  uint64_t dictionary_id_ = 0;
+  std::vector<uint64_t*> count_of_code_;
+  std::unordered_map<int64_t, uint64_t*> numbers_;
 };
 
 struct RowKey {
@@ -189,10 +209,18 @@ class Collecting final : public MatchVisitor {
 
   void keep_rows(Tally& tally, const MatchBatch& batch) const {
     if (rows_ == 0) return;
+    auto key_of = [&](uint32_t row) { return RowKey{batch.time_ms[row], batch.n[row], batch.type}; };
     for (uint32_t row : tally.rows) {
-      RowKey key = {batch.time_ms[row], batch.n[row], batch.type};
-      if (tally.oldest.size() < rows_ || key < *tally.oldest.rbegin()) tally.oldest.insert(key);
-      if (tally.newest.size() < rows_ || key > *tally.newest.begin()) tally.newest.insert(key);
+      RowKey key = key_of(row);
+      if (tally.oldest.size() >= rows_ && key > *tally.oldest.rbegin()) continue;
+      tally.oldest.insert(key);
+      trim(tally, rows_);
+    }
+    // Backwards, for rows mostly come in the order of their times: then only the last ones of a batch are kept.
+    for (auto row = tally.rows.rbegin(); row != tally.rows.rend(); ++row) {
+      RowKey key = key_of(*row);
+      if (tally.newest.size() >= rows_ && key < *tally.newest.begin()) continue;
+      tally.newest.insert(key);
       trim(tally, rows_);
     }
   }
@@ -290,93 +318,82 @@ class SqlSearch {
   std::vector<archive::TallyRequest> requests_;
 };
 
-// The text of a cell as JSON, by the type that DuckDB gives the column.
-void write_cell(event::JsonWriter& json, const std::string& type, const std::string& text) {
-  static constexpr std::string_view kNumbers[] = {"BIGINT", "UBIGINT", "INTEGER", "DOUBLE", "BOOLEAN"};
-  bool plain = std::find(std::begin(kNumbers), std::end(kNumbers), type) != std::end(kNumbers);
-  // DuckDB spells numbers that JSON does not have.
-  if (plain && text.find_first_not_of("0123456789+-.eEtrufals") == std::string::npos) {
-    json.raw(text);
-  } else {
-    json.string(text);
-  }
-}
-
-// All that is stored of some rows of one type, by record.
-base::Status read_rows(const policy::Policy& policy, const archive::Archive& archive, std::span<const RowKey> wanted,
-                       std::map<RowKey, std::string>& rows) {
-  std::map<std::string, RowKey> records;
-  std::string numbers;
-  for (const RowKey& key : wanted) {
-    std::string n = std::to_string(key.n);
-    numbers += (numbers.empty() ? "" : ", ") + n;
-    records.emplace(std::move(n), key);
-  }
-  archive::QueryLimits limits;
-  limits.rows_max = records.size();
-  const std::string& type = policy.types[wanted.front().type].schema.name;
-  std::string sql = "SELECT * FROM " + sql_name(archive::table_of(type)) + " WHERE n BETWEEN " +
-                    std::to_string(wanted.front().n) + " AND " + std::to_string(wanted.back().n) + " AND n IN (" +
-                    numbers + ")";
-  TAMIS_TRY(table, archive.query(sql, limits, [] { return true; }));
-  for (size_t r = 0; r < table.rows.size(); ++r) {
-    std::string text, n;
-    event::JsonWriter json(text);
-    json.begin_object().key("type").string(type);
-    for (size_t c = 0; c < table.columns.size(); ++c) {
-      if (table.nulls[r][c]) continue;
-      if (table.columns[c].name == "n") n = table.rows[r][c];
-      json.key(table.columns[c].name);
-      write_cell(json, table.columns[c].type, table.rows[r][c]);
-    }
-    json.end_object();
-    auto found = records.find(n);
-    if (found != records.end()) rows[found->second] = std::move(text);
-  }
-  return {};
-}
-
-// The oldest and the newest lie far apart: what is between them need not be read.
+// All that is stored of the rows to show.
 base::Status read_rows(const policy::Policy& policy, const archive::Archive& archive, const std::set<RowKey>& wanted,
                        std::map<RowKey, std::string>& rows) {
-  for (size_t t = 0; t < policy.types.size(); ++t) {
-    std::vector<RowKey> keys;
+  std::map<size_t, std::vector<uint64_t>> numbers;
+  for (const RowKey& key : wanted) numbers[key.type].push_back(key.n);
+  for (const auto& [type, of_type] : numbers) {
+    TAMIS_TRY(texts, archive.rows(policy.types[type].schema.name, of_type));
     for (const RowKey& key : wanted) {
-      if (key.type == t) keys.push_back(key);
+      auto text = texts.find(key.n);
+      if (key.type == type && text != texts.end()) rows[key] = std::move(text->second);
     }
-    if (keys.empty()) continue;
-    std::sort(keys.begin(), keys.end(), [](const RowKey& a, const RowKey& b) { return a.n < b.n; });
-    size_t split = 0;
-    for (size_t i = 1; i < keys.size(); ++i) {
-      uint64_t gap = keys[i].n - keys[i - 1].n;
-      if (gap >= kFarRecords && (split == 0 || gap > keys[split].n - keys[split - 1].n)) split = i;
-    }
-    std::span<const RowKey> all = keys;
-    if (split != 0) TAMIS_CHECK(read_rows(policy, archive, all.first(split), rows));
-    TAMIS_CHECK(read_rows(policy, archive, all.subspan(split), rows));
   }
   return {};
 }
 
-// By SQL alone where that can tell, by looking at events where not.
-base::Result<Tally> search_past(const FindRequest& request, const MatchRequest& matches, const FacetSlots& facet_slots,
+// Whether columns in memory are the quickest way to an answer, and how they get there.
+class InMemory {
+ public:
+  InMemory(const MatchRequest& request, const MatchSource& source, const MatchPlan& plan) : archive_(*source.archive) {
+    if (!plan.columnar) return;
+    for (const TypeNeeds& needs : plan.types) {
+      archive::ScanRequest scan;
+      scan.type = needs.event_type;
+      scan.policy = request.policy.get();
+      scan.slots = needs.slots;
+      scan.from_ms = request.from_ms;
+      scan.to_ms = request.to_ms;
+      scan.decisions = false;
+      std::optional<archive::Archive::Warmth> warmth = archive_.warmth(scan);
+      if (!warmth) {
+        scans_.clear();
+        return;
+      }
+      rows_ += warmth->rows, cold_ += warmth->cold;
+      scans_.push_back(std::move(scan));
+    }
+  }
+  // What is missing is little enough to be read first.
+  bool ready() const { return !scans_.empty() && cold_ <= std::clamp(rows_ / 20, kColdRowsFew, kColdRowsMost); }
+  // So that the next search finds them there.
+  void warm() const {
+    for (const archive::ScanRequest& scan : scans_) archive_.warm(scan);
+  }
+
+ private:
+  const archive::Archive& archive_;
+  std::vector<archive::ScanRequest> scans_;  // empty: something is never in memory
+  uint64_t rows_ = 0, cold_ = 0;
+};
+
+// Over columns in memory where they are there; by SQL alone where that can tell; by looking at events where not.
+base::Result<Tally> search_past(const FindRequest& request, MatchRequest matches, const FacetSlots& facet_slots,
                                 const MatchSource& source, const std::function<bool(uint64_t, uint64_t)>& keep_going,
                                 FindResult& result) {
   uint32_t rows = std::min(request.rows, kRowsMax);
+  std::optional<InMemory> memory;
   if (!request.always_scan) {
     TAMIS_TRY(plan, plan_matches(matches, source));
-    Tally tally;
-    TAMIS_TRY(told, SqlSearch(matches, source, plan, facet_slots).run(result.bucket_ms, rows, keep_going, tally));
-    if (told) {
-      for (const TypeNeeds& needs : plan.types) result.types.push_back(needs.event_type->schema.name);
-      result.columnar = true;
-      result.unread = plan.absent;
-      result.scanned = tally.count;
-      return tally;
+    memory.emplace(matches, source, plan);
+    matches.in_memory = memory->ready();
+    if (!matches.in_memory) {
+      Tally tally;
+      TAMIS_TRY(told, SqlSearch(matches, source, plan, facet_slots).run(result.bucket_ms, rows, keep_going, tally));
+      if (told) {
+        for (const TypeNeeds& needs : plan.types) result.types.push_back(needs.event_type->schema.name);
+        result.columnar = true;
+        result.unread = plan.absent;
+        result.scanned = tally.count;
+        memory->warm();
+        return tally;
+      }
     }
   }
   Collecting collecting(result.bucket_ms, rows, request.facets.size(), facet_slots);
   TAMIS_TRY(summary, find_matches(matches, source, collecting, keep_going));
+  if (memory && !matches.in_memory) memory->warm();
   result.types = summary.types;
   result.columnar = summary.columnar;
   result.replayed_because = summary.replayed_because;

@@ -326,6 +326,7 @@ class ColumnsRun {
     request.where = part.needs->where;
     request.decisions = request_.verdicts || plan_.whole;
     request.reasons_and_ids = request_.ids;
+    request.in_memory = request_.in_memory;
     TAMIS_TRY(scan, source_.archive->scan(request));
     std::optional<PartRun> run;
     while (!stop_) {

@@ -62,6 +62,8 @@ struct MatchRequest {
   bool verdicts = true;       // fill what MatchBatch says of verdicts; off (only for a rule), much less is read
   bool matches_only = false;  // rows that the rule does not match may be left out
   bool always_replay = false;
+  // Columns are read from memory, and taken there (archive::ScanRequest::in_memory). Only without verdicts and ids.
+  bool in_memory = false;
   int threads = 0;  // 0: one a core
 };
 

@@ -81,6 +81,16 @@ class MemoryArchive final : public archive::Archive {
     for (const std::string& version : versions) table.rows.push_back({version});
     return table;
   }
+  base::Result<std::map<uint64_t, std::string>> rows(std::string_view type,
+                                                     const std::vector<uint64_t>& numbers) const override {
+    std::map<uint64_t, std::string> rows;
+    for (const Row& row : rows_) {
+      if (row.policy->types[row.type].schema.name != type) continue;
+      if (std::find(numbers.begin(), numbers.end(), row.n) == numbers.end()) continue;
+      rows[row.n] = "{\"n\":" + std::to_string(row.n) + "}";
+    }
+    return rows;
+  }
   mutable std::vector<std::string> queries;
   archive::Table answer;
 

@@ -104,17 +104,14 @@ base::Status SnapshotWriter::write(std::string_view bytes) {
   return {};
 }
 
+SnapshotWriter::SnapshotWriter(std::string path, int fd) : path_(std::move(path)), fd_(fd), compressor_(kLevel) {}
+
 base::Status SnapshotWriter::piece(std::string_view bytes) {
-  ZSTD_CCtx* context = ZSTD_createCCtx();
-  ZSTD_CCtx_setParameter(context, ZSTD_c_compressionLevel, kLevel);
-  ZSTD_CCtx_setParameter(context, ZSTD_c_checksumFlag, 1);
-  frame_.resize(4 + ZSTD_compressBound(bytes.size()));
-  size_t n = ZSTD_compress2(context, frame_.data() + 4, frame_.size() - 4, bytes.data(), bytes.size());
-  ZSTD_freeCCtx(context);
-  if (ZSTD_isError(n)) return base::fail(base::Code::kInternal, std::string("zstd: ") + ZSTD_getErrorName(n));
-  auto length = static_cast<uint32_t>(n);
+  frame_.assign(4, '\0');
+  TAMIS_CHECK(compressor_.frame(bytes, frame_));
+  auto length = static_cast<uint32_t>(frame_.size() - 4);
   for (int i = 0; i < 4; ++i) frame_[static_cast<size_t>(i)] = static_cast<char>(length >> (8 * i));
-  return write(std::string_view(frame_).substr(0, 4 + n));
+  return write(frame_);
 }
 
 base::Status SnapshotWriter::finish() {

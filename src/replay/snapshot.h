@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "journal/compressor.h"
 
 namespace tamis::replay {
 
@@ -29,12 +30,13 @@ class SnapshotWriter {
   uint64_t bytes() const { return written_; }
 
  private:
-  SnapshotWriter(std::string path, int fd) : path_(std::move(path)), fd_(fd) {}
+  SnapshotWriter(std::string path, int fd);
   base::Status write(std::string_view bytes);
 
   std::string path_;  // the final one
   int fd_;
   uint64_t written_ = 0;
+  journal::Compressor compressor_;
   std::string frame_;
   bool finished_ = false;
 };

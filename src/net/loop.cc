@@ -1,4 +1,4 @@
-#include "net/http_loop.h"
+#include "net/loop.h"
 
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -12,7 +12,6 @@
 #include <cerrno>
 #include <chrono>
 #include <cstring>
-#include <ctime>
 
 #include "base/assert.h"
 #include "base/log.h"
@@ -34,24 +33,6 @@ constexpr int kReadsMax = 8;              // per event, of a TLS connection's bu
 constexpr int kWritesMax = 8;             // per event
 constexpr uint64_t kAcceptPauseMs = 100;  // when file descriptors have run out
 
-class Reply : public DeferredReply {
- public:
-  Reply(std::shared_ptr<Mailbox> mailbox, uint64_t connection, uint64_t request_number)
-      : mailbox_(std::move(mailbox)), connection_(connection), request_number_(request_number) {}
-  ~Reply() override {
-    send(500, "application/json", "{\"error\":\"internal\",\"message\":\"the request was dropped unanswered\"}\n");
-  }
-  void send(int status, std::string_view content_type, std::string body) override {
-    if (sent_.exchange(true)) return;
-    mailbox_->complete({connection_, request_number_, status, std::string(content_type), std::move(body)});
-  }
-
- private:
-  std::shared_ptr<Mailbox> mailbox_;
-  uint64_t connection_, request_number_;
-  std::atomic<bool> sent_{false};
-};
-
 }  // namespace
 
 // --- what threads share ---
@@ -72,10 +53,10 @@ bool Mailbox::post(std::function<void()> task) {
   return true;
 }
 
-bool Mailbox::complete(Completed completed) {
+bool Mailbox::post_to(Letter letter) {
   std::lock_guard lock(mutex_);
   if (!open_) return false;
-  completed_.push_back(std::move(completed));
+  letters_.push_back(std::move(letter));
   wake();
   return true;
 }
@@ -86,12 +67,12 @@ void Mailbox::ask_to_stop(uint64_t drain_until_ms) {
   wake();
 }
 
-void Mailbox::drain(std::vector<std::function<void()>>& tasks, std::vector<Completed>& completed, uint64_t& stop_ms) {
+void Mailbox::drain(std::vector<std::function<void()>>& tasks, std::vector<Letter>& letters, uint64_t& stop_ms) {
   std::lock_guard lock(mutex_);
   uint64_t count;
   [[maybe_unused]] auto n = read(wake_.get(), &count, sizeof count);
   tasks.swap(tasks_);
-  completed.swap(completed_);
+  letters.swap(letters_);
   if (stop_ms_ != 0) stop_ms = stop_ms_;
 }
 
@@ -99,7 +80,11 @@ void Mailbox::close() {
   std::lock_guard lock(mutex_);
   open_ = false;
   tasks_.clear();
-  completed_.clear();
+  letters_.clear();
+}
+
+void SessionLink::post(std::function<void(Session&)> task) const {
+  if (mailbox_ != nullptr) mailbox_->post_to({connection_, std::move(task)});
 }
 
 bool ConnectionLimiter::try_add(const PeerAddress& peer) {
@@ -123,13 +108,13 @@ void ConnectionLimiter::remove(const PeerAddress& peer) {
   if (--it->second == 0) per_address_.erase(it);
 }
 
-void SharedStats::publish(const HttpServerStats& stats) {
+void SharedStats::publish(const ServerStats& stats) {
   uint64_t values[kFields];
   std::memcpy(values, &stats, sizeof stats);
   for (size_t i = 0; i < kFields; ++i) fields_[i].store(values[i], std::memory_order_relaxed);
 }
 
-void SharedStats::add_to(HttpServerStats& sum) const {
+void SharedStats::add_to(ServerStats& sum) const {
   uint64_t values[kFields];
   std::memcpy(values, &sum, sizeof sum);
   for (size_t i = 0; i < kFields; ++i) values[i] += fields_[i].load(std::memory_order_relaxed);
@@ -138,8 +123,8 @@ void SharedStats::add_to(HttpServerStats& sum) const {
 
 // --- the loop ---
 
-struct HttpLoop::Connection : TimerLink {
-  explicit Connection(SessionEnv& env) : session(env) {}
+struct Loop::Connection : TimerLink {
+  explicit Connection(std::unique_ptr<Session> made) : session(std::move(made)) {}
   uint64_t id() const { return (uint64_t{generation} << 32) | slot; }
 
   uint32_t slot = 0;
@@ -153,7 +138,7 @@ struct HttpLoop::Connection : TimerLink {
   Fd fd;
   std::unique_ptr<TlsStream> tls;
   PeerAddress peer;
-  HttpSession session;
+  const std::unique_ptr<Session> session;
 
   IoResult read(std::span<char> space) {
     if (tls) return tls->read(space.data(), space.size());
@@ -176,28 +161,25 @@ struct HttpLoop::Connection : TimerLink {
   }
 };
 
-HttpLoop::HttpLoop(const Router& router, const HttpLimits& limits, InFlight& in_flight, ConnectionLimiter& limiter)
-    : limiter_(limiter),
-      limits_(limits),
+Loop::Loop(std::unique_ptr<Protocol> protocol, int handshake_timeout_ms, ConnectionLimiter& limiter)
+    : protocol_(std::move(protocol)),
+      stats_(protocol_->stats()),
+      limiter_(limiter),
+      handshake_timeout_ms_(static_cast<uint64_t>(handshake_timeout_ms)),
       mailbox_(std::make_shared<Mailbox>()),
       epoll_(epoll_create1(EPOLL_CLOEXEC)),
       wheel_(clock_ms()) {
   TAMIS_ASSERT(epoll_);
-  env_.router = &router;
-  env_.limits = &limits;
-  env_.pool = &pool_;
-  env_.in_flight = &in_flight;
-  env_.stats = &stats_;
   update_clock();
 }
 
-HttpLoop::~HttpLoop() {
+Loop::~Loop() {
   for (auto& connection : connections_)
     if (connection->open) close_connection(*connection);
   mailbox_->close();
 }
 
-base::Status HttpLoop::open(std::vector<Listener> listeners) {
+base::Status Loop::open(std::vector<Listener> listeners) {
   listeners_ = std::move(listeners);
   epoll_event event{};
   event.events = EPOLLIN;
@@ -212,27 +194,16 @@ base::Status HttpLoop::open(std::vector<Listener> listeners) {
   return {};
 }
 
-void HttpLoop::update_clock() {
-  env_.now_ms = clock_ms();
-  if (env_.now_ms / 1000 == date_second_) return;
-  date_second_ = env_.now_ms / 1000;
-  std::time_t now = std::time(nullptr);
-  std::tm utc{};
-  gmtime_r(&now, &utc);
-  constexpr const char* kDays[] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
-  constexpr const char* kMonths[] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
-                                     "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
-  char text[64];  // the names are not left to the locale
-  auto n = std::snprintf(text, sizeof text, "%s, %02d %s %04d %02d:%02d:%02d GMT", kDays[utc.tm_wday], utc.tm_mday,
-                         kMonths[utc.tm_mon], utc.tm_year + 1900, utc.tm_hour, utc.tm_min, utc.tm_sec);
-  env_.date.assign(text, static_cast<size_t>(n));
+void Loop::update_clock() {
+  now_ms_ = clock_ms();
+  protocol_->set_now_ms(now_ms_);
 }
 
-int HttpLoop::wait_timeout_ms(bool was_busy) const {
+int Loop::wait_timeout_ms(bool was_busy) const {
   // While busy the next event comes soon anyway; looking for the next timer is for a loop about to sleep.
-  int64_t wait = was_busy && open_count_ > 0 ? static_cast<int64_t>(TimerWheel::kTickMs) : wheel_.wait_ms(env_.now_ms);
+  int64_t wait = was_busy && open_count_ > 0 ? static_cast<int64_t>(TimerWheel::kTickMs) : wheel_.wait_ms(now_ms_);
   auto until = [&](uint64_t at_ms) {
-    int64_t left = at_ms > env_.now_ms ? static_cast<int64_t>(at_ms - env_.now_ms) : 0;
+    int64_t left = at_ms > now_ms_ ? static_cast<int64_t>(at_ms - now_ms_) : 0;
     if (wait < 0 || left < wait) wait = left;
   };
   for (const PeriodicTask& task : periodic_) until(task.next_ms);
@@ -243,16 +214,16 @@ int HttpLoop::wait_timeout_ms(bool was_busy) const {
   return static_cast<int>(std::min<int64_t>(wait, 60'000));
 }
 
-void HttpLoop::run() {
+void Loop::run() {
   std::vector<epoll_event> events(kEventsMax);
   int count = 0;
-  while (stop_ms_ == 0 || (open_count_ > 0 && env_.now_ms < stop_ms_)) {
+  while (stop_ms_ == 0 || (open_count_ > 0 && now_ms_ < stop_ms_)) {
     count = epoll_wait(epoll_.get(), events.data(), kEventsMax, wait_timeout_ms(count > 0));
     TAMIS_ASSERT(count >= 0 || errno == EINTR);
     update_clock();
     uint64_t requests_before = stats_.requests;
     for (int i = 0; i < count; ++i) dispatch(events[static_cast<size_t>(i)]);
-    wheel_.advance(env_.now_ms, [&](TimerLink& link) { on_timer(static_cast<Connection&>(link)); });
+    wheel_.advance(now_ms_, [&](TimerLink& link) { on_timer(static_cast<Connection&>(link)); });
     run_periodic();
     end_turn(requests_before);
   }
@@ -262,7 +233,7 @@ void HttpLoop::run() {
   shared_stats_.publish(stats_);
 }
 
-void HttpLoop::dispatch(const epoll_event& event) {
+void Loop::dispatch(const epoll_event& event) {
   uint64_t id = event.data.u64 & ((uint64_t{1} << kKindShift) - 1);
   switch (event.data.u64 >> kKindShift) {
     case kKindListener:
@@ -274,7 +245,7 @@ void HttpLoop::dispatch(const epoll_event& event) {
   }
 }
 
-HttpLoop::Connection* HttpLoop::find(uint64_t id) {
+Loop::Connection* Loop::find(uint64_t id) {
   auto slot = static_cast<uint32_t>(id);
   if (slot >= connections_.size()) return nullptr;
   Connection* c = connections_[slot].get();
@@ -292,7 +263,7 @@ int64_t user_at_the_other_end(int fd) {
 
 }  // namespace
 
-void HttpLoop::accept_some(size_t index) {
+void Loop::accept_some(size_t index) {
   Listener& listener = listeners_[index];
   for (int i = 0; i < kAcceptsMax; ++i) {
     sockaddr_storage storage{};
@@ -304,7 +275,7 @@ void HttpLoop::accept_some(size_t index) {
       // Out of descriptors or memory: try again a little later instead of spinning.
       TAMIS_LOG(kWarn, "net", "cannot accept a connection").field("reason", errno_text(errno));
       epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, listener.fd, nullptr);
-      listener.paused_until_ms = env_.now_ms + kAcceptPauseMs;
+      listener.paused_until_ms = now_ms_ + kAcceptPauseMs;
       accept_paused_ = true;
       return;
     }
@@ -318,10 +289,10 @@ void HttpLoop::accept_some(size_t index) {
   }
 }
 
-void HttpLoop::add_connection(Fd fd, const PeerAddress& peer, const Listener& listener) {
+void Loop::add_connection(Fd fd, const PeerAddress& peer, const Listener& listener) {
   if (free_slots_.empty()) {
     free_slots_.push_back(static_cast<uint32_t>(connections_.size()));
-    connections_.push_back(std::make_unique<Connection>(env_));
+    connections_.push_back(std::make_unique<Connection>(protocol_->make_session()));
     connections_.back()->slot = free_slots_.back();
   }
   Connection& c = *connections_[free_slots_.back()];
@@ -344,19 +315,17 @@ void HttpLoop::add_connection(Fd fd, const PeerAddress& peer, const Listener& li
   c.handshaking = listener.tls != nullptr;
   if (c.handshaking) {
     c.tls = listener.tls->accept(c.fd.get());
-    c.handshake_deadline_ms = env_.now_ms + static_cast<uint64_t>(limits_.head_timeout_ms);
+    c.handshake_deadline_ms = now_ms_ + handshake_timeout_ms_;
   }
-  c.session.open(&c.peer, c.handshaking, [this, &c](uint64_t request_number) -> std::shared_ptr<DeferredReply> {
-    return std::make_shared<Reply>(mailbox_, c.id(), request_number);
-  });
+  protocol_->open(*c.session, c.peer, c.handshaking, SessionLink(mailbox_, c.id()));
   if (c.handshaking && c.tls == nullptr) return close_connection(c);
-  wheel_.arm(c, c.handshaking ? c.handshake_deadline_ms : c.session.deadline_ms());
+  wheel_.arm(c, c.handshaking ? c.handshake_deadline_ms : c.session->deadline_ms());
 }
 
-void HttpLoop::on_event(Connection& c, uint32_t events) {
+void Loop::on_event(Connection& c, uint32_t events) {
   if (c.handshaking && !handshake(c)) return;
   bool readable = (events & (EPOLLIN | EPOLLHUP | EPOLLERR | EPOLLRDHUP)) != 0;
-  if (readable && c.session.wants_read())
+  if (readable && c.session->wants_read())
     read_some(c);
   else if (events & (EPOLLHUP | EPOLLERR))
     return close_connection(c);  // gone, and nothing to be read
@@ -364,7 +333,7 @@ void HttpLoop::on_event(Connection& c, uint32_t events) {
 }
 
 // True when the handshake is done and the session may go on.
-bool HttpLoop::handshake(Connection& c) {
+bool Loop::handshake(Connection& c) {
   IoResult result = c.tls->handshake();
   uint32_t interest = result.state == IoState::kWantWrite ? EPOLLOUT : EPOLLIN;
   if (result.state == IoState::kError || result.state == IoState::kEof) {
@@ -382,28 +351,28 @@ bool HttpLoop::handshake(Connection& c) {
   return !c.handshaking;
 }
 
-void HttpLoop::read_some(Connection& c) {
-  for (int i = 0; i < kReadsMax && c.session.wants_read(); ++i) {
-    IoResult result = c.read(c.session.read_space());
+void Loop::read_some(Connection& c) {
+  for (int i = 0; i < kReadsMax && c.session->wants_read(); ++i) {
+    IoResult result = c.read(c.session->read_space());
     switch (result.state) {
       case IoState::kDone:
-        c.session.received(result.bytes);
+        c.session->received(result.bytes);
         break;
       case IoState::kEof:
-        return c.session.received_eof();
+        return c.session->received_eof();
       case IoState::kError:
         ++stats_.aborted;
-        return c.session.close();
+        return c.session->close();
       default:
-        return c.session.received(0);
+        return c.session->received(0);
     }
     // A plain socket tells by epoll that there is more; decrypted bytes do not.
     if (!c.tls || !c.tls->has_pending()) return;
   }
 }
 
-void HttpLoop::respond(Connection& c) {
-  if (after_batch_ && c.session.wants_write()) {
+void Loop::respond(Connection& c) {
+  if (after_batch_ && c.session->wants_write()) {
     if (!c.dirty) dirty_.push_back(c.id());
     c.dirty = true;
     return;
@@ -412,48 +381,48 @@ void HttpLoop::respond(Connection& c) {
   finish_event(c);
 }
 
-void HttpLoop::flush(Connection& c) {
-  for (int i = 0; i < kWritesMax && c.session.wants_write(); ++i) {
-    IoResult result = c.write(c.session.output());
+void Loop::flush(Connection& c) {
+  for (int i = 0; i < kWritesMax && c.session->wants_write(); ++i) {
+    IoResult result = c.write(c.session->output());
     if (result.state == IoState::kDone) {
-      c.session.sent(result.bytes);
+      c.session->sent(result.bytes);
     } else if (result.state == IoState::kWantWrite || result.state == IoState::kWantRead) {
       return;
     } else {
       ++stats_.aborted;
-      return c.session.close();
+      return c.session->close();
     }
   }
 }
 
 // After everything that may have changed the session: close, or watch what it now waits for.
-void HttpLoop::finish_event(Connection& c) {
-  for (int i = 0; i < kReadsMax && c.tls && c.tls->has_pending() && c.session.wants_read(); ++i) {
+void Loop::finish_event(Connection& c) {
+  for (int i = 0; i < kReadsMax && c.tls && c.tls->has_pending() && c.session->wants_read(); ++i) {
     read_some(c);
     flush(c);
   }
-  if (c.session.finished()) return close_connection(c);
-  if (c.session.lingering() && !c.write_shut) {
+  if (c.session->finished()) return close_connection(c);
+  if (c.session->lingering() && !c.write_shut) {
     c.write_shut = true;
     if (c.tls) c.tls->send_close();
     shutdown(c.fd.get(), SHUT_WR);
   }
-  uint32_t interest = (c.session.wants_read() ? EPOLLIN : 0u) | (c.session.wants_write() ? EPOLLOUT : 0u);
+  uint32_t interest = (c.session->wants_read() ? EPOLLIN : 0u) | (c.session->wants_write() ? EPOLLOUT : 0u);
   // Pending decrypted bytes would wait for ever: a writable socket brings us back at once.
-  if (c.tls && c.tls->has_pending() && c.session.wants_read()) interest |= EPOLLOUT;
+  if (c.tls && c.tls->has_pending() && c.session->wants_read()) interest |= EPOLLOUT;
   if (interest != c.interest) {
     epoll_event event{};
     event.events = c.interest = interest;
     event.data.u64 = (kKindConnection << kKindShift) | c.id();
     epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, c.fd.get(), &event);
   }
-  uint64_t deadline_ms = c.session.deadline_ms();
+  uint64_t deadline_ms = c.session->deadline_ms();
   if (!wheel_.is_armed(c) || wheel_.due_ms(c) > deadline_ms + TimerWheel::kTickMs) wheel_.arm(c, deadline_ms);
 }
 
-void HttpLoop::close_connection(Connection& c) {
+void Loop::close_connection(Connection& c) {
   if (c.tls && !c.write_shut && !c.handshaking) c.tls->send_close();
-  c.session.close();
+  c.session->close();
   c.tls.reset();
   c.fd.reset();
   wheel_.cancel(c);
@@ -464,27 +433,27 @@ void HttpLoop::close_connection(Connection& c) {
   stats_.connections_open = open_count_;
 }
 
-void HttpLoop::on_timer(Connection& c) {
+void Loop::on_timer(Connection& c) {
   if (c.handshaking) {
-    if (env_.now_ms < c.handshake_deadline_ms) return wheel_.arm(c, c.handshake_deadline_ms);
+    if (now_ms_ < c.handshake_deadline_ms) return wheel_.arm(c, c.handshake_deadline_ms);
     ++stats_.timeouts;
     return close_connection(c);
   }
-  if (env_.now_ms < c.session.deadline_ms()) return wheel_.arm(c, c.session.deadline_ms());
-  c.session.on_timeout();
+  if (now_ms_ < c.session->deadline_ms()) return wheel_.arm(c, c.session->deadline_ms());
+  c.session->on_timeout();
   respond(c);
 }
 
-void HttpLoop::run_mailbox() {
+void Loop::run_mailbox() {
   std::vector<std::function<void()>> tasks;
-  std::vector<Mailbox::Completed> completed;
+  std::vector<Mailbox::Letter> letters;
   uint64_t stop_ms = stop_ms_;
-  mailbox_->drain(tasks, completed, stop_ms);
+  mailbox_->drain(tasks, letters, stop_ms);
   for (auto& task : tasks) task();
-  for (auto& done : completed) {
-    Connection* c = find(done.connection);
+  for (auto& letter : letters) {
+    Connection* c = find(letter.connection);
     if (c == nullptr) continue;
-    c->session.complete_deferred(done.request_number, done.status, done.content_type, std::move(done.body));
+    letter.task(*c->session);
     respond(*c);
   }
   bool begins = stop_ms_ == 0 && stop_ms != 0;
@@ -492,29 +461,29 @@ void HttpLoop::run_mailbox() {
   if (begins) begin_drain();
 }
 
-void HttpLoop::begin_drain() {
+void Loop::begin_drain() {
   for (size_t i = 0; i < listeners_.size(); ++i) {
     if (listeners_[i].paused_until_ms == 0) accept_some(i);  // who is in the queue has been promised a connection
     epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, listeners_[i].fd, nullptr);
   }
   listeners_.clear();
   accept_paused_ = false;
-  env_.draining = true;
+  protocol_->begin_drain();
   for (size_t i = 0; i < connections_.size(); ++i) {
     Connection& c = *connections_[i];
     if (!c.open || c.handshaking) continue;
     // Bytes that have arrived already are still a request in progress.
-    if (c.session.idle()) read_some(c);
-    c.session.drain();
+    if (c.session->idle()) read_some(c);
+    c.session->drain();
     respond(c);
   }
 }
 
-void HttpLoop::run_periodic() {
+void Loop::run_periodic() {
   for (size_t i = 0; i < periodic_.size(); ++i) {
     PeriodicTask& task = periodic_[i];
-    if (env_.now_ms < task.next_ms) continue;
-    task.next_ms = std::max(task.next_ms + task.interval_ms, env_.now_ms + 1);
+    if (now_ms_ < task.next_ms) continue;
+    task.next_ms = std::max(task.next_ms + task.interval_ms, now_ms_ + 1);
     task.run();
   }
   if (!accept_paused_) return;
@@ -522,7 +491,7 @@ void HttpLoop::run_periodic() {
   for (size_t i = 0; i < listeners_.size(); ++i) {
     Listener& listener = listeners_[i];
     if (listener.paused_until_ms == 0) continue;
-    if (env_.now_ms < listener.paused_until_ms) {
+    if (now_ms_ < listener.paused_until_ms) {
       accept_paused_ = true;
       continue;
     }
@@ -534,7 +503,7 @@ void HttpLoop::run_periodic() {
   }
 }
 
-void HttpLoop::end_turn(uint64_t requests_before) {
+void Loop::end_turn(uint64_t requests_before) {
   if (after_batch_ && stats_.requests != requests_before) after_batch_();
   for (size_t i = 0; i < dirty_.size(); ++i) {
     Connection* c = find(dirty_[i]);

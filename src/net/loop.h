@@ -1,5 +1,5 @@
-// One thread's share of an HttpServer: an epoll loop with its listening sockets, connections, buffers and timers. Only
-// HttpServer uses it. All methods but those of Mailbox belong to the loop's thread.
+// One thread's share of a server: an epoll loop with its listening sockets, connections and timers, whatever protocol
+// their sessions speak. Only LoopServer uses it. All methods but those of Mailbox belong to the loop's thread.
 #pragma once
 
 #include <atomic>
@@ -11,7 +11,7 @@
 #include <unordered_map>
 #include <vector>
 
-#include "net/http_session.h"
+#include "net/session.h"
 #include "net/socket.h"
 #include "net/timer_wheel.h"
 #include "net/tls.h"
@@ -20,25 +20,22 @@ struct epoll_event;
 
 namespace tamis::net {
 
-// What other threads send to a loop. Shared with deferred replies, which may outlive the server.
+// What other threads send to a loop. Shared with the links of sessions, which may outlive the server.
 class Mailbox {
  public:
-  struct Completed {
+  struct Letter {
     uint64_t connection;
-    uint64_t request_number;
-    int status;
-    std::string content_type;
-    std::string body;
+    std::function<void(Session&)> task;
   };
   Mailbox();
   int wake_fd() const { return wake_.get(); }
   // Both are false once the mailbox is closed.
   bool post(std::function<void()> task);
-  bool complete(Completed completed);
+  bool post_to(Letter letter);
   void ask_to_stop(uint64_t drain_until_ms);
 
   // Takes everything; the stop time is 0 while nobody asked.
-  void drain(std::vector<std::function<void()>>& tasks, std::vector<Completed>& completed, uint64_t& stop_ms);
+  void drain(std::vector<std::function<void()>>& tasks, std::vector<Letter>& letters, uint64_t& stop_ms);
   void close();
 
  private:
@@ -48,7 +45,7 @@ class Mailbox {
   std::mutex mutex_;  // guards what follows
   bool open_ = true;
   std::vector<std::function<void()>> tasks_;
-  std::vector<Completed> completed_;
+  std::vector<Letter> letters_;
   uint64_t stop_ms_ = 0;
 };
 
@@ -67,32 +64,15 @@ class ConnectionLimiter {
   std::unordered_map<uint64_t, size_t> per_address_;
 };
 
-class InFlightCounter : public InFlight {
- public:
-  explicit InFlightCounter(size_t max) : max_(max) {}
-  bool try_add() override {
-    if (count_.fetch_add(1, std::memory_order_relaxed) < max_) return true;
-    remove();
-    return false;
-  }
-  void add() override { count_.fetch_add(1, std::memory_order_relaxed); }
-  void remove() override { count_.fetch_sub(1, std::memory_order_relaxed); }
-  size_t count() const { return count_.load(std::memory_order_relaxed); }
-
- private:
-  const size_t max_;
-  std::atomic<size_t> count_{0};
-};
-
-// HttpServerStats that another thread may read.
+// ServerStats that another thread may read.
 class SharedStats {
  public:
-  void publish(const HttpServerStats& stats);
-  void add_to(HttpServerStats& sum) const;
+  void publish(const ServerStats& stats);
+  void add_to(ServerStats& sum) const;
 
  private:
-  static constexpr size_t kFields = sizeof(HttpServerStats) / sizeof(uint64_t);
-  static_assert(sizeof(HttpServerStats) % sizeof(uint64_t) == 0);
+  static constexpr size_t kFields = sizeof(ServerStats) / sizeof(uint64_t);
+  static_assert(sizeof(ServerStats) % sizeof(uint64_t) == 0);
   std::atomic<uint64_t> fields_[kFields] = {};
 };
 
@@ -102,7 +82,7 @@ struct PeriodicTask {
   std::function<void()> run;
 };
 
-class HttpLoop {
+class Loop {
  public:
   struct Listener {
     int fd = -1;  // owned by the server when shared between loops
@@ -112,8 +92,8 @@ class HttpLoop {
     uint64_t paused_until_ms = 0;
   };
 
-  HttpLoop(const Router& router, const HttpLimits& limits, InFlight& in_flight, ConnectionLimiter& limiter);
-  ~HttpLoop();
+  Loop(std::unique_ptr<Protocol> protocol, int handshake_timeout_ms, ConnectionLimiter& limiter);
+  ~Loop();
 
   // Before run().
   base::Status open(std::vector<Listener> listeners);
@@ -148,12 +128,12 @@ class HttpLoop {
   void end_turn(uint64_t requests_before);
   void begin_drain();
 
-  SessionEnv env_;
-  ExchangePool pool_;
-  HttpServerStats stats_;
+  const std::unique_ptr<Protocol> protocol_;
+  ServerStats& stats_;  // the protocol's
   SharedStats shared_stats_;
   ConnectionLimiter& limiter_;
-  const HttpLimits& limits_;
+  const uint64_t handshake_timeout_ms_;
+  uint64_t now_ms_ = 0;
   std::shared_ptr<Mailbox> mailbox_;
   Fd epoll_;
   std::vector<Listener> listeners_;
@@ -164,8 +144,7 @@ class HttpLoop {
   std::vector<PeriodicTask> periodic_;
   std::function<void()> after_batch_;
   std::vector<uint64_t> dirty_;  // connections to be flushed after after_batch_
-  uint64_t date_second_ = 0;
-  uint64_t stop_ms_ = 0;  // 0: not asked
+  uint64_t stop_ms_ = 0;         // 0: not asked
   bool accept_paused_ = false;
 };
 

@@ -1,0 +1,325 @@
+#include "archive/hot.h"
+
+#include <algorithm>
+#include <cstring>
+#include <limits>
+
+#include "base/hash.h"
+
+namespace tamis::archive {
+namespace {
+
+using cel::Column;
+using In = cel::Column::Layout;
+
+constexpr uint32_t kEntriesMax = 1 << 16;
+constexpr uint32_t kFreeEntries = 4'096;  // a dictionary of so many is never too large
+constexpr uint32_t kNoEntry = UINT32_MAX;
+constexpr size_t kTextBytesMax = size_t{1} << 31;
+constexpr uint32_t kRowsMax = 1u << 30;
+
+std::atomic<uint64_t> next_dictionary_id{1};
+
+uint32_t width_for(uint64_t most) {
+  return most <= UINT8_MAX ? 1 : most <= UINT16_MAX ? 2 : most <= UINT32_MAX ? 4 : 8;
+}
+
+template <class T, class Of>
+void pack(std::vector<char>& packed, size_t rows, Of of) {
+  packed.resize(rows * sizeof(T));
+  for (size_t i = 0; i < rows; ++i) {
+    const T value = static_cast<T>(of(i));
+    std::memcpy(packed.data() + i * sizeof(T), &value, sizeof(T));
+  }
+}
+
+template <class Of>
+void pack(std::vector<char>& packed, uint32_t width, size_t rows, Of of) {
+  if (width == 1) return pack<uint8_t>(packed, rows, of);
+  if (width == 2) return pack<uint16_t>(packed, rows, of);
+  if (width == 4) return pack<uint32_t>(packed, rows, of);
+  pack<uint64_t>(packed, rows, of);
+}
+
+template <class T>
+const uint32_t* widened(const char* packed, uint32_t count, base::Arena& arena) {
+  auto* out = arena.allocate_array<uint32_t>(count);
+  for (uint32_t i = 0; i < count; ++i) {
+    T value;
+    std::memcpy(&value, packed + i * sizeof(T), sizeof(T));
+    out[i] = value;
+  }
+  return out;
+}
+
+}  // namespace
+
+HotColumn::~HotColumn() {
+  if (use_) use_->bytes -= bytes_;
+}
+
+template <class T>
+void HotColumn::unpack(uint32_t from, uint32_t count, int64_t* out) const {
+  const char* packed = packed_.data() + size_t{from} * sizeof(T);
+  for (uint32_t i = 0; i < count; ++i) {
+    T value;
+    std::memcpy(&value, packed + i * sizeof(T), sizeof(T));
+    // Unsigned, so that it wraps where a column spans more than half of all numbers.
+    out[i] = static_cast<int64_t>(static_cast<uint64_t>(base_) +
+                                  static_cast<uint64_t>(value) * static_cast<uint64_t>(unit_));
+  }
+}
+
+const int64_t* HotColumn::numbers(uint32_t from, uint32_t count, base::Arena& arena) const {
+  auto* out = arena.allocate_array<int64_t>(count);
+  switch (width_) {
+    case 1:
+      unpack<uint8_t>(from, count, out);
+      break;
+    case 2:
+      unpack<uint16_t>(from, count, out);
+      break;
+    case 4:
+      unpack<uint32_t>(from, count, out);
+      break;
+    case 8:
+      unpack<uint64_t>(from, count, out);
+      break;
+    default:  // all the same
+      std::fill(out, out + count, base_);
+  }
+  return out;
+}
+
+Column HotColumn::slice(uint32_t from, uint32_t count, base::Arena& arena) const {
+  Column column;
+  column.layout = layout_;
+  if (!states_.empty()) column.states = states_.data() + from;
+  switch (layout_) {
+    case In::kBool:
+      column.bools = reinterpret_cast<const uint8_t*>(packed_.data()) + from;
+      break;
+    case In::kInt:
+    case In::kTimestamp:
+    case In::kDuration:
+      column.ints = numbers(from, count, arena);
+      break;
+    case In::kUint:
+      column.uints = reinterpret_cast<const uint64_t*>(numbers(from, count, arena));
+      break;
+    case In::kDouble:
+      column.doubles = reinterpret_cast<const double*>(packed_.data()) + from;
+      break;
+    case In::kDictionary:
+      column.dictionary = dictionary_;
+      column.dictionary_id = dictionary_id_;
+      column.codes = width_ == 1   ? widened<uint8_t>(packed_.data() + from, count, arena)
+                     : width_ == 2 ? widened<uint16_t>(packed_.data() + size_t{from} * 2, count, arena)
+                                   : reinterpret_cast<const uint32_t*>(packed_.data()) + from;
+      break;
+    case In::kString:
+    case In::kBytes: {
+      auto* texts = arena.allocate_array<std::string_view>(count);
+      const auto* ends = reinterpret_cast<const uint32_t*>(packed_.data());
+      uint32_t begin = from == 0 ? 0 : ends[from - 1];
+      for (uint32_t i = 0; i < count; begin = ends[from + i], ++i)
+        new (&texts[i]) std::string_view(text_.data() + begin, ends[from + i] - begin);
+      column.texts = texts;
+      break;
+    }
+    default:
+      break;
+  }
+  return column;
+}
+
+bool HotBuilder::can_hold(ColumnType type) { return type != ColumnType::kJson && type != ColumnType::kTexts; }
+
+bool HotBuilder::add(const Chunk& chunk, uint32_t column) {
+  const uint32_t rows = chunk.rows();
+  if (rows > kRowsMax - rows_) return false;
+  const uint64_t* valid = chunk.validity(column);
+  auto there = [&](uint32_t row) { return valid == nullptr || (valid[row / 64] >> (row % 64) & 1) != 0; };
+  for (uint32_t row = 0; row < rows; ++row) {
+    const bool good = there(row);
+    if (!good && !any_null_) {
+      any_null_ = true;
+      states_.assign(rows_ + row, Column::kOk);
+    }
+    if (any_null_) states_.push_back(good ? Column::kOk : Column::kAbsentRow);
+    any_value_ = any_value_ || good;
+  }
+  rows_ += rows;
+  switch (type_) {
+    case ColumnType::kBool:
+      for (uint32_t row = 0; row < rows; ++row)
+        bools_.push_back(there(row) && chunk.data<uint8_t>(column)[row] != 0 ? 1 : 0);
+      return true;
+    case ColumnType::kString:
+    case ColumnType::kBytes: {
+      const auto* texts = chunk.data<duckdb_string_t>(column);
+      for (uint32_t row = 0; row < rows; ++row) add_text(there(row) ? text_of(texts[row]) : std::string_view());
+      return text_.size() <= kTextBytesMax;
+    }
+    default: {
+      // A row without a value takes that of the row before, so that it makes the column no wider.
+      const auto* numbers = chunk.data<int64_t>(column);
+      for (uint32_t row = 0; row < rows; ++row)
+        numbers_.push_back(there(row) ? numbers[row] : numbers_.empty() ? 0 : numbers_.back());
+      return true;
+    }
+  }
+}
+
+void HotBuilder::add_text(std::string_view text) {
+  if (!plain_) {
+    codes_.push_back(code_of(text));
+    const size_t entries = ends_.size();
+    if (entries > kEntriesMax || (entries > kFreeEntries && entries > codes_.size() / 2)) to_plain();
+    return;
+  }
+  text_.insert(text_.end(), text.begin(), text.end());
+  ends_.push_back(static_cast<uint32_t>(text_.size()));
+}
+
+uint32_t HotBuilder::code_of(std::string_view text) {
+  if (ends_.size() * 2 >= table_.size()) grow_table();
+  auto entry = [&](uint32_t code) {
+    const uint32_t begin = code == 0 ? 0 : ends_[code - 1];
+    return std::string_view(text_.data() + begin, ends_[code] - begin);
+  };
+  const size_t mask = table_.size() - 1;
+  size_t at = base::hash64(text) & mask;
+  for (; table_[at] != kNoEntry; at = (at + 1) & mask) {
+    if (entry(table_[at]) == text) return table_[at];
+  }
+  text_.insert(text_.end(), text.begin(), text.end());
+  table_[at] = static_cast<uint32_t>(ends_.size());
+  ends_.push_back(static_cast<uint32_t>(text_.size()));
+  return table_[at];
+}
+
+void HotBuilder::grow_table() {
+  table_.assign(std::max<size_t>(table_.size() * 2, 1'024), kNoEntry);
+  const size_t mask = table_.size() - 1;
+  for (uint32_t code = 0, begin = 0; code < ends_.size(); begin = ends_[code++]) {
+    size_t at = base::hash64(text_.data() + begin, ends_[code] - begin) & mask;
+    while (table_[at] != kNoEntry) at = (at + 1) & mask;
+    table_[at] = code;
+  }
+}
+
+void HotBuilder::to_plain() {
+  std::vector<char> text;
+  std::vector<uint32_t> ends;
+  for (const uint32_t code : codes_) {
+    const uint32_t begin = code == 0 ? 0 : ends_[code - 1];
+    text.insert(text.end(), text_.begin() + begin, text_.begin() + ends_[code]);
+    ends.push_back(static_cast<uint32_t>(text.size()));
+  }
+  text_ = std::move(text);
+  ends_ = std::move(ends);
+  codes_ = {};
+  table_ = {};
+  plain_ = true;
+}
+
+void HotBuilder::pack_numbers(HotColumn& column) const {
+  if (type_ == ColumnType::kDouble) {
+    column.width_ = 8;
+    return pack<uint64_t>(column.packed_, rows_, [&](size_t i) { return static_cast<uint64_t>(numbers_[i]); });
+  }
+  // Of unsigned numbers the smallest is the smallest of their bits, too; their span is counted without signs.
+  const bool is_unsigned = type_ == ColumnType::kUint;
+  auto less = [&](int64_t a, int64_t b) {
+    return is_unsigned ? static_cast<uint64_t>(a) < static_cast<uint64_t>(b) : a < b;
+  };
+  const auto [least, most] = std::minmax_element(numbers_.begin(), numbers_.end(), less);
+  column.base_ = *least;
+  auto above = [&](int64_t value) { return static_cast<uint64_t>(value) - static_cast<uint64_t>(*least); };
+  uint64_t unit = 1;
+  if (type_ == ColumnType::kTimestamp &&
+      std::all_of(numbers_.begin(), numbers_.end(), [&](int64_t value) { return above(value) % 1'000 == 0; })) {
+    unit = 1'000;
+  }
+  column.unit_ = static_cast<int64_t>(unit);
+  const uint64_t span = above(*most) / unit;
+  if (span == 0) return;
+  column.width_ = width_for(span);
+  pack(column.packed_, column.width_, rows_, [&](size_t i) { return above(numbers_[i]) / unit; });
+}
+
+void HotBuilder::pack_codes(HotColumn& column) const {
+  column.layout_ = In::kDictionary;
+  column.dictionary_id_ = next_dictionary_id++;
+  uint32_t begin = 0;
+  for (const uint32_t end : ends_) {
+    const std::string_view text(column.text_.data() + begin, end - begin);
+    column.dictionary_.push_back(type_ == ColumnType::kString ? event::Value::string(text) : event::Value::bytes(text));
+    begin = end;
+  }
+  column.width_ = std::min<uint32_t>(width_for(ends_.empty() ? 0 : ends_.size() - 1), 4);
+  pack(column.packed_, column.width_, rows_, [&](size_t i) { return codes_[i]; });
+}
+
+std::shared_ptr<const HotColumn> HotBuilder::finish(const std::shared_ptr<HotUse>& use) {
+  auto column = std::make_shared<HotColumn>();
+  column->rows_ = rows_;
+  column->use_ = use;
+  if (any_value_) {
+    column->states_ = std::move(states_);
+    column->states_.shrink_to_fit();
+    switch (type_) {
+      case ColumnType::kBool:
+        column->layout_ = In::kBool;
+        column->packed_ = std::move(bools_);
+        break;
+      case ColumnType::kString:
+      case ColumnType::kBytes:
+        text_.shrink_to_fit();
+        column->text_ = std::move(text_);
+        if (!plain_) {
+          pack_codes(*column);
+          break;
+        }
+        column->layout_ = type_ == ColumnType::kString ? In::kString : In::kBytes;
+        column->width_ = 4;
+        pack(column->packed_, 4, rows_, [&](size_t i) { return ends_[i]; });
+        break;
+      default:
+        column->layout_ = type_ == ColumnType::kDouble      ? In::kDouble
+                          : type_ == ColumnType::kTimestamp ? In::kTimestamp
+                          : type_ == ColumnType::kDuration  ? In::kDuration
+                          : type_ == ColumnType::kUint      ? In::kUint
+                                                            : In::kInt;
+        pack_numbers(*column);
+    }
+  }
+  column->bytes_ = sizeof(HotColumn) + column->states_.size() + column->packed_.capacity() + column->text_.size() +
+                   column->dictionary_.capacity() * sizeof(event::Value);
+  use->bytes += column->bytes_;
+  return column;
+}
+
+std::shared_ptr<const HotColumn> HotFile::find(const std::string& column) const {
+  std::lock_guard lock(mutex_);
+  auto found = columns_.find(column);
+  return found == columns_.end() ? nullptr : found->second;
+}
+
+void HotFile::keep(const std::string& column, std::shared_ptr<const HotColumn> hot) {
+  std::lock_guard lock(mutex_);
+  columns_[column] = std::move(hot);
+}
+
+void HotFile::drop(const std::string& column) {
+  std::lock_guard lock(mutex_);
+  columns_.erase(column);
+}
+
+std::vector<std::pair<std::string, std::shared_ptr<const HotColumn>>> HotFile::all() const {
+  std::lock_guard lock(mutex_);
+  return {columns_.begin(), columns_.end()};
+}
+
+}  // namespace tamis::archive

@@ -1,0 +1,109 @@
+// Columns in memory: what searches of analysts read again and again, decoded once and packed. A file never changes, so
+// a column of it that is here stays true for as long as the file counts; it goes with the file, or when others are
+// wanted more. Private.
+//
+// Packed: texts with few different values are codes of 1, 2 or 4 bytes and a dictionary; whole numbers and times lie
+// above the smallest one in as few bytes as they need; other texts lie one behind the other. About 1 to 8 bytes a row,
+// 4 and the text for a text that hardly comes twice.
+//
+// Threading: a HotColumn never changes; HotFile and HotUse may be used from any thread.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "archive/duck.h"
+#include "archive/layout.h"
+#include "base/arena.h"
+#include "cel/columns.h"
+
+namespace tamis::archive {
+
+// What all columns of an archive take together, and the clock of their use.
+struct HotUse {
+  std::atomic<uint64_t> bytes = 0;
+  std::atomic<uint64_t> now = 1;
+};
+
+class HotColumn {
+ public:
+  HotColumn() = default;
+  HotColumn(const HotColumn&) = delete;
+  HotColumn& operator=(const HotColumn&) = delete;
+  ~HotColumn();
+
+  uint32_t rows() const { return rows_; }
+  uint64_t bytes() const { return bytes_; }
+  // Rows [from, from + count) for the evaluator; numbers are unpacked into the arena.
+  cel::Column slice(uint32_t from, uint32_t count, base::Arena& arena) const;
+  // The same of a column of whole numbers or times (microseconds), which has no NULL.
+  const int64_t* numbers(uint32_t from, uint32_t count, base::Arena& arena) const;
+
+  mutable std::atomic<uint64_t> used = 0;  // when it was last read, by HotUse::now
+
+ private:
+  friend class HotBuilder;
+  template <class T>
+  void unpack(uint32_t from, uint32_t count, int64_t* out) const;
+
+  cel::Column::Layout layout_ = cel::Column::Layout::kAbsent;
+  uint32_t rows_ = 0;
+  uint32_t width_ = 0;  // bytes a row in packed_
+  int64_t base_ = 0, unit_ = 1;
+  std::vector<uint8_t> states_;  // empty: each row has a value
+  std::vector<char> packed_;     // codes; numbers as base_ + unit_ * what is here; bools; doubles; where texts end
+  std::vector<char> text_;
+  std::vector<event::Value> dictionary_;
+  uint64_t dictionary_id_ = 0;
+  uint64_t bytes_ = 0;
+  std::shared_ptr<HotUse> use_;
+};
+
+// Makes a column from the chunks of a file, in order.
+class HotBuilder {
+ public:
+  explicit HotBuilder(ColumnType type) : type_(type) {}
+  static bool can_hold(ColumnType type);
+  // False: it would be too large.
+  bool add(const Chunk& chunk, uint32_t column);
+  std::shared_ptr<const HotColumn> finish(const std::shared_ptr<HotUse>& use);
+
+ private:
+  void add_text(std::string_view text);
+  uint32_t code_of(std::string_view text);
+  void grow_table();
+  void to_plain();
+  void pack_numbers(HotColumn& column) const;
+  void pack_codes(HotColumn& column) const;
+
+  ColumnType type_;
+  uint32_t rows_ = 0;
+  bool any_null_ = false, any_value_ = false;
+  std::vector<uint8_t> states_;
+  std::vector<int64_t> numbers_;  // whole numbers, times, bits of doubles
+  std::vector<char> bools_;
+  // Texts: codes into entries while there are few, then ends of one text after another.
+  bool plain_ = false;
+  std::vector<uint32_t> codes_, ends_, table_;  // ends_: of entries, or of rows
+  std::vector<char> text_;
+};
+
+// The columns of one file that are in memory.
+class HotFile {
+ public:
+  std::shared_ptr<const HotColumn> find(const std::string& column) const;
+  void keep(const std::string& column, std::shared_ptr<const HotColumn> hot);
+  void drop(const std::string& column);
+  std::vector<std::pair<std::string, std::shared_ptr<const HotColumn>>> all() const;
+
+ private:
+  mutable std::mutex mutex_;
+  std::map<std::string, std::shared_ptr<const HotColumn>> columns_;
+};
+
+}  // namespace tamis::archive

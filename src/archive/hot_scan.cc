@@ -1,0 +1,321 @@
+// Scans over columns in memory, and how columns come there.
+#include <fmt/core.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "archive/archive_impl.h"
+#include "archive/quiet.h"
+#include "archive/scan_plan.h"
+
+namespace tamis::archive {
+namespace {
+
+constexpr uint32_t kChunkRows = 2'048;
+constexpr size_t kLayoutsKnown = 64;
+
+// A column of a file that a scan reads.
+struct Wanted {
+  std::string column;
+  ColumnType type = ColumnType::kString;
+};
+
+// What a scan reads from files of one layout: n, time, then the slots of the request; nothing where one of them is
+// never in memory.
+std::optional<std::vector<Wanted>> wanted_of(const LayoutPlan& plan) {
+  std::vector<Wanted> wanted = {{"n", ColumnType::kUint}, {"time", ColumnType::kTimestamp}};
+  for (const SlotSource& source : plan.slots) {
+    switch (source.from) {
+      case SlotSource::From::kTime:
+        wanted.push_back({"time", ColumnType::kTimestamp});
+        break;
+      case SlotSource::From::kPoints:
+        wanted.push_back({"points", ColumnType::kDouble});
+        break;
+      case SlotSource::From::kColumn:
+        if (!HotBuilder::can_hold(source.type)) return std::nullopt;
+        wanted.push_back({source.column, source.type});
+        break;
+      default:
+        return std::nullopt;
+    }
+  }
+  return wanted;
+}
+
+// Tells what is wanted of each file; plans are made once a layout.
+class Wants {
+ public:
+  explicit Wants(const ScanRequest& request) : request_(request), layout_(layout_of(*request.policy, *request.type)) {}
+
+  const std::optional<std::vector<Wanted>>& of(const DataFile& file) {
+    for (const auto& [layout, wanted] : known_) {
+      if (layout == file.layout.get()) return wanted;
+    }
+    if (known_.size() >= kLayoutsKnown) known_.clear();
+    auto plan = plan_layout(*file.layout, layout_, request_);
+    known_.emplace_back(file.layout.get(), plan ? wanted_of(*plan) : std::nullopt);
+    return known_.back().second;
+  }
+
+ private:
+  const ScanRequest& request_;
+  TypeLayout layout_;
+  std::vector<std::pair<const Layout*, std::optional<std::vector<Wanted>>>> known_;
+};
+
+// Reads those columns of a file that are not in memory. False: `go_on` said no.
+base::Result<bool> load(Connection& connection, const DataFile& file, const std::vector<Wanted>& wanted,
+                        const std::shared_ptr<HotUse>& use, const std::atomic<bool>* stop) {
+  std::vector<const Wanted*> cold;
+  std::string list;
+  for (const Wanted& one : wanted) {
+    auto same = [&](const Wanted* other) { return other->column == one.column; };
+    if (std::any_of(cold.begin(), cold.end(), same) || file.hot.find(one.column) != nullptr) continue;
+    cold.push_back(&one);
+    list += (list.empty() ? "" : ", ") + sql_name(one.column);
+  }
+  if (cold.empty()) return true;
+  std::vector<HotBuilder> builders;
+  for (const Wanted* one : cold) builders.emplace_back(one->type);
+  TAMIS_TRY(stream, Stream::open(connection, fmt::format("SELECT {} FROM read_parquet([{}], hive_partitioning = false)",
+                                                         list, sql_text(file.absolute))));
+  uint64_t rows = 0;
+  while (true) {
+    if (stop != nullptr && *stop) return false;
+    TAMIS_TRY(chunk, stream->next());
+    if (!chunk) break;
+    rows += chunk.rows();
+    for (uint32_t i = 0; i < builders.size(); ++i) {
+      if (builders[i].add(chunk, i)) continue;
+      return base::fail(base::Code::kLimit,
+                        fmt::format("{} of {} does not fit into memory", cold[i]->column, file.path));
+    }
+  }
+  if (rows != file.rows)
+    return base::fail(base::Code::kUnavailable,
+                      fmt::format("{} has {} rows and not {}, as the manifest says", file.path, rows, file.rows));
+  for (size_t i = 0; i < builders.size(); ++i) file.hot.keep(cold[i]->column, builders[i].finish(use));
+  return true;
+}
+
+class HotScan final : public Scan {
+ public:
+  HotScan(const Database& database, std::shared_ptr<const Manifest> manifest, const ScanRequest& request,
+          std::shared_ptr<HotUse> use)
+      : database_(database),
+        manifest_(std::move(manifest)),
+        request_(request),
+        use_(std::move(use)),
+        files_(files_in_window(*manifest_, request)),
+        wants_(request_),
+        slots_(static_cast<size_t>(request.type->slot_count)),
+        arena_(256 * 1024) {
+    for (const FilePointer& file : files_) rows_total_ += file->rows;
+  }
+
+  base::Result<const Batch*> next() override {
+    batch_ = Batch();
+    while (true) {
+      if (columns_.empty()) {
+        if (at_file_ == files_.size()) return &batch_;
+        TAMIS_CHECK(open_file());
+      }
+      const DataFile& file = *files_[at_file_];
+      if (at_row_ == file.rows) {
+        columns_.clear();
+        ++at_file_;
+        continue;
+      }
+      if (next_rows(file)) return &batch_;
+    }
+  }
+  uint64_t rows_total() const override { return rows_total_; }
+
+ private:
+  base::Status open_file() {
+    const DataFile& file = *files_[at_file_];
+    if (file.lost)
+      return base::fail(base::Code::kUnavailable, fmt::format("{} of the archive is missing or cut off", file.path));
+    const auto& wanted = wants_.of(file);
+    if (!wanted) return base::fail(base::Code::kInternal, "a scan in memory asks for what is never there");
+    at_row_ = 0;
+    auto have = [&] {
+      columns_.clear();
+      for (const Wanted& one : *wanted) {
+        columns_.push_back(file.hot.find(one.column));
+        if (columns_.back() == nullptr) return false;
+        columns_.back()->used = use_->now.load();
+      }
+      return true;
+    };
+    // Between reading and looking, another may have dropped a column.
+    for (int i = 0; i < 4; ++i) {
+      if (have()) return {};
+      if (!connection_) {
+        TAMIS_TRY(connection, Connection::open(database_));
+        connection_ = std::make_unique<Connection>(std::move(connection));
+      }
+      TAMIS_TRY(loaded, load(*connection_, file, *wanted, use_, nullptr));
+      (void)loaded;
+    }
+    columns_.clear();
+    return base::fail(base::Code::kLimit, "there is no memory for the columns of " + file.path);
+  }
+
+  // The next rows of the file that lie in the window; false: none in this chunk.
+  bool next_rows(const DataFile& file) {
+    arena_.reset();
+    const auto left = static_cast<uint32_t>(file.rows) - at_row_;
+    uint32_t from = at_row_, rows = std::min(left, kChunkRows);
+    const int64_t* micros = columns_[1]->numbers(from, rows, arena_);
+    auto* time_ms = arena_.allocate_array<int64_t>(rows);
+    for (uint32_t i = 0; i < rows; ++i) time_ms[i] = (micros[i] >= 0 ? micros[i] : micros[i] - 999) / 1'000;
+    uint32_t skip = 0;
+    if (file.from_ms < request_.from_ms || file.to_ms >= request_.to_ms) {
+      auto inside = [&](uint32_t i) { return time_ms[i] >= request_.from_ms && time_ms[i] < request_.to_ms; };
+      while (skip < rows && !inside(skip)) ++skip;
+      uint32_t end = skip;
+      while (end < rows && inside(end)) ++end;
+      at_row_ = from + std::max(end, skip);
+      from += skip;
+      rows = end - skip;
+      if (rows == 0) return false;
+    } else {
+      at_row_ += rows;
+    }
+    batch_.rows = rows;
+    batch_.time_ms = time_ms + skip;
+    batch_.n = reinterpret_cast<const uint64_t*>(columns_[0]->numbers(from, rows, arena_));
+    std::fill(slots_.begin(), slots_.end(), cel::Column());
+    for (size_t i = 0; i < request_.slots.size(); ++i) {
+      if (request_.slots[i] < 0) continue;
+      slots_[static_cast<size_t>(request_.slots[i])] = columns_[i + 2]->slice(from, rows, arena_);
+    }
+    batch_.columns = slots_;
+    return true;
+  }
+
+  const Database& database_;
+  std::shared_ptr<const Manifest> manifest_;
+  const ScanRequest request_;
+  std::shared_ptr<HotUse> use_;
+  std::vector<FilePointer> files_;
+  Wants wants_;
+  uint64_t rows_total_ = 0;
+  std::unique_ptr<Connection> connection_;
+  size_t at_file_ = 0;
+  uint32_t at_row_ = 0;
+  std::vector<std::shared_ptr<const HotColumn>> columns_;  // of the file: n, time, the request's slots
+  std::vector<cel::Column> slots_;
+  base::Arena arena_;
+  Batch batch_;
+};
+
+// Lets go of what was not read since `before`, the longest unread first, until `most` bytes are left.
+void make_room(const Manifest& manifest, HotUse& use, uint64_t most, uint64_t before) {
+  struct Old {
+    uint64_t used;
+    const DataFile* file;
+    std::string column;
+  };
+  std::vector<Old> old;
+  for (const FilePointer& file : manifest.files) {
+    for (const auto& [name, column] : file->hot.all()) {
+      if (column->used < before) old.push_back({column->used, file.get(), name});
+    }
+  }
+  std::sort(old.begin(), old.end(), [](const Old& a, const Old& b) { return a.used < b.used; });
+  for (const Old& one : old) {
+    if (use.bytes <= most) return;
+    one.file->hot.drop(one.column);
+  }
+}
+
+// An eighth of the RAM at most, whatever the setting.
+uint64_t hot_bytes_max(const ArchiveOptions& options) {
+  const long pages = ::sysconf(_SC_PHYS_PAGES), bytes = ::sysconf(_SC_PAGESIZE);
+  if (pages <= 0 || bytes <= 0) return options.hot_bytes_max;
+  return std::min<uint64_t>(options.hot_bytes_max, static_cast<uint64_t>(pages) * static_cast<uint64_t>(bytes) / 8);
+}
+
+}  // namespace
+
+base::Result<std::unique_ptr<Scan>> open_hot_scan(const Database& database, std::shared_ptr<const Manifest> manifest,
+                                                  const ScanRequest& request, std::shared_ptr<HotUse> use) {
+  if (request.type == nullptr || request.policy == nullptr) return base::invalid("a scan needs a type and its policy");
+  if (request.decisions || request.reasons_and_ids || !request.only.empty())
+    return base::invalid("a scan in memory has no decisions, no ids and no selection of records");
+  return std::unique_ptr<Scan>(std::make_unique<HotScan>(database, std::move(manifest), request, std::move(use)));
+}
+
+std::optional<Archive::Warmth> ArchiveImpl::warmth(const ScanRequest& request) const {
+  if (request.type == nullptr || request.policy == nullptr || options_.hot_bytes_max == 0) return std::nullopt;
+  if (request.decisions || request.reasons_and_ids || !request.only.empty()) return std::nullopt;
+  auto manifest = current();
+  if (!manifest) return std::nullopt;
+  Wants wants(request);
+  Warmth warmth;
+  for (const FilePointer& file : files_in_window(**manifest, request)) {
+    const auto& wanted = wants.of(*file);
+    if (!wanted) return std::nullopt;
+    warmth.rows += file->rows;
+    const bool hot = std::all_of(wanted->begin(), wanted->end(),
+                                 [&](const Wanted& one) { return file->hot.find(one.column) != nullptr; });
+    if (!hot) warmth.cold += file->rows;
+  }
+  return warmth;
+}
+
+void ArchiveImpl::warm(const ScanRequest& request) const {
+  std::lock_guard lock(warm_mutex_);
+  if (warming_ || stop_warming_) return;
+  auto manifest = current();
+  if (!manifest || !reader()) return;
+  if (warmer_.joinable()) warmer_.join();
+  warming_ = true;
+  warmer_ = std::thread([this, manifest = *manifest, request] {
+    be_quiet();
+    warm_files(*manifest, request);
+    warming_ = false;
+  });
+}
+
+void ArchiveImpl::make_room(const Manifest& manifest) const {
+  const uint64_t now = ++hot_use_->now, most = hot_bytes_max(options_);
+  if (hot_use_->bytes > most) tamis::archive::make_room(manifest, *hot_use_, most, now);
+}
+
+void ArchiveImpl::warm_files(const Manifest& manifest, const ScanRequest& request) const {
+  const uint64_t most = hot_bytes_max(options_), before = ++hot_use_->now;
+  auto database = reader();
+  if (!database) return;
+  auto connection = Connection::open(**database);
+  if (!connection) return;
+  Wants wants(request);
+  std::vector<FilePointer> files = files_in_window(manifest, request);
+  // The newest are asked for most.
+  std::sort(files.begin(), files.end(), [](const auto& a, const auto& b) { return a->to_ms > b->to_ms; });
+  for (const FilePointer& file : files) {
+    const auto& wanted = wants.of(*file);
+    if (!wanted || file->lost) return;
+    auto loaded = load(*connection, *file, *wanted, hot_use_, &stop_warming_);
+    if (!loaded || !*loaded) return;
+    for (const Wanted& one : *wanted) {
+      if (auto column = file->hot.find(one.column)) column->used = before;
+    }
+    if (hot_use_->bytes <= most) continue;
+    tamis::archive::make_room(manifest, *hot_use_, most, before);
+    if (hot_use_->bytes > most) return;
+  }
+}
+
+ArchiveImpl::~ArchiveImpl() {
+  {
+    std::lock_guard lock(warm_mutex_);
+    stop_warming_ = true;
+  }
+  if (warmer_.joinable()) warmer_.join();
+}
+
+}  // namespace tamis::archive
