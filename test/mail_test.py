@@ -93,7 +93,7 @@ class OverHttp(Case):
             forged = ("X-Spam-Status: No\nAuthentication-Results: far.example; spf=fail\n"
                       "Authentication-Results: mx.our.example; dmarc=pass\nAuthentication-Results: other.example; spf=pass\n")
             answer = self.post(server, "/v1/mail", forged + message(1, False))
-            self.assertEqual(["Authentication-Results"] * 2 + ["X-Spam-Status"], sorted(answer["remove_headers"]))
+            self.assertEqual(["Authentication-Results", "X-Spam-Status"], sorted(answer["remove_headers"]))
             self.assertTrue(answer["headers"][0]["value"].startswith("mx.our.example; "))
 
     def test_greylisting_and_the_way_back(self):

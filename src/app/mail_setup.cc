@@ -131,6 +131,7 @@ base::Result<std::unique_ptr<door::MailService>> open_mail(door::Service& servic
   door::MailServiceOptions mail;
   mail.threads = threads;
   mail.host = options.host;
+  mail.authenticate = options.authenticate;
   if (mail.host.empty()) {
     std::array<char, 256> name{};
     if (::gethostname(name.data(), name.size() - 1) == 0) mail.host = name.data();

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <condition_variable>
 #include <mutex>
+#include <thread>
 
 #include "door/mail_verdict.h"
 
@@ -115,12 +116,14 @@ TEST_F(MailServiceTest, WhatWaitsTooLongIsNotLookedAt) {
   std::mutex mutex;
   std::condition_variable changed;
   bool held = false, go_on = false;
-  options.authenticate = [&](const mail::Analysis&, const MailRequest&) {  // a DNS server that does not answer
-    std::unique_lock lock(mutex);
+  options.authenticate = [&](const mail::Analysis&, const MailRequest&, uint64_t,
+                             MailServiceOptions::Authenticated done) {
+    std::unique_lock lock(mutex);  // the one thread is busy
     held = true;
     changed.notify_all();
     changed.wait(lock, [&] { return go_on; });
-    return learn::MailAuthentication{};
+    lock.unlock();
+    done({});
   };
   open(options);
   std::atomic<int> decided{0}, late{0};
@@ -144,6 +147,51 @@ TEST_F(MailServiceTest, WhatWaitsTooLongIsNotLookedAt) {
   EXPECT_EQ(decided, 1);
   EXPECT_EQ(late, 1);
   EXPECT_EQ(mail_->stats().scanned, 1u);
+}
+
+TEST_F(MailServiceTest, OthersGoOnWhileDnsIsAsked) {
+  MailServiceOptions options;
+  options.threads = 1;
+  options.host = "mx.our.example";
+  std::mutex mutex;
+  std::condition_variable changed;
+  std::vector<MailServiceOptions::Authenticated> asked;
+  options.authenticate = [&](const mail::Analysis& analysis, const MailRequest&, uint64_t,
+                             MailServiceOptions::Authenticated done) {
+    mail::MailAuthResults found;
+    found.dmarc.result = mail::DmarcResult::kPass;
+    if (analysis.facts.from.local == "quick") return done(found);
+    std::lock_guard lock(mutex);
+    asked.push_back(std::move(done));
+    changed.notify_all();
+  };
+  open(options);
+  std::vector<std::string> answers;
+  auto scan = [&](const std::string& name) {
+    mail_->scan(
+        request("From: " + name +
+                "@b.example\nX-Spam-Flag: NO\nAuthentication-Results: mx.our.example; spf=pass\n\nhi\n"),
+        false, [&, name](base::Result<MailVerdict> verdict) {
+          ASSERT_TRUE(verdict);
+          EXPECT_EQ(verdict->remove_headers, (std::vector<std::string>{"X-Spam-Flag", "Authentication-Results"}));
+          std::lock_guard lock(mutex);
+          answers.push_back(name + " " + verdict->add_headers[0].value);
+          changed.notify_all();
+        });
+  };
+  scan("slow");
+  scan("quick");
+  std::unique_lock lock(mutex);
+  changed.wait(lock, [&] { return asked.size() == 1 && answers.size() == 1; });
+  EXPECT_EQ(answers[0].substr(0, 21), "quick mx.our.example;");
+  EXPECT_NE(answers[0].find("dmarc=pass"), std::string::npos) << answers[0];
+  auto done = std::move(asked[0]);
+  lock.unlock();
+  std::thread dns([&] { done({}); });  // stopping waits for it
+  mail_->stop();
+  dns.join();
+  ASSERT_EQ(answers.size(), 2u);
+  EXPECT_EQ(answers[1].find("dmarc=pass"), std::string::npos);
 }
 
 TEST_F(MailServiceTest, StoppingAnswersEverything) {

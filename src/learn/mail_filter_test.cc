@@ -23,14 +23,14 @@ constexpr std::string_view kMessage =
     "TVqQAAMAAAAEAAAA\r\n--b--\r\n";
 
 std::string event_of(MailFilter& filter, std::string_view text, const MailEnvelope& envelope = {},
-                     const MailAuthentication& authentication = {}) {
+                     const mail::MailAuthResults& found = {}) {
   filter.read(text);
   MailEvent in;
   in.id = "m1";
   in.envelope = &envelope;
-  in.authentication = &authentication;
   std::string json;
-  filter.write_event(in, json);
+  filter.begin_event(in, json);
+  MailFilter::end_event(found, json);
   return json;
 }
 

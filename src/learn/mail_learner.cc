@@ -221,6 +221,13 @@ void MailLearner::score(model::FeatureSpan features, model::SpamModel::Scratch& 
   out.version = fmt::format("{}+{}", model_name_, generation_);
 }
 
+model::SpamExplanation MailLearner::explain(model::FeatureSpan features, model::SpamModel::Scratch& scratch) const {
+  std::unique_lock turn(turn_);
+  std::shared_lock lock(model_mutex_);
+  turn.unlock();
+  return model_.explain(features, scratch);
+}
+
 base::Status MailLearner::remember(std::string_view id, uint64_t text_key, model::FeatureSpan features,
                                    int64_t now_ms) {
   return memory_->remember(id, text_key, features, now_ms);
