@@ -41,8 +41,8 @@ base::Result<std::vector<Row>> read_index(const MailEvalOptions& options) {
     const std::string_view rest = tab == std::string_view::npos ? std::string_view{} : line.substr(tab + 1);
     const std::string_view label = rest.substr(0, rest.find('\t'));
     if (tab == 0 || (label != "ham" && label != "spam")) {
-      return base::invalid(fmt::format("{}:{}: expected path, label (ham or spam) and order, parted by tabs",
-                                       options.index, number));
+      return base::invalid(
+          fmt::format("{}:{}: expected path, label (ham or spam) and order, parted by tabs", options.index, number));
     }
     Row row{std::string(line.substr(0, tab)), label == "spam", 0};
     if (rest.size() > label.size()) {

@@ -168,6 +168,10 @@ std::string for_analysts(const std::string& name, const door::MailVerdict& verdi
       out += fmt::format("  {:+8.3f}  {}\n", part.number(), parts.map->entries[i].key.str());
     }
   }
+  for (const event::Value& one : model["strongest"].items()) {
+    const JsonView part = model["strongest"].item(one);
+    out += fmt::format("  {:+8.3f}    {}\n", part["logit"].number(), part["what"].text());
+  }
   const JsonView authentication = all["authentication"];
   out += fmt::format("authentication: spf={} dkim={} dmarc={} arc={}{}\n", authentication["spf"].text(),
                      authentication["dkim"].text(), authentication["dmarc"].text(), authentication["arc"].text(),
@@ -198,8 +202,7 @@ base::Result<std::string> explain_mail(const std::string& name, const door::Mail
                        verdict.explanation_json);
   }
   if (depth == MailDepth::kAnalyst) return for_analysts(name, verdict, policy, all);
-  return json ? for_people_json(name, verdict, policy, depth, all)
-              : for_people(name, verdict, policy, depth, all);
+  return json ? for_people_json(name, verdict, policy, depth, all) : for_people(name, verdict, policy, depth, all);
 }
 
 }  // namespace tamis::app

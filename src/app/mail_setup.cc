@@ -24,8 +24,11 @@ bool is_folder(const std::string& path) {
 }
 
 // The messages of an mbox: each begins with a line "From " at the top or behind an empty line. Lines that were escaped
-// by a ">" (mboxrd) come back.
+// by a ">" (mboxrd) come back. A file with one such line is one message that kept it.
 bool for_each_in_mbox(const std::string& path, std::string_view text, const UseMessage& use) {
+  if (text.find("\n\nFrom ") == std::string_view::npos && text.find("\n\r\nFrom ") == std::string_view::npos) {
+    return use(path, text);
+  }
   size_t begin = text.find('\n') + 1, number = 0;
   while (begin != 0 && begin < text.size()) {
     size_t end = begin;
@@ -128,6 +131,7 @@ base::Result<std::unique_ptr<door::MailService>> open_mail(door::Service& servic
   door::MailServiceOptions mail;
   mail.threads = threads;
   mail.host = options.host;
+  mail.authenticate = options.authenticate;
   if (mail.host.empty()) {
     std::array<char, 256> name{};
     if (::gethostname(name.data(), name.size() - 1) == 0) mail.host = name.data();
@@ -147,7 +151,8 @@ base::Result<std::unique_ptr<MailSetup>> MailSetup::open(const MailSetupOptions&
   setup->now_ms_ = base::SystemClock().now_ms();
   door::ServiceOptions service;
   service.deadline_ms = 60'000;  // nobody waits but us
-  setup->service_ = std::make_unique<door::Service>(service, [s = setup.get()] { return s->now_ms_; }, nullptr);
+  setup->service_ = std::make_unique<door::Service>(
+      service, [s = setup.get()] { return s->now_ms_; }, nullptr);
   policy::Loaded loaded = options.policy.empty() ? setup->service_->activate(ready_mail_policy())
                                                  : setup->service_->activate_folder(options.policy);
   print_diagnostics(loaded, options.policy.empty() ? "policies/mail" : options.policy);

@@ -37,6 +37,7 @@ struct MailServerOptions {
   MailSetupOptions setup;
   int32_t remember_days = 14;
   std::string host;  // empty: this machine's name
+  decltype(door::MailServiceOptions::authenticate) authenticate;
 };
 // The scanner of a server: with a data folder it keeps what it learned in DATA/mail.
 base::Result<std::unique_ptr<door::MailService>> open_mail(door::Service& service, const MailServerOptions& options,

@@ -13,8 +13,10 @@
 #include "app/progress.h"
 #include "base/metrics.h"
 #include "door/http_api.h"
+#include "door/mail_auth.h"
 #include "net/auth.h"
 #include "net/http_server.h"
+#include "net/resolver.h"
 #include "net/tls.h"
 #include "policy/channels.h"
 #include "replay/data_folder.h"
@@ -31,6 +33,9 @@ struct Options {
   door::ServiceOptions service;
   MailServerOptions mail;
   int mail_threads = 2;
+  std::string dns = "off";
+  std::vector<std::string> dns_lists;
+  door::MailAuthSettings mail_auth;
 };
 
 int64_t wall_clock_ms() {
@@ -73,10 +78,7 @@ class Server {
     if (data_ != nullptr) TAMIS_CHECK(recover());
     TAMIS_CHECK(service_->use_intel(options_.intel));
     if (!reload()) return kNo;
-    if (decides_mail(*service_)) {
-      TAMIS_TRY(mail, open_mail(*service_, options_.mail, options_.data, options_.mail_threads));
-      mail_ = std::move(mail);
-    }
+    if (decides_mail(*service_)) TAMIS_CHECK(start_mail());
     TAMIS_CHECK(open());
     if (outbox_ != nullptr) outbox_->start();
     wait();
@@ -142,6 +144,28 @@ class Server {
     };
     TAMIS_TRY(result, service_->recover(keep_going));
     print_recovery(result, options_.data);
+    return {};
+  }
+
+  base::Status start_mail() {
+    MailServerOptions mail = options_.mail;
+    if (options_.dns != "off") {
+      door::MailAuthSettings settings = options_.mail_auth;
+      for (const std::string& text : options_.dns_lists) {
+        TAMIS_TRY(list, mail::parse_dns_list(text));
+        settings.checks.dns_lists.push_back(std::move(list));
+      }
+      TAMIS_TRY(resolver, net::open_resolver(options_.dns, {}, clock_));
+      resolver_ = std::move(resolver);
+      authenticator_ = std::make_unique<door::MailAuthenticator>(std::move(settings), *resolver_, clock_);
+      mail.authenticate = [this](const mail::Analysis& analysis, const door::MailRequest& request, uint64_t chance,
+                                 door::MailServiceOptions::Authenticated done) {
+        authenticator_->authenticate(analysis, door::auth_envelope_of(request, clock_.now_ms() / 1000, chance),
+                                     std::move(done));
+      };
+    }
+    TAMIS_TRY(opened, open_mail(*service_, mail, options_.data, options_.mail_threads));
+    mail_ = std::move(opened);
     return {};
   }
 
@@ -233,6 +257,8 @@ class Server {
   std::unique_ptr<replay::DataFolder> data_;
   std::unique_ptr<action::Outbox> outbox_;
   std::unique_ptr<door::Service> service_;
+  std::unique_ptr<door::MailAuthenticator> authenticator_;
+  std::unique_ptr<net::Resolver> resolver_;  // ends before who asks it
   std::unique_ptr<door::MailService> mail_;  // null: the policy decides no mail
   std::unique_ptr<net::TokenStore> tokens_;
   std::unique_ptr<net::HttpServer> server_;
@@ -266,6 +292,14 @@ Command add_serve(CLI::App& app) {
       ->capture_default_str();
   app.add_option("--mail-threads", options->mail_threads, "Messages looked at at once")
       ->check(CLI::Range(1, 256))
+      ->capture_default_str();
+  app.add_option("--dns", options->dns,
+                 "Ask DNS who sent a message: system, or ADDRESS[:PORT],... of servers; off asks nobody")
+      ->capture_default_str();
+  app.add_option("--dns-list", options->dns_lists,
+                 "Ask a DNS list: \"NAME ip|domain ZONE [CODE=MEANING]...\"; may be repeated");
+  app.add_option("--dns-budget-ms", options->mail_auth.budget_ms, "Time for all questions about a message")
+      ->check(CLI::Range(1, 60'000))
       ->capture_default_str();
   app.add_option("--mail-host", options->mail.host, "Our name in Authentication-Results; without it this machine's");
   app.add_option("--rate-max", options->service.rate_max_per_s, "Decisions a second; beyond, overload. 0: no bound")

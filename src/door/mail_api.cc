@@ -81,8 +81,7 @@ MailApi::MailApi(net::HttpServer& server, Desk& desk, MailService& mail, const M
       "/v1/mail/learn", [this](const Request& in, Response& out) { learn(in, out); },
       route(Role::kDecide | Role::kAnalyst | Role::kSupport, mail.message_bytes_max()));
   server.post(
-      "/v1/mail/take-back", [this](const Request& in, Response& out) { take_back(in, out); },
-      route(Role::kAnalyst, 0));
+      "/v1/mail/take-back", [this](const Request& in, Response& out) { take_back(in, out); }, route(Role::kAnalyst, 0));
   server.get(
       "/v1/mail/stats",
       [this](const Request&, Response& out) {
@@ -144,8 +143,13 @@ void MailApi::learn(const Request& in, Response& out) {
   entry.what = "mail.learn";
   entry.on = "event:mail";
   entry.value = correction.id;
-  JsonWriter(entry.detail).begin_object().key("label").string(value_of(in, "label")).key("reporter").string(
-      correction.reporter).end_object();
+  JsonWriter(entry.detail)
+      .begin_object()
+      .key("label")
+      .string(value_of(in, "label"))
+      .key("reporter")
+      .string(correction.reporter)
+      .end_object();
   auto reply = out.defer();
   mail_.learn(std::move(correction), [this, reply, caller, entry](base::Status learned) {
     if (learned) learned = desk_.note_soon(caller, entry);
@@ -155,21 +159,22 @@ void MailApi::learn(const Request& in, Response& out) {
 }
 
 void MailApi::take_back(const Request& in, Response& out) {
-  desk_.soon(out, [this, caller = Desk::caller_of(in),
-                   reporter = value_of(in, "reporter")](std::string& body) -> base::Status {
-    if (reporter.empty()) return base::invalid("?reporter=: expected whose corrections to take back");
-    TAMIS_TRY(taken, mail_.learner().take_back(reporter, desk_.service().now_ms()));
-    action::AuditEntry entry;
-    entry.what = "mail.take-back";
-    entry.on = "reporter";
-    entry.value = reporter;
-    TAMIS_CHECK(desk_.note_change(caller, std::move(entry)));
-    JsonWriter json(body);
-    json.begin_object().key("ok").boolean(true).key("votes").uinteger(taken.votes);
-    json.key("corrected").uinteger(taken.corrected).key("out_of_reach").uinteger(taken.out_of_reach).end_object();
-    body += '\n';
-    return {};
-  });
+  desk_.soon(
+      out,
+      [this, caller = Desk::caller_of(in), reporter = value_of(in, "reporter")](std::string& body) -> base::Status {
+        if (reporter.empty()) return base::invalid("?reporter=: expected whose corrections to take back");
+        TAMIS_TRY(taken, mail_.learner().take_back(reporter, desk_.service().now_ms()));
+        action::AuditEntry entry;
+        entry.what = "mail.take-back";
+        entry.on = "reporter";
+        entry.value = reporter;
+        TAMIS_CHECK(desk_.note_change(caller, std::move(entry)));
+        JsonWriter json(body);
+        json.begin_object().key("ok").boolean(true).key("votes").uinteger(taken.votes);
+        json.key("corrected").uinteger(taken.corrected).key("out_of_reach").uinteger(taken.out_of_reach).end_object();
+        body += '\n';
+        return {};
+      });
 }
 
 void MailApi::write_stats(std::string& out) {

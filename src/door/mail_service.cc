@@ -91,48 +91,62 @@ base::Result<MailVerdict> MailService::overloaded(std::string_view why) {
   return verdict;
 }
 
-base::Result<MailVerdict> MailService::scan_now(Work& work, const MailRequest& request, bool explain,
-                                                std::string_view id) {
-  if (request.message.size() > options_.message_bytes_max) {
-    return base::invalid(fmt::format("a message of {} bytes: at most {} are looked at", request.message.size(),
-                                     options_.message_bytes_max));
+base::Status MailService::read(Work& work, const MailRequest& request, std::string_view message, bool explain,
+                               std::string_view id, MailJudgement& out) {
+  if (message.size() > options_.message_bytes_max) {
+    return base::invalid(
+        fmt::format("a message of {} bytes: at most {} are looked at", message.size(), options_.message_bytes_max));
   }
-  const mail::Analysis& analysis = work.filter.read(request.message);
-  work.authentication = options_.authenticate ? options_.authenticate(analysis, request) : learn::MailAuthentication{};
-  learner_->score(work.filter.features(), work.scratch, work.scored);
+  const mail::Analysis& analysis = work.filter.read(message);
+  const model::FeatureSpan features = work.filter.features();
+  learner_->score(features, work.scratch, out.scored);
+  out.verdict.id = id.empty() ? new_id() : std::string(id);
+  out.verdict.remove_headers = forged_headers(analysis.message, own_name(request));
+  out.text_key = work.filter.text_key();
+  out.authentication.dns_off = true;
 
-  MailVerdict verdict;
-  verdict.id = id.empty() ? new_id() : std::string(id);
   const learn::MailEnvelope envelope = envelope_of(request);
   learn::MailEvent event;
-  event.id = verdict.id;
+  event.id = out.verdict.id;
   event.envelope = &envelope;
-  event.authentication = &work.authentication;
-  event.score = &work.scored.score;
-  event.threshold = work.scored.threshold;
-  event.model_version = work.scored.version;
-  event.learned_min = work.scored.learned_min;
-  work.event_json.clear();
-  work.filter.write_event(event, work.event_json);
+  event.score = &out.scored.score;
+  event.threshold = out.scored.threshold;
+  event.model_version = out.scored.version;
+  event.learned_min = out.scored.learned_min;
+  work.filter.begin_event(event, out.event_json);
+  if (explain) explain_score(work.filter, *learner_, work.scratch, out);
+  return {};
+}
 
-  work.decision_json.clear();
+base::Result<MailVerdict> MailService::decide(const MailRequest& request, bool explain, MailJudgement& judgement) {
+  learn::MailFilter::end_event(judgement.authentication, judgement.event_json);
+  MailVerdict& verdict = judgement.verdict;
+  std::string decision_json;
   Service::Lease lease(service_);
   const auto depth = explain ? engine::Engine::Explain::kYes : engine::Engine::Explain::kNo;
-  auto outcome = service_.decide(*lease, kType, work.event_json, work.decision_json, depth,
+  auto outcome = service_.decide(*lease, kType, judgement.event_json, decision_json, depth,
                                  [&](const engine::Decision& decision) { take_decision(decision, verdict); });
   if (!outcome) return tl::unexpected(outcome.error());
   if (*outcome == Service::Outcome::kOverload) return overloaded("the engine is busy");
   if (*outcome == Service::Outcome::kRepeated) {
     return base::invalid("a message with the id " + verdict.id + " was decided before; its decision stands");
   }
-  verdict.probability = static_cast<double>(work.scored.score.probability);
-  dress_verdict(request, options_.host, work.authentication, analysis.message, verdict);
-  if (explain) {
-    verdict.explanation_json =
-        explain_json(work.decision_json, work.scored, work.authentication, verdict, work.filter);
-  }
+  verdict.probability = static_cast<double>(judgement.scored.score.probability);
+  dress_verdict(request, own_name(request), judgement);
+  if (explain) verdict.explanation_json = explain_json(decision_json, judgement);
   count(verdict);
-  return verdict;
+  return std::move(verdict);
+}
+
+base::Result<MailVerdict> MailService::scan_now(Work& work, const MailRequest& request, bool explain,
+                                                std::string_view id) {
+  MailJudgement judgement;
+  TAMIS_CHECK(read(work, request, request.message, explain, id, judgement));
+  return decide(request, explain, judgement);
+}
+
+const std::string& MailService::own_name(const MailRequest& request) const {
+  return request.received_by.empty() ? options_.host : request.received_by;
 }
 
 void MailService::count(const MailVerdict& verdict) {
@@ -185,7 +199,8 @@ base::Status MailService::learn_truth(std::string_view id, std::string_view labe
 bool MailService::submit(Task& task) {
   {
     std::lock_guard lock(mutex_);
-    const bool full = queue_.size() >= options_.queue_max || queue_bytes_ + task.bytes() > options_.queue_bytes_max;
+    const bool full =
+        queue_.size() + in_dns_ >= options_.queue_max || queue_bytes_ + task.bytes() > options_.queue_bytes_max;
     if (stopping_ || full || options_.threads == 0) return false;
     task.deadline_ms = service_.now_ms() + options_.wait_ms;
     queue_bytes_ += task.bytes();
@@ -217,11 +232,46 @@ void MailService::do_task(Work& work, Task& task) {
     auto learned = learn_now(work, task.correction);
     return task.learn_done(learned ? base::Status() : tl::unexpected(learned.error()));
   }
+  if (task.judgement != nullptr) return answer(task);
   if (service_.now_ms() > task.deadline_ms) return task.scan_done(overloaded("the message waited too long"));
-  auto verdict = scan_now(work, task.request, task.explain);
+  // The content ends with this call, whatever is waited for afterwards.
+  const std::string message = std::move(task.request.message);
+  task.request.message.clear();
+  task.judgement = std::make_unique<MailJudgement>();
+  if (auto done = read(work, task.request, message, task.explain, {}, *task.judgement); !done) {
+    return task.scan_done(tl::unexpected(done.error()));
+  }
+  const model::FeatureSpan features = work.filter.features();
+  task.judgement->features.assign(features.begin(), features.end());
+  if (options_.authenticate) return ask_dns(work, task);
+  answer(task);
+}
+
+// The thread goes on with other messages; what DNS says brings this one back to the head of the queue.
+void MailService::ask_dns(Work& work, Task& task) {
+  {
+    std::lock_guard lock(mutex_);
+    ++in_dns_;
+  }
+  auto shared = std::make_shared<Task>(std::move(task));
+  const uint64_t chance = base::hash64(shared->judgement->verdict.id);
+  options_.authenticate(work.filter.analysis(), shared->request, chance,
+                        [this, shared](const mail::MailAuthResults& found) {
+                          shared->judgement->authentication = found;
+                          std::lock_guard lock(mutex_);
+                          --in_dns_;
+                          queue_bytes_ += shared->bytes();
+                          queue_.push_front(std::move(*shared));
+                          ready_.notify_one();
+                        });
+}
+
+void MailService::answer(Task& task) {
+  auto verdict = decide(task.request, task.explain, *task.judgement);
   // Before the answer: a correction may come as soon as it is there. Without it the verdict still stands.
-  if (verdict && !verdict->verdict.empty()) {
-    (void)learner_->remember(verdict->id, work.filter.text_key(), work.filter.features(), service_.now_ms());
+  if (verdict) {
+    const MailJudgement& known = *task.judgement;
+    (void)learner_->remember(verdict->id, known.text_key, known.features, service_.now_ms());
   }
   task.scan_done(std::move(verdict));
 }
@@ -232,14 +282,15 @@ void MailService::run() {
     Task task;
     {
       std::unique_lock lock(mutex_);
-      ready_.wait(lock, [this] { return stopping_ || !queue_.empty(); });
-      if (queue_.empty()) return;
+      ready_.wait(lock, [this] { return (stopping_ && in_dns_ == 0) || !queue_.empty(); });
+      if (queue_.empty()) break;
       task = std::move(queue_.front());
       queue_.pop_front();
       queue_bytes_ -= task.bytes();
     }
     do_task(work, task);
   }
+  ready_.notify_all();  // the others may have waited for the last answer of DNS
 }
 
 void MailService::run_tidy() {

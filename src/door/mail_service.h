@@ -32,10 +32,14 @@ struct MailServiceOptions {
   size_t message_bytes_max = 64 << 20;
   int64_t wait_ms = 10'000;
   std::string host = "localhost";  // how Authentication-Results names us where a request does not say
-  // Asks DNS what it has to say of a message; runs on a worker thread within a time limit of its own. Null: nobody is
-  // asked, and the results say so.
-  std::function<learn::MailAuthentication(const mail::Analysis&, const MailRequest&)> authenticate;
+  // Asks DNS who sent a message (door/mail_auth.h): calls `done` once, from any thread and within a time limit of its
+  // own. The message itself is in the analysis alone; `chance` belongs to it. Null: nobody is asked, and the results
+  // say so.
+  using Authenticated = std::function<void(const mail::MailAuthResults&)>;
+  std::function<void(const mail::Analysis&, const MailRequest&, uint64_t chance, Authenticated done)> authenticate;
 };
+
+struct MailJudgement;
 
 class MailService final : public MailScanner {
  public:
@@ -55,12 +59,9 @@ class MailService final : public MailScanner {
   struct Work {
     learn::MailFilter filter;
     model::SpamModel::Scratch scratch;
-    learn::MailLearner::Scored scored;
-    learn::MailAuthentication authentication;
-    std::string event_json, decision_json;
   };
-  // The same as scan(), on the caller's thread. Afterwards `work.filter` has the message's features, as long as
-  // `request` is there. `id` empty: a new one is made.
+  // The same as scan(), on the caller's thread and without asking DNS; the message is not remembered. Afterwards
+  // `work.filter` has its features, as long as `request` is there. `id` empty: a new one is made.
   base::Result<MailVerdict> scan_now(Work& work, const MailRequest& request, bool explain, std::string_view id = {});
   base::Result<learn::MailLearner::Learned> learn_now(Work& work, const MailCorrection& correction);
   // A truth about a `mail` event that is in the journal already. Labels as in replay/truth.h: good, ham and legit are
@@ -77,11 +78,19 @@ class MailService final : public MailScanner {
     MailCorrection correction;
     LearnDone learn_done;
     int64_t deadline_ms = 0;
+    std::unique_ptr<MailJudgement> judgement;  // what came of its message, when only DNS was waited for
     size_t bytes() const { return request.message.size() + correction.message.size(); }
   };
 
   MailService(Service& service, MailServiceOptions options);
   bool submit(Task& task);
+  // Everything that needs the message, and everything behind it.
+  base::Status read(Work& work, const MailRequest& request, std::string_view message, bool explain, std::string_view id,
+                    MailJudgement& out);
+  base::Result<MailVerdict> decide(const MailRequest& request, bool explain, MailJudgement& judgement);
+  const std::string& own_name(const MailRequest& request) const;
+  void ask_dns(Work& work, Task& task);
+  void answer(Task& task);
   void run();
   void run_tidy();
   void do_task(Work& work, Task& task);
@@ -103,6 +112,7 @@ class MailService final : public MailScanner {
   std::condition_variable ready_, tidy_ready_;
   std::deque<Task> queue_;
   size_t queue_bytes_ = 0;
+  size_t in_dns_ = 0;  // messages about which DNS was asked
   bool stopping_ = false;
   std::vector<std::thread> threads_;
 };

@@ -7,6 +7,8 @@
 
 #include "door/mail_service.h"
 #include "event/json_writer.h"
+#include "learn/message_features.h"
+#include "mail/features.h"
 #include "mail/trace.h"
 #include "model/features.h"
 
@@ -32,37 +34,6 @@ std::optional<double> threshold_of(const policy::EventType& type, int32_t from_p
     if (place >= from_place && (!found || points < *found)) found = points;
   }
   return found;
-}
-
-// Which copies of our headers came with the message. Doors take copies out from the top, so a forged
-// Authentication-Results takes those above it along.
-void find_forged(const mail::Message& message, std::string_view host, MailVerdict& verdict) {
-  base::Arena arena;
-  size_t results = 0, forged_results = 0;
-  for (const mail::Header& header : message.headers_of(message.parts[0])) {
-    for (const std::string_view name : kOurHeaders) {
-      if (same_name(header.name, name)) verdict.remove_headers.emplace_back(name);
-    }
-    if (header.id != mail::HeaderId::kAuthenticationResults) continue;
-    ++results;
-    std::vector<mail::AuthResult> claims;
-    mail::parse_authentication_results(header.value, 64, arena, claims);
-    const std::string_view value = mail::unfold(header.value, arena);
-    const bool ours = !claims.empty() ? same_name(claims[0].server, host)
-                                      : same_name(value.substr(0, value.find_first_of("; ")), host);
-    if (ours) forged_results = results;
-  }
-  for (size_t i = 0; i < forged_results; ++i) verdict.remove_headers.emplace_back("Authentication-Results");
-}
-
-std::string results_of(const MailRequest& request, const learn::MailAuthentication& found) {
-  if (!found.header.empty()) return found.header;
-  if (!found.dns) return "none";
-  std::string out = "spf=" + found.spf;
-  if (!request.sender.empty()) out += " smtp.mailfrom=" + request.sender.substr(request.sender.rfind('@') + 1);
-  out += "; dkim=" + found.dkim;
-  if (!found.dkim_domains.empty()) out += " header.d=" + found.dkim_domains[0];
-  return out + "; dmarc=" + found.dmarc + "; arc=" + found.arc;
 }
 
 // A header's value: one line, printable ASCII.
@@ -109,8 +80,45 @@ void take_decision(const engine::Decision& decision, MailVerdict& verdict) {
   }
 }
 
-void dress_verdict(const MailRequest& request, const std::string& host, const learn::MailAuthentication& found,
-                   const mail::Message& message, MailVerdict& verdict) {
+std::vector<std::string> forged_headers(const mail::Message& message, std::string_view own_name) {
+  std::vector<std::string> names;
+  if (message.parts.empty()) return names;
+  base::Arena arena;
+  for (const mail::Header& header : message.headers_of(message.parts[0])) {
+    for (const std::string_view name : kOurHeaders) {
+      const bool is_new = std::find(names.begin(), names.end(), name) == names.end();
+      if (is_new && same_name(header.name, name)) names.emplace_back(name);
+    }
+    if (header.id != mail::HeaderId::kAuthenticationResults) continue;
+    std::vector<mail::AuthResult> claims;
+    mail::parse_authentication_results(header.value, 64, arena, claims);
+    const std::string_view value = mail::unfold(header.value, arena);
+    const std::string_view server = claims.empty() ? value.substr(0, value.find_first_of("; ")) : claims[0].server;
+    if (same_name(server, own_name)) names.emplace_back("Authentication-Results");
+  }
+  return names;
+}
+
+void explain_score(const learn::MailFilter& filter, const learn::MailLearner& learner,
+                   model::SpamModel::Scratch& scratch, MailJudgement& out) {
+  const mail::Analysis& analysis = filter.analysis();
+  out.why = learner.explain(filter.features(), scratch);
+  out.text_digest = analysis.facts.text_digest;
+  out.structure_digest = analysis.facts.structure_digest;
+  std::vector<mail::Feature> features;
+  std::vector<std::string> texts;
+  mail::collect_features(analysis, {}, features, &texts);
+  for (const model::SpamExplanation::Part& part : out.why.strongest) {
+    for (size_t i = 0; i < features.size(); ++i) {
+      if (model::feature_id(learn::model_place(features[i].place), features[i].hash) != part.feature) continue;
+      out.strongest.emplace_back(texts[i], part.logit);
+      break;
+    }
+  }
+}
+
+void dress_verdict(const MailRequest& request, const std::string& own_name, MailJudgement& judgement) {
+  MailVerdict& verdict = judgement.verdict;
   const bool refused = verdict.action == MailAction::kReject || verdict.action == MailAction::kGreylist;
   if (!refused) {
     verdict.reply.clear();
@@ -122,8 +130,6 @@ void dress_verdict(const MailRequest& request, const std::string& host, const le
     }
     verdict.reply = header_text(verdict.reply + " (ref " + verdict.id + ")");
   }
-  const std::string& own = request.received_by.empty() ? host : request.received_by;
-  if (!message.parts.empty()) find_forged(message, own, verdict);
   if (request.direction == MailDirection::kOut) return;  // what others see of our judgement is theirs to make
   const bool spam = verdict.action >= MailAction::kTag;
   std::string tests;
@@ -132,55 +138,69 @@ void dress_verdict(const MailRequest& request, const std::string& host, const le
     tests += (tests.empty() ? "" : ",") + symbol.name;
   }
   auto& headers = verdict.add_headers;
-  headers.push_back({"Authentication-Results", header_text(own + "; " + results_of(request, found))});
+  const std::string results = judgement.authentication.results_text();
+  headers.push_back({"Authentication-Results", header_text(own_name + "; " + results)});
   if (spam) headers.push_back({"X-Spam-Flag", "YES"});
   headers.push_back({"X-Spam-Score", fmt::format("{:.2f}", verdict.points)});
   const auto stars = static_cast<size_t>(std::clamp(verdict.points, 0.0, 50.0));
   if (stars > 0) headers.push_back({"X-Spam-Level", std::string(stars, '*')});
-  headers.push_back({"X-Spam-Status", header_text(fmt::format("{}, score={:.2f} required={:.2f} tests={}",
-                                                              spam ? "Yes" : "No", verdict.points,
-                                                              verdict.points_required, tests.empty() ? "none" : tests))});
+  const std::string status = fmt::format("{}, score={:.2f} required={:.2f} tests={}", spam ? "Yes" : "No",
+                                         verdict.points, verdict.points_required, tests.empty() ? "none" : tests);
+  headers.push_back({"X-Spam-Status", header_text(status)});
   headers.push_back({"X-Spam-Id", header_text(verdict.id)});
 }
 
-std::string explain_json(const std::string& decision_json, const learn::MailLearner::Scored& scored,
-                         const learn::MailAuthentication& found, const MailVerdict& verdict,
-                         const learn::MailFilter& filter) {
-  const model::SpamScore& score = scored.score;
-  const mail::MessageFacts& facts = filter.analysis().facts;
+namespace {
+
+void write_model(const MailJudgement& judgement, event::JsonWriter& json) {
+  const model::SpamExplanation& why = judgement.why;
+  json.key("model").begin_object().key("version").string(judgement.scored.version);
+  json.key("probability").real(static_cast<double>(judgement.scored.score.probability));
+  json.key("logit").real(static_cast<double>(why.logit));
+  json.key("threshold").real(static_cast<double>(judgement.scored.threshold));
+  // They add up to the logit.
+  json.key("contributions").begin_object();
+  for (size_t place = 0; place < model::kPlaces; ++place) {
+    json.key(model::place_name(static_cast<model::Place>(place))).real(static_cast<double>(why.by_place[place]));
+  }
+  json.key("like_past_messages").real(static_cast<double>(why.neighbours));
+  json.key("threshold_by_feedback").real(static_cast<double>(why.bias)).end_object();
+  json.key("strongest").begin_array();
+  for (const auto& [what, logit] : judgement.strongest) {
+    json.begin_object().key("what").string(what).key("logit").real(static_cast<double>(logit)).end_object();
+  }
+  json.end_array().end_object();
+}
+
+void write_authentication(const mail::MailAuthResults& found, event::JsonWriter& json) {
+  json.key("authentication").begin_object().key("dns").boolean(!found.dns_off);
+  json.key("spf").string(mail::name_of(found.spf.result)).key("dkim").string(mail::name_of(found.best_dkim()));
+  json.key("dmarc").string(mail::name_of(found.dmarc.result)).key("arc").string(mail::name_of(found.arc.result));
+  json.key("results").string(found.results_text()).key("dns_lists").begin_array();
+  for (const auto& hit : found.dns_list_hits) {
+    json.begin_object().key("list").string(hit.list).key("item").string(hit.item).key("where").string(hit.where);
+    json.key("meaning").string(hit.meaning).end_object();
+  }
+  json.end_array().end_object();
+}
+
+}  // namespace
+
+std::string explain_json(const std::string& decision_json, const MailJudgement& judgement) {
   std::string out;
   event::JsonWriter json(out);
   json.begin_object().key("decision").raw(decision_json);
   json.key("rules").begin_array();
-  for (const MailSymbol& symbol : verdict.symbols) {
+  for (const MailSymbol& symbol : judgement.verdict.symbols) {
     json.begin_object().key("rule").string(symbol.name).key("points").real(symbol.score);
     json.key("reason").string(symbol.description).end_object();
   }
   json.end_array();
-  json.key("model").begin_object().key("version").string(scored.version);
-  json.key("probability").real(static_cast<double>(score.probability));
-  json.key("logit").real(static_cast<double>(score.logit)).key("threshold").real(static_cast<double>(scored.threshold));
-  // They add up to the logit.
-  json.key("contributions").begin_object();
-  for (size_t place = 0; place < model::kPlaces; ++place) {
-    json.key(model::place_name(static_cast<model::Place>(place)));
-    json.real(static_cast<double>(score.linear_by_place[place]));
-  }
-  json.key("counts_of_words").real(static_cast<double>(score.bayes));
-  json.key("like_past_messages").real(static_cast<double>(score.neighbours));
-  json.key("threshold_by_feedback").real(static_cast<double>(score.bias)).end_object().end_object();
-  json.key("authentication").begin_object().key("dns").boolean(found.dns);
-  json.key("spf").string(found.spf).key("dkim").string(found.dkim).key("dmarc").string(found.dmarc);
-  json.key("arc").string(found.arc);
-  for (const auto& [name, values] : {std::pair("ip_lists", &found.ip_lists), {"domain_lists", &found.domain_lists}}) {
-    json.key(name).begin_array();
-    for (const std::string& value : *values) json.string(value);
-    json.end_array();
-  }
-  json.end_object();
+  write_model(judgement, json);
+  write_authentication(judgement.authentication, json);
   json.key("campaign").begin_object();
-  json.key("text_digest").string(fmt::format("{:016x}", facts.text_digest));
-  json.key("structure_digest").string(fmt::format("{:016x}", facts.structure_digest)).end_object();
+  json.key("text_digest").string(fmt::format("{:016x}", judgement.text_digest));
+  json.key("structure_digest").string(fmt::format("{:016x}", judgement.structure_digest)).end_object();
   json.end_object();
   return out;
 }

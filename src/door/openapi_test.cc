@@ -9,6 +9,7 @@
 
 #include "base/metrics.h"
 #include "door/http_api.h"
+#include "door/mail_service.h"
 #include "door/record_api.h"
 #include "event/json_event.h"
 
@@ -52,7 +53,13 @@ TEST(OpenApi, HasEveryRouteAndNoOther) {
         {}, [] { return int64_t{0}; }, data->get());
     base::MetricRegistry metrics;
     net::HttpServer server;
-    auto api = HttpApi::open(server, service, metrics, {});
+    MailServiceOptions mail_options;
+    mail_options.threads = 0;
+    auto mail = MailService::open(service, mail_options);
+    ASSERT_TRUE(mail) << mail.error().message;
+    HttpApiOptions options;
+    options.mail = mail->get();
+    auto api = HttpApi::open(server, service, metrics, options);
     ASSERT_TRUE(api) << api.error().message;
     std::vector<std::string> routes = server.routes();
     std::sort(routes.begin(), routes.end());

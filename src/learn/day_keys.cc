@@ -171,14 +171,13 @@ base::Status DayKeys::open(std::string_view sealed, std::string_view about, std:
   auto* to = reinterpret_cast<unsigned char*>(plain.data());
   Context context;
   int done = 0, more = 0;
-  const bool good =
-      EVP_DecryptInit_ex(context.get, EVP_aes_256_gcm(), nullptr, key.data(), nonce) == 1 &&
-      EVP_DecryptUpdate(context.get, nullptr, &done, from, kDayBytes) == 1 &&
-      (about.empty() ||
-       EVP_DecryptUpdate(context.get, nullptr, &done, bytes_of(about), static_cast<int>(about.size())) == 1) &&
-      EVP_DecryptUpdate(context.get, to, &done, cipher, static_cast<int>(bytes)) == 1 &&
-      EVP_CIPHER_CTX_ctrl(context.get, EVP_CTRL_GCM_SET_TAG, kTagBytes, tag.data()) == 1 &&
-      EVP_DecryptFinal_ex(context.get, to + done, &more) == 1;
+  const bool good = EVP_DecryptInit_ex(context.get, EVP_aes_256_gcm(), nullptr, key.data(), nonce) == 1 &&
+                    EVP_DecryptUpdate(context.get, nullptr, &done, from, kDayBytes) == 1 &&
+                    (about.empty() || EVP_DecryptUpdate(context.get, nullptr, &done, bytes_of(about),
+                                                        static_cast<int>(about.size())) == 1) &&
+                    EVP_DecryptUpdate(context.get, to, &done, cipher, static_cast<int>(bytes)) == 1 &&
+                    EVP_CIPHER_CTX_ctrl(context.get, EVP_CTRL_GCM_SET_TAG, kTagBytes, tag.data()) == 1 &&
+                    EVP_DecryptFinal_ex(context.get, to + done, &more) == 1;
   OPENSSL_cleanse(key.data(), key.size());
   if (good) return {};
   plain.clear();

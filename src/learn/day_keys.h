@@ -1,8 +1,8 @@
 // DayKeys: encryption under a key that lives for some days. What is sealed on a day can be opened until that day's key
 // is destroyed; from then on it is noise, wherever copies of it lie. AES-256-GCM (NIST SP 800-38D) with a random nonce.
 //
-// A key is a file of 32 random bytes, FOLDER/YYYY-MM-DD.key in UTC, readable by its owner alone. Who can read the folder
-// can open what was sealed: keep it out of backups, and on a disk that is encrypted or erases what it frees.
+// A key is a file of 32 random bytes, FOLDER/YYYY-MM-DD.key in UTC, readable by its owner alone. Who can read the
+// folder can open what was sealed: keep it out of backups, and on a disk that is encrypted or erases what it frees.
 //
 // Threading: all methods from any thread.
 #pragma once
@@ -24,7 +24,7 @@ namespace tamis::learn {
 inline int32_t day_of(int64_t time_ms) {
   return static_cast<int32_t>(time_ms >= 0 ? time_ms / 86'400'000 : -((-time_ms + 86'399'999) / 86'400'000));
 }
-std::string day_name(int32_t day);            // "2026-11-22"
+std::string day_name(int32_t day);                   // "2026-11-22"
 bool day_from(std::string_view name, int32_t& day);  // the other way round
 
 class DayKeys {

@@ -200,6 +200,7 @@ void write_identity(const mail::Analysis& analysis, bool outgoing, Fields& field
     json.key("date_off_s").integer(facts.date_s - facts.received_date_s);
   }
   fields.text("mailer", facts.mailer, 80);
+  fields.count("dkim_signatures", facts.dkim_signatures);
   fields.flag("mailing_list", !facts.list_id.empty());
   fields.flag("list_unsubscribe", facts.list_unsubscribe);
   fields.flag("one_click_unsubscribe", facts.one_click_unsubscribe);
@@ -225,9 +226,8 @@ void write_content(const mail::MessageFacts& facts, Fields& fields) {
   fields.count("hidden_bytes", facts.hidden_bytes);
   fields.count("zero_width", facts.text.zero_width + facts.subject_zero_width + facts.from_name_text.zero_width);
   fields.count("disguised_words", facts.text.mixed_script_words + facts.subject_mixed);
-  fields.count("disguised_name",
-               facts.from_name_text.mixed_script_words + facts.from_name_text.look_alike_words +
-                   facts.from_name_text.styled_letters);
+  fields.count("disguised_name", facts.from_name_text.mixed_script_words + facts.from_name_text.look_alike_words +
+                                     facts.from_name_text.styled_letters);
   fields.count("remote_images", facts.html_counts.remote_images);
   fields.count("forms", facts.html_counts.forms);
   fields.count("password_inputs", facts.html_counts.password_inputs);
@@ -272,17 +272,27 @@ void write_attachments(const mail::MessageFacts& facts, Fields& fields) {
   fields.count("double_extensions", doubled);
 }
 
-void write_authentication(const MailAuthentication& found, const mail::MessageFacts& facts, Fields& fields,
-                          JsonWriter& json) {
-  json.key("spf").string(clean(found.spf)).key("dkim").string(clean(found.dkim));
-  json.key("dmarc").string(clean(found.dmarc)).key("arc").string(clean(found.arc));
-  if (found.dmarc_policy != "none") fields.text("dmarc_policy", found.dmarc_policy);
-  fields.text("spf_domain", found.spf_domain);
-  fields.names("dkim_domains", found.dkim_domains);
-  fields.names("ip_lists", found.ip_lists);
-  fields.names("domain_lists", found.domain_lists);
-  fields.flag("dns", found.dns);
-  fields.count("dkim_signatures", facts.dkim_signatures);
+void write_authentication(const mail::MailAuthResults& found, Fields& fields, JsonWriter& json) {
+  json.key("spf").string(mail::name_of(found.spf.result)).key("dkim").string(mail::name_of(found.best_dkim()));
+  json.key("dmarc").string(mail::name_of(found.dmarc.result)).key("arc").string(mail::name_of(found.arc.result));
+  if (found.dmarc.applied != mail::DmarcPolicy::kNone) {
+    fields.text("dmarc_policy", mail::name_of(found.dmarc.applied));
+  }
+  fields.text("spf_domain", found.spf.domain);
+  fields.text("arc_domain", found.arc.domain);
+  std::vector<std::string_view> signers, ip_lists, domain_lists;
+  for (const auto& signature : found.dkim) {
+    if (signature.result == mail::DkimResult::kPass) signers.push_back(signature.domain);
+  }
+  for (const auto& hit : found.dns_list_hits) (hit.where == "client" ? ip_lists : domain_lists).push_back(hit.list);
+  for (auto* lists : {&ip_lists, &domain_lists}) {
+    std::sort(lists->begin(), lists->end());
+    lists->erase(std::unique(lists->begin(), lists->end()), lists->end());
+  }
+  fields.names("dkim_domains", signers);
+  fields.names("ip_lists", ip_lists);
+  fields.names("domain_lists", domain_lists);
+  fields.flag("dns", !found.dns_off);
 }
 
 // Near-duplicates share at least one of the three thirds of their text digest, unless three bits or more changed. The
@@ -319,7 +329,7 @@ const mail::Analysis& MailFilter::read(std::string_view bytes) {
   return *analysis_;
 }
 
-void MailFilter::write_event(const MailEvent& in, std::string& json_text) {
+void MailFilter::begin_event(const MailEvent& in, std::string& json_text) {
   const mail::MessageFacts& facts = analysis_->facts;
   JsonWriter json(json_text);
   Fields fields(json);
@@ -328,10 +338,16 @@ void MailFilter::write_event(const MailEvent& in, std::string& json_text) {
   write_identity(*analysis_, in.envelope->outgoing, fields, json);
   write_content(facts, fields);
   write_attachments(facts, fields);
-  write_authentication(*in.authentication, facts, fields, json);
   write_campaign(facts, fields);
   write_model(in, fields, json);
-  json.end_object();
+}
+
+void MailFilter::end_event(const mail::MailAuthResults& found, std::string& json_text) {
+  json_text += ',';
+  JsonWriter json(json_text);
+  Fields fields(json);
+  write_authentication(found, fields, json);
+  json_text += '}';
 }
 
 }  // namespace tamis::learn

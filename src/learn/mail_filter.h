@@ -5,7 +5,8 @@
 //   MailFilter filter;                                       // one per thread
 //   filter.read(message);                                    // never fails
 //   score = model.score(filter.features(), scratch);
-//   filter.write_event({.id = id, .envelope = &e, .authentication = &a, .score = &score, ...}, json);
+//   filter.begin_event({.id = id, .envelope = &e, .score = &score, ...}, json);
+//   MailFilter::end_event(results, json);
 //
 // Results are valid until the next read() and as long as the message. Cost: that of mail/facts.h and mail/features.h,
 // and about 10 us for the event.
@@ -16,6 +17,7 @@
 #include <string_view>
 #include <vector>
 
+#include "mail/authentication.h"
 #include "mail/facts.h"
 #include "model/features.h"
 #include "model/spam_model.h"
@@ -32,23 +34,9 @@ struct MailEnvelope {
   std::string_view user, queue_id, tls_version;
 };
 
-// What authentication and DNS lists said: the one place where they enter. Words as in RFC 8601: "pass", "fail",
-// "softfail", "neutral", "none", "temperror", "permerror". As constructed: nobody asked.
-struct MailAuthentication {
-  std::string spf = "none", dkim = "none", dmarc = "none", arc = "none";
-  std::string dmarc_policy = "none";      // asked for by the domain: none, quarantine, reject
-  std::string spf_domain;                 // whose SPF was asked
-  std::vector<std::string> dkim_domains;  // of the signatures that passed
-  std::vector<std::string> ip_lists;      // DNS lists on which the client's address stands
-  std::vector<std::string> domain_lists;  // DNS lists on which a domain of the message stands
-  bool dns = false;                       // DNS was there to be asked
-  std::string header;                     // the value of Authentication-Results, without the authserv-id; may be empty
-};
-
 struct MailEvent {
   std::string_view id;
   const MailEnvelope* envelope = nullptr;
-  const MailAuthentication* authentication = nullptr;
   const model::SpamScore* score = nullptr;  // null: no model
   float threshold = 0.5f;                   // of the model
   std::string_view model_version;
@@ -67,8 +55,10 @@ class MailFilter {
   // correction by text finds what was scanned under another id.
   uint64_t text_key() const { return text_key_; }
 
-  // Appends the event's JSON.
-  void write_event(const MailEvent& in, std::string& json);
+  // Appends the event's JSON in two steps: begin_event() writes all that needs the message, end_event() what
+  // authentication and DNS lists said, which may come much later and is the one place where they enter.
+  void begin_event(const MailEvent& in, std::string& json);
+  static void end_event(const mail::MailAuthResults& found, std::string& json);
 
  private:
   mail::Analyser analyser_;

@@ -221,6 +221,13 @@ void MailLearner::score(model::FeatureSpan features, model::SpamModel::Scratch& 
   out.version = fmt::format("{}+{}", model_name_, generation_);
 }
 
+model::SpamExplanation MailLearner::explain(model::FeatureSpan features, model::SpamModel::Scratch& scratch) const {
+  std::unique_lock turn(turn_);
+  std::shared_lock lock(model_mutex_);
+  turn.unlock();
+  return model_.explain(features, scratch);
+}
+
 base::Status MailLearner::remember(std::string_view id, uint64_t text_key, model::FeatureSpan features,
                                    int64_t now_ms) {
   return memory_->remember(id, text_key, features, now_ms);
@@ -337,10 +344,9 @@ base::Status MailLearner::append(const Record& record) {
   return {};
 }
 
-base::Result<MailLearner::Learned> MailLearner::vote(uint64_t text_key, uint64_t id_hash,
-                                                     model::FeatureSpan features, MailLabel label,
-                                                     std::string_view reporter, std::string_view recipient,
-                                                     int64_t now_ms) {
+base::Result<MailLearner::Learned> MailLearner::vote(uint64_t text_key, uint64_t id_hash, model::FeatureSpan features,
+                                                     MailLabel label, std::string_view reporter,
+                                                     std::string_view recipient, int64_t now_ms) {
   if (!model::is_feature_set(features)) return base::invalid("these features are no set");
   Record record;
   record.label = label;
@@ -386,8 +392,8 @@ base::Result<MailLearner::Learned> MailLearner::learn_by_id(std::string_view id,
 }
 
 base::Result<MailLearner::Learned> MailLearner::learn_by_id_soon(std::string_view id, MailLabel label,
-                                                                 std::string_view reporter,
-                                                                 std::string_view recipient, int64_t now_ms) {
+                                                                 std::string_view reporter, std::string_view recipient,
+                                                                 int64_t now_ms) {
   const uint64_t hash = MailMemory::hash_of(id);
   TAMIS_TRY(remembered, memory_->recall(hash));
   return vote(remembered.text_key, hash, remembered.features, label, reporter, recipient, now_ms);

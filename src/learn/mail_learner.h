@@ -67,6 +67,9 @@ class MailLearner {
   };
   void score(model::FeatureSpan features, model::SpamModel::Scratch& scratch, Scored& out) const;
 
+  // The score taken apart; a few times its cost.
+  model::SpamExplanation explain(model::FeatureSpan features, model::SpamModel::Scratch& scratch) const;
+
   // Keeps the features of a scanned message for corrections by its id.
   base::Status remember(std::string_view id, uint64_t text_key, model::FeatureSpan features, int64_t now_ms);
 

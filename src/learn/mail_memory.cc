@@ -108,9 +108,8 @@ base::Status MailMemory::read_folder() {
     file.bytes = entry.bytes;
     files.push_back(std::move(file));
   }
-  std::sort(files.begin(), files.end(), [](const File& a, const File& b) {
-    return a.day != b.day ? a.day < b.day : a.number < b.number;
-  });
+  std::sort(files.begin(), files.end(),
+            [](const File& a, const File& b) { return a.day != b.day ? a.day < b.day : a.number < b.number; });
   for (File& file : files) {
     files_.push_back(std::move(file));
     TAMIS_CHECK(read_file(files_.back(), first_file_ + files_.size() - 1));
@@ -167,8 +166,7 @@ void MailMemory::drop_oldest() {
   ++first_file_;
 }
 
-base::Status MailMemory::remember(std::string_view id, uint64_t text_key, model::FeatureSpan features,
-                                  int64_t now_ms) {
+base::Status MailMemory::remember(std::string_view id, uint64_t text_key, model::FeatureSpan features, int64_t now_ms) {
   const int32_t day = day_of(now_ms);
   const uint64_t hash = hash_of(id);
   std::string plain, about, sealed, record;

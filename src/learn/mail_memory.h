@@ -79,7 +79,7 @@ class MailMemory {
   MailMemoryOptions options_;
   DayKeys& keys_;
   mutable std::mutex mutex_;
-  std::deque<File> files_;  // oldest first
+  std::deque<File> files_;   // oldest first
   uint64_t first_file_ = 0;  // index of files_.front()
   uint64_t bytes_ = 0;
   std::unordered_map<uint64_t, Place> places_;

@@ -1,0 +1,242 @@
+#include "learn/mail_learner.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <thread>
+
+namespace tamis::learn {
+namespace {
+
+namespace fs = std::filesystem;
+using model::FeatureId;
+
+constexpr int64_t kDayMs = 86'400'000;
+constexpr int64_t kNowMs = 20'000 * kDayMs;
+
+// Messages of two kinds: most features are those of their kind, some their own.
+std::vector<FeatureId> message(uint64_t n, bool spam) {
+  std::vector<FeatureId> out;
+  for (uint64_t i = 0; i < 30; ++i)
+    out.push_back(model::feature_id(model::Place::kBody, (spam ? 1000 : 2000) + (n + i) % 40));
+  for (uint64_t i = 0; i < 10; ++i) out.push_back(model::feature_id(model::Place::kHeader, 100'000 + n * 10 + i));
+  std::sort(out.begin(), out.end());
+  out.erase(std::unique(out.begin(), out.end()), out.end());
+  return out;
+}
+
+class MailLearnerTest : public testing::Test {
+ protected:
+  MailLearnerTest() : folder_((fs::temp_directory_path() / ("tamis-learner-" + std::to_string(::getpid()))).string()) {
+    fs::remove_all(folder_);
+    options_.folder = folder_;
+    options_.model.slots_log2 = 14;
+    options_.model.examples_max = 256;
+  }
+  ~MailLearnerTest() override {
+    learner_.reset();
+    fs::remove_all(folder_);
+  }
+  MailLearner& open(int64_t now_ms = kNowMs) {
+    learner_.reset();
+    auto opened = MailLearner::open(options_, now_ms);
+    EXPECT_TRUE(opened) << opened.error().message;
+    learner_ = std::move(*opened);
+    return *learner_;
+  }
+  float logit(const std::vector<FeatureId>& features) const {
+    model::SpamModel::Scratch scratch;
+    MailLearner::Scored scored;
+    learner_->score(features, scratch, scored);
+    return scored.score.logit;
+  }
+  void teach(uint64_t count, std::string_view reporter = "carl") {
+    for (uint64_t n = 0; n < count; ++n) {
+      for (const bool spam : {false, true}) {
+        auto done = learner_->learn_soon(n * 2 + spam + 1, message(n, spam), spam ? MailLabel::kSpam : MailLabel::kHam,
+                                         reporter, "", kNowMs);
+        ASSERT_TRUE(done) << done.error().message;
+      }
+    }
+  }
+
+  std::string folder_;
+  MailLearnerOptions options_;
+  std::unique_ptr<MailLearner> learner_;
+};
+
+TEST_F(MailLearnerTest, TheNewestVoteCountsAndCanBeTakenBack) {
+  MailLearner& learner = open();
+  teach(20);
+  const auto text = message(50, false);
+  auto vote = [&](const char* who, MailLabel label) {
+    auto done = learner.learn(777, text, label, who, "", kNowMs);
+    EXPECT_TRUE(done) << done.error().message;
+    return *done;
+  };
+  EXPECT_TRUE(vote("anna", MailLabel::kHam).changed);
+  EXPECT_FALSE(vote("anna", MailLabel::kHam).changed);
+  EXPECT_FALSE(vote("bert", MailLabel::kHam).changed);
+  EXPECT_EQ(learner.stats().ham_learned, 21u);
+  const auto wrong = vote("carl", MailLabel::kSpam);
+  EXPECT_EQ(wrong.before, MailLabel::kHam);
+  EXPECT_EQ(wrong.after, MailLabel::kSpam);
+  EXPECT_EQ(learner.stats().ham_learned, 20u);
+  EXPECT_EQ(vote("carl", MailLabel::kForget).after, MailLabel::kHam);
+  EXPECT_EQ(learner.stats().ham_learned, 21u);
+  EXPECT_LT(logit(text), 0);
+  EXPECT_EQ(vote("anna", MailLabel::kForget).after, MailLabel::kHam);  // bert still says so
+  EXPECT_EQ(vote("bert", MailLabel::kForget).after, MailLabel::kForget);
+  EXPECT_EQ(learner.stats().ham_learned, 20u);
+  EXPECT_EQ(learner.learn(777, text, MailLabel::kForget, "bert", "", kNowMs).error().code, base::Code::kNotFound);
+}
+
+TEST_F(MailLearnerTest, ById) {
+  MailLearner& learner = open();
+  teach(20);
+  const auto text = message(60, true);
+  ASSERT_TRUE(learner.remember("m-1", 4711, text, kNowMs));
+  EXPECT_TRUE(learner.learn_by_id("m-1", MailLabel::kHam, "anna", "", kNowMs)->changed);
+  // The same message by its text: the two know of each other.
+  EXPECT_EQ(learner.learn(4711, text, MailLabel::kSpam, "anna", "", kNowMs)->before, MailLabel::kHam);
+  EXPECT_EQ(learner.stats().spam_learned, 21u);
+  EXPECT_EQ(learner.learn_by_id("m-2", MailLabel::kHam, "anna", "", kNowMs).error().code, base::Code::kNotFound);
+}
+
+TEST_F(MailLearnerTest, StartsAgainWithTheSameBits) {
+  open();
+  teach(30);
+  ASSERT_TRUE(learner_->checkpoint(kNowMs));
+  for (uint64_t n = 100; n < 140; ++n) {
+    ASSERT_TRUE(learner_->learn_soon(n, message(n, n % 3 == 0), n % 3 == 0 ? MailLabel::kSpam : MailLabel::kHam, "dora",
+                                     "", kNowMs));
+  }
+  ASSERT_TRUE(learner_->learn_soon(100, message(100, false), MailLabel::kSpam, "eve", "", kNowMs));
+  ASSERT_TRUE(learner_->take_back("eve", kNowMs));
+  std::vector<float> before;
+  for (uint64_t n = 0; n < 50; ++n) before.push_back(logit(message(n * 7, n % 2 == 0)));
+  const auto stats = learner_->stats();
+  open();  // the file of the model, and what came behind it
+  std::vector<float> after;
+  for (uint64_t n = 0; n < 50; ++n) after.push_back(logit(message(n * 7, n % 2 == 0)));
+  EXPECT_EQ(before, after);
+  EXPECT_EQ(learner_->stats().corrections, stats.corrections);
+  EXPECT_EQ(learner_->stats().ham_learned, stats.ham_learned);
+  fs::remove(folder_ + "/model");
+  open();  // all of it from the corrections
+  after.clear();
+  for (uint64_t n = 0; n < 50; ++n) after.push_back(logit(message(n * 7, n % 2 == 0)));
+  EXPECT_EQ(before, after);
+  // A vote that was kept is known: saying it again is nothing new.
+  EXPECT_FALSE(learner_->learn(139, message(139, false), MailLabel::kHam, "dora", "", kNowMs)->changed);
+}
+
+TEST_F(MailLearnerTest, ALogThatIsCutOffGoesOn) {
+  open();
+  teach(5);
+  learner_.reset();
+  const std::string log = folder_ + "/corrections/" + day_name(20'000);
+  const auto bytes = fs::file_size(log);
+  fs::resize_file(log, bytes - 3);
+  open();
+  EXPECT_EQ(learner_->stats().corrections, 9u);
+  ASSERT_TRUE(learner_->learn(99, message(99, true), MailLabel::kSpam, "carl", "", kNowMs));
+  open();
+  EXPECT_EQ(learner_->stats().corrections, 10u);
+}
+
+TEST_F(MailLearnerTest, ADamagedLogIsAnErrorThatSaysWhere) {
+  open();
+  teach(2);
+  learner_.reset();
+  const std::string log = folder_ + "/corrections/" + day_name(20'000);
+  FILE* file = std::fopen(log.c_str(), "r+");
+  ASSERT_NE(file, nullptr);
+  std::fseek(file, 40, SEEK_SET);
+  std::fputc(0x55, file);
+  std::fputc(0xaa, file);
+  std::fclose(file);
+  auto opened = MailLearner::open(options_, kNowMs);
+  ASSERT_FALSE(opened);
+  EXPECT_NE(opened.error().message.find(log + ": byte 0: "), std::string::npos) << opened.error().message;
+}
+
+TEST_F(MailLearnerTest, AllOfOneReporterIsTakenBack) {
+  open();
+  teach(30);
+  const auto victim = message(70, false);
+  const float honest = logit(victim);
+  for (uint64_t n = 70; n < 90; ++n) {
+    ASSERT_TRUE(learner_->learn_soon(5000 + n, message(n, false), MailLabel::kSpam, "mallory", "", kNowMs));
+  }
+  ASSERT_TRUE(learner_->learn_soon(1, message(0, false), MailLabel::kSpam, "mallory", "", kNowMs));  // carl: ham
+  const float poisoned = logit(victim);
+  EXPECT_GT(poisoned, honest);
+  auto taken = learner_->take_back("mallory", kNowMs);
+  ASSERT_TRUE(taken);
+  EXPECT_EQ(taken->votes, 21u);
+  EXPECT_EQ(taken->corrected + taken->out_of_reach, 21u);
+  EXPECT_EQ(learner_->stats().spam_learned, 30u);
+  EXPECT_LT(logit(victim), poisoned);
+  EXPECT_EQ(learner_->take_back("mallory", kNowMs)->votes, 0u);
+}
+
+TEST_F(MailLearnerTest, AVoteWithoutWeightIsNotedAndNotLearned) {
+  options_.weigh = [](const MailVote& vote, const model::SpamScore&) { return vote.reporter == "eve" ? 0.0f : 1.0f; };
+  open();
+  teach(5);
+  auto done = learner_->learn(99, message(99, false), MailLabel::kSpam, "eve", "", kNowMs);
+  ASSERT_TRUE(done);
+  EXPECT_FALSE(done->changed);
+  EXPECT_EQ(done->weight, 0);
+  EXPECT_EQ(learner_->stats().spam_learned, 5u);
+  EXPECT_EQ(learner_->stats().corrections, 11u);
+  EXPECT_TRUE(learner_->learn(99, message(99, false), MailLabel::kHam, "anna", "", kNowMs)->changed);
+}
+
+TEST_F(MailLearnerTest, WhatIsTooOldCannotBeOpenedAnyMore) {
+  options_.remember_days = 3;
+  open();
+  teach(10);
+  ASSERT_TRUE(learner_->remember("m-1", 4711, message(60, true), kNowMs));
+  const float before = logit(message(3, true));
+  ASSERT_TRUE(learner_->tidy(kNowMs + 4 * kDayMs));
+  EXPECT_FALSE(fs::exists(folder_ + "/keys/" + day_name(20'000) + ".key"));
+  EXPECT_FALSE(fs::exists(folder_ + "/corrections/" + day_name(20'000)));
+  EXPECT_EQ(learner_->learn_by_id("m-1", MailLabel::kHam, "a", "", kNowMs).error().code, base::Code::kNotFound);
+  open(kNowMs + 4 * kDayMs);  // what it taught stays
+  EXPECT_EQ(logit(message(3, true)), before);
+  EXPECT_EQ(learner_->stats().corrections, 20u);
+  // A server that was away for longer than the keys live still has its model.
+  open(kNowMs + 40 * kDayMs);
+  EXPECT_EQ(logit(message(3, true)), before);
+}
+
+TEST_F(MailLearnerTest, ScoresAndLearnsFromManyThreads) {
+  open();
+  teach(5);
+  std::vector<std::thread> threads;
+  for (uint64_t t = 0; t < 3; ++t) {
+    threads.emplace_back([&, t] {
+      model::SpamModel::Scratch scratch;
+      MailLearner::Scored scored;
+      for (uint64_t n = 0; n < 60; ++n) {
+        const auto text = message(1000 * t + n, n % 2 == 0);
+        learner_->score(text, scratch, scored);
+        const std::string id = std::to_string(t) + "-" + std::to_string(n);
+        EXPECT_TRUE(learner_->remember(id, 1'000'000 + 1000 * t + n, text, kNowMs));
+        EXPECT_TRUE(learner_->learn_by_id_soon(id, n % 2 == 0 ? MailLabel::kSpam : MailLabel::kHam, "r", "", kNowMs));
+        if (n % 20 == 0) EXPECT_TRUE(learner_->sync());
+        if (n == 30) EXPECT_TRUE(learner_->checkpoint(kNowMs));
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(learner_->stats().corrections, 10u + 180u);
+  EXPECT_EQ(learner_->stats().ham_learned + learner_->stats().spam_learned, 190u);
+}
+
+}  // namespace
+}  // namespace tamis::learn

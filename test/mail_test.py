@@ -1,0 +1,321 @@
+"""Mail, from a message to a verdict and back from a correction to the next one: over HTTP, on the command line, through
+crashes, and without a word of any message on the disk."""
+
+import json
+import random
+import re
+import shutil
+import unittest
+
+import harness
+import openapi
+
+POLICY = harness.TOP / "policies" / "mail"
+HAM = "meeting agenda minutes review draft patch compiler invoice lunch train budget report thesis garden recipe weather".split()
+SPAM = "winner casino pills viagra lottery million transfer cheap loans enlargement jackpot prince urgent bonus replica rolex".split()
+SECRET = "quixotic-zebra"
+
+
+def message(number, spam, seed=1, secret=False, eol="\n"):
+    """A message of its own words, always the same."""
+    chance = random.Random(f"{seed} {number} {spam}")
+    words = SPAM if spam else HAM
+    text = " ".join(chance.choice(words) for _ in range(60))
+    who = f"sales{number}@deals{number % 7}.example" if spam else f"anna{number % 3}@work.example"
+    lines = [f"From: {who}", "To: bert@our.example", f"Subject: {chance.choice(words)} {chance.choice(words)} {SECRET if secret else ''}",
+             f"Date: Mon, 02 Nov 2026 10:{number % 60:02d}:00 +0000", f"Message-ID: <{seed}.{number}.{int(spam)}@{who.split('@')[1]}>",
+             "Content-Type: text/plain; charset=utf-8", "", text, f"{SECRET if secret else 'regards'} {chance.randrange(10**6)}",
+             "http://click.deals.example/now" if spam else "See you", ""]
+    return eol.join(lines)
+
+
+class Case(harness.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.data = self.folder / "data"
+
+    def serve(self, *arguments):
+        model = self.folder / "no-model"
+        if not model.exists():
+            self.run_tamis("mail", "learn", "--model", model, "--ham", self.write(message(999, False)))
+        return harness.Server(POLICY, self.data, "--mail-model", model, *arguments)
+
+    def write(self, text, name="m.eml"):
+        path = self.folder / name
+        path.write_bytes(text.encode())
+        return path
+
+    def post(self, server, path, body="", status=200):
+        answer = server.request("POST", path, body, headers={"Content-Type": "message/rfc822"})
+        self.assertEqual(status, answer.status, answer)
+        openapi.check("POST", path, answer)
+        return answer.json()
+
+    def stats(self, server):
+        answer = server.get("/v1/mail/stats")
+        openapi.check("GET", "/v1/mail/stats", answer)
+        return answer.json()
+
+    def teach(self, server, count=12):
+        for number in range(count):
+            for spam in (False, True):
+                self.post(server, f"/v1/mail/learn?label={'spam' if spam else 'ham'}&reporter=carl", message(number, spam))
+
+    def probability(self, server, text):
+        return self.post(server, "/v1/mail", text)["probability"]
+
+
+class OverHttp(Case):
+    def test_a_message_is_judged_and_nothing_of_it_is_kept(self):
+        with self.serve() as server:
+            text = message(1, True, secret=True)
+            answer = self.post(server, "/v1/mail?ip=192.0.2.1&helo=h.example&recipient=bert@our.example&explain=1", text)
+            self.assertEqual("accept", answer["verdict"])
+            self.assertEqual(["spam-model"], [s["name"] for s in answer["symbols"]])
+            headers = {h["name"]: h["value"] for h in answer["headers"]}
+            self.assertRegex(headers["X-Spam-Status"], r"^No, score=-?\d+\.\d\d required=6\.00 tests=spam-model$")
+            self.assertRegex(headers["Authentication-Results"], r"^\S+; none$")
+            self.assertEqual(answer["id"], headers["X-Spam-Id"])
+            model = answer["explanation"]["model"]
+            self.assertAlmostEqual(model["logit"], sum(model["contributions"].values()), places=3)
+            stored = server.get(f"/v1/decisions/mail/{answer['id']}").json()
+            self.assertEqual(answer["points"], stored["decision"]["points"])
+            self.post(server, f"/v1/mail/learn?label=spam&id={answer['id']}")
+        for path in self.data.rglob("*"):
+            if path.is_file():
+                self.assertNotIn(SECRET.encode(), path.read_bytes(), path)
+        journal = self.run_tamis("query", "--data", self.data, "--json", "SELECT * FROM mail").stdout
+        self.assertIn("192.0.2.1", journal)
+        self.assertNotIn("viagra", journal)
+
+    def test_forged_headers_are_taken_out(self):
+        with self.serve("--mail-host", "mx.our.example") as server:
+            forged = ("X-Spam-Status: No\nAuthentication-Results: far.example; spf=fail\n"
+                      "Authentication-Results: mx.our.example; dmarc=pass\nAuthentication-Results: other.example; spf=pass\n")
+            answer = self.post(server, "/v1/mail", forged + message(1, False))
+            self.assertEqual(["Authentication-Results", "X-Spam-Status"], sorted(answer["remove_headers"]))
+            self.assertTrue(answer["headers"][0]["value"].startswith("mx.our.example; "))
+
+    def test_greylisting_and_the_way_back(self):
+        with self.serve() as server:
+            envelope = "?ip=203.0.113.9&sender=x@new.example&recipient=bert@our.example"
+            answer = self.post(server, "/v1/mail" + envelope, message(1, True))
+            self.assertEqual("greylist", answer["verdict"])
+            self.assertIn("try again", answer["reply"])
+            out = "?direction=out&user=bert&ip=198.51.100.1&sender=bert@our.example&recipient=x@new.example"
+            sent = "From: bert@our.example\nTo: x@new.example\nMessage-ID: <own.1@our.example>\n\nhello\n"
+            self.assertEqual([], self.post(server, "/v1/mail" + out, sent)["headers"])
+            reply = "From: x@new.example\nIn-Reply-To: <own.1@our.example>\nMessage-ID: <r@new.example>\n\nyes\n"
+            answer = self.post(server, "/v1/mail" + envelope, reply)
+            self.assertEqual("accept", answer["verdict"])
+            self.assertLess(answer["points"], 0)
+            self.assertEqual({"spam-model", "answer-to-own-mail", "known-correspondent"}, {s["name"] for s in answer["symbols"]})
+
+    def test_a_compromised_account_is_stopped(self):
+        with self.serve() as server:
+            sent = "From: eve@our.example\nTo: a@far.example\n\nhello\n"
+            verdicts = []
+            for number in range(8):
+                path = f"/v1/mail?direction=out&user=eve&ip=198.51.{number}.1&recipient=" + ",".join(f"r{n}@far.example" for n in range(10))
+                verdicts.append(self.post(server, path, sent)["verdict"])
+            self.assertEqual(["accept"] * 5 + ["reject"] * 3, verdicts)
+            self.assertEqual("accept", self.post(server, "/v1/mail?direction=out&user=bob&ip=198.51.1.1", sent)["verdict"])
+
+    def test_errors(self):
+        with self.serve() as server:
+            for path, body, status, says in [("/v1/mail", "", 400, "expected a message"), ("/v1/mail?direction=up", "x", 400, "in or out"),
+                                             ("/v1/mail/learn?label=bad", "x", 400, "spam, ham or forget"),
+                                             ("/v1/mail/learn?label=spam", "", 400, "?id= of a message"),
+                                             ("/v1/mail/learn?label=spam&id=nothing", "", 404, "remembered"),
+                                             ("/v1/mail/learn?label=forget", "From: a@b.example\n\nx\n", 404, "nothing to take back"),
+                                             ("/v1/mail/take-back", "", 400, "?reporter=")]:
+                self.assertIn(says, self.post(server, path, body, status=status)["message"])
+
+
+class Learning(Case):
+    def test_corrections_count_at_once_and_can_be_undone(self):
+        with self.serve() as server:
+            self.teach(server)
+            spam = self.post(server, "/v1/mail", message(100, True))
+            ham = self.post(server, "/v1/mail", message(100, False))
+            self.assertTrue(spam["spam"] and spam["probability"] > 0.9, spam)
+            self.assertTrue(not ham["spam"] and ham["probability"] < 0.1, ham)
+            # A wrong correction by id, undone by the same reporter, by text, whose line ends are others.
+            before = self.stats(server)
+            self.post(server, f"/v1/mail/learn?label=spam&reporter=dora&id={ham['id']}")
+            wrong = self.probability(server, message(100, False))
+            self.assertGreater(wrong, 0.5)
+            self.post(server, "/v1/mail/learn?label=ham&reporter=dora", message(100, False, eol="\r\n"))
+            self.assertLess(self.probability(server, message(100, False)), 0.5)
+            after = self.stats(server)
+            self.assertEqual(before["ham_learned"] + 1, after["ham_learned"])
+            self.assertEqual(before["spam_learned"], after["spam_learned"])
+            self.post(server, "/v1/mail/learn?label=forget&reporter=dora", message(100, False))
+            self.assertEqual(before["ham_learned"], self.stats(server)["ham_learned"])
+
+    def test_all_that_a_reporter_taught_can_be_taken_back(self):
+        with self.serve() as server:
+            self.teach(server)
+            before = self.stats(server)
+            honest = self.probability(server, message(200, False))
+            for number in range(200, 206):
+                self.post(server, "/v1/mail/learn?label=spam&reporter=mallory", message(number, False))
+            self.post(server, "/v1/mail/learn?label=spam&reporter=mallory", message(3, False))  # which carl had said was ham
+            poisoned = self.probability(server, message(200, False))
+            taken = self.post(server, "/v1/mail/take-back?reporter=mallory")
+            self.assertEqual({"ok": True, "votes": 7, "corrected": 7, "out_of_reach": 0}, taken)
+            after = self.stats(server)
+            self.assertEqual((before["ham_learned"], before["spam_learned"] + 0), (after["ham_learned"] + 1, after["spam_learned"]))
+            self.assertLess(self.probability(server, message(200, False)), poisoned)
+            self.assertLess(honest, 0.5)
+
+    def test_truth_about_an_event_teaches(self):
+        with self.serve() as server:
+            self.teach(server)
+            ham = self.post(server, "/v1/mail", message(300, False))
+            truth = {"on": "event:mail", "value": ham["id"], "label": "phishing", "source": "abuse desk"}
+            answer = server.post("/v1/truth", truth)
+            openapi.check("POST", "/v1/truth", answer)
+            self.assertEqual({"ok": True, "learned": True}, answer.json())
+            self.assertGreater(self.probability(server, message(300, False)), ham["probability"] + 0.2)
+            self.assertEqual({"ok": True}, server.post("/v1/truth", {**truth, "value": "long-gone"}).json())
+            # A correction by id is the event's truth as well.
+            self.post(server, f"/v1/mail/learn?label=ham&id={ham['id']}&reporter=bert")
+            known = server.get(f"/v1/truth/event:mail/{ham['id']}").json()
+            self.assertIn("ham", json.dumps(known))
+
+    def test_nothing_acknowledged_is_lost_by_kill_9(self):
+        texts = [message(number, spam, seed=9) for number in range(3) for spam in (False, True)]
+        with self.serve() as server:
+            self.teach(server, 6)
+            scanned = self.post(server, "/v1/mail", message(400, True))
+            self.post(server, f"/v1/mail/learn?label=spam&id={scanned['id']}")
+            later = self.post(server, "/v1/mail", message(401, False))
+            before, scores = self.stats(server), [self.probability(server, text) for text in texts]
+            server.kill()
+        with self.serve() as server:
+            after = self.stats(server)
+            for key in ("ham_learned", "spam_learned", "corrections"):
+                self.assertEqual(before[key], after[key], key)
+            self.assertEqual(scores, [self.probability(server, text) for text in texts])  # the same bits
+            self.post(server, f"/v1/mail/learn?label=ham&id={later['id']}")               # what was remembered still is
+            scores = [self.probability(server, text) for text in texts]
+        self.assertTrue((self.data / "mail" / "model").exists())
+        with self.serve() as server:  # from the model's file this time
+            self.assertEqual(scores, [self.probability(server, text) for text in texts])
+            self.assertEqual(before["corrections"] + 1, self.stats(server)["corrections"])
+        # What the corrections hold is sealed, and useless without the keys of their days.
+        shutil.rmtree(self.data / "mail" / "keys")
+        (self.data / "mail" / "model").unlink()
+        with self.serve() as server:
+            self.assertEqual(0, self.stats(server)["corrections"])
+
+    def test_a_replay_asks_no_model(self):
+        with self.serve() as server:
+            for number in range(5):
+                self.post(server, f"/v1/mail?ip=192.0.2.{number}&recipient=a@our.example", message(number, number % 2 == 0))
+                self.post(server, "/v1/mail/learn?label=spam", message(number, True))
+        shutil.rmtree(self.data / "mail")
+        digest = self.run_tamis("digest", "--data", self.data).stdout
+        self.assertEqual(digest, self.run_tamis("digest", "--data", self.data, "--from-start").stdout)
+
+
+class CommandLine(Case):
+    def corpus(self, count=60):
+        root = self.folder / "corpus"
+        root.mkdir()
+        lines = []
+        for number in range(count):
+            spam = number % 3 == 0
+            (root / f"{number}.eml").write_text(message(number, spam))
+            lines.append(f"{number}.eml\t{'spam' if spam else 'ham'}\t{1_000_000_000 + number}\n")
+        (root / "index.tsv").write_text("".join(lines))
+        return root
+
+    def evaluate(self, root, *arguments):
+        out = self.folder / "scores.tsv"
+        done = self.run_tamis("mail", "eval", "--online", "--fresh", "--index", root / "index.tsv", "--root", root, "--out", out, *arguments)
+        return done, [line.split("\t") for line in out.read_text().splitlines()]
+
+    def test_eval(self):
+        root = self.corpus()
+        done, rows = self.evaluate(root)
+        self.assertEqual(60, len(rows))
+        index = [line.split("\t")[:2] for line in (root / "index.tsv").read_text().splitlines()]
+        self.assertEqual(index, [row[:2] for row in rows])
+        for path, label, score, verdict, cpu in rows:
+            self.assertIn(verdict, ("ham", "spam"))
+            self.assertGreater(int(cpu), 0)
+            self.assertEqual(float(score) >= 6, verdict == "spam", path)
+        errors = sum(row[1] != row[3] for row in rows)
+        self.assertLessEqual(errors, 4)
+        self.assertIn("60 messages tested", done.stderr)
+        self.assertEqual([row[:4] for row in rows], [row[:4] for row in self.evaluate(root, "--policy", POLICY)[1]])  # always the same
+        split = self.evaluate(root, "--split", 30)[1]
+        self.assertEqual([row[0] for row in rows[30:]], [row[0] for row in split])
+        self.assertEqual(0, sum(row[1] != row[3] for row in split))
+        late = self.evaluate(root, "--delay", 20)[1]
+        self.assertEqual(60, len(late))
+        self.assertEqual(["ham"] * 21, [row[3] for row in late[:21]])  # nobody has said anything yet
+
+    def test_eval_errors(self):
+        root = self.corpus(3)
+        arguments = ("--root", root, "--out", self.folder / "x")
+        bad = self.write("a.eml\tmaybe\t1\n", "bad.tsv")
+        self.assertIn("bad.tsv:1: expected path, label", self.run_tamis("mail", "eval", "--index", bad, *arguments, code=2).stderr)
+        gone = self.write("gone.eml\tham\t1\n", "gone.tsv")
+        self.assertIn("gone.eml", self.run_tamis("mail", "eval", "--fresh", "--index", gone, *arguments, code=2).stderr)
+        self.assertIn("no event type `mail`", self.run_tamis("mail", "eval", "--fresh", "--policy", harness.READY_POLICY, "--index", gone,
+                                                              *arguments, code=2).stderr)
+
+    def test_learn_scan_and_explain(self):
+        model = self.folder / "own.tamis-model"
+        for spam in (False, True):
+            box = self.write("".join(f"From x@y Mon Nov  2 10:00:00 2026\n{message(n, spam)}\n" for n in range(12)), "box.mbox")
+            done = self.run_tamis("mail", "learn", "--model", model, "--spam" if spam else "--ham", box)
+            self.assertEqual(f"learned 12 messages as {'spam' if spam else 'ham'}\n", done.stdout)
+        maildir = self.folder / "Maildir"
+        for place in ("cur", "new", "tmp"):
+            (maildir / place).mkdir(parents=True)
+        (maildir / "cur" / "1:2,S").write_text(message(50, True))
+        (maildir / "new" / "2").write_text(message(50, False))
+        (maildir / "tmp" / "3").write_text("not there yet")
+        lines = [json.loads(line) for line in self.run_tamis("mail", "scan", "--model", model, "--json", maildir).stdout.splitlines()]
+        self.assertEqual([True, False], [line["spam"] for line in lines])
+        self.assertEqual({"file", "verdict", "spam", "points", "required", "probability", "symbols"}, lines[0].keys())
+        spam = maildir / "cur" / "1:2,S"
+        self.assertRegex(self.run_tamis("mail", "scan", "--model", model, spam).stdout, r"^\S+: (tag|quarantine|reject) \d+\.\d\d/6\.00 p=")
+        self.assertIn(": accept ", self.run_tamis("mail", "scan", "--model", model, "-", text=message(51, False)).stdout)
+        page = self.run_tamis("mail", "explain", "--model", model, spam).stdout
+        for text in ("spam-model", "points, 6.00 needed", "like_past_messages", "has(model.spam)", "DNS was not asked"):
+            self.assertIn(text, page)
+        for reader in ("user", "support"):
+            for arguments in ((), ("--json",)):
+                page = self.run_tamis("mail", "explain", "--model", model, "--for", reader, *arguments, spam).stdout
+                self.assertNotRegex(page.replace(re.search(r"m[0-9a-f]+-[0-9a-f]{16}", page)[0], ""), r"spam-model|points|\d\.\d|model\.|digest")
+        self.assertIn("is delivered", self.run_tamis("mail", "explain", "--model", model, "--for", "user", maildir / "new" / "2").stdout)
+
+    def test_wrong_use(self):
+        text = self.write(message(1, True))
+        for arguments, says in [(("learn", text), "--spam, --ham and --forget"), (("learn", "--spam", text), "--data DIR or --model FILE"),
+                                (("learn", "--spam", "--model", "m"), "expected FILEs, or --id"), (("scan",), "FILE"),
+                                (("scan", "--fresh", self.folder / "gone"), "gone"), (("explain", "--for", "all", text), "--for"),
+                                (("scan", "--model", text, text), "it does not begin with TAMISPAM"), ((), "subcommand")]:
+            self.assertIn(says, self.run_tamis("mail", *arguments, code=2).stderr)
+
+    def test_a_data_folder_without_a_server(self):
+        with self.serve():
+            pass
+        for number in range(8):
+            for spam in (False, True):
+                self.run_tamis("mail", "learn", "--data", self.data, "--spam" if spam else "--ham", self.write(message(number, spam)))
+        scanned = json.loads(self.run_tamis("mail", "scan", "--data", self.data, "--json", self.write(message(60, True))).stdout)
+        self.assertTrue(scanned["spam"], scanned)
+        self.run_tamis("truth", "add", "--data", self.data, "event:mail", scanned["id"], "ham")
+        again = json.loads(self.run_tamis("mail", "scan", "--data", self.data, "--json", self.write(message(60, True))).stdout)
+        self.assertLess(again["probability"], scanned["probability"])
+        self.run_tamis("mail", "learn", "--data", self.data, "--spam", "--id", scanned["id"])
+
+
+if __name__ == "__main__":
+    unittest.main()
