@@ -249,6 +249,7 @@ STEPS = {
 }
 QUICK = ["layers", "unit"]
 NEEDS_TOOLS = {"format", "shellcheck", "tidy", "e2e"}
+NEEDS_MAIL_CLIENTS = {"e2e", "mail_doors"}
 
 
 def main():
@@ -269,6 +270,8 @@ def main():
             parser.error(f"no step '{name}', expected one of {', '.join(STEPS)}, or NAME of a test/NAME_test.py")
     if NEEDS_TOOLS & set(names):
         subprocess.run([str(TOP / "dev"), "require-checks"], check=True)
+    if NEEDS_MAIL_CLIENTS & set(names):
+        subprocess.run([str(TOP / "dev"), "mail-clients", "quiet"], check=False)
 
     total, start = Outcome(), time.monotonic()
     for name in names:

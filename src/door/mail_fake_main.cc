@@ -12,10 +12,24 @@
 
 namespace {
 
+// Says what it is taught, so that a test can look.
+class TaughtScanner : public tamis::door::FakeScanner {
+ public:
+  using FakeScanner::FakeScanner;
+  void learn(tamis::door::MailCorrection correction, LearnDone done) override {
+    constexpr const char* kLabels[] = {"ham", "spam", "forget"};
+    std::fprintf(stderr, "door_mail_fake: learned %s from <%s> for <%s>: %zu bytes\n",
+                 kLabels[static_cast<size_t>(correction.label)], correction.reporter.c_str(),
+                 correction.recipient.c_str(), correction.message.size());
+    FakeScanner::learn(std::move(correction), std::move(done));
+  }
+};
+
 int usage() {
-  std::fprintf(stderr,
-               "usage: door_mail_fake [--milter ADDRESS] [--rspamd ADDRESS] [--rspamd-controller ADDRESS]\n"
-               "                      [--spamd ADDRESS] [--tokens FILE] [--threads N] [--reply TEXT] [--own-name NAME]\n");
+  std::fprintf(
+      stderr,
+      "usage: door_mail_fake [--milter ADDRESS] [--rspamd ADDRESS] [--rspamd-controller ADDRESS]\n"
+      "                      [--spamd ADDRESS] [--tokens FILE] [--threads N] [--reply TEXT] [--own-name NAME]\n");
   return 2;
 }
 
@@ -23,8 +37,9 @@ int usage() {
 
 int main(int argc, char** argv) {
   tamis::door::MailDoorOptions options;
-  tamis::door::FakeScanner scanner(size_t{16} << 20);
+  TaughtScanner scanner(size_t{16} << 20);
   scanner.keep = false;
+  scanner.show_envelope = true;
   std::unique_ptr<tamis::net::TokenStore> tokens;
   for (int i = 1; i + 1 < argc; i += 2) {
     std::string flag = argv[i], value = argv[i + 1];

@@ -75,12 +75,20 @@ class FakeScanner : public MailScanner {
     return corrections.empty() ? MailCorrection{} : corrections.back();
   }
 
-  bool keep = true;  // what was asked, in the next two
+  bool show_envelope = false;  // as a header of the answer
+  bool keep = true;            // what was asked, in the next two
   std::vector<MailRequest> requests;
   std::vector<MailCorrection> corrections;
   std::string reply;  // of refusals
 
  private:
+  static std::string envelope(const MailRequest& request) {
+    std::string text = request.direction == MailDirection::kOut ? "out" : "in";
+    for (const std::string* word : {&request.client_ip, &request.helo, &request.sender, &request.user})
+      text += " <" + *word + ">";
+    for (const std::string& recipient : request.recipients) text += " " + recipient;
+    return text;
+  }
   base::Result<MailVerdict> judge(const MailRequest& request, bool explain) const {
     std::string_view text = request.message;
     size_t at = text.find("tamis-test:");
@@ -113,6 +121,7 @@ class FakeScanner : public MailScanner {
     verdict.add_headers = {{"Authentication-Results", own + ";\n\tspf=none"},
                            {"X-Spam-Flag", verdict.points >= 5 ? "YES" : "NO"}};
     verdict.remove_headers = {"X-Spam-Flag", "Authentication-Results"};
+    if (show_envelope) verdict.add_headers.push_back({"X-Fake-Envelope", envelope(request)});
     if (explain) verdict.explanation_json = "{\"because\":\"test\"}";
     return verdict;
   }

@@ -77,7 +77,7 @@ struct Pending {
   MailContext& context;
   BudgetShare share;
   std::shared_ptr<net::DeferredReply> reply;
-  std::string message_id;
+  std::string header, own_name;  // of the message; as Authentication-Results names us
   double started_s = 0;
   bool quarantines = false;
 };
@@ -107,14 +107,13 @@ void check(MailContext& context, const Request& in, Response& out) {
   auto message = take_message(context, in, out);
   if (message == nullptr) return;
   if (message->empty()) return refuse(out, 400, "invalid", "the body is empty: expected a message");
-  auto envelope = read_envelope(in, context.options.recipients_max);
-  if (!envelope) return refuse(out, envelope.error());
-  MailRequest request = std::move(*envelope);
+  MailRequest request = read_envelope(in, context.options.recipients_max);
   if (request.received_by.empty()) request.received_by = context.options.own_name;
   auto pending = std::make_shared<Pending>(context, nullptr);
   if (!pending->share.hold(message->size())) return overloaded(context, out);
   pending->started_s = now_s();
-  pending->message_id = without_brackets(header_value(*message, "Message-ID"));
+  pending->header = header_of(*message);
+  pending->own_name = request.received_by;
   pending->quarantines = in.has_header("Milter");
   bool explain = same_name(in.header("Tamis-Explain"), "yes");
   request.message = std::move(*message);
@@ -123,7 +122,7 @@ void check(MailContext& context, const Request& in, Response& out) {
     MailCounters& counters = pending->context.rspamd;
     (result ? counters.scanned : counters.failed).fetch_add(1, std::memory_order_relaxed);
     if (!result) return pending->fail(result.error());
-    Shown shown{now_s() - pending->started_s, pending->message_id, pending->quarantines};
+    Shown shown{now_s() - pending->started_s, pending->header, pending->own_name, pending->quarantines};
     pending->reply->send(200, "application/json", verdict_json(*result, shown));
   });
 }

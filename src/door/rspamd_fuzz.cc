@@ -47,19 +47,18 @@ void handle(const net::Request& in, net::Response& out) {
     return check_json(out.body());
   }
   check(message->size() <= kMessageBytesMax, "a message beyond the limit");
-  auto request = door::rspamd::read_envelope(in, 8);
-  if (!request) return;
-  check(request->recipients.size() <= 8, "recipients beyond the limit");
+  door::MailRequest request = door::rspamd::read_envelope(in, 8);
+  check(request.recipients.size() <= 8, "recipients beyond the limit");
   // What the sender wrote comes back in names, reasons and headers.
   door::FakeScanner scanner;
-  scanner.reply = request->sender;
-  request->message = std::move(*message);
-  std::string text = request->message.substr(0, 200), name = request->helo;
-  scanner.scan(std::move(*request), false, [&](base::Result<door::MailVerdict> verdict) {
+  scanner.reply = request.sender;
+  request.message = std::move(*message);
+  std::string text = request.message.substr(0, 200), name = request.helo;
+  scanner.scan(std::move(request), false, [&](base::Result<door::MailVerdict> verdict) {
     if (!verdict) return;
     verdict->symbols.push_back({name, 1, text});
     verdict->add_headers.push_back({name, text});
-    out.body() = door::rspamd::verdict_json(*verdict, {0.5, text, false});
+    out.body() = door::rspamd::verdict_json(*verdict, {0.5, text, name, false});
     check_json(out.body());
   });
 }

@@ -89,19 +89,39 @@ void write_added(event::JsonWriter& json, const std::vector<MailHeader>& headers
   json.end_object();
 }
 
-void write_milter(event::JsonWriter& json, const MailVerdict& verdict) {
+// Which fields of a name go: 0 for all of them, else the places of some.
+void write_removed(event::JsonWriter& json, const std::vector<HeaderRemoval>& removals, std::string_view header) {
+  json.key("remove_headers").begin_object();
+  for (size_t i = 0; i < removals.size(); ++i) {
+    auto same = [&](const HeaderRemoval& other) { return same_name(other.name, removals[i].name); };
+    if (std::any_of(removals.begin(), removals.begin() + static_cast<ptrdiff_t>(i), same)) continue;
+    std::vector<uint32_t> places;
+    for (const HeaderRemoval& one : removals)
+      if (same(one)) places.push_back(one.index);
+    size_t all = 0;
+    HeaderFields fields(header);
+    HeaderField field;
+    while (fields.next(field)) all += same_name(field.name, removals[i].name) ? 1 : 0;
+    json.key(removals[i].name);
+    if (places.size() == all) {
+      json.integer(0);
+    } else if (places.size() == 1) {
+      json.uinteger(places[0]);
+    } else {
+      json.begin_array();
+      for (uint32_t place : places) json.uinteger(place);
+      json.end_array();
+    }
+  }
+  json.end_object();
+}
+
+void write_milter(event::JsonWriter& json, const MailVerdict& verdict, const Shown& shown) {
+  auto removals = removals_of(shown.header, verdict.remove_headers, shown.own_name);
+  if (verdict.add_headers.empty() && removals.empty()) return;
   json.key("milter").begin_object();
   if (!verdict.add_headers.empty()) write_added(json, verdict.add_headers);
-  if (!verdict.remove_headers.empty()) {
-    json.key("remove_headers").begin_object();
-    std::vector<std::string> done;
-    for (const std::string& name : verdict.remove_headers) {
-      if (std::find(done.begin(), done.end(), name) != done.end()) continue;
-      done.push_back(name);
-      json.key(clean_name(name)).integer(0);  // all of that name
-    }
-    json.end_object();
-  }
+  if (!removals.empty()) write_removed(json, removals, shown.header);
   json.end_object();
 }
 
@@ -157,7 +177,7 @@ base::Result<std::string> read_message(const net::Request& in, size_t bytes_max)
   return std::string(in.body());
 }
 
-base::Result<MailRequest> read_envelope(const net::Request& in, size_t recipients_max) {
+MailRequest read_envelope(const net::Request& in, size_t recipients_max) {
   MailRequest request;
   if (in.has_header("From")) {
     request.sender = std::string(without_brackets(word(in, "From")));
@@ -207,9 +227,9 @@ std::string verdict_json(const MailVerdict& verdict, const Shown& shown) {
     json.key("smtp_message").string(reply.text);
   }
   json.end_object();
-  json.key("message-id").string(shown.message_id);
+  json.key("message-id").string(without_brackets(header_value(shown.header, "Message-ID")));
   json.key("time_real").real(shown.seconds);
-  if (!verdict.add_headers.empty() || !verdict.remove_headers.empty()) write_milter(json, verdict);
+  write_milter(json, verdict, shown);
   json.key("tamis").begin_object();
   json.key("id").string(verdict.id);
   json.key("verdict").string(verdict.verdict);

@@ -18,7 +18,7 @@ base::Status refuse_foreign(const net::Request& in);
 // The message of a request, unpacked when it says zstd. Errors: another packing, not zstd, more than `bytes_max` bytes.
 base::Result<std::string> read_message(const net::Request& in, size_t bytes_max);
 // Everything but the message.
-base::Result<MailRequest> read_envelope(const net::Request& in, size_t recipients_max);
+MailRequest read_envelope(const net::Request& in, size_t recipients_max);
 
 struct Shown {
   double seconds = 0;  // since the request came

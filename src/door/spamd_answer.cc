@@ -61,11 +61,11 @@ std::vector<MailHeader> headers_of(const MailVerdict& verdict) {
   return headers;
 }
 
-std::string marked_message(const MailVerdict& verdict, std::string_view message) {
+std::string marked_message(const MailVerdict& verdict, std::string_view message, std::string_view own_name) {
   std::vector<std::string> names = verdict.remove_headers;
   for (const char* name : {"X-Spam-Flag", "X-Spam-Level", "X-Spam-Status", "X-Spam-Checker-Version"})
     names.emplace_back(name);
-  return edited(message, removals_of(header_of(message), names, {}), headers_of(verdict));
+  return edited(message, removals_of(header_of(message), names, own_name), headers_of(verdict));
 }
 
 }  // namespace
@@ -76,7 +76,8 @@ void append_error(std::string& out, Exit exit, std::string_view text) {
   out.append(fmt::format("SPAMD/1.1 {} {}\r\n\r\n", static_cast<int>(exit), clean_value(text, " ")));
 }
 
-void append_verdict(std::string& out, Command command, const MailVerdict& verdict, std::string_view message) {
+void append_verdict(std::string& out, Command command, const MailVerdict& verdict, std::string_view message,
+                    std::string_view own_name) {
   std::string body;
   bool has_body = true;
   switch (command) {
@@ -90,10 +91,10 @@ void append_verdict(std::string& out, Command command, const MailVerdict& verdic
       if (is_spam(verdict)) body = report(verdict, "\r\n");
       break;
     case Command::kHeaders:
-      body = header_of(marked_message(verdict, message));
+      body = header_of(marked_message(verdict, message, own_name));
       break;
     case Command::kProcess:
-      body = marked_message(verdict, message);
+      body = marked_message(verdict, message, own_name);
       break;
     default:
       has_body = false;

@@ -22,8 +22,10 @@ enum class Exit : int {
 
 void append_pong(std::string& out);
 void append_error(std::string& out, Exit exit, std::string_view text);
-// Answers every command that judges. `message` is what was sent, for HEADERS and PROCESS.
-void append_verdict(std::string& out, Command command, const MailVerdict& verdict, std::string_view message);
+// Answers every command that judges. `message` is what was sent, for HEADERS and PROCESS; `own_name` how we stand in
+// Authentication-Results.
+void append_verdict(std::string& out, Command command, const MailVerdict& verdict, std::string_view message,
+                    std::string_view own_name);
 void append_told(std::string& out, const Request& request, bool learned);
 
 }  // namespace tamis::door::spamd

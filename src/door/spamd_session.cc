@@ -12,6 +12,7 @@ using spamd::Command;
 using spamd::Exit;
 
 constexpr size_t kKeptBodyBytes = 64 * 1024;
+constexpr std::string_view kBusy = "Too many messages are in progress, try again later";
 
 bool is_of_this_machine(const net::PeerAddress& peer) {
   using Family = net::PeerAddress::Family;
@@ -30,7 +31,7 @@ void SpamdSession::on_open() {
 void SpamdSession::on_close() {
   body_.clear();
   if (body_.capacity() > kKeptBodyBytes) body_.shrink_to_fit();
-  message_.reset();
+  message_ = {};
   share_.release();
 }
 
@@ -90,7 +91,7 @@ size_t SpamdSession::read_body(std::string_view data) {
   }
   if (!share_.hold(before + data.size())) {
     context_.spamd.overloaded.fetch_add(1, std::memory_order_relaxed);
-    refuse(Exit::kTempfail, "Too many messages are in progress, try again later");
+    refuse(Exit::kTempfail, kBusy);
     return data.size();
   }
   body_.append(data);
@@ -160,11 +161,10 @@ bool SpamdSession::may_tell() {
 void SpamdSession::handle() {
   stage_ = Stage::kDone;
   if (request_.zlib) {
-    if (!share_.hold(body_.size() + context_.message_bytes_max))
-      return refuse(Exit::kTempfail, "Too many messages are in progress, try again later");
     auto unpacked = spamd::unpack_zlib(body_, context_.message_bytes_max);
     if (!unpacked) return refuse(unpacked.error());
     body_ = std::move(*unpacked);
+    if (!share_.hold(body_.size())) return refuse(Exit::kTempfail, kBusy);
   }
   if (request_.command == Command::kTell)
     tell();
@@ -178,7 +178,8 @@ void SpamdSession::scan() {
   if (!request_.user.empty() && request_.user != "nobody") request.recipients.push_back(request_.user);
   request.received_by = context_.options.own_name;
   bool gives_back = request_.command == Command::kProcess || request_.command == Command::kHeaders;
-  if (gives_back) message_ = std::make_shared<const std::string>(body_);
+  if (gives_back && !share_.hold(2 * body_.size())) return refuse(Exit::kTempfail, kBusy);
+  if (gives_back) message_ = body_;
   request.message = std::move(body_);
   body_.clear();
   uint64_t number = wait(context_.options.scan_timeout_ms);
@@ -188,8 +189,8 @@ void SpamdSession::scan() {
       if (!self.proceed(number)) return;
       if (result) {
         self.context_.spamd.scanned.fetch_add(1, std::memory_order_relaxed);
-        spamd::append_verdict(self.out(), self.request_.command, *result,
-                              self.message_ == nullptr ? std::string_view() : std::string_view(*self.message_));
+        spamd::append_verdict(self.out(), self.request_.command, *result, self.message_,
+                              self.context_.options.own_name);
         self.answered();
       } else {
         self.refuse(result.error());

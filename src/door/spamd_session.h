@@ -1,7 +1,6 @@
 // SpamdSession: one connection of spamd's protocol, which is one request. Private to this room.
 #pragma once
 
-#include <memory>
 #include <string>
 #include <string_view>
 
@@ -44,7 +43,7 @@ class SpamdSession final : public net::ByteSession {
   Stage stage_ = Stage::kHead;
   spamd::Request request_;
   std::string body_;
-  std::shared_ptr<const std::string> message_;  // kept for PROCESS and HEADERS, while the scanner has its own
+  std::string message_;  // kept for PROCESS and HEADERS, while the scanner has its own
   BudgetShare share_;
 };
 
