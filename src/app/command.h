@@ -58,6 +58,7 @@ Command add_policy(CLI::App& app);
 Command add_audit(CLI::App& app);
 Command add_retain(CLI::App& app);
 Command add_mail(CLI::App& app);
+Command add_train(CLI::App& app);
 Command add_version(CLI::App& app);
 Command add_completion(CLI::App& app, const CLI::App& root);
 

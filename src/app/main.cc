@@ -75,6 +75,7 @@ int main(int argc, char** argv) {
   add("demo", "Send a stream of lifelike events to a server", add_demo);
   add("token", "Make a bearer token for a caller of the server", add_token);
   add("bench", "Measure how fast a policy decides the events of files", add_bench);
+  add("train", "Train the models that ship, from labelled data", add_train);
   add("version", "Print the version", add_version);
   CLI::App* completion = root.add_subcommand("completion", "Print a completion script for a shell");
   commands.emplace_back(completion, add_completion(*completion, root));

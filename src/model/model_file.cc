@@ -144,23 +144,29 @@ bool get_examples(Reader& in, uint32_t examples_max, ExampleStore& examples, Nei
 }  // namespace
 
 std::string SpamModel::save(std::string_view card, bool with_examples) const {
-  return save_as(card, with_examples, SlotForm::kExact);
+  return save_as(card, with_examples, SlotForm::kExact, options_);
 }
 
-std::string SpamModel::save_packed(std::string_view card) const { return save_as(card, false, SlotForm::kPacked); }
+std::string SpamModel::save_packed(std::string_view card, uint32_t examples_max, uint32_t replays) const {
+  SpamOptions options = options_;
+  options.examples_max = examples_max;
+  options.replays = replays;
+  return save_as(card, false, SlotForm::kPacked, options);
+}
 
-std::string SpamModel::save_as(std::string_view card, bool with_examples, SlotForm form) const {
+std::string SpamModel::save_as(std::string_view card, bool with_examples, SlotForm form,
+                               const SpamOptions& options) const {
   std::string out(kMagic);
   put(out, kVersion);
   card = card.substr(0, kCardBytesMax);
   put(out, static_cast<uint32_t>(card.size()));
   out += card;
-  put(out, options_.slots_log2);
-  put(out, options_.examples_max);
-  put(out, options_.replays);
-  put(out, options_.rate);
-  put(out, options_.threshold);
-  put(out, options_.learners);
+  put(out, options.slots_log2);
+  put(out, options.examples_max);
+  put(out, options.replays);
+  put(out, options.rate);
+  put(out, options.threshold);
+  put(out, options.learners);
   for (const uint64_t learned : learned_) put(out, learned);
   put(out, steps_);
   put_mixer(out, mixer_.state().common);

@@ -12,35 +12,6 @@ namespace tamis::model {
 namespace {
 
 constexpr size_t kIndexBytesMax = size_t{1} << 30;
-constexpr size_t kMessageBytesMax = size_t{64} << 20;
-
-struct Row {
-  std::string path;
-  bool spam = false;
-};
-
-base::Result<std::vector<Row>> read_index(const EvalOptions& options) {
-  TAMIS_TRY(text, base::read_file(options.index, kIndexBytesMax));
-  std::vector<Row> rows;
-  size_t line_number = 0;
-  for (size_t at = 0; at < text.size();) {
-    const size_t end = std::min(text.find('\n', at), text.size());
-    const std::string_view line = std::string_view(text).substr(at, end - at);
-    at = end + 1;
-    ++line_number;
-    if (line.empty()) continue;
-    const size_t tab = line.find('\t');
-    const std::string_view rest = tab == std::string_view::npos ? std::string_view{} : line.substr(tab + 1);
-    const std::string_view label = rest.substr(0, rest.find('\t'));
-    if (tab == 0 || (label != "ham" && label != "spam")) {
-      return base::invalid(fmt::format("{}:{}: expected path, label (ham or spam) and order, parted by tabs",
-                                       options.index, line_number));
-    }
-    rows.push_back({std::string(line.substr(0, tab)), label == "spam"});
-    if (options.limit > 0 && rows.size() == options.limit) break;
-  }
-  return rows;
-}
 
 double cpu_us() {
   timespec now{};
@@ -55,8 +26,31 @@ struct Learned {
 
 }  // namespace
 
+base::Result<std::vector<IndexRow>> read_index(const std::string& index, uint64_t limit) {
+  TAMIS_TRY(text, base::read_file(index, kIndexBytesMax));
+  std::vector<IndexRow> rows;
+  size_t line_number = 0;
+  for (size_t at = 0; at < text.size();) {
+    const size_t end = std::min(text.find('\n', at), text.size());
+    const std::string_view line = std::string_view(text).substr(at, end - at);
+    at = end + 1;
+    ++line_number;
+    if (line.empty()) continue;
+    const size_t tab = line.find('\t');
+    const std::string_view rest = tab == std::string_view::npos ? std::string_view{} : line.substr(tab + 1);
+    const std::string_view label = rest.substr(0, rest.find('\t'));
+    if (tab == 0 || (label != "ham" && label != "spam")) {
+      return base::invalid(
+          fmt::format("{}:{}: expected path, label (ham or spam) and order, parted by tabs", index, line_number));
+    }
+    rows.push_back({std::string(line.substr(0, tab)), label == "spam"});
+    if (limit > 0 && rows.size() == limit) break;
+  }
+  return rows;
+}
+
 base::Result<EvalSummary> evaluate_online(const EvalOptions& options, const FindFeatures& find, SpamModel& model) {
-  TAMIS_TRY(rows, read_index(options));
+  TAMIS_TRY(rows, read_index(options.index, options.limit));
   EvalSummary summary;
   FeatureCollector collector;
   SpamModel::Scratch scratch;

@@ -9,6 +9,7 @@
 #include <functional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/result.h"
 #include "model/features.h"
@@ -34,6 +35,16 @@ struct EvalSummary {
   double classify_us = 0;  // mean CPU time of reading features and scoring
   double learn_us = 0;     // mean CPU time of learning one message
 };
+
+struct IndexRow {
+  std::string path;
+  bool spam = false;
+};
+// The messages that an index names, at most `limit` of them (0: all). kInvalid with file and line.
+base::Result<std::vector<IndexRow>> read_index(const std::string& index, uint64_t limit);
+
+// The longest message that is read.
+inline constexpr size_t kMessageBytesMax = size_t{64} << 20;
 
 // Clears the collector and adds the features of the raw message.
 using FindFeatures = std::function<void(std::string_view message, FeatureCollector& collector)>;

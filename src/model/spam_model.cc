@@ -143,18 +143,6 @@ void SpamModel::prune(float seen_min) {
   }
 }
 
-base::Status SpamModel::set_store(uint32_t examples_max, uint32_t replays) {
-  if (examples_.end() > 0) return base::invalid("the model's store of past messages is in use");
-  if (examples_max < 16 || examples_max > 32'768 || replays > 256) {
-    return base::invalid("expected a store of 16 to 32768 messages and at most 256 replays");
-  }
-  options_.examples_max = examples_max;
-  options_.replays = replays;
-  examples_ = ExampleStore(examples_max);
-  neighbours_ = Neighbours(examples_max);
-  return {};
-}
-
 size_t SpamModel::memory_bytes() const {
   return weights_.slots().capacity() * sizeof(Slot) + examples_.memory_bytes() + neighbours_.memory_bytes();
 }

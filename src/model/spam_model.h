@@ -113,19 +113,18 @@ class SpamModel {
   // For shipping, after training: forgets features that fewer than `seen_min` messages had, and rounds the weights to
   // what a packed file holds. Scores change a little, and are the same after save_packed() and load().
   void prune(float seen_min);
-  // As save() without examples, at about a fifth of the size, for a model that was pruned.
-  std::string save_packed(std::string_view card) const;
+  // As save() without examples, at about a tenth of the size, for a model that was pruned. The store of past messages
+  // that the loaded model will have may be another than the one it was trained with.
+  std::string save_packed(std::string_view card, uint32_t examples_max, uint32_t replays) const;
   // The learners that take part from now on; a shipped model is trained without neighbours, as it has none.
   void set_learners(uint32_t learners) { options_.learners = learners; }
-  // How many past messages are kept and learned again from now on; takes effect on an empty store only.
-  base::Status set_store(uint32_t examples_max, uint32_t replays);
   struct Loaded;
   // Refuses other versions, wrong checksums, values that no model can hold. Never reads beyond the bytes.
   static base::Result<Loaded> load(std::string_view bytes);
 
  private:
   enum class SlotForm : uint8_t { kExact, kPacked };
-  std::string save_as(std::string_view card, bool with_examples, SlotForm form) const;
+  std::string save_as(std::string_view card, bool with_examples, SlotForm form, const SpamOptions& options) const;
   struct Sums {
     LinearSums linear;
     BayesSums bayes;
