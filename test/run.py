@@ -269,6 +269,8 @@ def main():
             parser.error(f"no step '{name}', expected one of {', '.join(STEPS)}, or NAME of a test/NAME_test.py")
     if NEEDS_TOOLS & set(names):
         subprocess.run([str(TOP / "dev"), "require-checks"], check=True)
+    if any(name == "e2e" or name not in STEPS for name in names):
+        subprocess.run([str(TOP / "dev"), "require-tests"], check=True)
 
     total, start = Outcome(), time.monotonic()
     for name in names:
