@@ -46,6 +46,8 @@ struct MailAuthenticator::Conversation : std::enable_shared_from_this<Conversati
     if (told) {
       // Nobody changes the results of a check that is finished.
       mail::MailAuthResults results = check.results();
+      // The last answer may itself have been the one that came too late.
+      results.out_of_time |= left <= 0 && results.questions_failed > 0;
       results.took_ms = static_cast<double>(clock.steady_ns() - begin_ns) / 1e6;
       told(results);
       return;

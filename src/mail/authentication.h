@@ -33,7 +33,7 @@ struct AuthEnvelope {
   std::string client_ip;
   std::string helo;
   std::string sender;         // MAIL FROM; empty with has_sender: the null sender
-  bool has_sender = false;    // false: SPF is not checked
+  bool has_sender = false;    // false: SPF is not checked, and DMARC cannot fail
   std::string receiver_name;  // our host
   int64_t now_s = 0;          // wall time; 0: expiry of signatures is not looked at
   uint64_t chance = 0;  // any 64 bits that belong to the message (a hash of its id): decide whether pct= spares it

@@ -190,6 +190,18 @@ TEST(Authentication, DmarcRecords) {
             DmarcResult::kPass);
 }
 
+// A message from a file: nobody knows who sent it, so nobody failed.
+TEST(Authentication, UnknownEnvelope) {
+  const std::string unsigned_mail = replaced(kMessage, "DKIM-Signature", "X-Signature");
+  for (const AuthEnvelope& envelope : {AuthEnvelope{}, envelope_of("", "ann@football.example.com")}) {
+    const MailAuthResults r = run(good_zone(), unsigned_mail, envelope).results;
+    EXPECT_EQ(r.spf.result, SpfResult::kNone);
+    EXPECT_EQ(r.dmarc.result, DmarcResult::kNone);
+    EXPECT_EQ(r.dmarc.policy, DmarcPolicy::kQuarantine);
+    EXPECT_EQ(run(good_zone(), kMessage, envelope).results.dmarc.result, DmarcResult::kPass);
+  }
+}
+
 TEST(Authentication, AlignmentFollowsTheRecord) {
   Zone zone = good_zone();
   zone.txt("bounce.example.com", "v=spf1 +all");
