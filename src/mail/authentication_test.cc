@@ -381,6 +381,18 @@ TEST(AuthenticationResults, WhatSendersWriteStaysInItsPlace) {
             "header.i=example.com header.b=\"\\\";a\\\\\";\r\n\tdmarc=none");
 }
 
+TEST(AuthenticationResults, QuotedStringsAreOneWord) {
+  base::Arena arena;
+  std::vector<AuthResult> found;
+  parse_authentication_results(
+      R"(mx; spf=fail reason="x\"; dkim=pass header.d=a" (c \) ; dmarc=pass) smtp.mailfrom=b.example; dmarc=fail)", 64,
+      arena, found);
+  ASSERT_EQ(found.size(), 2u);
+  EXPECT_EQ(found[0].method, "spf");
+  EXPECT_EQ(found[0].domain, "b.example");
+  EXPECT_EQ(found[1].result, "fail");
+}
+
 TEST(AuthenticationResults, ForgedOnes) {
   const std::string raw =
       "Authentication-Results: other.example; spf=pass\r\n"
