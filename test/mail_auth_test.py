@@ -165,11 +165,8 @@ for line in sys.stdin:
     message = job["message"].encode()
     key = keys[job["key"]].encode()
     if job["how"] == "arc":
-        table = {name.encode(): text.encode() for name, text in keys["records"].items()}
-        def resolve(name, timeout=5):
-            return table.get(name.rstrip(b"."))
-        out = b"".join(dkim.arc_sign(message, b"s1", job["domain"].encode(), key, job["server"].encode(),
-                                     include_headers=[b"from", b"to", b"subject", b"date"], dnsfunc=resolve))
+        out = b"".join(dkim.arc_sign(message, b"s1", job["domain"].encode(), key, b"mx.example.net",
+                                     include_headers=[b"from", b"to", b"subject", b"date"]))
     else:
         head, body = job["how"].split("/")
         out = dkim.sign(message, job["selector"].encode(), job["domain"].encode(), key,
@@ -204,7 +201,8 @@ spf.DNSLookup = lookup
 for line in sys.stdin:
     client, helo, sender = json.loads(line)
     query = spf.query(client, sender, helo, strict=1, timeout=5, querytime=0)
-    print(json.dumps(query.check()[0]))
+    result, _, text = query.check()
+    print(json.dumps([result, "oid" in text]))
 """
 
 
@@ -328,11 +326,13 @@ class MailAuth(unittest.TestCase):
                     peer(SPF, self.json.dumps(self.spf_zone) + "\n" + "".join(self.json.dumps(job) + "\n" for job in jobs)).splitlines()]
         rows = self.authenticate([(*job, "From: x@none.test\r\n\r\n") for job in jobs], "--budget-ms", "20000")
         different = []
-        for job, theirs, row in zip(jobs, expected, rows):
+        for job, (theirs, is_void), row in zip(jobs, expected, rows):
             ours = row[3].split("spf=", 1)[1].split(" ", 1)[0]
-            if ours != theirs:
+            # It counts each host of an MX without an address as a void lookup, we count terms, as section 4.6.4 says.
+            if ours != theirs and not (theirs == "permerror" and is_void):
                 different.append(f"{job}: {self.spf_zone[job[2].split('@')[1]]['TXT'][0]}: {theirs}, not {row[3]}")
-        self.assertGreater(len(set(expected)), 4)
+        self.assertGreater(len({theirs for theirs, _ in expected}), 4)
+        self.assertLess(sum(is_void for _, is_void in expected), len(jobs) // 10)
         self.assertEqual([], different)
 
     def test_dkim_as_dkimpy_has_it(self):
@@ -362,14 +362,20 @@ class MailAuth(unittest.TestCase):
                               input=MESSAGE.encode(), capture_output=True, timeout=30)
         self.assertEqual(0, done.returncode, done.stderr)
         self.assertIn(b"DKIM-Signature", done.stdout)
-        [row] = self.authenticate([("192.0.2.1", "mail.signed.test", "ann@signed.test", done.stdout)])
-        self.assertIn("dkim=pass", row[3])
+        rows = self.authenticate([("192.0.2.1", "mail.signed.test", "ann@signed.test", done.stdout),
+                                  ("192.0.2.1", "mail.signed.test", "ann@signed.test", done.stdout.replace(b"Ann", b"Eve"))])
+        # It signs with SHA-1 only, which RFC 8301 no longer lets pass, however well it fits.
+        self.assertIn('dkim=policy reason="the key or hash is too weak', rows[0][3])
+        self.assertIn('dkim=fail reason="the signature does not fit', rows[1][3])
 
     def test_arc_chains_of_dkimpy(self):
         message, chains = MESSAGE, []
         for hop in range(1, 4):
-            message = f"Authentication-Results: hop{hop}.test; dmarc=pass header.from=signed.test\r\n" + message
-            [sets] = self.sign([{"how": "arc", "key": "strong", "domain": f"hop{hop}.test", "server": f"hop{hop}.test", "message": message}])
+            # What we say of the message is what the next hop seals.
+            [row] = self.authenticate([("192.0.2.1", "hop.test", "ann@signed.test", message)])
+            results = f"Authentication-Results: {row[3]}\r\n"
+            [sets] = self.sign([{"how": "arc", "key": "strong", "domain": f"hop{hop}.test", "message": results + message}])
+            self.assertIn("ARC-Seal", sets)
             message = sets + message
             chains.append(message)
         changes = [lambda m: m, lambda m: m.replace("last", "lost"), lambda m: m.replace("cv=none", "cv=pass"),

@@ -272,6 +272,8 @@ def main():
         subprocess.run([str(TOP / "dev"), "require-checks"], check=True)
     if NEEDS_MAIL_CLIENTS & set(names):
         subprocess.run([str(TOP / "dev"), "mail-clients", "quiet"], check=False)
+    if any(name == "e2e" or name not in STEPS for name in names):
+        subprocess.run([str(TOP / "dev"), "require-tests"], check=True)
 
     total, start = Outcome(), time.monotonic()
     for name in names:

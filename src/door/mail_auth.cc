@@ -1,6 +1,8 @@
 #include "door/mail_auth.h"
 
+#include <condition_variable>
 #include <mutex>
+#include <optional>
 #include <vector>
 
 namespace tamis::door {
@@ -46,6 +48,8 @@ struct MailAuthenticator::Conversation : std::enable_shared_from_this<Conversati
     if (told) {
       // Nobody changes the results of a check that is finished.
       mail::MailAuthResults results = check.results();
+      // The last answer may itself have been the one that came too late.
+      results.out_of_time |= left <= 0 && results.questions_failed > 0;
       results.took_ms = static_cast<double>(clock.steady_ns() - begin_ns) / 1e6;
       told(results);
       return;
@@ -76,6 +80,33 @@ void MailAuthenticator::authenticate(const mail::Analysis& analysis, const mail:
     return;
   }
   std::make_shared<Conversation>(settings_, resolver_, clock_, analysis, envelope, std::move(done))->go_on();
+}
+
+mail::MailAuthResults MailAuthenticator::authenticate_now(const mail::Analysis& analysis,
+                                                          const mail::AuthEnvelope& envelope) const {
+  std::mutex mutex;
+  std::condition_variable changed;
+  std::optional<mail::MailAuthResults> told;
+  authenticate(analysis, envelope, [&](const mail::MailAuthResults& results) {
+    const std::lock_guard lock(mutex);
+    told = results;
+    changed.notify_one();  // under the mutex: who waits may be gone once it is free
+  });
+  std::unique_lock lock(mutex);
+  changed.wait(lock, [&told] { return told.has_value(); });
+  return std::move(*told);
+}
+
+mail::AuthEnvelope auth_envelope_of(const MailRequest& request, int64_t now_s, uint64_t chance) {
+  mail::AuthEnvelope envelope;
+  envelope.client_ip = request.client_ip;
+  envelope.helo = request.helo;
+  envelope.sender = request.sender;
+  envelope.has_sender = request.has_sender;
+  envelope.receiver_name = request.received_by;
+  envelope.now_s = now_s;
+  envelope.chance = chance;
+  return envelope;
 }
 
 }  // namespace tamis::door

@@ -12,6 +12,7 @@
 #include <memory>
 
 #include "base/clock.h"
+#include "door/mail_scanner.h"
 #include "mail/authentication.h"
 #include "net/resolver.h"
 
@@ -22,6 +23,9 @@ struct MailAuthSettings {
   int64_t budget_ms = 2'000;  // for all questions of a message together
 };
 
+// The envelope of a door's request. `chance`: a hash of the message's id, or of what else belongs to it.
+mail::AuthEnvelope auth_envelope_of(const MailRequest& request, int64_t now_s, uint64_t chance);
+
 class MailAuthenticator {
  public:
   using Done = std::function<void(const mail::MailAuthResults&)>;
@@ -31,6 +35,10 @@ class MailAuthenticator {
   ~MailAuthenticator();
 
   void authenticate(const mail::Analysis& analysis, const mail::AuthEnvelope& envelope, Done done) const;
+
+  // The same for a caller that may wait: blocks its thread, for the budget (and a tick) at most. Not from a `done`, nor
+  // from the resolver's thread, which would wait for itself.
+  mail::MailAuthResults authenticate_now(const mail::Analysis& analysis, const mail::AuthEnvelope& envelope) const;
 
   const MailAuthSettings& settings() const { return *settings_; }
 

@@ -24,7 +24,10 @@
 
 namespace {
 
-using namespace tamis;
+namespace base = tamis::base;
+namespace door = tamis::door;
+namespace mail = tamis::mail;
+namespace net = tamis::net;
 
 struct Options {
   std::string dns = "system";

@@ -2,7 +2,9 @@
 
 #include <gtest/gtest.h>
 
-#include <optional>
+#include <atomic>
+#include <chrono>
+#include <thread>
 
 #include "net/resolver_test_kit.h"
 
@@ -76,6 +78,33 @@ TEST_F(MailAuth, TheBudgetEnds) {
   resolver_.release();
   EXPECT_EQ(told_, 1);
   EXPECT_EQ(resolver_.asked().size(), asked);
+}
+
+TEST_F(MailAuth, ACallerThatWaits) {
+  resolver_.hold();
+  MailRequest request;
+  request.client_ip = "192.0.2.1";
+  request.sender = "ann@example.org";
+  request.has_sender = true;
+  request.received_by = "mx.example.net";
+  std::atomic<bool> ending{false};
+  std::thread later([&] {
+    while (!ending) {
+      if (resolver_.release(1) == 0) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+  });
+  const MailAuthenticator authenticator({}, resolver_, clock_);
+  mail::Analyser analyser;
+  for (int i = 0; i < 100; ++i) {
+    results_ = authenticator.authenticate_now(analyser.analyse(kMessage), auth_envelope_of(request, 0, 0));
+    EXPECT_EQ(results_.spf.result, mail::SpfResult::kPass);
+  }
+  ending = true;
+  later.join();
+  EXPECT_EQ(results_.results_text(),
+            "spf=pass smtp.mailfrom=ann@example.org smtp.remote-ip=192.0.2.1; "
+            "dmarc=pass (p=reject dis=none) header.from=example.org");
+  EXPECT_EQ(results_.best_dkim(), mail::DkimResult::kNone);
 }
 
 TEST_F(MailAuth, NoDns) {

@@ -101,7 +101,7 @@ std::string_view name_of(ArcResult result) {
   return names[static_cast<size_t>(result)];
 }
 
-PreparedArc prepare_arc(const Message& message, base::Arena& arena) {
+PreparedArc prepare_arc(const Message& message, base::Arena& arena, BodyHashes* hashes) {
   PreparedArc out;
   std::vector<ArcSet> sets;
   const auto fail = [&](std::string_view reason) {
@@ -128,7 +128,7 @@ PreparedArc prepare_arc(const Message& message, base::Arena& arena) {
   const DkimSignature signature = parse_dkim_signature(*sets.back().signature, arena, true);
   // Seals come after the signature, which so cannot cover them.
   if (tag_list_has(signature.tags.find("h"), "arc-seal")) return fail("a message signature covers a seal");
-  out.newest = prepare_dkim(message, signature, 0, arena);
+  out.newest = prepare_dkim(message, signature, 0, arena, hashes);
   if (out.newest.verdict.result != DkimResult::kNone) return fail("the newest message signature does not verify");
   out.newest_results = sets.back().results->value;
   return out;

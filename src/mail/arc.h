@@ -34,7 +34,7 @@ struct PreparedArc {
   std::vector<PreparedSignature> seals;  // oldest first
   std::string_view newest_results;       // the value of the newest ARC-Authentication-Results, in the message
 };
-PreparedArc prepare_arc(const Message& message, base::Arena& arena);
+PreparedArc prepare_arc(const Message& message, base::Arena& arena, BodyHashes* hashes = nullptr);
 
 // The keys of a chain: the text of the TXT record of a name, empty if there is none.
 class ArcKeys {

@@ -79,7 +79,7 @@ struct Authentication::State {
 
   SpfQuery spf_query;
   DnsAnswers spf_answers;
-  bool spf_done = true;
+  bool spf_done = true, spf_checked = false;
   std::vector<Signature> signatures;
   PreparedArc arc;
   bool arc_done = true;
@@ -133,9 +133,11 @@ void Authentication::State::begin_spf(const AuthEnvelope& envelope) {
   spf_query.now_s = envelope.now_s;
   results.spf.sender = envelope.sender.empty() ? "postmaster@" + envelope.helo : envelope.sender;
   spf_done = false;
+  spf_checked = true;
 }
 
 void Authentication::State::begin_signatures(const Message& message, int64_t now_s, base::Arena& arena) {
+  BodyHashes hashes;
   for (const Header& header : message.headers_of(message.parts[0])) {
     if (!settings.dkim || header.id != HeaderId::kDkimSignature) continue;
     if (signatures.size() >= settings.signatures_max) {
@@ -149,12 +151,12 @@ void Authentication::State::begin_signatures(const Message& message, int64_t now
     told.identity = signature.identity.empty() ? "@" + told.domain : std::string(signature.identity);
     told.algorithm = signature.tags.find("a");
     told.signature_start = signature.tags.find("b").substr(0, 8);
-    signatures.push_back({prepare_dkim(message, signature, now_s, arena), false});
+    signatures.push_back({prepare_dkim(message, signature, now_s, arena, &hashes), false});
     const PreparedSignature& prepared = signatures.back().prepared;
     if (prepared.verdict.result == DkimResult::kNone) want({DnsType::kTxt, prepared.key_name});
   }
   if (!settings.arc) return;
-  arc = prepare_arc(message, arena);
+  arc = prepare_arc(message, arena, &hashes);
   results.arc.sets = arc.verdict.sets;
   results.arc.domain = arc.verdict.newest_domain;
   for (const PreparedSignature& seal : arc.seals) results.arc.sealers.push_back(seal.domain);
@@ -363,7 +365,10 @@ void Authentication::State::advance_dmarc() {
                                               spf_passed ? std::string_view(results.spf.domain) : std::string_view());
   told.result = verdict.result;
   if (verdict.result != DmarcResult::kFail) return;
-  if (uncertain) {
+  if (!spf_checked) {
+    told.result = DmarcResult::kNone;
+    told.reason = "SPF could not be checked: who sent it is not known";
+  } else if (uncertain) {
     told.result = DmarcResult::kTempError;
     told.reason = "what might have passed could not be checked";
   } else {

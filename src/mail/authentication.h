@@ -33,7 +33,7 @@ struct AuthEnvelope {
   std::string client_ip;
   std::string helo;
   std::string sender;         // MAIL FROM; empty with has_sender: the null sender
-  bool has_sender = false;    // false: SPF is not checked
+  bool has_sender = false;    // false: SPF is not checked, and DMARC cannot fail
   std::string receiver_name;  // our host
   int64_t now_s = 0;          // wall time; 0: expiry of signatures is not looked at
   uint64_t chance = 0;  // any 64 bits that belong to the message (a hash of its id): decide whether pct= spares it
@@ -101,6 +101,11 @@ struct MailAuthResults {
   // The value of an Authentication-Results header (RFC 8601) that `authserv_id` stands behind, with `fold` between the
   // results: "\r\n\t" or "\n\t" in a message, " " on one line. Nothing that a sender wrote can break out of its place.
   std::string to_authentication_results(std::string_view authserv_id, std::string_view fold = "\r\n\t") const;
+  // The same without the authserv-id: "spf=pass ...; dkim=...", or "none".
+  std::string results_text(std::string_view fold = " ") const;
+
+  // DKIM in one word, the best that a signature came to: pass, temperror, fail, policy, permerror, neutral, none.
+  DkimResult best_dkim() const;
 };
 
 struct AuthSettings {

@@ -190,6 +190,18 @@ TEST(Authentication, DmarcRecords) {
             DmarcResult::kPass);
 }
 
+// A message from a file: nobody knows who sent it, so nobody failed.
+TEST(Authentication, UnknownEnvelope) {
+  const std::string unsigned_mail = replaced(kMessage, "DKIM-Signature", "X-Signature");
+  for (const AuthEnvelope& envelope : {AuthEnvelope{}, envelope_of("", "ann@football.example.com")}) {
+    const MailAuthResults r = run(good_zone(), unsigned_mail, envelope).results;
+    EXPECT_EQ(r.spf.result, SpfResult::kNone);
+    EXPECT_EQ(r.dmarc.result, DmarcResult::kNone);
+    EXPECT_EQ(r.dmarc.policy, DmarcPolicy::kQuarantine);
+    EXPECT_EQ(run(good_zone(), kMessage, envelope).results.dmarc.result, DmarcResult::kPass);
+  }
+}
+
 TEST(Authentication, AlignmentFollowsTheRecord) {
   Zone zone = good_zone();
   zone.txt("bounce.example.com", "v=spf1 +all");
@@ -367,6 +379,18 @@ TEST(AuthenticationResults, WhatSendersWriteStaysInItsPlace) {
   EXPECT_EQ(r.to_authentication_results("mx.example.net"),
             "mx.example.net;\r\n\tspf=pass smtp.mailfrom=example.com;\r\n\tdkim=pass header.d=example.com "
             "header.i=example.com header.b=\"\\\";a\\\\\";\r\n\tdmarc=none");
+}
+
+TEST(AuthenticationResults, QuotedStringsAreOneWord) {
+  base::Arena arena;
+  std::vector<AuthResult> found;
+  parse_authentication_results(
+      R"(mx; spf=fail reason="x\"; dkim=pass header.d=a" (c \) ; dmarc=pass) smtp.mailfrom=b.example; dmarc=fail)", 64,
+      arena, found);
+  ASSERT_EQ(found.size(), 2u);
+  EXPECT_EQ(found[0].method, "spf");
+  EXPECT_EQ(found[0].domain, "b.example");
+  EXPECT_EQ(found[1].result, "fail");
 }
 
 TEST(AuthenticationResults, ForgedOnes) {

@@ -33,16 +33,17 @@ std::string value_of(std::string_view text) {
 
 class Writer {
  public:
-  Writer(std::string_view authserv_id, std::string_view fold) : fold_(fold), out_(value_of(authserv_id)) {}
+  explicit Writer(std::string_view fold) : fold_(fold) {}
 
   void method(std::string_view name, std::string_view result, std::string_view reason) {
-    out_ += ';';
-    out_ += fold_;
+    if (!out_.empty()) {
+      out_ += ';';
+      out_ += fold_;
+    }
     out_ += name;
     out_ += '=';
     out_ += result;
     if (!reason.empty() && is_printable(reason)) property("reason", value_of(reason.substr(0, kValueBytesMax)));
-    any_ = true;
   }
   // Our own words only.
   void comment(std::string_view text) { out_ += " (" + std::string(text) + ")"; }
@@ -50,10 +51,7 @@ class Writer {
   void text(std::string_view name, std::string_view value) {
     if (!value.empty() && value.size() <= kValueBytesMax && is_printable(value)) property(name, value_of(value));
   }
-  std::string end() {
-    if (!any_) out_ += "; none";
-    return std::move(out_);
-  }
+  std::string end() { return out_.empty() ? "none" : std::move(out_); }
 
  private:
   void property(std::string_view name, const std::string& value) {
@@ -64,7 +62,6 @@ class Writer {
   }
   const std::string_view fold_;
   std::string out_;
-  bool any_ = false;
 };
 
 // The address as it is if its local part is plain words, else its domain.
@@ -111,7 +108,22 @@ std::string server_of(std::string_view value) {
 }  // namespace
 
 std::string MailAuthResults::to_authentication_results(std::string_view authserv_id, std::string_view fold) const {
-  Writer writer(authserv_id, fold);
+  const std::string text = results_text(fold);
+  return value_of(authserv_id) + ";" + (text == "none" ? " " : std::string(fold)) + text;
+}
+
+DkimResult MailAuthResults::best_dkim() const {
+  constexpr DkimResult order[] = {DkimResult::kPass,   DkimResult::kTempError, DkimResult::kFail,
+                                  DkimResult::kPolicy, DkimResult::kPermError, DkimResult::kNeutral};
+  for (const DkimResult result : order) {
+    if (std::any_of(dkim.begin(), dkim.end(), [result](const Dkim& one) { return one.result == result; }))
+      return result;
+  }
+  return DkimResult::kNone;
+}
+
+std::string MailAuthResults::results_text(std::string_view fold) const {
+  Writer writer(fold);
   if (dns_off) return writer.end();
   if (!spf.domain.empty()) {
     writer.method("spf", name_of(spf.result), spf.result == SpfResult::kPass ? "" : spf.reason);

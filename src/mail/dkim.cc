@@ -300,7 +300,23 @@ std::string dkim_key_name(const DkimSignature& s) {
   return std::string(s.selector) + "._domainkey." + std::string(s.domain);
 }
 
-PreparedSignature prepare_dkim(const Message& message, const DkimSignature& s, int64_t now_s, base::Arena& arena) {
+const BodyHashes::Hash& BodyHashes::of(std::string_view body, bool relaxed, bool sha1, uint64_t length) {
+  for (const Known& known : known_) {
+    if (known.relaxed == relaxed && known.sha1 == sha1 && known.length == length) return known.hash;
+  }
+  std::string canonical;
+  canonicalise_body(body, relaxed, canonical, length == UINT64_MAX ? length : length + 1);
+  Hash hash;
+  hash.cut = canonical.size() > length;
+  if (hash.cut) canonical.resize(length);
+  hash.bytes = canonical.size();
+  hash.digest = signature_digest(canonical, sha1);
+  known_.push_back({relaxed, sha1, length, std::move(hash)});
+  return known_.back().hash;
+}
+
+PreparedSignature prepare_dkim(const Message& message, const DkimSignature& s, int64_t now_s, base::Arena& arena,
+                               BodyHashes* hashes) {
   PreparedSignature out;
   out.verdict = s.verdict;
   if (s.verdict.result != DkimResult::kNone) return out;
@@ -314,14 +330,12 @@ PreparedSignature prepare_dkim(const Message& message, const DkimSignature& s, i
   out.identity_domain = event::normalise_domain(s.identity.substr(s.identity.rfind('@') + 1), arena);
   out.sha1 = s.sha1;
   out.ed25519 = s.ed25519;
-  std::string body;
-  canonicalise_body(message.body, s.relaxed_body, body);
-  if (s.has_length) {
-    if (s.length > body.size()) return failed("l= is longer than the body");
-    out.body_cut = s.length < body.size();
-    body.resize(s.length);
-  }
-  if (signature_digest(body, s.sha1) != base64_bytes(s.tags.find("bh"))) return failed("body hash differs");
+  BodyHashes own;
+  const BodyHashes::Hash& body = (hashes != nullptr ? *hashes : own)
+                                     .of(message.body, s.relaxed_body, s.sha1, s.has_length ? s.length : UINT64_MAX);
+  if (s.has_length && s.length > body.bytes) return failed("l= is longer than the body");
+  out.body_cut = body.cut;
+  if (body.digest != base64_bytes(s.tags.find("bh"))) return failed("body hash differs");
   std::string data;
   append_signed_headers(message, s.tags.find("h"), s.relaxed_headers, data);
   data += canonical_signature_field(s.header->raw, s.tags, s.relaxed_headers);

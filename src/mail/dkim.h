@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -60,8 +61,28 @@ struct PreparedSignature {
   bool sha1 = false, ed25519 = false, body_cut = false;
   DkimVerdict verdict;  // kNone: it takes the key to tell; else it has failed without
 };
+// Hashes of one message's body, so that signatures which agree on its form share the work.
+class BodyHashes {
+ public:
+  struct Hash {
+    std::string digest;
+    uint64_t bytes = 0;  // of the canonical body that are hashed
+    bool cut = false;    // there are more
+  };
+  // The first `length` bytes of the canonical form; UINT64_MAX: all.
+  const Hash& of(std::string_view body, bool relaxed, bool sha1, uint64_t length);
+
+ private:
+  struct Known {
+    bool relaxed, sha1;
+    uint64_t length;
+    Hash hash;
+  };
+  std::deque<Known> known_;
+};
+// `hashes`: of this message, for the next of its signatures; null: each for itself.
 PreparedSignature prepare_dkim(const Message& message, const DkimSignature& signature, int64_t now_s,
-                               base::Arena& arena);
+                               base::Arena& arena, BodyHashes* hashes = nullptr);
 DkimVerdict verify_prepared(const PreparedSignature& signature, std::string_view key_record);
 
 // Appends a header field or body in canonical form (RFC 6376 section 3.4). `length_max` is l=.

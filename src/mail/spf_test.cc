@@ -37,7 +37,7 @@ class Zone {
         continue;
       }
       const auto type = record.begin()->first.as<std::string>();
-      const YAML::Node& value = record.begin()->second;
+      const YAML::Node value = record.begin()->second;
       if (type == "SPF") {
         spf.push_back(joined(value));
       } else if (type == "TXT") {

@@ -183,11 +183,15 @@ void parse_authentication_results(std::string_view value, size_t results_max, ba
     bool quoted = false;
     for (; at < text.size(); ++at) {
       const char c = text[at];
-      if (quoted) {
+      if (c == '\\' && (quoted || depth > 0) && at + 1 < text.size()) {
+        ++at;
+        if (quoted) copy[size++] = is_space(text[at]) ? '_' : text[at];
+      } else if (quoted) {
+        // A quoted string is one word: what stands in it is no property of its own.
         if (c == '"') {
           quoted = false;
         } else {
-          copy[size++] = c;
+          copy[size++] = is_space(c) ? '_' : c;
         }
       } else if (c == '"' && depth == 0) {
         quoted = true;

@@ -31,7 +31,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   results.dkim.push_back({});
   results.dkim[0].domain = results.dkim[0].selector = results.dkim[0].identity = field;
   results.dkim[0].algorithm = results.dkim[0].signature_start = field;
-  results.dmarc.from_domain = results.dmarc.reason = field;
+  results.dmarc.reason = field;
+  results.dmarc.from_domain = "x" + field;
   const std::string header = results.to_authentication_results("mx.example.net", " ");
   TAMIS_ASSERT(std::all_of(header.begin(), header.end(), [](char c) { return c >= ' ' && c <= '~'; }));
   // Read back there are our three results and no more.
