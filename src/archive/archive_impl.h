@@ -102,7 +102,11 @@ class ArchiveImpl final : public Archive {
   mutable std::unique_ptr<Database> reader_;
 
   void make_room(const Manifest& manifest) const;  // among columns in memory, as of now
-  void warm_files(const Manifest& manifest, const ScanRequest& request) const;
+  struct Cold {
+    FilePointer file;
+    std::vector<HotWanted> wanted;
+  };
+  void warm_files(const Manifest& manifest, const std::vector<Cold>& files) const;
   std::shared_ptr<HotUse> hot_use_ = std::make_shared<HotUse>();
   mutable std::mutex warm_mutex_;
   mutable std::thread warmer_;
