@@ -2,7 +2,12 @@
 labels, lists, versions of the policy, audit, changes, erasure. Every answer is held against docs/openapi.json."""
 
 import json
+import os
+import random
 import subprocess
+import sys
+import threading
+import time
 import unittest
 
 import harness
@@ -349,6 +354,54 @@ class Erase(Case):
             self.assertEqual(digest["digest"], self.get(server, "/v1/digest")["digest"])
             self.assertEqual(0, self.get(server, f"/v1/why/account/{self.PLANTED}")["events"])
             self.assertEqual([], [name for name in self.held() if not name.startswith("audit")])
+
+    def test_a_kill_in_the_middle_leaves_no_half(self):
+        """Whenever the plug is pulled, the next start serves the person whole, if nothing had begun, or not at all."""
+        seed = int(os.environ.get("TAMIS_SEED", "0")) or random.SystemRandom().randrange(1, 1 << 32)
+        chance, finished = random.Random(seed), 0
+        for turn in range(int(os.environ.get("TAMIS_CRASHES", "6"))):
+            with self.subTest(seed=seed, turn=turn):
+                begun = self.kill_an_erasure(chance, turn)
+                finished += begun
+                with self.serve() as server:
+                    self.assertFalse((self.data / "erasing.json").exists())
+                    why = self.get(server, f"/v1/why/account/{self.PLANTED}")
+                    rows = self.archived(server, f"SELECT count(*) FROM signup WHERE account = '{self.PLANTED}'")
+                    held = [name for name in self.held() if not name.startswith("audit")]
+                    if begun or not held:
+                        self.assertEqual([], held)
+                        self.assertEqual((0, 0), (why["events"], rows))
+                    else:
+                        self.assertEqual((3, 3), (why["events"], rows))
+                    self.post(server, "/v1/erase", {"on": "account", "value": self.PLANTED, "reason": "once more"})
+                    self.assertEqual([], [name for name in self.held() if not name.startswith("audit")])
+                    self.assertTrue(self.get(server, "/v1/audit/verify")["good"])
+        print(f"seed {seed}: {finished} erasures were finished by the next start", file=sys.stderr)
+
+    def kill_an_erasure(self, chance, turn):
+        """Whether the note of what is being erased was there when the server was gone."""
+        with self.serve() as server:
+            for number in range(3):
+                self.post(server, "/v1/decide/signup", signup(f"{turn}-{number}", self.PLANTED))
+            self.post(server, "/v1/labels", {"on": "account", "value": self.PLANTED, "name": "w"})
+            self.post(server, "/v1/checkpoint", "")
+
+            def erase():
+                try:
+                    server.post("/v1/erase", {"on": "account", "value": self.PLANTED, "reason": "asked"}, seconds=20)
+                except (OSError, ValueError, harness.http.client.HTTPException):
+                    pass  # the plug was pulled
+
+            asking = threading.Thread(target=erase)
+            asking.start()
+            # Half of the kills wait until it has begun, so that many hit the middle.
+            note = self.data / "erasing.json"
+            if chance.random() < 0.5:
+                server.wait_for(lambda: note.exists() or not asking.is_alive(), "an erasure")
+            time.sleep(chance.random() * 0.06)
+            server.kill()
+            asking.join()
+        return note.exists()
 
     def test_the_command_wants_to_be_told_twice(self):
         with self.serve() as server:

@@ -13,30 +13,18 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE.parent), str(HERE.parent / "rules")]
+sys.path[:0] = [str(HERE.parent), str(HERE.parent / "rules"), str(HERE.parent / "archive")]
 from measure import BUILD, RELEASE, Missing, call, cores, last_json, note, table  # noqa: E402
 from prepared import prepare  # noqa: E402
+from events import write_policy  # noqa: E402
 
 FOLDER = BUILD / "backtest"
-WINDOWS = ("user_id", "ip", "asn", "email_domain", "device_id", "country", "email", "path")
 SEARCH = "country == 'BR' && spam_score > 0.8"
 FRESH = """features:
   fresh_per_ip: {count: event, by: ip, over: 10m}
 rules:
   - {id: fresh, on: event, when: fresh_per_ip > 1 && spam_score > 0.5, then: {verdict: challenge}}
 """
-
-
-def write_policy(rules_policy, folder):
-    """The policy of the rules benchmark with eight windows, each read by one more rule."""
-    shutil.rmtree(folder, ignore_errors=True)
-    shutil.copytree(rules_policy, folder)
-    features = "".join(f"  n_{field}_1h: {{count: event, by: {field}, over: 1h}}\n" for field in WINDOWS)
-    rules = "".join(f"  - {{id: w_{field}, on: event, when: 'n_{field}_1h > 100000', mode: live}}\n" for field in WINDOWS)
-    rules += "  - {id: w_spam, on: event, when: 'spam_score > 0.9', then: {verdict: reject}, mode: live}\n"
-    with (folder / "event.yaml").open("a") as types:
-        types.write("verdicts: [accept, challenge, reject]\n")
-    (folder / "windows.yaml").write_text(f"features:\n{features}rules:\n{rules}")
 
 
 def make(arguments, source):

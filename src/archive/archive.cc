@@ -86,22 +86,26 @@ base::Status ArchiveImpl::put(const RowMaker::Made& made, uint64_t record) {
   return {};
 }
 
-base::Status ArchiveImpl::flush(uint64_t upto) {
+base::Status ArchiveImpl::flush(uint64_t upto, bool join) {
   if (options_.read_only) return tl::unexpected<base::Error>(denied());
-  std::lock_guard writing(write_mutex_);
-  base::Status status = flush_now(upto);
-  // The rows are in files: that small files could not be joined is told, but is no failure of the flush.
-  if (!status) {
+  {
+    std::lock_guard writing(write_mutex_);
+    base::Status status = flush_now(upto);
+    // An instance of DuckDB that met a fault may stay unusable; the next write opens another.
+    if (!status) writer_.reset();
     remember(status);
-    return status;
+    if (!status) return status;
   }
-  remember(compact());
+  // Whoever changes files already need not be waited for: there will be another flush.
+  std::unique_lock changing(change_mutex_, std::try_to_lock);
+  if (!changing) return {};
+  // The rows are in files: that small files could not be joined is told, but is no failure of the flush.
+  base::Status joined = compact(join);
+  if (!joined) remember(joined);
   return {};
 }
 
 void ArchiveImpl::remember(const base::Status& status) {
-  // An instance of DuckDB that met a fault may stay unusable; the next write opens another.
-  if (!status) writer_.reset();
   std::lock_guard lock(mutex_);
   failure_ = status ? std::string() : status.error().message;
 }
@@ -110,7 +114,8 @@ base::Status ArchiveImpl::flush_now(uint64_t upto) {
   std::vector<Pending> taken;
   {
     std::lock_guard lock(mutex_);
-    if (pending_.empty() && upto <= manifest_->upto) return {};
+    // Rows up to there are in files, and those behind wait.
+    if ((pending_.empty() || upto != 0) && upto <= manifest_->upto) return {};
     taken.swap(pending_);
   }
   std::vector<Pending> later;
@@ -296,9 +301,18 @@ DatabaseOptions ArchiveImpl::database_options() const {
   return options;
 }
 
+// Writing runs beside the engine: one thread, and no more memory than row groups of wide rows need.
+DatabaseOptions ArchiveImpl::writer_options() const {
+  constexpr uint64_t kWriterBytesMax = uint64_t{384} << 20;
+  DatabaseOptions options = database_options();
+  options.threads = 1;
+  options.bytes_max = std::min(options.bytes_max, kWriterBytesMax);
+  return options;
+}
+
 base::Result<ParquetWriter*> ArchiveImpl::writer() {
   if (!writer_) {
-    TAMIS_TRY(opened, ParquetWriter::open(database_options()));
+    TAMIS_TRY(opened, ParquetWriter::open(writer_options()));
     writer_ = std::move(opened);
   }
   return writer_.get();

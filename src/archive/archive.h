@@ -163,9 +163,11 @@ class Archive {
                            int64_t receive_ms) = 0;
   virtual base::Status add_act(uint64_t record, int64_t receive_ms, const engine::Act& act) = 0;
   // Writes what was added so far into files. `upto`: the number of the last record that was added (or seen and had
-  // nothing to add); rows behind it wait for the next flush. Joins small files afterwards, where there are many. A
-  // failure leaves everything as it was and is told in stats(), too.
-  virtual base::Status flush(uint64_t upto) = 0;
+  // nothing to add); rows behind it wait for the next flush. Joins small files afterwards, where there are many: with
+  // `join` up to the largest, without it only the smallest ones (some ten thousand rows), for callers whom somebody
+  // waits for. A failure leaves everything as it was and is told in stats(), too. The work is done at low priority, on
+  // one thread; another flush need not wait for files being joined.
+  virtual base::Status flush(uint64_t upto, bool join = true) = 0;
   virtual ArchiveStats stats() const = 0;
   // The one of the figures that is asked for often.
   virtual uint64_t pending_bytes() const { return stats().pending_bytes; }

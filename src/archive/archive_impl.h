@@ -1,8 +1,9 @@
 // The one implementation of Archive; its members are spread over archive.cc (adding and flushing), compact.cc,
 // query.cc, scan.cc and retain.cc. Private.
 //
-// Locks, in this order: write_mutex_ (who changes files: flush, retain, erase), mutex_ (rows that wait, which manifest
-// counts; held for copies of pointers and one row only), database_mutex_ (opening the instance that reads).
+// Locks, in this order: change_mutex_ (who puts files in place of others: join, retain, erase), write_mutex_ (who
+// writes a manifest), mutex_ (rows that wait, which manifest counts; held for copies of pointers and one row only),
+// database_mutex_ (opening the instance that reads).
 #pragma once
 
 #include <atomic>
@@ -24,7 +25,7 @@ class ArchiveImpl final : public Archive {
   base::Status add(const engine::PreparedEvent& event, const engine::Decision* decision, uint64_t record,
                    int64_t receive_ms) override;
   base::Status add_act(uint64_t record, int64_t receive_ms, const engine::Act& act) override;
-  base::Status flush(uint64_t upto) override;
+  base::Status flush(uint64_t upto, bool join = true) override;
   ArchiveStats stats() const override;
   uint64_t pending_bytes() const override {
     std::lock_guard lock(mutex_);
@@ -56,6 +57,7 @@ class ArchiveImpl final : public Archive {
   base::Result<std::vector<FilePointer>> write_buffer(const Pending& pending);
   base::Status flush_now(uint64_t upto);
   void remember(const base::Status& status);  // for stats()
+  DatabaseOptions writer_options() const;
 
   // The manifest that counts now. With read_only, read again where another process has replaced it.
   base::Result<std::shared_ptr<const Manifest>> current() const;
@@ -70,8 +72,8 @@ class ArchiveImpl final : public Archive {
   // Fills bytes from the file system.
   base::Status measure(DataFile& file) const;
 
-  base::Status compact();
-  base::Result<FilePointer> join(const std::vector<FilePointer>& files);
+  base::Status compact(bool all);
+  base::Result<FilePointer> join(ParquetWriter& parquet, const std::vector<FilePointer>& files);
 
   // How one file is written anew; nothing is, where `changed` is false. Rows that `where` does not hold for are left
   // out.
@@ -89,7 +91,7 @@ class ArchiveImpl final : public Archive {
   const std::string folder_;
   const ArchiveOptions options_;
 
-  std::mutex write_mutex_;
+  std::mutex change_mutex_, write_mutex_;
   std::unique_ptr<ParquetWriter> writer_;
 
   mutable std::mutex mutex_;
@@ -106,7 +108,11 @@ class ArchiveImpl final : public Archive {
   mutable std::unique_ptr<Database> reader_;
 
   void make_room(const Manifest& manifest) const;  // among columns in memory, as of now
-  void warm_files(const Manifest& manifest, const ScanRequest& request) const;
+  struct Cold {
+    FilePointer file;
+    std::vector<HotWanted> wanted;
+  };
+  void warm_files(const Manifest& manifest, const std::vector<Cold>& files) const;
   std::shared_ptr<HotUse> hot_use_ = std::make_shared<HotUse>();
   mutable std::mutex warm_mutex_;
   mutable std::thread warmer_;

@@ -21,7 +21,7 @@ int tier_of(uint64_t rows) {
 
 }  // namespace
 
-base::Status ArchiveImpl::compact() {
+base::Status ArchiveImpl::compact(bool all) {
   TAMIS_TRY(manifest, current());
   struct Key {
     std::string type;
@@ -33,9 +33,12 @@ base::Status ArchiveImpl::compact() {
   std::map<Key, std::vector<FilePointer>> tiers;
   for (const FilePointer& file : manifest->files) {
     if (file->lost || file->rows * 2 > options_.file_rows_max) continue;
+    if (!all && tier_of(file->rows) > 0) continue;
     // Equal layouts that were read apart have addresses of their own: then they are joined after a restart.
     tiers[{file->type, file->day, file->layout.get(), tier_of(file->rows)}].push_back(file);
   }
+  // An instance of its own, which goes afterwards: a flush may write meanwhile, and joining is rare.
+  std::unique_ptr<ParquetWriter> parquet;
   for (auto& [key, files] : tiers) {
     if (files.size() < kFilesPerTier) continue;
     std::vector<FilePointer> joined;
@@ -46,13 +49,18 @@ base::Status ArchiveImpl::compact() {
       joined.push_back(file);
     }
     if (joined.size() < 2) continue;
-    TAMIS_TRY(file, base::run_behind("archive", [&] { return join(joined); }));
+    if (!parquet) {
+      TAMIS_TRY(opened, ParquetWriter::open(writer_options()));
+      parquet = std::move(opened);
+    }
+    TAMIS_TRY(file, base::run_behind("archive", [&] { return join(*parquet, joined); }));
+    std::lock_guard writing(write_mutex_);
     TAMIS_CHECK(replace(joined, {file}, 0));
   }
   return {};
 }
 
-base::Result<FilePointer> ArchiveImpl::join(const std::vector<FilePointer>& files) {
+base::Result<FilePointer> ArchiveImpl::join(ParquetWriter& parquet, const std::vector<FilePointer>& files) {
   uint64_t last = 0;
   bool in_order = true;
   for (const FilePointer& file : files) {
@@ -69,10 +77,9 @@ base::Result<FilePointer> ArchiveImpl::join(const std::vector<FilePointer>& file
     file->from_ms = std::min(file->from_ms, part->from_ms);
     file->to_ms = std::max(file->to_ms, part->to_ms);
   }
-  TAMIS_TRY(parquet, writer());
-  TAMIS_CHECK(parquet->write("SELECT * FROM " + read_sql(files) + (in_order ? "" : " ORDER BY n"), file->absolute));
+  TAMIS_CHECK(parquet.write("SELECT * FROM " + read_sql(files) + (in_order ? "" : " ORDER BY n"), file->absolute));
   file->doomed = true;  // until it is known to be whole
-  TAMIS_TRY(rows, parquet->number("SELECT count(*) FROM " + read_sql({file})));
+  TAMIS_TRY(rows, parquet.number("SELECT count(*) FROM " + read_sql({file})));
   if (static_cast<uint64_t>(rows) != file->rows)
     return base::fail(base::Code::kInternal, "joining files of the archive changed the number of their rows");
   TAMIS_CHECK(measure(*file));

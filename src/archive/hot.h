@@ -93,6 +93,12 @@ class HotBuilder {
   std::vector<char> text_;
 };
 
+// A column of a file that a scan reads.
+struct HotWanted {
+  std::string column;
+  ColumnType type = ColumnType::kString;
+};
+
 // The columns of one file that are in memory.
 class HotFile {
  public:

@@ -5,8 +5,8 @@
 #include <algorithm>
 
 #include "archive/archive_impl.h"
-#include "archive/quiet.h"
 #include "archive/scan_plan.h"
+#include "base/thread.h"
 
 namespace tamis::archive {
 namespace {
@@ -14,16 +14,10 @@ namespace {
 constexpr uint32_t kChunkRows = 2'048;
 constexpr size_t kLayoutsKnown = 64;
 
-// A column of a file that a scan reads.
-struct Wanted {
-  std::string column;
-  ColumnType type = ColumnType::kString;
-};
-
 // What a scan reads from files of one layout: n, time, then the slots of the request; nothing where one of them is
 // never in memory.
-std::optional<std::vector<Wanted>> wanted_of(const LayoutPlan& plan) {
-  std::vector<Wanted> wanted = {{"n", ColumnType::kUint}, {"time", ColumnType::kTimestamp}};
+std::optional<std::vector<HotWanted>> wanted_of(const LayoutPlan& plan) {
+  std::vector<HotWanted> wanted = {{"n", ColumnType::kUint}, {"time", ColumnType::kTimestamp}};
   for (const SlotSource& source : plan.slots) {
     switch (source.from) {
       case SlotSource::From::kTime:
@@ -48,7 +42,7 @@ class Wants {
  public:
   explicit Wants(const ScanRequest& request) : request_(request), layout_(layout_of(*request.policy, *request.type)) {}
 
-  const std::optional<std::vector<Wanted>>& of(const DataFile& file) {
+  const std::optional<std::vector<HotWanted>>& of(const DataFile& file) {
     for (const auto& [layout, wanted] : known_) {
       if (layout == file.layout.get()) return wanted;
     }
@@ -61,23 +55,23 @@ class Wants {
  private:
   const ScanRequest& request_;
   TypeLayout layout_;
-  std::vector<std::pair<const Layout*, std::optional<std::vector<Wanted>>>> known_;
+  std::vector<std::pair<const Layout*, std::optional<std::vector<HotWanted>>>> known_;
 };
 
 // Reads those columns of a file that are not in memory. False: `go_on` said no.
-base::Result<bool> load(Connection& connection, const DataFile& file, const std::vector<Wanted>& wanted,
+base::Result<bool> load(Connection& connection, const DataFile& file, const std::vector<HotWanted>& wanted,
                         const std::shared_ptr<HotUse>& use, const std::atomic<bool>* stop) {
-  std::vector<const Wanted*> cold;
+  std::vector<const HotWanted*> cold;
   std::string list;
-  for (const Wanted& one : wanted) {
-    auto same = [&](const Wanted* other) { return other->column == one.column; };
+  for (const HotWanted& one : wanted) {
+    auto same = [&](const HotWanted* other) { return other->column == one.column; };
     if (std::any_of(cold.begin(), cold.end(), same) || file.hot.find(one.column) != nullptr) continue;
     cold.push_back(&one);
     list += (list.empty() ? "" : ", ") + sql_name(one.column);
   }
   if (cold.empty()) return true;
   std::vector<HotBuilder> builders;
-  for (const Wanted* one : cold) builders.emplace_back(one->type);
+  for (const HotWanted* one : cold) builders.emplace_back(one->type);
   TAMIS_TRY(stream, Stream::open(connection, fmt::format("SELECT {} FROM read_parquet([{}], hive_partitioning = false)",
                                                          list, sql_text(file.absolute))));
   uint64_t rows = 0;
@@ -142,7 +136,7 @@ class HotScan final : public Scan {
     at_row_ = 0;
     auto have = [&] {
       columns_.clear();
-      for (const Wanted& one : *wanted) {
+      for (const HotWanted& one : *wanted) {
         columns_.push_back(file.hot.find(one.column));
         if (columns_.back() == nullptr) return false;
         columns_.back()->used = use_->now.load();
@@ -261,7 +255,7 @@ std::optional<Archive::Warmth> ArchiveImpl::warmth(const ScanRequest& request) c
     if (!wanted) return std::nullopt;
     warmth.rows += file->rows;
     const bool hot = std::all_of(wanted->begin(), wanted->end(),
-                                 [&](const Wanted& one) { return file->hot.find(one.column) != nullptr; });
+                                 [&](const HotWanted& one) { return file->hot.find(one.column) != nullptr; });
     if (!hot) warmth.cold += file->rows;
   }
   return warmth;
@@ -269,14 +263,27 @@ std::optional<Archive::Warmth> ArchiveImpl::warmth(const ScanRequest& request) c
 
 void ArchiveImpl::warm(const ScanRequest& request) const {
   std::lock_guard lock(warm_mutex_);
-  if (warming_ || stop_warming_) return;
+  if (warming_ || stop_warming_ || options_.hot_bytes_max == 0) return;
   auto manifest = current();
   if (!manifest || !reader()) return;
+  // The request's policy need not outlive this call, so what is wanted is found out now.
+  Wants wants(request);
+  std::vector<Cold> files;
+  for (const FilePointer& file : files_in_window(**manifest, request)) {
+    const auto& wanted = wants.of(*file);
+    if (!wanted) return;
+    files.push_back({file, *wanted});
+  }
+  // The newest are asked for most.
+  std::sort(files.begin(), files.end(), [](const Cold& a, const Cold& b) { return a.file->to_ms > b.file->to_ms; });
   if (warmer_.joinable()) warmer_.join();
   warming_ = true;
-  warmer_ = std::thread([this, manifest = *manifest, request] {
-    be_quiet();
-    warm_files(*manifest, request);
+  warmer_ = std::thread([this, manifest = *manifest, files = std::move(files)]() mutable {
+    base::work_behind("read ahead");
+    warm_files(*manifest, files);
+    // A file that was replaced meanwhile goes when its last reader does.
+    files.clear();
+    manifest.reset();
     warming_ = false;
   });
 }
@@ -286,22 +293,17 @@ void ArchiveImpl::make_room(const Manifest& manifest) const {
   if (hot_use_->bytes > most) tamis::archive::make_room(manifest, *hot_use_, most, now);
 }
 
-void ArchiveImpl::warm_files(const Manifest& manifest, const ScanRequest& request) const {
+void ArchiveImpl::warm_files(const Manifest& manifest, const std::vector<Cold>& files) const {
   const uint64_t most = hot_bytes_max(options_), before = ++hot_use_->now;
   auto database = reader();
   if (!database) return;
   auto connection = Connection::open(**database);
   if (!connection) return;
-  Wants wants(request);
-  std::vector<FilePointer> files = files_in_window(manifest, request);
-  // The newest are asked for most.
-  std::sort(files.begin(), files.end(), [](const auto& a, const auto& b) { return a->to_ms > b->to_ms; });
-  for (const FilePointer& file : files) {
-    const auto& wanted = wants.of(*file);
-    if (!wanted || file->lost) return;
-    auto loaded = load(*connection, *file, *wanted, hot_use_, &stop_warming_);
+  for (const auto& [file, wanted] : files) {
+    if (file->lost) return;
+    auto loaded = load(*connection, *file, wanted, hot_use_, &stop_warming_);
     if (!loaded || !*loaded) return;
-    for (const Wanted& one : *wanted) {
+    for (const HotWanted& one : wanted) {
       if (auto column = file->hot.find(one.column)) column->used = before;
     }
     if (hot_use_->bytes <= most) continue;

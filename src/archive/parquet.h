@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "archive/duck.h"
@@ -28,7 +29,7 @@ class ParquetWriter {
 
  private:
   ParquetWriter() = default;
-  base::Status copy(const std::string& select, const std::string& path);
+  base::Status copy(const std::string& select, const std::string& path, std::string_view how);
   std::unique_ptr<std::string> token_key_ = std::make_unique<std::string>();
   std::unique_ptr<Source> source_;
   std::unique_ptr<Database> database_;

@@ -124,7 +124,7 @@ base::Result<Archive::RetentionReport> ArchiveImpl::retain(const policy::Policy&
                                                            const std::function<bool()>& keep_going) {
   if (options_.read_only) return base::fail(base::Code::kDenied, "the archive is open for reading only");
   if (!retention.key_of_day) return base::invalid("retention needs the keys of days");
-  std::lock_guard writing(write_mutex_);
+  std::scoped_lock changing(change_mutex_, write_mutex_);
   const Ages ages{retention.now_ms};
   const std::set<std::string> kinds = private_kinds(policy);
   RetentionReport report;
@@ -184,7 +184,7 @@ base::Result<uint64_t> ArchiveImpl::erase(const policy::Policy& policy, std::str
                                           const std::function<std::string(std::string_view day)>& key_of_day) {
   if (options_.read_only) return base::fail(base::Code::kDenied, "the archive is open for reading only");
   if (!key_of_day) return base::invalid("erasing needs the keys of days");
-  std::lock_guard writing(write_mutex_);
+  std::scoped_lock changing(change_mutex_, write_mutex_);
   RetentionReport report;
   TAMIS_TRY(manifest, current());
   for (const FilePointer& file : manifest->files) {

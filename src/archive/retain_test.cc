@@ -120,6 +120,10 @@ TEST(ArchiveRetention, erasingAnEntityRemovesItsRowsRawAndAsTokens) {
   EXPECT_EQ(world.text("SELECT n FROM login ORDER BY n"), "1\n3\n");
   EXPECT_EQ(world.text("SELECT count(*) FROM acts"), "0\n");
   EXPECT_FALSE(occurs(folder, world, "10.0.0.2"));
+  // Once more finds nothing and touches no file.
+  const std::vector<std::string> files = folder.parquet_files();
+  EXPECT_EQ(*world.archive->erase(*world.policy, "ip", "10.0.0.2", key_of), 0u);
+  EXPECT_EQ(folder.parquet_files(), files);
   EXPECT_EQ(*world.archive->erase(*world.policy, "ip", "it's \" nobody", key_of), 0u);
   // An attribute names an entity, too.
   EXPECT_EQ(*world.archive->erase(*world.policy, "network", "10.0.0.0/24", key_of), 2u);

@@ -7,6 +7,7 @@
 #include <cerrno>
 
 #include "base/file.h"
+#include "replay/erase.h"
 #include "replay/fold.h"
 #include "replay/snapshot.h"
 
@@ -51,6 +52,8 @@ base::Result<Recovered> DataFolder::recover(Engine& engine, const std::function<
   report.dropped_bytes = journal_->dropped_bytes();
   TAMIS_TRY(from, restore(engine, report));
   TAMIS_CHECK(fold_tail(engine, from, report, keep_going, on_folded));
+  TAMIS_TRY(finished, finish_erasure(*this, engine));
+  if (!finished.empty()) report.notes.push_back(std::move(finished));
   return report;
 }
 
@@ -233,7 +236,7 @@ base::Status DataFolder::flush(const WithEngine& with_engine) {
   uint64_t upto = 0;
   with_engine([&](Engine&) { upto = last_number(); });
   TAMIS_CHECK(journal_->sync());  // the archive must never know records that the journal may lose
-  return archive_->flush(upto);
+  return archive_->flush(upto, false);
 }
 
 base::Status DataFolder::checkpoint(const WithEngine& with_engine, const std::atomic<bool>& stop,
@@ -253,7 +256,7 @@ base::Status DataFolder::checkpoint(const WithEngine& with_engine, const std::at
     return tl::unexpected(std::move(error));
   };
   base::Status before = journal_->sync();
-  if (before) before = archive_->flush(head.record);
+  if (before) before = archive_->flush(head.record, false);
   if (!before) return abandon(before.error());
   auto writer = SnapshotWriter::create(path_, head);
   if (!writer) return abandon(writer.error());
@@ -270,6 +273,8 @@ base::Status DataFolder::checkpoint(const WithEngine& with_engine, const std::at
   TAMIS_CHECK((*writer)->finish());
   last_snapshot_ = head.record;
   remove_old_snapshots();
+  // Joining takes its time, and nothing waits for it: that it failed is told by the archive's stats().
+  (void)archive_->flush(head.record);
   return {};
 }
 

@@ -4,11 +4,15 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cerrno>
+#include <filesystem>
 
 #include "base/file.h"
 #include "event/json_event.h"
+#include "event/json_writer.h"
 #include "journal/rewrite.h"
 #include "replay/records.h"
+#include "replay/retention.h"
 #include "replay/snapshot.h"
 
 namespace tamis::replay {
@@ -18,6 +22,7 @@ using engine::Engine;
 using event::Kind;
 using event::Value;
 
+constexpr size_t kNoteBytesMax = 1 << 20;
 constexpr size_t kHeldMax = 256;  // events whose keys are forgotten while the engine waits
 constexpr size_t kPolicyBytesMax = size_t{1} << 30;
 
@@ -180,11 +185,9 @@ base::Status find_in_policies(const DataFolder& folder, const std::string& value
   return {};
 }
 
-}  // namespace
-
-base::Result<ErasedReport> erase_entity(DataFolder& folder, const DataFolder::WithEngine& with_engine,
-                                        const std::shared_ptr<const policy::Policy>& policy, const std::string& on,
-                                        const std::string& value, const EraseOptions& options) {
+base::Result<ErasedReport> erase_noted(DataFolder& folder, const DataFolder::WithEngine& with_engine,
+                                       const std::shared_ptr<const policy::Policy>& policy, const std::string& on,
+                                       const std::string& value, const EraseOptions& options) {
   ErasedReport report;
   Concerned concerned(policy, folder.intel(), on, value);
   TAMIS_CHECK(folder.sync());
@@ -204,6 +207,75 @@ base::Result<ErasedReport> erase_entity(DataFolder& folder, const DataFolder::Wi
   report.audit_lines = lines;
   TAMIS_CHECK(find_in_policies(folder, value, report));
   return report;
+}
+
+std::string note_path(const DataFolder& folder) { return folder.path() + "/erasing.json"; }
+
+// Written before anything is taken away. Another one that waits there is done first, by whoever asks.
+base::Status note_begin(const DataFolder& folder, const std::string& on, const std::string& value) {
+  std::string text;
+  event::JsonWriter json(text);
+  json.begin_object().key("on").string(on).key("value").string(value).end_object();
+  return base::write_file_atomically(note_path(folder), text + "\n");
+}
+
+base::Status note_end(const DataFolder& folder) {
+  const std::string path = note_path(folder);
+  if (::unlink(path.c_str()) != 0 && errno != ENOENT)
+    return tl::unexpected<base::Error>(base::system_error("remove", path, errno));
+  return {};
+}
+
+struct Noted {
+  std::string on, value;
+};
+base::Result<Noted> read_note(const std::string& path) {
+  TAMIS_TRY(text, base::read_file(path, kNoteBytesMax));
+  base::Arena arena;
+  auto json = event::JsonReader::to_value(text, arena);
+  if (json && json->is(Kind::kMap)) {
+    const Value* on = event::map_find(*json->map, Value::string("on"));
+    const Value* value = event::map_find(*json->map, Value::string("value"));
+    if (on != nullptr && value != nullptr && on->is(Kind::kString) && value->is(Kind::kString))
+      return Noted{std::string(on->str()), std::string(value->str())};
+  }
+  return base::invalid(path +
+                       " does not say what was being erased, expected {\"on\": KIND, \"value\": VALUE}: ask for "
+                       "the erasure again and remove the file");
+}
+
+}  // namespace
+
+base::Result<ErasedReport> erase_entity(DataFolder& folder, const DataFolder::WithEngine& with_engine,
+                                        const std::shared_ptr<const policy::Policy>& policy, const std::string& on,
+                                        const std::string& value, const EraseOptions& options) {
+  // One that an error cut off comes first: there is one note.
+  std::error_code none;
+  if (std::filesystem::exists(note_path(folder), none)) {
+    TAMIS_TRY(noted, read_note(note_path(folder)));
+    if (noted.on != on || noted.value != value) {
+      TAMIS_TRY(finished, erase_noted(folder, with_engine, policy, noted.on, noted.value, options));
+      (void)finished;
+    }
+  }
+  TAMIS_CHECK(note_begin(folder, on, value));
+  TAMIS_TRY(report, erase_noted(folder, with_engine, policy, on, value, options));
+  TAMIS_CHECK(note_end(folder));
+  return report;
+}
+
+base::Result<std::string> finish_erasure(DataFolder& folder, engine::Engine& engine) {
+  std::error_code none;
+  if (!std::filesystem::exists(note_path(folder), none)) return std::string();
+  if (engine.policy() == nullptr) return base::invalid(note_path(folder) + " is there, and the journal has no policy");
+  TAMIS_TRY(noted, read_note(note_path(folder)));
+  EraseOptions options;
+  options.key_of_day = [&](std::string_view day) { return key_of_day(folder.path(), day); };
+  const DataFolder::WithEngine alone = [&](const std::function<void(Engine&)>& use) { use(engine); };
+  TAMIS_TRY(report, erase_entity(folder, alone, engine.policy(), noted.on, noted.value, options));
+  return "an erasure of one " + noted.on + " that was cut off is done now: " + std::to_string(report.journal_records) +
+         " more records of the journal, " + std::to_string(report.archive_rows) +
+         " more rows of the archive; ask for it once more, so that action batches and notices are looked through, too";
 }
 
 }  // namespace tamis::replay

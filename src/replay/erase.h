@@ -10,8 +10,10 @@
 // What stays: entries of the policy's own files, which the report names, since they are the policy's; the entity under
 // another kind (the mail address of an account is an entity of its own); and events that arrive while it runs.
 //
-// Each step leaves the folder whole, and doing all of it once more does nothing to what is done already: after a crash
-// it is repeated. Journal records from before the new snapshot no longer give the same state when they are replayed.
+// Each step leaves the folder whole, and doing all of it once more does nothing to what is done already. What is being
+// erased stands in FOLDER/erasing.json until all of it is done, so that DataFolder::recover() finishes what a crash cut
+// off before anybody is served. Journal records from before the new snapshot no longer give the same state when they
+// are replayed.
 #pragma once
 
 #include <cstdint>
@@ -49,5 +51,9 @@ struct EraseOptions {
 base::Result<ErasedReport> erase_entity(DataFolder& folder, const DataFolder::WithEngine& with_engine,
                                         const std::shared_ptr<const policy::Policy>& policy, const std::string& on,
                                         const std::string& value, const EraseOptions& options = {});
+
+// Finishes what a crash or an error cut off, if there is anything; says so in words, empty if not. The engine is where
+// the journal ends, and nothing else uses the folder.
+base::Result<std::string> finish_erasure(DataFolder& folder, engine::Engine& engine);
 
 }  // namespace tamis::replay

@@ -10,6 +10,7 @@
 #include <unordered_map>
 
 #include "archive/layout.h"
+#include "base/hash.h"
 #include "event/json_event.h"
 #include "event/json_writer.h"
 #include "replay/match_plan.h"
@@ -25,7 +26,7 @@ namespace {
 constexpr int64_t kDayMs = 86'400'000;
 constexpr int64_t kBucketsMax = 200;
 constexpr size_t kFacetValuesMax = 200'000;  // counted a part
-constexpr size_t kNumbersKnown = 100'000;
+constexpr size_t kNumbersKnown = 1 << 14;
 constexpr uint32_t kRowsMax = 1000;
 // Rows of files that are read into memory before a search goes on.
 constexpr uint64_t kColdRowsFew = 100'000, kColdRowsMost = 300'000;
@@ -100,11 +101,16 @@ class ValueCounts {
         ++absent_;
         continue;
       }
-      if (numbers_.size() >= kNumbersKnown) numbers_.clear();
-      uint64_t*& count = numbers_[column.ints[row]];
-      if (count == nullptr) count = count_of(Value::integer(column.ints[row]));
-      ++*count;
+      ++*count_of_number(column.ints[row]);
     }
+  }
+
+  // An open table in front of the texts: most events have one of few numbers.
+  uint64_t* count_of_number(int64_t number) {
+    if (numbers_.empty()) numbers_.resize(kNumbersKnown);
+    Number& known = numbers_[base::mix64(static_cast<uint64_t>(number)) % kNumbersKnown];
+    if (known.count == nullptr || known.number != number) known = {number, count_of(Value::integer(number))};
+    return known.count;
   }
 
   // Where values like this one are counted; stays true.
@@ -123,7 +129,11 @@ class ValueCounts {
   // Of the last dictionary, and of whole numbers: where they are counted.
   uint64_t dictionary_id_ = 0;
   std::vector<uint64_t*> count_of_code_;
-  std::unordered_map<int64_t, uint64_t*> numbers_;
+  struct Number {
+    int64_t number = 0;
+    uint64_t* count = nullptr;
+  };
+  std::vector<Number> numbers_;
 };
 
 struct RowKey {
@@ -210,7 +220,9 @@ class Collecting final : public MatchVisitor {
   void keep_rows(Tally& tally, const MatchBatch& batch) const {
     if (rows_ == 0) return;
     auto key_of = [&](uint32_t row) { return RowKey{batch.time_ms[row], batch.n[row], batch.type}; };
+    int64_t last_ms = tally.oldest.size() >= rows_ ? tally.oldest.rbegin()->time_ms : INT64_MAX;
     for (uint32_t row : tally.rows) {
+      if (batch.time_ms[row] > last_ms) continue;
       RowKey key = key_of(row);
       if (tally.oldest.size() >= rows_ && key > *tally.oldest.rbegin()) continue;
       tally.oldest.insert(key);
@@ -376,8 +388,8 @@ base::Result<Tally> search_past(const FindRequest& request, MatchRequest matches
   std::optional<InMemory> memory;
   if (!request.always_scan) {
     TAMIS_TRY(plan, plan_matches(matches, source));
-    memory.emplace(matches, source, plan);
-    matches.in_memory = memory->ready();
+    if (request.in_memory) memory.emplace(matches, source, plan);
+    matches.in_memory = memory && memory->ready();
     if (!matches.in_memory) {
       Tally tally;
       TAMIS_TRY(told, SqlSearch(matches, source, plan, facet_slots).run(result.bucket_ms, rows, keep_going, tally));
@@ -386,7 +398,7 @@ base::Result<Tally> search_past(const FindRequest& request, MatchRequest matches
         result.columnar = true;
         result.unread = plan.absent;
         result.scanned = tally.count;
-        memory->warm();
+        if (memory) memory->warm();
         return tally;
       }
     }
@@ -448,6 +460,7 @@ base::Result<FindResult> find(const FindRequest& request, const MatchSource& sou
       result.unread.push_back(request.facets[f]);
     }
   }
+  while (tally.oldest.size() > request.oldest) tally.oldest.erase(std::prev(tally.oldest.end()));
   std::set<RowKey> wanted = tally.oldest;
   wanted.insert(tally.newest.begin(), tally.newest.end());
   std::map<RowKey, std::string> rows;

@@ -32,10 +32,12 @@ struct FindRequest {
   const Search* search = nullptr;
   int64_t from_ms = INT64_MIN;  // time in [from_ms, to_ms)
   int64_t to_ms = INT64_MAX;
-  uint32_t rows = 20;               // shown of the newest, and of the oldest
+  uint32_t rows = 20;               // shown of the newest
+  uint32_t oldest = 5;              // shown of the oldest, never more than `rows`
   std::vector<std::string> facets;  // names of fields, attributes, features whose values are counted
   uint32_t facet_values = 10;       // most frequent ones
-  bool always_scan = false;         // look at each event, also where SQL alone could count
+  bool always_scan = false;         // look at each event in its file, also where SQL alone could count
+  bool in_memory = true;            // use columns in memory where they are there, and have them taken there
   int threads = 0;
 };
 

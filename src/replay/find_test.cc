@@ -184,8 +184,8 @@ TEST(FindProperty, FilesAnswerAsTheEngine) {
   }));
 }
 
-// Counting by SQL alone and looking at each event give the same, down to each row and facet.
-TEST(FindProperty, SqlAloneAnswersAsLookingAtEachEvent) {
+// Counting by SQL alone, columns in memory and looking at each event give the same, down to each row and facet.
+TEST(FindProperty, SqlAndMemoryAnswerAsLookingAtEachEvent) {
   static const char* const kFilters[] = {"amount > 10",
                                          "amount != 7",
                                          "!(amount <= 3)",
@@ -239,19 +239,24 @@ TEST(FindProperty, SqlAloneAnswersAsLookingAtEachEvent) {
       if (maker.below(4) == 0) request.facets.push_back("share");
       if (maker.below(2) == 0) request.from_ms = -20'000'000;
       if (maker.below(2) == 0) request.to_ms = 3'600'000;
+      request.in_memory = false;
       auto quick = find(request, source, {});
+      request.in_memory = true;
+      auto hot = find(request, source, {});
       request.always_scan = true;
       auto slow = find(request, source, {});
-      RC_ASSERT(quick.has_value() && slow.has_value());
+      RC_ASSERT(quick.has_value() && slow.has_value() && hot.has_value());
       by_sql += quick->scanned < slow->scanned || quick->scanned == quick->count ? 1 : 0;
       matched += slow->count;
-      quick->seconds = slow->seconds = 0;
-      quick->scanned = slow->scanned = 0;
-      std::string quick_json, slow_json;
+      quick->seconds = slow->seconds = hot->seconds = 0;
+      quick->scanned = slow->scanned = hot->scanned = 0;
+      std::string quick_json, slow_json, hot_json;
       write_json(*quick, quick_json);
       write_json(*slow, slow_json);
-      RC_LOG() << expression << "\n" << quick_json << "\n" << slow_json << "\n";
+      write_json(*hot, hot_json);
+      RC_LOG() << expression << "\n" << quick_json << "\n" << slow_json << "\n" << hot_json << "\n";
       RC_ASSERT(quick_json == slow_json);
+      RC_ASSERT(hot_json == slow_json);
     }
   }));
   EXPECT_GT(by_sql, 0u);
@@ -262,9 +267,12 @@ TEST_F(FindTest, WhoeverAsksCanStopSql) {
   Search search = compile_search(files_of(kRules), "amount >= 50 && account != 'a1'", {});
   FindRequest request;
   request.search = &search;
-  auto stopped = find(request, past_.source(), [](uint64_t, uint64_t) { return false; });
-  ASSERT_FALSE(stopped.has_value());
-  EXPECT_EQ(stopped.error().code, base::Code::kUnavailable);
+  for (bool in_memory : {false, true}) {
+    request.in_memory = in_memory;
+    auto stopped = find(request, past_.source(), [](uint64_t, uint64_t) { return false; });
+    ASSERT_FALSE(stopped.has_value());
+    EXPECT_EQ(stopped.error().code, base::Code::kUnavailable);
+  }
 }
 
 }  // namespace

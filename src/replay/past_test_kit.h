@@ -59,7 +59,7 @@ class MemoryArchive final : public archive::Archive {
     return {};
   }
   base::Status add_act(uint64_t, int64_t, const engine::Act&) override { return {}; }
-  base::Status flush(uint64_t) override { return {}; }
+  base::Status flush(uint64_t, bool) override { return {}; }
 
   archive::ArchiveStats stats() const override {
     archive::ArchiveStats stats;
