@@ -165,7 +165,7 @@ class Learning(Case):
             taken = self.post(server, "/v1/mail/take-back?reporter=mallory")
             self.assertEqual({"ok": True, "votes": 7, "corrected": 7, "out_of_reach": 0}, taken)
             after = self.stats(server)
-            self.assertEqual((before["ham_learned"], before["spam_learned"] + 0), (after["ham_learned"] + 1, after["spam_learned"]))
+            self.assertEqual((before["ham_learned"], before["spam_learned"]), (after["ham_learned"], after["spam_learned"]))
             self.assertLess(self.probability(server, message(200, False)), poisoned)
             self.assertLess(honest, 0.5)
 

@@ -19,7 +19,7 @@ namespace {
 constexpr size_t kCasesMax = 200'000;
 constexpr size_t kVotesMax = 32;  // on one message
 constexpr size_t kReporterBytesMax = 256;
-constexpr uint64_t kRecordBytesMax = 64 << 10;
+constexpr size_t kLogBytesMax = size_t{4} << 30;  // corrections of a day
 constexpr uint64_t kUnsavedMax = 2'000;
 constexpr size_t kModelBytesMax = size_t{1} << 30;
 constexpr std::string_view kAboutRecord = "tamis correction 1";
@@ -172,7 +172,7 @@ base::Status MailLearner::read_corrections() {
 
 base::Status MailLearner::read_log(int32_t day, const std::string& path) {
   (void)day;
-  TAMIS_TRY(text, base::read_file(path, size_t{4} << 30));
+  TAMIS_TRY(text, base::read_file(path, kLogBytesMax));
   std::string plain;
   Record record;
   size_t at = 0;
@@ -277,6 +277,12 @@ MailLearner::Learned MailLearner::apply_vote(const Record& record, bool teach) {
 
 MailLearner::TakenBack MailLearner::take_back_votes(const Record& record, bool teach) {
   TakenBack taken;
+  struct Change {
+    uint64_t key;
+    MailLabel before, after;
+  };
+  std::vector<Change> changes;
+  std::unordered_map<uint64_t, std::vector<model::FeatureId>> features;
   for (const uint64_t key : case_order_) {  // not in the order of a hash table: every start does the same
     const auto place = cases_.find(key);
     if (place == cases_.end()) continue;
@@ -286,13 +292,43 @@ MailLearner::TakenBack MailLearner::take_back_votes(const Record& record, bool t
     taken.votes += erased;
     const MailLabel after = known.counts();
     if (erased == 0 || before == after) continue;
-    if (!teach || change(key, known, {}, before, after, record.sequence)) {
+    changes.push_back({key, before, after});
+    if (after != MailLabel::kForget) features[key];
+  }
+  if (!teach) return taken;
+  if (!features.empty()) find_features(features);
+  for (const Change& one : changes) {
+    const auto found = features.find(one.key);
+    const model::FeatureSpan known = found == features.end() ? model::FeatureSpan{} : found->second;
+    if (change(one.key, cases_[one.key], known, one.before, one.after, record.sequence)) {
       ++taken.corrected;
     } else {
       ++taken.out_of_reach;
     }
   }
   return taken;
+}
+
+// Fills in the features of these messages, as the corrections on disk have them.
+void MailLearner::find_features(std::unordered_map<uint64_t, std::vector<model::FeatureId>>& wanted) {
+  if (options_.folder.empty()) return;
+  auto files = base::list_files(options_.folder + "/corrections");
+  if (!files) return;
+  std::string plain;
+  Record record;
+  for (const base::FoundFile& file : *files) {
+    auto text = base::read_file(file.path, kLogBytesMax);
+    if (!text) continue;
+    for (size_t at = 0; at + 4 <= text->size();) {
+      Taker taker{std::string_view(*text).substr(at)};
+      const uint64_t bytes = taker.number(4);
+      const std::string_view sealed = taker.text(bytes);
+      if (!taker.good) break;
+      at += 4 + bytes;
+      if (!keys_->open(sealed, kAboutRecord, plain) || !record.read(plain) || record.takes_back) continue;
+      if (auto one = wanted.find(record.key); one != wanted.end()) one->second = record.features;
+    }
+  }
 }
 
 void MailLearner::bound_cases() {

@@ -134,6 +134,7 @@ class MailLearner {
   bool change(uint64_t key, const Case& known, model::FeatureSpan features, MailLabel before, MailLabel after,
               uint64_t sequence);
   TakenBack take_back_votes(const Record& record, bool teach);
+  void find_features(std::unordered_map<uint64_t, std::vector<model::FeatureId>>& wanted);
   base::Status append(const Record& record);
   base::Result<Learned> vote(uint64_t text_key, uint64_t id_hash, model::FeatureSpan features, MailLabel label,
                              std::string_view reporter, std::string_view recipient, int64_t now_ms);
