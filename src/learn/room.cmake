@@ -1,1 +1,1 @@
-set(ROOM_LIBS)
+set(ROOM_LIBS ${CMAKE_DL_LIBS})
