@@ -170,8 +170,9 @@ class SignupClusters : public state::SnapshotPart {
   virtual bool suppress(uint64_t id, int64_t until_ms) = 0;
   virtual bool confirm(uint64_t id) = 0;
 
-  // A head that was trained on features and truth; null: none. It is no part of the state.
-  virtual void use_head(std::shared_ptr<const model::Trees> head) = 0;
+  // A head that was trained on features and truth; null: none. It is no part of the state. Error: it was trained on
+  // other features than SignupFeature names.
+  virtual base::Status use_head(std::shared_ptr<const model::Trees> head) = 0;
 
   // Snapshots: state/pieces.h. An event copies at most about a megabyte; the way back is into an object of the same
   // options in which nothing has happened.

@@ -145,6 +145,17 @@ bool SignupClustersImpl::suppress(uint64_t id, int64_t until_ms) {
   return true;
 }
 
+base::Status SignupClustersImpl::use_head(std::shared_ptr<const model::Trees> head) {
+  if (head != nullptr) {
+    bool same = head->features().size() == kSignupFeatures;
+    for (size_t f = 0; f < kSignupFeatures && same; ++f)
+      same = head->features()[f] == signup_feature_name(SignupFeature(f));
+    if (!same) return base::invalid("the trees were trained on other features than those of signups");
+  }
+  head_ = std::move(head);
+  return {};
+}
+
 bool SignupClustersImpl::confirm(uint64_t id) {
   const size_t place = place_of(id);
   if (place == clusters_.size()) return false;

@@ -92,7 +92,7 @@ class SignupClustersImpl final : public SignupClusters {
   MemberPage members(uint64_t id, uint64_t from, size_t limit) const override;
   bool suppress(uint64_t id, int64_t until_ms) override;
   bool confirm(uint64_t id) override;
-  void use_head(std::shared_ptr<const model::Trees> head) override { head_ = std::move(head); }
+  base::Status use_head(std::shared_ptr<const model::Trees> head) override;
 
   void begin_snapshot(state::PieceWriter& out, uint32_t part) override;
   bool snapshot_piece() override;
@@ -124,6 +124,7 @@ class SignupClustersImpl final : public SignupClusters {
   void touch_keys(const SignupKeys& keys, uint32_t number, ClusterRef cluster);
   KeyEntry* second_sight(uint64_t key, uint32_t number);
   float surprise_of(const Sight& sight, const SignupFacts& facts, int* best) const;
+  void seed(const Sight& sight, int best, uint32_t number);
   ClusterRef begin_cluster(const SignupKeys& keys, int best, uint32_t number);
   void join(Cluster& cluster, const SignupFacts& facts, uint32_t number, const Expected& expected, const Match& match,
             double weight, bool is_predicted);
