@@ -9,6 +9,7 @@
 
 #include "action/outbox.h"
 #include "app/command.h"
+#include "app/mail_doors.h"
 #include "app/mail_setup.h"
 #include "app/progress.h"
 #include "base/metrics.h"
@@ -36,6 +37,7 @@ struct Options {
   std::string dns = "off";
   std::vector<std::string> dns_lists;
   door::MailAuthSettings mail_auth;
+  door::MailDoorOptions doors;
 };
 
 int64_t wall_clock_ms() {
@@ -84,6 +86,7 @@ class Server {
     wait();
     std::fprintf(stderr, "tamis: stopping\n");
     server_->stop(options_.drain_ms);
+    if (doors_ != nullptr) doors_->stop(options_.drain_ms);
     if (mail_ != nullptr) mail_->stop();
     if (outbox_ != nullptr) outbox_->stop();
     TAMIS_CHECK(service_->sync());
@@ -169,6 +172,16 @@ class Server {
     return {};
   }
 
+  base::Status open_doors() {
+    door::MailDoorOptions doors = options_.doors;
+    doors.tokens = tokens_.get();
+    doors.own_name = options_.mail.host;
+    TAMIS_TRY(opened, open_mail_doors(mail_.get(), doors, options_.insecure));
+    doors_ = std::move(opened);
+    if (doors_ != nullptr) doors_->register_metrics(metrics_);
+    return {};
+  }
+
   bool reload() {
     policy::Loaded loaded = service_->activate_folder(options_.policy);
     print_diagnostics(loaded, options_.policy);
@@ -210,6 +223,7 @@ class Server {
     api_ = std::move(routes);
     server_->register_metrics(metrics_);
     TAMIS_CHECK(server_->start());
+    TAMIS_CHECK(open_doors());
     return announce();
   }
 
@@ -261,6 +275,7 @@ class Server {
   std::unique_ptr<net::Resolver> resolver_;  // ends before who asks it
   std::unique_ptr<door::MailService> mail_;  // null: the policy decides no mail
   std::unique_ptr<net::TokenStore> tokens_;
+  std::unique_ptr<door::MailDoors> doors_;  // end before the scanner and the tokens
   std::unique_ptr<net::HttpServer> server_;
   std::unique_ptr<door::HttpApi> api_;
 };
@@ -284,6 +299,7 @@ Command add_serve(CLI::App& app) {
   app.add_option("--threads", options->threads, "Event loops")->check(CLI::Range(1, 64))->capture_default_str();
   app.add_option("--deadline-ms", options->service.deadline_ms, "Wait for the engine, then answer as overload declares")
       ->capture_default_str();
+  add_mail_door_flags(app, options->doors);
   app.add_option("--mail-model", options->mail.setup.model,
                  "File of the spam model to start from; without it the one that ships");
   app.add_option("--mail-remember-days", options->mail.remember_days,

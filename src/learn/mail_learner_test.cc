@@ -228,8 +228,12 @@ TEST_F(MailLearnerTest, ScoresAndLearnsFromManyThreads) {
         const std::string id = std::to_string(t) + "-" + std::to_string(n);
         EXPECT_TRUE(learner_->remember(id, 1'000'000 + 1000 * t + n, text, kNowMs));
         EXPECT_TRUE(learner_->learn_by_id_soon(id, n % 2 == 0 ? MailLabel::kSpam : MailLabel::kHam, "r", "", kNowMs));
-        if (n % 20 == 0) EXPECT_TRUE(learner_->sync());
-        if (n == 30) EXPECT_TRUE(learner_->checkpoint(kNowMs));
+        if (n % 20 == 0) {
+          EXPECT_TRUE(learner_->sync());
+        }
+        if (n == 30) {
+          EXPECT_TRUE(learner_->checkpoint(kNowMs));
+        }
       }
     });
   }

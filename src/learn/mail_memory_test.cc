@@ -47,7 +47,9 @@ class MailMemoryTest : public testing::Test {
   }
   bool knows(uint64_t n) {
     auto found = memory_->recall(MailMemory::hash_of("id" + std::to_string(n)));
-    if (!found) EXPECT_EQ(found.error().code, base::Code::kNotFound);
+    if (!found) {
+      EXPECT_EQ(found.error().code, base::Code::kNotFound);
+    }
     return found && found->text_key == n && found->features == features(n);
   }
   void remember(uint64_t n, int64_t now_ms = kDayMs) {
