@@ -199,7 +199,7 @@ class Spamc(DoorsCase):
         self.assertEqual("seen,test-word\n", self.spamc("-y", text=message("tag")).replace("\r", ""))
         self.assertRegex(self.spamc("-R", text=message("tag")), r"(?s)^15\.0/5\.0\n.*13\.5 test-word +the message asks for it")
         self.assertIn("test-word", self.spamc("-r", text=message("tag")))
-        self.assertEqual("1.5/5.0\n", self.spamc("-r"))
+        self.assertEqual("", self.spamc("-r"))
 
     def test_process_and_headers(self):
         forged = message("tag", "X-Spam-Flag: NO\nX-Spam-Status: No, score=-9\n")
@@ -247,7 +247,8 @@ class Miltertest(DoorsCase):
     def test_script(self):
         script = harness.TOP / "test" / "data" / "mail" / "milter.lua"
         done = run("miltertest", "-s", script, "-D", f"port={self.doors.ports['milter']}", cwd=self.folder)
-        self.assertEqual(0, done.returncode, done.stdout + done.stderr + self.doors.output())
+        self.assertIn("all as expected", done.stdout, done.stdout + done.stderr + self.doors.output())
+        self.assertEqual(0, done.returncode)
 
 
 class Postfix:
