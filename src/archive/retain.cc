@@ -184,6 +184,7 @@ base::Result<uint64_t> ArchiveImpl::erase(const policy::Policy& policy, std::str
                                           const std::function<std::string(std::string_view day)>& key_of_day) {
   if (options_.read_only) return base::fail(base::Code::kDenied, "the archive is open for reading only");
   if (!key_of_day) return base::invalid("erasing needs the keys of days");
+  stop_warming();  // files that are replaced are to be gone when this returns
   std::scoped_lock changing(change_mutex_, write_mutex_);
   RetentionReport report;
   TAMIS_TRY(manifest, current());
