@@ -15,6 +15,7 @@ constexpr double kSeedCount = 2.5;
 constexpr double kClassMature = 40, kMature = 400;
 constexpr double kSeeds = 10;  // members that a cluster takes in before it must predict them
 constexpr size_t kCandidates = 12;
+constexpr double kUnproved = 3;    // log-odds of a view beyond what it was worth on average
 constexpr double kCommonFree = 3;  // log-odds of what organisations share that need nothing beside them
 
 float worth_key(const KeyEntry& e) { return e.slow + static_cast<float>(e.seen_s) * 1e-9f; }
@@ -382,7 +383,10 @@ SignupScore SignupClustersImpl::score_of(const Expected& expected, const Match& 
   f[kRareLocale] = -static_cast<float>(fast_log(expected.p[kLocale]));
   f[kRareName] = -static_cast<float>(fast_log(expected.p[kShape]));
   std::array<double, kViews> views{};
-  for (size_t v = 0; v < kViews; ++v) views[v] = static_cast<double>(m.likelihood.view[v]);
+  // What the cluster has not proved to share may agree by chance in one: that is worth a little only.
+  for (size_t v = 0; v < kViews; ++v)
+    views[v] = std::min(static_cast<double>(m.likelihood.view[v]),
+                        std::max(0.0, static_cast<double>(f[kMeanName + v])) + kUnproved);
   const bool counts = m.cluster != 0 && !out.is_suppressed;
   double own = -5;
   if (counts) {
