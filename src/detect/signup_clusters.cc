@@ -16,6 +16,7 @@ constexpr double kClassMature = 40, kMature = 400;
 constexpr double kSeeds = 10;  // members that a cluster takes in before it must predict them
 constexpr size_t kCandidates = 12;
 constexpr double kUnproved = 3;    // log-odds of a view beyond what it was worth on average
+constexpr double kSecondView = 1;  // log-odds of the second view that are enough
 constexpr double kCommonFree = 3;  // log-odds of what organisations share that need nothing beside them
 
 float worth_key(const KeyEntry& e) { return e.slow + static_cast<float>(e.seen_s) * 1e-9f; }
@@ -395,8 +396,15 @@ SignupScore SignupClustersImpl::score_of(const Expected& expected, const Match& 
   }
   const auto put = [&out](SignupPart part, double log_odds) { out.part[part] = static_cast<float>(log_odds); };
   put(kPartBase, -7.25);
+  // Two views of the signup itself, too.
+  double first = 0, second = 0;
+  for (double v : views) {
+    second = std::max(second, std::min(first, v));
+    first = std::max(first, v);
+  }
+  const double agrees = std::clamp(second / kSecondView, 0.3, 1.0);
   put(kPartMembership, 0.25 * (std::clamp(own, -5.0, 12.0) + 5));
-  if (counts) put(kPartEvidence, logistic(own - 2.5) * 0.7 * evidence);
+  if (counts) put(kPartEvidence, agrees * logistic(own - 2.5) * 0.7 * evidence);
   if (counts) put(kPartAftermath, static_cast<double>(f[kAftermath]) * logistic(own - 4));
   if (!out.is_suppressed) put(kPartSurprise, 0.05 * std::min(30.0, static_cast<double>(key_surprise)));
   for (float part : out.part) out.log_odds += part;
