@@ -337,6 +337,7 @@ SignupClustersImpl::Sides SignupClustersImpl::sides_of(const Cluster& c, const s
   const double together = std::clamp((place.share - 0.3) / 0.3, 0.0, 1.0);
   Sides out;
   out.personal = (1 - together) * v[kDeviceView] + v[kBehaviour] + v[kRecoveryView] + v[kReuse];
+  out.together = together;
   out.common = together * v[kDeviceView] + v[kLexical] + v[kNetworkView] + v[kLocaleView];
   return out;
 }
@@ -392,7 +393,8 @@ SignupScore SignupClustersImpl::score_of(const Expected& expected, const Match& 
   double own = -5;
   if (counts) {
     const Sides sides = sides_of(*cluster_of(m.cluster), views);
-    own = sides.personal + std::min(sides.common, std::max(sides.personal, 0.0) + kCommonFree) + m.prior;
+    own = sides.personal + std::min(sides.common, std::max(sides.personal, 0.0) + kCommonFree * (1 - sides.together)) +
+          m.prior;
   }
   const auto put = [&out](SignupPart part, double log_odds) { out.part[part] = static_cast<float>(log_odds); };
   put(kPartBase, -7.25);
