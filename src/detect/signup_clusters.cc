@@ -15,6 +15,8 @@ constexpr double kSeedCount = 2.5;
 constexpr double kClassMature = 40, kMature = 400;
 constexpr double kSeeds = 10;  // members that a cluster takes in before it must predict them
 constexpr size_t kCandidates = 12;
+constexpr double kUnproved = 3;    // log-odds of a view beyond what it was worth on average
+constexpr double kSecondView = 1;  // log-odds of the second view that are enough
 constexpr double kCommonFree = 3;  // log-odds of what organisations share that need nothing beside them
 
 float worth_key(const KeyEntry& e) { return e.slow + static_cast<float>(e.seen_s) * 1e-9f; }
@@ -335,6 +337,7 @@ SignupClustersImpl::Sides SignupClustersImpl::sides_of(const Cluster& c, const s
   const double together = std::clamp((place.share - 0.3) / 0.3, 0.0, 1.0);
   Sides out;
   out.personal = (1 - together) * v[kDeviceView] + v[kBehaviour] + v[kRecoveryView] + v[kReuse];
+  out.together = together;
   out.common = together * v[kDeviceView] + v[kLexical] + v[kNetworkView] + v[kLocaleView];
   return out;
 }
@@ -382,17 +385,28 @@ SignupScore SignupClustersImpl::score_of(const Expected& expected, const Match& 
   f[kRareLocale] = -static_cast<float>(fast_log(expected.p[kLocale]));
   f[kRareName] = -static_cast<float>(fast_log(expected.p[kShape]));
   std::array<double, kViews> views{};
-  for (size_t v = 0; v < kViews; ++v) views[v] = static_cast<double>(m.likelihood.view[v]);
+  // What the cluster has not proved to share may agree by chance in one: that is worth a little only.
+  for (size_t v = 0; v < kViews; ++v)
+    views[v] = std::min(static_cast<double>(m.likelihood.view[v]),
+                        std::max(0.0, static_cast<double>(f[kMeanName + v])) + kUnproved);
   const bool counts = m.cluster != 0 && !out.is_suppressed;
   double own = -5;
   if (counts) {
     const Sides sides = sides_of(*cluster_of(m.cluster), views);
-    own = sides.personal + std::min(sides.common, std::max(sides.personal, 0.0) + kCommonFree) + m.prior;
+    own = sides.personal + std::min(sides.common, std::max(sides.personal, 0.0) + kCommonFree * (1 - sides.together)) +
+          m.prior;
   }
   const auto put = [&out](SignupPart part, double log_odds) { out.part[part] = static_cast<float>(log_odds); };
   put(kPartBase, -7.25);
+  // Two views of the signup itself, too.
+  double first = 0, second = 0;
+  for (double v : views) {
+    second = std::max(second, std::min(first, v));
+    first = std::max(first, v);
+  }
+  const double agrees = std::clamp(second / kSecondView, 0.3, 1.0);
   put(kPartMembership, 0.25 * (std::clamp(own, -5.0, 12.0) + 5));
-  if (counts) put(kPartEvidence, logistic(own - 2.5) * 0.7 * evidence);
+  if (counts) put(kPartEvidence, agrees * logistic(own - 2.5) * 0.7 * evidence);
   if (counts) put(kPartAftermath, static_cast<double>(f[kAftermath]) * logistic(own - 4));
   if (!out.is_suppressed) put(kPartSurprise, 0.05 * std::min(30.0, static_cast<double>(key_surprise)));
   for (float part : out.part) out.log_odds += part;

@@ -141,6 +141,7 @@ class SignupClustersImpl final : public SignupClusters {
   // What views say, parted by whether an organisation's people would share it.
   struct Sides {
     double personal = 0, common = 0;
+    double together = 0;  // 0..1: how far the members sit in one place
   };
   Sides sides_of(const Cluster& c, const std::array<double, kViews>& views) const;
   double evidence_of(const Cluster& c) const;

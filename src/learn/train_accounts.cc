@@ -1,6 +1,7 @@
 #include "learn/train_accounts.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstdio>
 #include <fstream>
@@ -157,6 +158,47 @@ base::Status collect_signup_rows(std::string_view events_path, std::string_view 
     }
   }
   return {};
+}
+
+namespace {
+
+using Truth = std::map<std::string, AccountTruth, std::less<>>;
+
+base::Result<Truth> read_truth(const std::string& directory, const std::vector<std::string>& without) {
+  Truth truth;
+  std::ifstream in(directory + "/labels_accounts.csv");
+  if (!in) in = std::ifstream(directory + "/labels/labels_accounts.csv");
+  std::string line;
+  if (!in || !std::getline(in, line) || line.substr(0, 24) != "acct,bad,campaign,group,")
+    return base::invalid(directory + "/labels_accounts.csv: expected a table with acct,bad,campaign,group,created_ms");
+  while (std::getline(in, line)) {
+    std::stringstream fields(line);
+    std::array<std::string, 4> f;
+    for (std::string& field : f) std::getline(fields, field, ',');
+    if (f[0].empty() || (f[1] != "0" && f[1] != "1"))
+      return base::invalid(directory + "/labels_accounts.csv: expected an account and 0 or 1, found \"" +
+                           line.substr(0, 80) + "\"");
+    if (std::find(without.begin(), without.end(), f[3]) == without.end()) truth[f[0]] = {f[1] == "1", f[3]};
+  }
+  return truth;
+}
+
+}  // namespace
+
+base::Result<HeadReport> train_accounts(const TrainAccountsOptions& options) {
+  TAMIS_CHECK(boost_available());
+  std::vector<SignupRow> rows;
+  for (const std::string& directory : options.directories) {
+    TAMIS_TRY(truth, read_truth(directory, options.without));
+    const std::string intel = directory + "/ip_intel.csv";
+    const auto truth_of = [&truth](std::string_view account) -> const AccountTruth* {
+      const auto found = truth.find(account);
+      return found == truth.end() ? nullptr : &found->second;
+    };
+    TAMIS_CHECK(
+        collect_signup_rows(directory + "/events.jsonl", std::ifstream(intel) ? intel : std::string(), truth_of, rows));
+  }
+  return train_account_head(rows, options.boost);
 }
 
 std::string head_table(const HeadReport& report) {

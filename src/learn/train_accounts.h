@@ -55,6 +55,15 @@ using TruthOf = std::function<const AccountTruth*(std::string_view account)>;
 base::Status collect_signup_rows(std::string_view events_path, std::string_view intel_path, const TruthOf& truth,
                                  std::vector<SignupRow>& rows);
 
+// All of it, from files. Each directory holds events.jsonl, labels_accounts.csv (acct,bad,campaign,group,created_ms;
+// also below labels/) and, if there is one, ip_intel.csv.
+struct TrainAccountsOptions {
+  std::vector<std::string> directories;
+  std::vector<std::string> without;  // kinds of accounts to leave out: those that give no sign at signup teach nothing
+  BoostOptions boost;
+};
+base::Result<HeadReport> train_accounts(const TrainAccountsOptions& options);
+
 // A table of what head and detector find, for people.
 std::string head_table(const HeadReport& report);
 
