@@ -101,6 +101,8 @@ class SignupClusters {
 
   virtual AccountScore account(std::string_view account) const = 0;
   virtual size_t accounts() const = 0;
+  // The cluster of that number, if it is there.
+  virtual bool cluster(uint64_t id, ClusterFacts& out) const = 0;
   virtual void visit_clusters(const std::function<void(const ClusterFacts&)>& visit) const = 0;
   virtual uint64_t bytes() const = 0;
 

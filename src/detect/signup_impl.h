@@ -1,6 +1,7 @@
 // The inside of SignupClusters: its records and tables. Only for the files signup_*.cc.
 #pragma once
 
+#include <array>
 #include <cmath>
 #include <vector>
 
@@ -69,6 +70,7 @@ class SignupClustersImpl final : public SignupClusters {
   void payment(const Payment& payment) override;
   AccountScore account(std::string_view account) const override;
   size_t accounts() const override { return accounts_.size(); }
+  bool cluster(uint64_t id, ClusterFacts& out) const override;
   uint64_t bytes() const override;
   void visit_clusters(const std::function<void(const ClusterFacts&)>& visit) const override;
   uint64_t digest() const override;
@@ -118,6 +120,7 @@ class SignupClustersImpl final : public SignupClusters {
   std::vector<uint64_t> singles_;  // fingerprint << 32 | number + 1, four places to a key
   std::vector<Cluster> clusters_;
   uint64_t clusters_born_ = 0;
+  mutable std::array<uint32_t, 1024> found_at_{};  // places where clusters were found last, by number: no state
   int64_t begun_ms_ = 0, now_ms_ = 0;
   std::array<double, kNetGroups> arrivals_{};  // decayed with the slow half-life; without what belongs to clusters
   double all_arrivals_ = 0;

@@ -218,6 +218,17 @@ ClusterFacts SignupClustersImpl::facts_of(const Cluster& c) const {
   return out;
 }
 
+bool SignupClustersImpl::cluster(uint64_t id, ClusterFacts& out) const {
+  uint32_t& place = found_at_[id % found_at_.size()];
+  if (place >= clusters_.size() || clusters_[place].id != id) {
+    place = 0;
+    while (place < clusters_.size() && clusters_[place].id != id) ++place;
+    if (place == clusters_.size()) return false;
+  }
+  out = facts_of(clusters_[place]);
+  return true;
+}
+
 void SignupClustersImpl::visit_clusters(const std::function<void(const ClusterFacts&)>& visit) const {
   for (const Cluster& c : clusters_) visit(facts_of(c));
 }

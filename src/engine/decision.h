@@ -56,11 +56,14 @@ struct Decision {
   std::vector<Match> matches;                                // by place in EventType::rules
   std::vector<Condition> conditions;                         // only when asked for
   std::vector<Effect> effects;                               // of the rules that act
-  std::vector<std::pair<std::string_view, Value>> features;  // by name as declared, absent where there is no value
+  // Features, then outputs of detectors, by name as declared; absent where there is no value.
+  std::vector<std::pair<std::string_view, Value>> features;
+  std::vector<std::pair<std::string_view, Value>> shown;  // what the type's `show:` adds
+  std::string_view account;                               // whom detectors saw in the event, or empty
   std::string_view verdict_name() const { return type->ladder[static_cast<size_t>(verdict)]; }
 };
 
-// Appends {"id","type","verdict","points","score","rules","features","policy"} and, where there is something to say,
+// Appends {"id","type","verdict","points","score", what `show:` adds,"rules","features","policy"} and, where there is something to say,
 // "shadow" (rules that matched without acting), "values", "reasons", "labels", "late", and "conditions".
 void write_json(const Decision& decision, std::string& out);
 

@@ -164,6 +164,9 @@ Engine::Erased Engine::erase_entity(std::string_view entity_kind, std::string_vi
   Erased erased;
   erased.labels = impl_->label_store->erase(entity_kind, value);
   for (auto& list : impl_->active->run_time_lists) erased.list_entries += list->remove(value);
+  if (entity_kind == "account") {
+    for (auto& detector : impl_->active->detectors) detector->erase(value);
+  }
   return erased;
 }
 
