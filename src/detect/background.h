@@ -6,6 +6,7 @@
 // after Chao (1984). Locale is conditional on the country, times are smoothed histograms of their logarithms.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <string>
@@ -15,27 +16,37 @@
 
 namespace tamis::detect {
 
+// Where the background's counts for one signup lie; made once, so that they can be fetched ahead.
+struct BackgroundKeys {
+  std::array<uint64_t, kAttributes> value{};  // 0: not given
+  uint64_t in_country = 0;                    // the locale, given the country
+  uint64_t with_device = 0;                   // the locale, given the device
+  uint64_t country = 0;
+};
+BackgroundKeys background_keys(const SignupFacts& facts);
+
 class Background {
  public:
   explicit Background(uint64_t values_max) : counts_(values_max) {}
 
-  void learn(const SignupFacts& facts, double weight);
-  // Natural logarithms. Of a value that is not given: 0.
-  double log_p(Attribute attribute, const SignupFacts& facts) const;
-  // Density of a measure; of one that is not given: 0.
-  double log_density(Measure measure, const SignupFacts& facts) const;
-  // The share of the class among all, with the classes as they were learned.
-  double class_share(NetClass net) const;
+  void prefetch(const BackgroundKeys& keys) const;
+  void learn(const SignupFacts& facts, const BackgroundKeys& keys, double weight);
+  // Of a value that is not given: 1.
+  double p(Attribute attribute, const SignupFacts& facts, const BackgroundKeys& keys) const;
+  // Density of the logarithm of a measure; of one that is not given: 1.
+  double density(Measure measure, const SignupFacts& facts) const;
   // The usual round trip from the country of the signup in its class; natural logarithm of milliseconds, below zero if
   // unknown.
-  double usual_rtt(const SignupFacts& facts) const;
+  double usual_rtt(const SignupFacts& facts, const BackgroundKeys& keys) const;
   double learned(NetClass net) const { return classes_[size_t(net)]; }
-  double learned() const { return all_; }
   uint64_t bytes() const { return counts_.bytes(); }
 
-  static constexpr uint32_t kPieces = KeyedTable<float>::kShards + 1;
-  void save(uint32_t piece, std::string& out) const;
-  [[nodiscard]] bool load(uint32_t piece, state::ByteReader& in);
+  // For snapshots: the table of counts goes in segments, all else with the head.
+  using Counts = KeyedTable<float>;
+  Counts& counts() { return counts_; }
+  const Counts& counts() const { return counts_; }
+  void save_head(std::string& out) const;
+  [[nodiscard]] bool load_head(state::ByteReader& in);
 
  private:
   struct Total {
@@ -47,11 +58,8 @@ class Background {
   static constexpr int kHosted = kNetClasses + 1;  // hosting and VPN together
   static constexpr int kKinds = kCaptchaKinds;
 
-  double log_p_of(Attribute attribute, uint32_t value, NetClass net) const;
-  void count(int attribute, int net, uint32_t value, float weight);
-  static uint64_t key(int attribute, int net, uint64_t value) {
-    return base::combine64((uint64_t(attribute) << 8) + uint64_t(net), value) | 1u;
-  }
+  double p_of(Attribute attribute, uint64_t key, NetClass net) const;
+  void count(int attribute, int net, uint64_t key, float weight);
   // The histogram of a measure: of the captcha's time for each kind, of the round trip for the class alone.
   size_t histogram(Measure measure, const SignupFacts& facts) const {
     const int kind = measure == kCaptcha ? facts.kind % kKinds : 0;
@@ -62,14 +70,13 @@ class Background {
   }
   static int bin(float log_ms) { return std::clamp(static_cast<int>(log_ms * 8), 0, kBins - 1); }
 
-  KeyedTable<float> counts_;
+  Counts counts_;
   std::array<std::array<Total, kNetClasses + 2>, kAttributes> totals_{};
   std::array<std::array<float, kBins>, size_t(kMeasures) * kNetClasses * kKinds> histograms_{};
   std::array<std::array<float, kBins>, size_t(kMeasures) * kKinds> pooled_{};
   std::array<float, size_t(kMeasures) * kNetClasses * kKinds> histogram_sums_{};
   std::array<float, size_t(kMeasures) * kKinds> pooled_sums_{};
   std::array<double, kNetClasses> classes_{};
-  double all_ = 0;
 };
 
 }  // namespace tamis::detect

@@ -17,14 +17,15 @@ namespace tamis::detect {
 
 // The background's view of one signup, computed once and compared with many clusters.
 struct Expected {
-  std::array<double, kAttributes> log_p{};
-  std::array<double, kMeasures> log_density{};
-  double slower = 0;  // logarithm of the round trip against the usual one there
-  bool has_slower = false;
+  std::array<double, kAttributes> p{};      // of the value; 1 if not given
+  std::array<double, kMeasures> density{};  // of the time
+  std::array<double, kMeasures> x{};        // what a cluster compares of the time
+  std::array<bool, kMeasures> given{};
 };
-Expected expected_of(const Background& background, const SignupFacts& facts);
+Expected expected_of(const Background& background, const SignupFacts& facts, const BackgroundKeys& keys);
 
-// Log-likelihood ratios, cluster against background.
+// Likelihood ratios, cluster against background: of attributes and times as they are, of views and in all their
+// logarithms.
 struct Likelihood {
   std::array<float, kViews> view{};
   std::array<float, kAttributes> attribute{};
@@ -37,31 +38,43 @@ class ClusterModel {
   Likelihood likelihood(const SignupFacts& facts, const Expected& expected) const;
   // Takes a member in with a weight up to 1; `likelihood` is the one from before.
   void add(const SignupFacts& facts, const Expected& expected, const Likelihood& likelihood, double weight);
-  void merge(const ClusterModel& other);
+  // Asks for its memory ahead of likelihood().
+  void prefetch() const {
+    const char* from = reinterpret_cast<const char*>(this);
+    for (size_t at = 0; at < sizeof(*this); at += 64) __builtin_prefetch(from + at);
+  }
 
   double members() const { return members_; }
   // The share of members whose value of the attribute comes from the pool.
-  double sharing(Attribute a) const { return (drawn_[a] + 0.5) / (seen_[a] + 1.0); }
+  double sharing(Attribute a) const {
+    return (static_cast<double>(drawn_[a]) + 0.5) / (static_cast<double>(seen_[a]) + 1.0);
+  }
   // Spread of a measure (standard deviation of the logarithm), and of how many.
   double spread(Measure m) const;
-  double measured(Measure m) const { return gauss_[m].n; }
+  double typical_ms(Measure m) const;
+  double measured(Measure m) const { return static_cast<double>(gauss_[m].n); }
   // The most frequent value of an attribute and its share.
   struct Top {
     uint32_t value = 0;
     double share = 0;
   };
   Top top(Attribute a) const;
+  // Members of whom the attribute is known, and how many values are remembered.
+  double seen(Attribute a) const { return static_cast<double>(seen_[a]); }
   int distinct_in_pool(Attribute a) const;
 
  private:
-  static constexpr int kPool = 24;
-  struct Entry {
-    uint32_t value;
-    float count;
-  };
+  static constexpr size_t kPool = 24;
   struct Pool {
-    std::array<Entry, kPool> entries{};
+    std::array<uint32_t, kPool> value{};
+    std::array<float, kPool> count{};
     float sum = 0;
+    // The place of the value, kPool if it is not there.
+    size_t find(uint32_t v) const {
+      size_t at = kPool;
+      for (size_t i = 0; i < kPool; ++i) at = value[i] == v ? i : at;
+      return at;
+    }
   };
   struct Gauss {
     float n = 0, weight = 0, mean = 0, squares = 0, drawn = 0;
@@ -72,20 +85,7 @@ class ClusterModel {
   static size_t time_of(Measure m, const SignupFacts& facts) {
     return m == kCaptcha && facts.kind != 0 ? size_t{kMeasures} - 1 + facts.kind % kCaptchaKinds : size_t{m};
   }
-  // The round trip counts against the usual one from there: a relay adds to it wherever it stands.
-  static bool time_value(Measure m, const SignupFacts& facts, const Expected& expected, double* x, double* log_p) {
-    if (m == kRtt) {
-      *x = expected.slower;
-      // Honest ones: a wide curve around the usual.
-      *log_p = -0.5 * (expected.slower / 0.8) * (expected.slower / 0.8) - 0.6958;
-      *log_p = *log_p < -4 ? -4 : *log_p;
-      return expected.has_slower;
-    }
-    *x = static_cast<double>(facts.measure[m]);
-    *log_p = expected.log_density[m];
-    return facts.measure[m] >= 0;
-  }
-  double log_t(const Gauss& g, double x) const;
+  static double t_density(const Gauss& g, double x);
 
   std::array<Pool, kAttributes> pools_{};
   std::array<float, kAttributes> drawn_{}, seen_{};

@@ -2,6 +2,7 @@
 #include <rapidcheck.h>
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 #include <string>
 #include <vector>
@@ -12,6 +13,7 @@
 #include "detect/login_risk.h"
 #include "detect/signup_clusters.h"
 #include "event/ip.h"
+#include "state/pieces.h"
 
 namespace tamis::detect {
 namespace {
@@ -124,11 +126,11 @@ TEST(NameShape, tells_generators_apart) {
 }
 
 TEST(NameShape, takes_any_bytes) {
-  rc::check([](const std::string& text) {
+  EXPECT_TRUE(rc::check([](const std::string& text) {
     const NameShape shape = name_shape(text);
     RC_ASSERT(shape.bytes <= 64);
     RC_ASSERT(shape.shape == name_shape(text).shape);
-  });
+  }));
 }
 
 TEST(SignupClusters, finds_a_campaign_that_never_repeats_an_address) {
@@ -249,15 +251,38 @@ TEST(SignupClusters, friends_who_share_a_link_are_not_sleepers) {
   }
 }
 
-using Pieces = std::vector<std::pair<uint32_t, std::string>>;
-Pieces pieces_of(const SignupClusters& c) {
-  Pieces out;
-  c.save([&](uint32_t kind, std::string_view body) { out.emplace_back(kind, body); });
-  return out;
+struct OwnPiece {
+  uint32_t kind;
+  std::string body;
+};
+// Takes the snapshot apart that is under way; `between` runs after each piece.
+template <class Detector, class Between>
+std::vector<OwnPiece> pieces_of(Detector& d, const Between& between) {
+  state::PieceWriter out;
+  d.begin_snapshot(out, 3);
+  while (d.snapshot_piece()) between();
+  d.end_snapshot();
+  std::string bytes;
+  while (out.bytes() > 0) out.take(bytes, 1 << 20);
+  state::PieceReader reader;
+  reader.feed(bytes);
+  std::vector<OwnPiece> pieces;
+  for (state::Piece p; reader.next(p).value_or(false);) pieces.push_back({p.kind, std::string(p.body)});
+  return pieces;
+}
+template <class Detector>
+std::vector<OwnPiece> pieces_of(Detector& d) {
+  return pieces_of(d, [] {});
+}
+template <class Detector>
+bool restore(Detector& d, const std::vector<OwnPiece>& pieces) {
+  for (const OwnPiece& p : pieces)
+    if (!d.restore_piece(p.kind, p.body)) return false;
+  return d.finish_restore().has_value();
 }
 
 TEST(SignupClusters, restored_ones_go_on_the_same) {
-  rc::check([](uint64_t seed) {
+  EXPECT_TRUE(rc::check([](uint64_t seed) {
     SignupClusterOptions o = small();
     o.accounts_max = 150, o.clusters_max = 8, o.single_slots_log2 = 10, o.keys_max = 4000;  // all limits are met
     auto first = SignupClusters::make(o);
@@ -266,31 +291,116 @@ TEST(SignupClusters, restored_ones_go_on_the_same) {
       return c.signup((i % 3 ? honest(seed + i, t) : farmed(i, t)).signup()).score;
     };
     for (uint64_t i = 0; i < 300; ++i) step(*first, i);
+    const uint64_t then = first->digest();
+    // Between the pieces events go on: what is written is the state as of the begin.
+    std::vector<double> meanwhile;
+    uint64_t next = 300;
+    const auto pieces = pieces_of(*first, [&] {
+      if (next < 380) meanwhile.push_back(step(*first, next++));
+    });
+    while (next < 380) meanwhile.push_back(step(*first, next++));
     auto second = SignupClusters::make(o);
-    for (const auto& [kind, body] : pieces_of(*first)) RC_ASSERT(second->restore_piece(kind, body).has_value());
-    RC_ASSERT(second->finish_restore().has_value());
+    RC_ASSERT(restore(*second, pieces));
+    RC_ASSERT(second->digest() == then);
+    for (uint64_t i = 300; i < 380; ++i) RC_ASSERT(step(*second, i) == meanwhile[i - 300]);
     RC_ASSERT(first->digest() == second->digest());
-    for (uint64_t i = 300; i < 400; ++i) RC_ASSERT(step(*first, i) == step(*second, i));
+    for (uint64_t i = 380; i < 420; ++i) RC_ASSERT(step(*first, i) == step(*second, i));
     RC_ASSERT(first->digest() == second->digest());
-  });
+  }));
 }
 
 TEST(SignupClusters, damaged_pieces_are_refused) {
   SignupClusterOptions o = small();
-  o.accounts_max = 150, o.single_slots_log2 = 10;
+  o.accounts_max = 150, o.single_slots_log2 = 12;
   auto first = SignupClusters::make(o);
   for (uint64_t i = 0; i < 200; ++i) first->signup(honest(i, kStart + int64_t(i) * kHourMs).signup());
-  const Pieces pieces = pieces_of(*first);
-  EXPECT_FALSE(SignupClusters::make(o)->restore_piece(pieces[1].first, pieces[1].second));  // the head is missing
+  const auto pieces = pieces_of(*first);
+  EXPECT_FALSE(SignupClusters::make(o)->restore_piece(pieces[1].kind, pieces[1].body));  // the head is missing
   EXPECT_FALSE(SignupClusters::make(o)->finish_restore());
-  for (const auto& [kind, body] : pieces) {
+  for (size_t i = 0; i < pieces.size(); ++i) {
     auto c = SignupClusters::make(o);
-    if (kind != pieces[0].first) {
-      ASSERT_TRUE(c->restore_piece(pieces[0].first, pieces[0].second));
+    if (i > 0) {
+      ASSERT_TRUE(c->restore_piece(pieces[0].kind, pieces[0].body));
     }
-    EXPECT_FALSE(c->restore_piece(kind, std::string_view(body).substr(0, body.size() - 1)));
+    std::string_view body = pieces[i].body;
+    if (body.size() > 4) {
+      EXPECT_FALSE(c->restore_piece(pieces[i].kind, body.substr(0, body.size() - 1)));
+    }
+    EXPECT_FALSE(SignupClusters::make(o)->restore_piece(pieces[i].kind, body.substr(0, 3)));
+    // One that is missing is noticed, too.
+    auto less = SignupClusters::make(o);
+    for (size_t k = 0; k < pieces.size(); ++k)
+      if (k != i) (void)less->restore_piece(pieces[k].kind, pieces[k].body);
+    EXPECT_FALSE(less->finish_restore());
   }
   EXPECT_FALSE(SignupClusters::make(o)->restore_piece(99, ""));
+}
+
+TEST(SignupClusters, people_can_look_at_a_cluster_and_clear_or_confirm_it) {
+  auto clusters = SignupClusters::make(small());
+  for (const Person& p : people(5, 300)) clusters->signup(p.signup());
+  const int64_t begin = kStart + 5 * 24 * kHourMs;
+  uint64_t next = 0;
+  const auto farm = [&] {
+    const Person p = farmed(next, begin + int64_t(next) * 60'000);
+    ++next;
+    return clusters->signup(p.signup());
+  };
+  SignupScore s;
+  for (int i = 0; i < 80; ++i) s = farm();
+  ASSERT_NE(s.cluster, 0u);
+  float sum = 0;
+  for (float part : s.part) sum += part;
+  EXPECT_NEAR(sum, s.log_odds, 1e-4);
+  EXPECT_NEAR(s.score, 1 / (1 + std::exp(-static_cast<double>(s.log_odds))), 1e-6);
+
+  const auto page = clusters->cluster(s.cluster);
+  ASSERT_TRUE(page);
+  EXPECT_FALSE(clusters->cluster(999'999));
+  EXPECT_GT(page->facts.members, 60);
+  EXPECT_GT(page->facts.per_day, 200);
+  EXPECT_NEAR(page->by_class[0], page->facts.members, 1);
+  EXPECT_EQ(page->exemplars.size(), 8u);
+  const auto of = [&](std::string_view name) {
+    for (const ClusterShare& share : page->shared)
+      if (share.attribute == name) return share;
+    return ClusterShare{};
+  };
+  EXPECT_GT(of("device").observed, 20 * of("device").expected);
+  EXPECT_EQ(of("device").values, 4);
+  EXPECT_GT(of("locale").observed, 0.9 * of("locale").of);
+  EXPECT_LT(of("locale").expected, 0.2 * of("locale").of);
+  ASSERT_FALSE(page->times.empty());
+  EXPECT_NEAR(page->times[0].typical_ms, 5450, 300);
+
+  // All members, page by page, are of the farm, and most of the farm are members.
+  std::map<uint64_t, bool> of_farm;
+  for (uint64_t i = 0; i < next; ++i) of_farm[account_key("f" + std::to_string(i))] = false;
+  uint64_t from = 0;
+  do {
+    const MemberPage members = clusters->members(s.cluster, from, 10);
+    EXPECT_LE(members.members.size(), 10u);
+    for (const ClusterMember& m : members.members) {
+      if (of_farm.count(m.account) != 0) of_farm[m.account] = true;
+    }
+    from = members.next;
+  } while (from != 0);
+  EXPECT_GE(std::count_if(of_farm.begin(), of_farm.end(), [](const auto& f) { return f.second; }), 70);
+
+  // Cleared for an hour: its next members are let in, and after that no more.
+  EXPECT_FALSE(clusters->suppress(999'999, 1));
+  ASSERT_TRUE(clusters->suppress(s.cluster, begin + int64_t(next) * 60'000 + kHourMs));
+  const SignupScore cleared = farm();
+  EXPECT_TRUE(cleared.is_suppressed);
+  EXPECT_LT(cleared.score, 0.01);
+  EXPECT_LT(clusters->account("f40").score, 0.01);
+  EXPECT_GT(clusters->cluster(s.cluster)->facts.suppressed_until_ms, 0);
+  while (next < 160) s = farm();
+  EXPECT_FALSE(s.is_suppressed);
+  EXPECT_GT(s.score, 0.9);
+  ASSERT_TRUE(clusters->confirm(s.cluster));
+  EXPECT_GT(farm().part[kPartAftermath], 3.5f);
+  EXPECT_TRUE(clusters->cluster(s.cluster)->facts.is_confirmed);
 }
 
 // Logins.
@@ -375,7 +485,7 @@ TEST(LoginRisk, forgets_who_is_erased) {
 }
 
 TEST(LoginRisk, any_clients_give_finite_scores) {
-  rc::check([](const std::vector<std::tuple<uint8_t, uint8_t, bool, bool>>& steps) {
+  EXPECT_TRUE(rc::check([](const std::vector<std::tuple<uint8_t, uint8_t, bool, bool>>& steps) {
     auto risk = LoginRisk::make();
     int64_t t = kStart;
     for (const auto& [who, client, ok, session] : steps) {
@@ -389,25 +499,53 @@ TEST(LoginRisk, any_clients_give_finite_scores) {
       const LoginScore s = risk->login(l);
       RC_ASSERT(s.score >= 0 && s.score <= 1);
     }
-  });
+  }));
 }
 
 TEST(LoginRisk, restored_ones_go_on_the_same) {
   House h;
-  auto second = LoginRisk::make();
-  h.risk->save([&](uint32_t kind, std::string_view body) {
-    ASSERT_TRUE(second->restore_piece(kind, body));
-    EXPECT_FALSE(LoginRisk::make()->restore_piece(kind, body.substr(0, body.size() - 1)));
+  const uint64_t then = h.risk->digest();
+  const auto step = [&](LoginRisk& risk, uint64_t n) {
+    Person p = n % 3 ? h.owners[n % h.owners.size()] : honest(900'000 + n, 0);
+    p.account = n % 7 == 0 ? "new" + std::to_string(n) : h.owners[n % h.owners.size()].account;
+    if (n == 40) risk.erase(h.owners[9].account);
+    return risk.login(from(p, h.now + int64_t(n) * 60'000)).score;
+  };
+  std::vector<double> meanwhile;
+  const auto pieces = pieces_of(*h.risk, [&] {
+    if (meanwhile.size() < 100) meanwhile.push_back(step(*h.risk, meanwhile.size()));
   });
-  EXPECT_FALSE(second->restore_piece(99, "abcd"));
+  while (meanwhile.size() < 100) meanwhile.push_back(step(*h.risk, meanwhile.size()));
+  auto second = LoginRisk::make();
+  ASSERT_TRUE(restore(*second, pieces));
+  EXPECT_EQ(second->digest(), then);
+  for (uint64_t n = 0; n < 100; ++n) EXPECT_EQ(step(*second, n), meanwhile[n]);
   EXPECT_EQ(h.risk->digest(), second->digest());
-  for (uint64_t n = 0; n < 60; ++n) {
-    Person p = n % 3 ? h.owners[n] : honest(900'000 + n, 0);
-    p.account = h.owners[n].account;
-    h.now += 60'000;
-    EXPECT_EQ(h.risk->login(from(p, h.now)).score, second->login(from(p, h.now)).score);
+  for (size_t i = 0; i < pieces.size(); ++i) {
+    auto less = LoginRisk::make();
+    for (size_t k = 0; k < pieces.size(); ++k)
+      if (k != i) (void)less->restore_piece(pieces[k].kind, pieces[k].body);
+    EXPECT_FALSE(less->finish_restore());
+    auto damaged = LoginRisk::make();
+    if (i > 0) {
+      ASSERT_TRUE(damaged->restore_piece(pieces[0].kind, pieces[0].body));
+    }
+    EXPECT_FALSE(damaged->restore_piece(pieces[i].kind, pieces[i].body + "x"));
   }
-  EXPECT_EQ(h.risk->digest(), second->digest());
+  EXPECT_FALSE(second->restore_piece(99, "abcd"));
+}
+
+TEST(LoginRisk, keeps_no_more_profiles_than_it_may) {
+  LoginRiskOptions o;
+  o.accounts_max = 2000, o.values_max = 20'000, o.campaign_keys_max = 5000;
+  auto risk = LoginRisk::make(o);
+  uint64_t most = 0;
+  for (uint64_t n = 0; n < 20'000; ++n) {
+    risk->login(from(honest(n, 0), kStart + int64_t(n) * 1000));
+    most = std::max(most, risk->bytes());
+  }
+  EXPECT_LE(risk->profiles(), 2600u);
+  EXPECT_EQ(risk->bytes(), most);  // places are used again
 }
 
 TEST(AccountJson, reads_events_and_says_what_is_wrong) {

@@ -40,13 +40,15 @@ class Frequencies {
   double learned(int attribute, int group) const { return total(attribute, group).sum; }
   uint64_t bytes() const { return counts_.bytes(); }
 
-  static constexpr uint32_t kPieces = KeyedTable<float>::kShards + 1;
-  void save(uint32_t piece, std::string& out) const {
-    if (piece + 1 < kPieces) return counts_.save_shard(piece, out);
+  void prefetch(int attribute, uint64_t value) const { counts_.prefetch(key(attribute, 0, value)); }
+
+  // For snapshots: the table of counts goes in segments, all else with the head.
+  KeyedTable<float>& counts() { return counts_; }
+  const KeyedTable<float>& counts() const { return counts_; }
+  void save_head(std::string& out) const {
     for (const Total& t : totals_) state::put_number(out, t);
   }
-  [[nodiscard]] bool load(uint32_t piece, state::ByteReader& in) {
-    if (piece + 1 < kPieces) return counts_.load_shard(piece, in);
+  [[nodiscard]] bool load_head(state::ByteReader& in) {
     for (Total& t : totals_) t = in.number<Total>();
     return in.ok();
   }
@@ -66,7 +68,8 @@ class Frequencies {
     return p / (all.sum + kPrior);
   }
   static uint64_t key(int attribute, int group, uint64_t value) {
-    return base::combine64((uint64_t(attribute) << 8) + uint64_t(group), value) | 1u;
+    // The groups' keys of one value differ in the last byte only: they lie side by side.
+    return (base::combine64(uint64_t(attribute) + 1, value) & ~uint64_t{0xff}) | uint64_t(group) << 1 | 1u;
   }
   const Total& total(int attribute, int group) const {
     return totals_[size_t(attribute) * size_t(groups_ + 1) + size_t(group)];

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <array>
-#include <vector>
 
 #include "detect/frequencies.h"
 #include "detect/keyed_table.h"
@@ -59,13 +58,14 @@ struct LoginProfile {
   static constexpr int kBindings = 6;
 
   float events = 0;
+  uint32_t next_free = 0;  // of a profile that is not in use: another one + 1
   std::array<std::array<Entry, kRemembered>, kLogAttributes - 2> known{};  // without TLS and cookie
   std::array<float, kLogAttributes - 2> distinct{};
   std::array<Pending, kPending> pending{};
   std::array<Binding, kBindings> bindings{};
 };
 
-static_assert(sizeof(LoginProfile::Pending) == 64 && sizeof(LoginProfile) == 808);
+static_assert(sizeof(LoginProfile::Pending) == 64 && sizeof(LoginProfile) == 816);
 
 struct CampaignEntry {
   float fast = 0, slow = 0;  // decayed counts of accounts

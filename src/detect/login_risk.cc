@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "base/hash.h"
+#include "detect/fast_math.h"
 #include "detect/login_impl.h"
 #include "detect/signup_facts.h"
 #include "event/ip.h"
@@ -32,13 +33,11 @@ uint32_t hash2(std::string_view a, std::string_view b = {}) {
   return static_cast<uint32_t>(base::combine64(base::hash64(a), base::hash64(b))) | 1u;
 }
 
-float familiarity_of(const LoginProfile& p) { return p.events; }
-
 class LoginRiskImpl final : public LoginRisk {
  public:
   explicit LoginRiskImpl(const LoginRiskOptions& options)
       : options_(options),
-        profiles_(options.accounts_max),
+        index_(options.accounts_max),
         campaign_(options.campaign_keys_max),
         usual_({1e6, 1e5, 2000, 100, 8000, 300, 30, 8, 100, 20, 1e6}, kNetClasses, options.values_max) {}
 
@@ -46,10 +45,14 @@ class LoginRiskImpl final : public LoginRisk {
   void signup(const Signup& signup) override;
   void confirm(std::string_view account, bool was_owner, int64_t t_ms) override;
   bool erase(std::string_view account) override;
-  uint64_t bytes() const override { return profiles_.bytes() + campaign_.bytes() + usual_.bytes(); }
-  void save(const PieceSink& sink) const override;
-  base::Status restore_piece(uint32_t kind, std::string_view body) override;
+  uint64_t bytes() const override { return index_.bytes() + profiles_.bytes() + campaign_.bytes() + usual_.bytes(); }
+  uint64_t profiles() const override { return index_.size(); }
   uint64_t digest() const override;
+  void begin_snapshot(state::PieceWriter& out, uint32_t part) override;
+  bool snapshot_piece() override;
+  void end_snapshot() override;
+  base::Status restore_piece(uint32_t kind, std::string_view body) override;
+  base::Status finish_restore() override;
 
  private:
   using Profile = LoginProfile;
@@ -72,8 +75,22 @@ class LoginRiskImpl final : public LoginRisk {
   void settle(Profile& p, int64_t t_ms);
   void decay(int64_t t_ms);
 
+  // The account's profile for writing; null if there is none.
+  Profile* find_profile(uint64_t account) {
+    const uint32_t* place = index_.find(account);
+    return place == nullptr ? nullptr : &profiles_.change(*place);
+  }
+  Profile& profile(uint64_t account);
+  void release(uint32_t place);
+  void put_head(std::string& out) const;
+  template <class Visit>
+  void each_table(const Visit& visit);
+
   LoginRiskOptions options_;
-  KeyedTable<Profile> profiles_;
+  KeyedTable<uint32_t> index_;  // places of profiles by account
+  SegmentedArray<Profile> profiles_;
+  uint32_t free_ = 0;  // the first profile that is not in use, + 1
+  uint64_t restored_ = 0;
   KeyedTable<CampaignEntry> campaign_;
   Frequencies usual_;
   // Honest unfamiliar attempts by class: learned slowly, from those that nothing else spoke against.
@@ -82,6 +99,30 @@ class LoginRiskImpl final : public LoginRisk {
   std::array<double, kNetClasses> seen_{};
   int64_t begun_ms_ = 0, now_ms_ = 0;
 };
+
+// The account's profile, a new one if it has none. When there is room for no more, the least familiar go.
+LoginProfile& LoginRiskImpl::profile(uint64_t account) {
+  if (Profile* known = find_profile(account)) return *known;
+  uint32_t& place = index_.at(
+      account, [this](uint32_t p) { return profiles_[p].events; }, [this](uint32_t p) { release(p); });
+  if (free_ != 0) {
+    place = free_ - 1;
+    Profile& p = profiles_.change(place);
+    free_ = p.next_free;
+    p = Profile{};
+    return p;
+  }
+  place = static_cast<uint32_t>(profiles_.size());
+  profiles_.push_back(Profile{});
+  return profiles_.change(place);
+}
+
+void LoginRiskImpl::release(uint32_t place) {
+  Profile& p = profiles_.change(place);
+  p = Profile{};
+  p.next_free = free_;
+  free_ = place + 1;
+}
 
 LoginFacts LoginRiskImpl::facts_of(const Client& c, std::string_view account, int64_t t_ms) const {
   LoginFacts f;
@@ -124,7 +165,7 @@ double LoginRiskImpl::surprise(const Profile& p, const LoginFacts& f, const int*
       // Who aims at this account can know its country and imitate its browser; not its address.
       const double anyone = usual_.p(a, int(f.net), f.value[size_t(a)]);
       const double share = l == 0 ? (count == 1 ? 0.05 : 0.002) : targeted * double(l) / double(count - 1);
-      return log_odds + std::log((1 - share) * anyone + share) - std::log(mine);
+      return log_odds + fast_log((1 - share) * anyone + share) - fast_log(mine);
     }
     // Escape (Witten and Bell, 1991), with the class's own rate of novelty as prior.
     double rate = 0.3;
@@ -134,7 +175,7 @@ double LoginRiskImpl::surprise(const Profile& p, const LoginFacts& f, const int*
     }
     const double novel = distinct + 3 * rate + 0.02;
     const double escape = novel / (n + novel);  // 1 if nothing is known of the account
-    log_odds -= std::log(std::min(1.0, escape));
+    log_odds -= fast_log(std::min(1.0, escape));
   }
   return log_odds;
 }
@@ -173,7 +214,7 @@ double LoginRiskImpl::tls_factor(const LoginFacts& f) const {
   if (f.value[kLogTls] == 0) return 0;
   const double pair = usual_.p(kLogTls, int(f.net), f.value[kLogTls]);
   const double family = usual_.p(kLogFamily, int(f.net), f.value[kLogFamily]);
-  return std::clamp(std::log(0.02 / std::min(1.0, pair / family)), 0.0, 4.0);
+  return std::clamp(fast_log(0.02 / std::min(1.0, pair / family)), 0.0, 4.0);
 }
 
 std::array<uint64_t, kCampaignKeys> LoginRiskImpl::campaign_keys(const LoginFacts& f) const {
@@ -211,8 +252,8 @@ double LoginRiskImpl::campaign_factor(const LoginFacts& f) const {
   const auto keys = campaign_keys(f);
   // Honest unfamiliar attempts to expect within the windows.
   const double age_ms = std::max(double(now_ms_ - begun_ms_), kHour);
-  const double slow_ms = kSlowHalf / M_LN2 * (1 - std::exp2(-age_ms / kSlowHalf));
-  const double fast_ms = kFastHalf / M_LN2 * (1 - std::exp2(-age_ms / kFastHalf));
+  const double slow_ms = kSlowHalf / M_LN2 * (1 - half_life(age_ms, kSlowHalf));
+  const double fast_ms = kFastHalf / M_LN2 * (1 - half_life(age_ms, kFastHalf));
   double best = 0;
   for (size_t k = 0; k < kCampaignKeys; ++k) {
     if (keys[k] == 0) continue;
@@ -220,11 +261,11 @@ double LoginRiskImpl::campaign_factor(const LoginFacts& f) const {
     if (e == nullptr) continue;
     const double idle_ms = std::max(0.0, double(f.t_ms) - double(e->seen_s) * 1e3);
     const double mine = e->last_account == static_cast<uint32_t>(f.account) ? 1 : 0;
-    const double slow = static_cast<double>(e->slow) * std::exp2(-idle_ms / kSlowHalf) - mine;
-    const double fast = static_cast<double>(e->fast) * std::exp2(-idle_ms / kFastHalf) - mine;
+    const double slow = static_cast<double>(e->slow) * half_life(idle_ms, kSlowHalf) - mine;
+    const double fast = static_cast<double>(e->fast) * half_life(idle_ms, kFastHalf) - mine;
     const double expected = expected_slow[k];
-    best = std::max(best, std::log((slow + 0.15) / (expected + 0.15)));
-    best = std::max(best, std::log((fast + 0.15) / (expected * fast_ms / slow_ms + 0.15)));
+    best = std::max(best, fast_log((slow + 0.15) / (expected + 0.15)));
+    best = std::max(best, fast_log((fast + 0.15) / (expected * fast_ms / slow_ms + 0.15)));
   }
   return std::min(best, 8.0);
 }
@@ -237,8 +278,8 @@ void LoginRiskImpl::touch_campaign(const LoginFacts& f) {
         campaign_.at(key, [](const CampaignEntry& c) { return c.slow + static_cast<float>(c.seen_s) * 1e-9f; });
     if (e.last_account == static_cast<uint32_t>(f.account)) continue;
     const double idle_ms = e.seen_s == 0 ? 0 : std::max(0.0, double(now_s - e.seen_s) * 1e3);
-    e.fast = e.fast * static_cast<float>(std::exp2(-idle_ms / kFastHalf)) + 1;
-    e.slow = e.slow * static_cast<float>(std::exp2(-idle_ms / kSlowHalf)) + 1;
+    e.fast = e.fast * static_cast<float>(half_life(idle_ms, kFastHalf)) + 1;
+    e.slow = e.slow * static_cast<float>(half_life(idle_ms, kSlowHalf)) + 1;
     e.seen_s = now_s;
     e.last_account = static_cast<uint32_t>(f.account);
   }
@@ -314,7 +355,7 @@ void LoginRiskImpl::settle(Profile& p, int64_t t_ms) {
 void LoginRiskImpl::decay(int64_t t_ms) {
   if (begun_ms_ == 0) begun_ms_ = now_ms_ = t_ms;
   if (t_ms <= now_ms_) return;
-  const double factor = std::exp2(-double(t_ms - now_ms_) / kSlowHalf);
+  const double factor = half_life(double(t_ms - now_ms_), kSlowHalf);
   for (double& u : unfamiliar_) u *= factor;
   now_ms_ = t_ms;
 }
@@ -326,7 +367,7 @@ LoginScore LoginRiskImpl::login(const Login& login) {
   constexpr int kClientLevels[] = {kLogDevice, kLogAgent, kLogFamily, kLogSystem};
   constexpr int kLocaleLevels[] = {kLogLocale};
   LoginScore out;
-  Profile* p = profiles_.find(f.account);
+  Profile* p = find_profile(f.account);
   Profile fresh;
   if (p == nullptr) p = &fresh;
   settle(*p, now_ms_);
@@ -359,7 +400,7 @@ LoginScore LoginRiskImpl::login(const Login& login) {
     log_odds += static_cast<double>(g[i]);
   }
   out.log_odds = static_cast<float>(log_odds);
-  out.score = 1 / (1 + std::exp(-log_odds / 3));
+  out.score = logistic(log_odds / 3);
 
   // What goes on from a login that was counted is not counted again.
   if (unfamiliar && origin == nullptr) touch_campaign(f);
@@ -368,7 +409,7 @@ LoginScore LoginRiskImpl::login(const Login& login) {
   if (!login.ok) return out;
   if (p == &fresh) {
     // The first that is seen of an account is taken for its owner's.
-    p = &profiles_.at(f.account, familiarity_of);
+    p = &profile(f.account);
     *p = fresh;
   }
   const auto c = size_t(f.net);
@@ -402,7 +443,7 @@ LoginScore LoginRiskImpl::login(const Login& login) {
 void LoginRiskImpl::signup(const Signup& signup) {
   decay(signup.t_ms);
   const LoginFacts f = facts_of(signup.client, signup.account, now_ms_);
-  Profile& p = profiles_.at(f.account, familiarity_of);
+  Profile& p = profile(f.account);
   std::array<uint32_t, kLogAttributes> value{};
   for (int a = 0; a < kLogAttributes; ++a) value[size_t(a)] = own(f, a);
   teach(p, value, 1);
@@ -411,7 +452,7 @@ void LoginRiskImpl::signup(const Signup& signup) {
 
 void LoginRiskImpl::confirm(std::string_view account, bool was_owner, int64_t t_ms) {
   decay(t_ms);
-  Profile* p = profiles_.find(account_key(account));
+  Profile* p = find_profile(account_key(account));
   if (p == nullptr) return;
   for (Profile::Pending& q : p->pending) {
     if (q.t_ms == 0) continue;
@@ -421,69 +462,114 @@ void LoginRiskImpl::confirm(std::string_view account, bool was_owner, int64_t t_
 }
 
 bool LoginRiskImpl::erase(std::string_view account) {
-  Profile* p = profiles_.find(account_key(account));
+  Profile* p = find_profile(account_key(account));
   if (p == nullptr) return false;
   *p = Profile{};
   return true;
 }
 
-enum LoginPiece : uint32_t { kHead = 1, kProfilePart = 32, kCampaignPart, kUsualPart };
+enum LoginPiece : uint32_t { kIndexPart = 32, kProfilePart, kCampaignPart, kUsualPart };
+constexpr uint32_t kVersion = 2;
 
-void LoginRiskImpl::save(const PieceSink& sink) const {
-  std::string body;
-  state::put_number(body, uint32_t{1});
-  state::put_number(body, begun_ms_);
-  state::put_number(body, now_ms_);
-  state::put_number(body, unfamiliar_);
-  state::put_number(body, novelty_);
-  state::put_number(body, seen_);
-  sink(kHead, body);
-  const auto shards = [&](uint32_t kind, uint32_t count, const auto& save_one) {
-    for (uint32_t i = 0; i < count; ++i) {
-      body.clear();
-      state::put_number(body, i);
-      save_one(i);
-      sink(kind, body);
-    }
-  };
-  shards(kProfilePart, KeyedTable<Profile>::kShards, [&](uint32_t i) { profiles_.save_shard(i, body); });
-  shards(kCampaignPart, KeyedTable<CampaignEntry>::kShards, [&](uint32_t i) { campaign_.save_shard(i, body); });
-  shards(kUsualPart, Frequencies::kPieces, [&](uint32_t i) { usual_.save(i, body); });
+template <class Visit>
+void LoginRiskImpl::each_table(const Visit& visit) {
+  visit(index_, kIndexPart);
+  visit(profiles_, kProfilePart);
+  visit(campaign_, kCampaignPart);
+  visit(usual_.counts(), kUsualPart);
+}
+
+void LoginRiskImpl::put_head(std::string& out) const {
+  state::put_number(out, kVersion);
+  state::put_number(out, free_);
+  for (uint64_t n : {uint64_t(index_.segments()), uint64_t(profiles_.size()), uint64_t(campaign_.segments()),
+                     uint64_t(usual_.counts().segments())})
+    state::put_number(out, n);
+  state::put_number(out, begun_ms_);
+  state::put_number(out, now_ms_);
+  state::put_number(out, unfamiliar_);
+  state::put_number(out, novelty_);
+  state::put_number(out, seen_);
+  usual_.save_head(out);
+}
+
+void LoginRiskImpl::begin_snapshot(state::PieceWriter& out, uint32_t part) {
+  put_head(out.begin(state::kHeadPiece, part));
+  out.end();
+  each_table([&](auto& table, uint32_t kind) { table.begin_copy(out, part, kind); });
+}
+
+bool LoginRiskImpl::snapshot_piece() {
+  bool wrote = false;
+  each_table([&](auto& table, uint32_t) { wrote = wrote || table.copy_next(); });
+  return wrote;
+}
+
+void LoginRiskImpl::end_snapshot() {
+  each_table([](auto& table, uint32_t) { table.end_copy(); });
 }
 
 base::Status LoginRiskImpl::restore_piece(uint32_t kind, std::string_view body) {
   state::ByteReader in(body);
-  const auto number = in.number<uint32_t>();
-  const bool is_shard = in.ok() && number < KeyedTable<Profile>::kShards;
-  bool ok = false;
-  switch (kind) {
-    case kHead:
-      begun_ms_ = in.number<int64_t>();
-      now_ms_ = in.number<int64_t>();
-      unfamiliar_ = in.number<decltype(unfamiliar_)>();
-      novelty_ = in.number<decltype(novelty_)>();
-      seen_ = in.number<decltype(seen_)>();
-      ok = number == 1;
-      break;
-    case kProfilePart:
-      ok = is_shard && profiles_.load_shard(number, in);
-      break;
-    case kCampaignPart:
-      ok = is_shard && campaign_.load_shard(number, in);
-      break;
-    case kUsualPart:
-      ok = in.ok() && number < Frequencies::kPieces && usual_.load(number, in);
-      break;
-    default:
-      break;
+  const base::Status damaged =
+      base::invalid("snapshot of login risk: a piece of kind " + std::to_string(kind) + " is damaged or unknown");
+  if (kind == state::kHeadPiece) {
+    const auto version = in.number<uint32_t>();
+    free_ = in.number<uint32_t>();
+    std::array<uint64_t, 4> n{};
+    for (uint64_t& v : n) v = in.number<uint64_t>();
+    if (!in.ok() || version != kVersion || restored_ != 0 || !index_.begin_load(n[0]) ||
+        n[1] > 2 * options_.accounts_max + 1000 || !campaign_.begin_load(n[2]) || !usual_.counts().begin_load(n[3]))
+      return damaged;
+    profiles_.grow(n[1]);
+    begun_ms_ = in.number<int64_t>();
+    now_ms_ = in.number<int64_t>();
+    unfamiliar_ = in.number<decltype(unfamiliar_)>();
+    novelty_ = in.number<decltype(novelty_)>();
+    seen_ = in.number<decltype(seen_)>();
+    restored_ = 1;
+    return usual_.load_head(in) && in.left() == 0 ? base::Status{} : damaged;
   }
-  if (ok && in.ok() && in.left() == 0) return {};
-  return base::invalid("snapshot of login risk: a piece of kind " + std::to_string(kind) + " is damaged or unknown");
+  if (restored_ == 0) return base::invalid("snapshot of login risk: its head must come first");
+  const auto segment = in.number<uint32_t>();
+  bool ok = false;
+  each_table([&](auto& table, uint32_t of) {
+    if (of == kind) ok = in.ok() && table.load(segment, in);
+  });
+  restored_ += ok;
+  return ok && in.left() == 0 ? base::Status{} : damaged;
+}
+
+// References that would lead outside are refused, whatever the checksums said.
+base::Status LoginRiskImpl::finish_restore() {
+  uint64_t segments = 1;
+  each_table([&](auto& table, uint32_t) { segments += table.segments(); });
+  if (restored_ != segments) return base::invalid("snapshot of login risk: pieces are missing");
+  bool ok = index_.finish_load() && campaign_.finish_load() && usual_.counts().finish_load();
+  std::vector<bool> used(profiles_.size());
+  const auto take = [&](uint32_t place) {
+    ok = ok && place < used.size() && !used[place];
+    if (ok) used[place] = true;
+  };
+  index_.for_each([&](uint64_t, uint32_t place) { take(place); });
+  for (uint32_t f = free_; f != 0 && ok; f = profiles_[f - 1].next_free) take(f - 1);
+  for (size_t i = 0; i < profiles_.size() && ok; ++i)
+    for (const Profile::Pending& q : profiles_[i].pending) ok = ok && static_cast<int>(q.net) < kNetClasses;
+  return ok ? base::Status{} : base::invalid("snapshot of login risk: its tables do not fit each other");
 }
 
 uint64_t LoginRiskImpl::digest() const {
-  uint64_t h = 0;
-  save([&h](uint32_t kind, std::string_view body) { h = base::combine64(h, base::hash64(body, kind)); });
+  std::string body;
+  put_head(body);
+  uint64_t h = base::hash64(body);
+  auto& self = const_cast<LoginRiskImpl&>(*this);  // only reads
+  self.each_table([&](auto& table, uint32_t kind) {
+    for (size_t i = 0; i < table.segments(); ++i) {
+      body.clear();
+      table.save(i, body);
+      h = base::combine64(h, base::hash64(body, kind));
+    }
+  });
   return h;
 }
 

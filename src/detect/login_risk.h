@@ -13,13 +13,11 @@
 
 #include <array>
 #include <cstdint>
-#include <functional>
 #include <memory>
-#include <string>
 #include <string_view>
 
-#include "base/result.h"
 #include "detect/account_event.h"
+#include "state/pieces.h"
 
 namespace tamis::detect {
 
@@ -49,10 +47,9 @@ struct LoginRiskOptions {
   uint64_t secret = 0x7461'6d69'7321;
 };
 
-class LoginRisk {
+class LoginRisk : public state::SnapshotPart {
  public:
   static std::unique_ptr<LoginRisk> make(const LoginRiskOptions& options = {});
-  virtual ~LoginRisk() = default;
 
   virtual LoginScore login(const Login& login) = 0;
   // The first sight of an account: its client is the owner's.
@@ -63,12 +60,10 @@ class LoginRisk {
   virtual bool erase(std::string_view account) = 0;
 
   virtual uint64_t bytes() const = 0;
-
-  // As SignupClusters: pieces out, pieces back into an object of the same options in which nothing has happened.
-  using PieceSink = std::function<void(uint32_t kind, std::string_view body)>;
-  virtual void save(const PieceSink& sink) const = 0;
-  virtual base::Status restore_piece(uint32_t kind, std::string_view body) = 0;
+  virtual uint64_t profiles() const = 0;
   virtual uint64_t digest() const = 0;
+
+  // Snapshots: state/pieces.h, as of SignupClusters.
 };
 
 }  // namespace tamis::detect

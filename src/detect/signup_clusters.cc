@@ -1,6 +1,7 @@
 #include "detect/signup_clusters.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 
 #include "detect/signup_impl.h"
@@ -16,7 +17,7 @@ constexpr size_t kCandidates = 12;
 
 float worth_key(const KeyEntry& e) { return e.slow + static_cast<float>(e.seen_s) * 1e-9f; }
 
-double surprise(double k, double e) { return k <= e ? 0 : k * std::log(k / e) - (k - e); }
+double surprise(double k, double e) { return k <= e ? 0 : k * fast_log(k / e) - (k - e); }
 
 }  // namespace
 
@@ -29,30 +30,49 @@ std::string_view signup_feature_name(SignupFeature feature) {
   return kNames[feature];
 }
 
+std::string_view signup_part_name(SignupPart part) {
+  constexpr std::string_view kNames[] = {"base", "membership", "evidence", "aftermath", "surprise", "head"};
+  return kNames[part];
+}
+
+SignupClusterOptions SignupClusterOptions::for_accounts(uint64_t accounts) {
+  SignupClusterOptions o;
+  o.accounts_max = std::max<uint64_t>(accounts, 1000);
+  o.keys_max = 2 * o.accounts_max;
+  o.single_slots_log2 = std::clamp<uint32_t>(static_cast<uint32_t>(std::bit_width(o.accounts_max * 8)), 12, 32);
+  o.values_max = 2 * o.accounts_max;
+  o.shared_max = o.accounts_max / 2 + 1000;
+  return o;
+}
+
 std::unique_ptr<SignupClusters> SignupClusters::make(const SignupClusterOptions& options) {
   return std::make_unique<SignupClustersImpl>(options);
 }
 
 SignupClustersImpl::SignupClustersImpl(const SignupClusterOptions& options)
     : options_(options),
-      by_account_(options.accounts_max * 2),
+      by_account_(options.accounts_max * 5 / 4),
       background_(options.values_max),
       keys_(options.keys_max),
-      shared_(options.shared_max),
-      singles_(size_t{1} << options.single_slots_log2) {}
+      shared_(options.shared_max) {
+  options_.accounts_max = std::max<uint64_t>(options_.accounts_max, 1);
+  options_.clusters_max = std::clamp<uint32_t>(options_.clusters_max, 1, 65'000);
+  options_.single_slots_log2 = std::clamp<uint32_t>(options_.single_slots_log2, 4, 34);
+  singles_.grow((size_t{1} << options_.single_slots_log2) / 4);
+}
 
 uint64_t SignupClustersImpl::bytes() const {
-  return accounts_.capacity() * sizeof(Account) + by_account_.bytes() + background_.bytes() + keys_.bytes() +
-         shared_.bytes() + singles_.size() * 8 + clusters_.capacity() * sizeof(Cluster);
+  return accounts_.bytes() + by_account_.bytes() + background_.bytes() + keys_.bytes() + shared_.bytes() +
+         singles_.bytes() + clusters_.bytes();
 }
 
 void SignupClustersImpl::decay(int64_t t_ms) {
   if (begun_ms_ == 0) begun_ms_ = now_ms_ = t_ms;
   if (t_ms <= now_ms_) return;
-  const double factor = std::exp2(-double(t_ms - now_ms_) / kSlowHalf);
+  const double factor = half_life(double(t_ms - now_ms_), kSlowHalf);
   for (double& a : arrivals_) a *= factor;
   all_arrivals_ *= factor;
-  sends_day_ *= std::exp2(-double(t_ms - now_ms_) / kDay);
+  sends_day_ *= half_life(double(t_ms - now_ms_), kDay);
   now_ms_ = t_ms;
 }
 
@@ -60,7 +80,7 @@ void SignupClustersImpl::decay(int64_t t_ms) {
 double SignupClustersImpl::prior_of(const Cluster& c, int64_t t_ms, bool in_hindsight) const {
   const double since_ms = std::max(0.0, double(t_ms - c.last_ms));
   const double age_ms = std::max(0.0, double(now_ms_ - begun_ms_));
-  const double window_ms = kSlowHalf / M_LN2 * (1 - std::exp2(-age_ms / kSlowHalf)) + kHour;
+  const double window_ms = kSlowHalf / M_LN2 * (1 - half_life(age_ms, kSlowHalf)) + kHour;
   const double all = (all_arrivals_ + 1) / window_ms;
   double pace;
   if (in_hindsight) {
@@ -69,52 +89,72 @@ double SignupClustersImpl::prior_of(const Cluster& c, int64_t t_ms, bool in_hind
     pace = c.model.members() / (double(c.last_ms - c.first_ms) + 2 * kHour);
   } else {
     const double life_ms = double(t_ms - c.first_ms) + kHour;
-    const double fast = c.fast * std::exp2(-since_ms / kFastHalf) / std::min(life_ms, kFastHalf / M_LN2);
-    const double slow = c.slow * std::exp2(-since_ms / kSlowHalf) / std::min(life_ms, kSlowHalf / M_LN2);
+    const double fast = c.fast * half_life(since_ms, kFastHalf) / std::min(life_ms, kFastHalf / M_LN2);
+    const double slow = c.slow * half_life(since_ms, kSlowHalf) / std::min(life_ms, kSlowHalf / M_LN2);
     // What has been silent for a time T can hardly go on faster than 1/T.
     pace = std::min(std::max(fast, slow), 1 / (since_ms + 1));
   }
-  return std::clamp(std::log(pace / all + 1e-9), -12.0, 2.0);
+  return std::clamp(fast_log(pace / all + 1e-9), -12.0, 2.0);
 }
 
-SignupClustersImpl::Match SignupClustersImpl::match(const SignupFacts& facts, const Expected& expected,
-                                                    const SignupKeys& keys, bool in_hindsight) const {
-  std::array<uint32_t, kCandidates> seen;
+// Asks for all the memory that look_up() will read, so that it comes all at once.
+void SignupClustersImpl::fetch(const SignupFacts& facts, Sight& sight) const {
+  sight.background = background_keys(facts);
+  sight.keys = signup_keys(facts);
+  background_.prefetch(sight.background);
+  for (uint64_t key : sight.keys.key)
+    if (key != 0) keys_.prefetch(key);
+}
+
+void SignupClustersImpl::look_up(const SignupFacts& facts, Sight& sight) const {
+  for (size_t k = 0; k < kKeys; ++k) {
+    sight.entry[k] = sight.keys.key[k] == 0 ? nullptr : keys_.find(sight.keys.key[k]);
+    if (sight.entry[k] != nullptr) __builtin_prefetch(sight.entry[k]);
+  }
+  sight.expected = expected_of(background_, facts, sight.background);
+}
+
+SignupClustersImpl::Match SignupClustersImpl::match(const SignupFacts& facts, const Sight& sight,
+                                                    bool in_hindsight) const {
+  std::array<ClusterRef, kCandidates> seen;
   size_t count = 0;
-  Match best;
   for (size_t k = kKeys; k-- > 0 && count < kCandidates;) {
-    if (keys.key[k] == 0) continue;
-    const KeyEntry* entry = keys_.find(keys.key[k]);
+    const KeyEntry* entry = sight.entry[k];
     if (entry == nullptr || entry->cluster == 0) continue;
-    const uint32_t place = entry->cluster;
-    if (std::find(seen.begin(), seen.begin() + count, place) != seen.begin() + count) continue;
-    seen[count++] = place;
-    const Cluster& c = clusters_[place - 1];
-    const Likelihood likelihood = c.model.likelihood(facts, expected);
-    const double prior = prior_of(c, facts.t_ms, in_hindsight);
+    const ClusterRef ref = entry->cluster;
+    if (std::find(seen.begin(), seen.begin() + count, ref) != seen.begin() + count) continue;
+    seen[count++] = ref;
+    if (const Cluster* c = cluster_of(ref)) c->model.prefetch();
+  }
+  Match best;
+  for (size_t i = 0; i < count; ++i) {
+    const Cluster* c = cluster_of(seen[i]);
+    if (c == nullptr) continue;
+    const double prior = prior_of(*c, facts.t_ms, in_hindsight);
+    if (prior <= -30) continue;
+    const Likelihood likelihood = c->model.likelihood(facts, sight.expected);
     const double log_odds = static_cast<double>(likelihood.total) + prior;
-    if (log_odds > best.log_odds) best = {place, log_odds, prior, likelihood};
+    if (log_odds > best.log_odds) best = {seen[i], log_odds, prior, likelihood};
   }
   return best;
 }
 
-float SignupClustersImpl::surprise_of(const SignupKeys& keys, const SignupFacts& facts, int* best) const {
+float SignupClustersImpl::surprise_of(const Sight& sight, const SignupFacts& facts, int* best) const {
   const double age_ms = std::max(double(now_ms_ - begun_ms_), 2 * kHour);
-  const double slow_ms = kSlowHalf / M_LN2 * (1 - std::exp2(-age_ms / kSlowHalf));
-  const double fast_ms = kFastHalf / M_LN2 * (1 - std::exp2(-age_ms / kFastHalf));
+  const double slow_ms = kSlowHalf / M_LN2 * (1 - half_life(age_ms, kSlowHalf));
+  const double fast_ms = kFastHalf / M_LN2 * (1 - half_life(age_ms, kFastHalf));
   const double slow_arrivals = arrivals_[size_t(net_group(facts.net))] + 1;
   const double fast_arrivals = slow_arrivals * fast_ms / slow_ms;
+  const auto chance = chance_of(facts, sight.expected);
   double most = 0;
   *best = -1;
   for (int k = 0; k < kPairKeys; ++k) {
-    const uint64_t key = keys.key[size_t(k)];
-    if (key == 0) continue;
-    const KeyEntry* e = keys_.find(key);
+    const KeyEntry* e = sight.entry[size_t(k)];
     if (e == nullptr) continue;
-    const double p = std::exp(static_cast<double>(keys.log_p[size_t(k)]));
+    const double p = chance[size_t(k)];
     const double idle_ms = std::max(0.0, double(facts.t_ms) - double(e->seen_s) * 1e3);
-    const double slow = static_cast<double>(e->slow) * std::exp2(-idle_ms / kSlowHalf) + 1;
-    const double fast = static_cast<double>(e->fast) * std::exp2(-idle_ms / kFastHalf) + 1;
+    const double slow = static_cast<double>(e->slow) * half_life(idle_ms, kSlowHalf) + 1;
+    const double fast = static_cast<double>(e->fast) * half_life(idle_ms, kFastHalf) + 1;
     const double s = std::max(slow < kSeedCount ? 0 : surprise(slow, slow_arrivals * p * 1.5 + 0.05),
                               fast < kSeedCount ? 0 : surprise(fast, fast_arrivals * p * 1.5 + 0.05));
     if (s > most) most = s, *best = k;
@@ -122,39 +162,42 @@ float SignupClustersImpl::surprise_of(const SignupKeys& keys, const SignupFacts&
   return static_cast<float>(most);
 }
 
-void SignupClustersImpl::touch_keys(const SignupKeys& keys, uint32_t number, uint32_t cluster) {
-  const int64_t t_ms = now_ms_;
-  const auto now_s = static_cast<uint32_t>(t_ms / 1000);
-  const size_t mask = singles_.size() - 1;
+// A key that is not in the table: seen for the first time, it leaves a print; for the second time, it gets an entry.
+KeyEntry* SignupClustersImpl::second_sight(uint64_t key, uint32_t number) {
+  auto& places = singles_.change((key >> 20) & (singles_.size() - 1));
+  const uint64_t print = key & 0xffffffff00000000u;
+  uint64_t* oldest = places.data();
+  bool found = false;
+  for (uint64_t& place : places) {
+    if (place != 0 && (place & 0xffffffff00000000u) == print) {
+      oldest = &place;
+      found = true;
+      break;
+    }
+    if ((place & 0xffffffffu) < (*oldest & 0xffffffffu)) oldest = &place;
+  }
+  const uint64_t first = *oldest & 0xffffffffu;
+  *oldest = found ? 0 : print | (number + 1);
+  if (!found || !is_live(first - 1)) return nullptr;
+  KeyEntry& e = keys_.at(key, worth_key);
+  const Account& other = at(first - 1);
+  e.seen_s = static_cast<uint32_t>(other.facts.t_ms / 1000);
+  e.fast = e.slow = 1;
+  e.recent[0] = static_cast<uint32_t>(first);
+  e.cluster = other.cluster;
+  return &e;
+}
+
+void SignupClustersImpl::touch_keys(const SignupKeys& keys, uint32_t number, ClusterRef cluster) {
+  const auto now_s = static_cast<uint32_t>(now_ms_ / 1000);
   for (uint64_t key : keys.key) {
     if (key == 0) continue;
-    KeyEntry* e = keys_.find(key);
-    if (e == nullptr) {
-      const size_t base = (key >> 20) & mask & ~size_t{3};
-      const uint64_t print = key & 0xffffffff00000000u;
-      uint64_t* oldest = &singles_[base];
-      bool found = false;
-      for (size_t i = base; i < base + 4 && !found; ++i) {
-        if (singles_[i] != 0 && (singles_[i] & 0xffffffff00000000u) == print) {
-          oldest = &singles_[i];
-          found = true;
-        } else if ((singles_[i] & 0xffffffffu) < (*oldest & 0xffffffffu)) {
-          oldest = &singles_[i];
-        }
-      }
-      const uint64_t first = *oldest & 0xffffffffu;
-      *oldest = found ? 0 : print | (number + 1);
-      if (!found) continue;
-      e = &keys_.at(key, worth_key);
-      const Account& other = at(first - 1);
-      e->seen_s = static_cast<uint32_t>(other.facts.t_ms / 1000);
-      e->fast = e->slow = 1;
-      e->recent[0] = static_cast<uint32_t>(first);
-      e->cluster = other.cluster;
-    }
+    KeyEntry* e = keys_.change(key);
+    if (e == nullptr) e = second_sight(key, number);
+    if (e == nullptr) continue;
     const double idle_ms = std::max(0.0, double(now_s - e->seen_s) * 1e3);
-    e->fast = e->fast * static_cast<float>(std::exp2(-idle_ms / kFastHalf)) + 1;
-    e->slow = e->slow * static_cast<float>(std::exp2(-idle_ms / kSlowHalf)) + 1;
+    e->fast = e->fast * static_cast<float>(half_life(idle_ms, kFastHalf)) + 1;
+    e->slow = e->slow * static_cast<float>(half_life(idle_ms, kSlowHalf)) + 1;
     e->seen_s = now_s;
     for (size_t i = e->recent.size(); --i > 0;) e->recent[i] = e->recent[i - 1];
     e->recent[0] = number + 1;
@@ -162,12 +205,11 @@ void SignupClustersImpl::touch_keys(const SignupKeys& keys, uint32_t number, uin
   }
 }
 
-void SignupClustersImpl::join(uint32_t place, const SignupFacts& facts, const Expected& expected, const Match& m,
-                              double weight, bool is_predicted) {
-  Cluster& c = clusters_[place - 1];
+void SignupClustersImpl::join(Cluster& c, const SignupFacts& facts, uint32_t number, const Expected& expected,
+                              const Match& m, double weight, bool is_predicted) {
   const double since_ms = std::max(0.0, double(facts.t_ms - c.last_ms));
-  c.fast = c.fast * std::exp2(-since_ms / kFastHalf) + weight;
-  c.slow = c.slow * std::exp2(-since_ms / kSlowHalf) + weight;
+  c.fast = c.fast * half_life(since_ms, kFastHalf) + weight;
+  c.slow = c.slow * half_life(since_ms, kSlowHalf) + weight;
   c.last_ms = std::max(c.last_ms, facts.t_ms);
   c.first_ms = std::min(c.first_ms, facts.t_ms);
   if (is_predicted) {
@@ -178,53 +220,67 @@ void SignupClustersImpl::join(uint32_t place, const SignupFacts& facts, const Ex
     }
     c.joined += weight;
     for (size_t v = 0; v < kViews; ++v) c.view[v] += static_cast<float>(weight) * m.likelihood.view[v];
-    c.excess += static_cast<float>(weight * std::min(m.log_odds, 12.0));
   }
   c.model.add(facts, expected, m.likelihood, weight);
+  c.by_class[size_t(facts.net)] += static_cast<float>(weight);
+  auto* free_first = std::find(c.first.begin(), c.first.end(), 0u);
+  if (free_first != c.first.end()) {
+    *free_first = number + 1;
+  } else {
+    std::rotate(c.last.begin(), c.last.end() - 1, c.last.end());
+    c.last[0] = number + 1;
+  }
   if (c.acted_ms == 0 && c.joined >= 3 && evidence_of(c) >= kActableEvidence) c.acted_ms = now_ms_;
 }
 
 // A place for a new cluster; if all are taken, the one that has proved least and been quiet longest makes room.
-uint32_t SignupClustersImpl::free_place() {
+ClusterRef SignupClustersImpl::free_place() {
+  size_t place = clusters_.size();
+  ClusterRef before = 0;
   if (clusters_.size() < options_.clusters_max) {
-    clusters_.emplace_back();
-    return static_cast<uint32_t>(clusters_.size());
+    clusters_.push_back(Cluster{});
+  } else {
+    double least = 1e300;
+    // Among a few, others each time: a look at all would cost more than all the rest.
+    for (size_t k = 0; k < std::min<size_t>(64, clusters_.size()); ++k) {
+      const size_t i = (clusters_born_ * 64 + k) % clusters_.size();
+      const Cluster& c = clusters_[i];
+      const double worth = c.joined + 100 * c.is_confirmed - double(now_ms_ - c.last_ms) / kDay;
+      if (worth < least) least = worth, place = i;
+    }
+    before = clusters_[place].ref;
   }
-  size_t place = 0;
-  double least = 1e300;
-  // Among a few, others each time: a look at all would cost more than all the rest.
-  for (size_t k = 0; k < std::min<size_t>(64, clusters_.size()); ++k) {
-    const size_t i = (clusters_born_ * 64 + k) % clusters_.size();
-    const double worth = clusters_[i].joined - double(now_ms_ - clusters_[i].last_ms) / kDay;
-    if (worth < least) least = worth, place = i;
-  }
-  clusters_[place] = Cluster{};
-  return static_cast<uint32_t>(place + 1);
+  Cluster& c = clusters_.change(place);
+  c = Cluster{};
+  c.id = ++clusters_born_;
+  c.ref = ((before >> 16) + 1) << 16 | static_cast<ClusterRef>(place + 1);
+  return c.ref;
 }
 
-uint32_t SignupClustersImpl::begin_cluster(const SignupKeys& keys, int best, uint32_t number) {
+ClusterRef SignupClustersImpl::begin_cluster(const SignupKeys& keys, int best, uint32_t number) {
   const KeyEntry* entry = keys_.find(keys.key[size_t(best)]);
   if (entry == nullptr) return 0;
   const KeyEntry from = *entry;
-  const uint32_t place = free_place();
-  Cluster& c = clusters_[place - 1];
-  c.id = ++clusters_born_;
+  const ClusterRef ref = free_place();
+  Cluster& c = *change_cluster(ref);
   c.born_ms = c.first_ms = c.last_ms = at(number).facts.t_ms;
   for (size_t i = from.recent.size(); i-- > 0;) {
-    if (from.recent[i] == 0 || next_ - (from.recent[i] - 1) >= accounts_.size()) continue;
-    Account& member = at(from.recent[i] - 1);
-    if (member.cluster != 0 && clusters_[member.cluster - 1].joined > 3 && member.log_odds > 2) continue;
-    const Expected expected = expected_of(background_, member.facts);
+    if (from.recent[i] == 0 || !is_live(from.recent[i] - 1)) continue;
+    Account& member = change(from.recent[i] - 1);
+    const Cluster* already = cluster_of(member.cluster);
+    if (already != nullptr && already->joined > 3 && member.log_odds > 2) continue;
+    const SignupKeys member_keys = signup_keys(member.facts);
+    const Expected expected = expected_of(background_, member.facts, background_keys(member.facts));
     Match m;
     m.likelihood = c.model.likelihood(member.facts, expected);
     c.first_ms = std::min(c.first_ms, member.facts.t_ms);
     c.last_ms = member.facts.t_ms;
-    join(place, member.facts, expected, m, 1, false);
-    member.cluster = place;
+    join(c, member.facts, from.recent[i] - 1, expected, m, 1, false);
+    member.cluster = ref;
     member.log_odds = 0;
-    touch_keys(signup_keys(member.facts, expected), from.recent[i] - 1, place);
+    touch_keys(member_keys, from.recent[i] - 1, ref);
   }
-  return place;
+  return ref;
 }
 
 // Honest signups teach the background after two days, by what is known of them then; in the first days sooner.
@@ -232,16 +288,17 @@ void SignupClustersImpl::learn_until(int64_t t_ms) {
   const double delay_ms = std::min(kLearnAfter, 0.5 * double(t_ms - begun_ms_));
   if (next_ - learned_ > accounts_.size()) learned_ = next_ - accounts_.size();
   for (int i = 0; i < 8 && learned_ < next_; ++i) {
-    Account& a = at(learned_);
-    if (double(a.facts.t_ms) + delay_ms > double(t_ms) && next_ - learned_ < options_.accounts_max / 2) return;
-    const Expected expected = expected_of(background_, a.facts);
-    const SignupKeys keys = signup_keys(a.facts, expected);
-    const Match m = match(a.facts, expected, keys, true);
+    const Account& a = at(learned_);
+    if (double(a.facts.t_ms) + delay_ms > double(t_ms) && next_ - learned_ < options_.accounts_max / 2) break;
+    if (ahead_number_ != learned_) fetch(a.facts, ahead_);
+    look_up(a.facts, ahead_);
+    const Match m = match(a.facts, ahead_, true);
     if (m.cluster != 0 && m.log_odds > 0 && (a.cluster == 0 || m.log_odds > static_cast<double>(a.log_odds))) {
-      a.cluster = m.cluster;
-      a.log_odds = static_cast<float>(m.log_odds);
+      Account& changed = change(learned_);
+      changed.cluster = m.cluster;
+      changed.log_odds = static_cast<float>(m.log_odds);
     }
-    background_.learn(a.facts, m.log_odds <= 0 ? 1 : 1 / (1 + std::exp(m.log_odds)));
+    background_.learn(a.facts, ahead_.background, m.log_odds <= 0 ? 1 : logistic(-m.log_odds));
     ++learned_;
   }
 }
@@ -273,31 +330,36 @@ SignupScore SignupClustersImpl::score_of(const Expected& expected, const Match& 
   f[kPrior] = static_cast<float>(m.prior);
   double evidence = 0;
   if (m.cluster != 0) {
-    const Cluster& c = clusters_[m.cluster - 1];
+    const Cluster& c = *cluster_of(m.cluster);
     out.cluster = c.id;
+    out.is_suppressed = is_suppressed(c);
     for (size_t v = 0; v < kViews; ++v) {
       f[kViewName + v] = m.likelihood.view[v];
       f[kMeanName + v] = c.view[v] / static_cast<float>(c.joined + 2);
     }
     evidence = evidence_of(c);
-    f[kClusterSize] = static_cast<float>(std::log1p(c.model.members()));
+    f[kClusterSize] = static_cast<float>(fast_log1p(c.model.members()));
     f[kAftermath] = c.aftermath;
   }
-  f[kKeySurprise] = static_cast<float>(std::log1p(static_cast<double>(key_surprise)));
-  f[kRareFill] = -static_cast<float>(expected.log_density[kFill]);
-  f[kRareForm] = -static_cast<float>(expected.log_p[kForm]);
-  f[kRareDevice] = -static_cast<float>(expected.log_p[kDevice]);
-  f[kRareLocale] = -static_cast<float>(expected.log_p[kLocale]);
-  f[kRareName] = -static_cast<float>(expected.log_p[kShape]);
+  f[kKeySurprise] = static_cast<float>(fast_log1p(static_cast<double>(key_surprise)));
+  f[kRareFill] = -static_cast<float>(fast_log(expected.density[kFill]));
+  f[kRareForm] = -static_cast<float>(fast_log(expected.p[kForm]));
+  f[kRareDevice] = -static_cast<float>(fast_log(expected.p[kDevice]));
+  f[kRareLocale] = -static_cast<float>(fast_log(expected.p[kLocale]));
+  f[kRareName] = -static_cast<float>(fast_log(expected.p[kShape]));
   const auto& v = m.likelihood.view;
   const auto personal = static_cast<double>(v[kDeviceView] + v[kBehaviour] + v[kRecoveryView] + v[kReuse]);
   const auto common = static_cast<double>(v[kLexical] + v[kNetworkView] + v[kLocaleView]);
-  const double own = m.cluster == 0 ? -5 : personal + std::min(common, std::max(personal, 0.0) + 3) + m.prior;
-  const double belongs = 1 / (1 + std::exp(2.5 - own));
-  const double z = 0.25 * std::clamp(own, -5.0, 12.0) + belongs * 0.7 * evidence +
-                   static_cast<double>(f[kAftermath]) / (1 + std::exp(4 - own)) +
-                   0.05 * std::min(30.0, static_cast<double>(key_surprise)) - 6;
-  out.score = 1 / (1 + std::exp(-z));
+  const bool counts = m.cluster != 0 && !out.is_suppressed;
+  const double own = !counts ? -5 : personal + std::min(common, std::max(personal, 0.0) + 3) + m.prior;
+  const auto put = [&out](SignupPart part, double log_odds) { out.part[part] = static_cast<float>(log_odds); };
+  put(kPartBase, -7.25);
+  put(kPartMembership, 0.25 * (std::clamp(own, -5.0, 12.0) + 5));
+  if (counts) put(kPartEvidence, logistic(own - 2.5) * 0.7 * evidence);
+  if (counts) put(kPartAftermath, static_cast<double>(f[kAftermath]) * logistic(own - 4));
+  if (!out.is_suppressed) put(kPartSurprise, 0.05 * std::min(30.0, static_cast<double>(key_surprise)));
+  for (float part : out.part) out.log_odds += part;
+  out.score = logistic(static_cast<double>(out.log_odds));
   return out;
 }
 
@@ -306,38 +368,45 @@ SignupScore SignupClustersImpl::signup(const Signup& signup) {
   Account a;
   a.facts = signup_facts(signup);
   a.facts.t_ms = now_ms_;
+  Sight sight;
+  fetch(a.facts, sight);
   learn_until(now_ms_);
-  const Expected expected = expected_of(background_, a.facts);
-  const SignupKeys keys = signup_keys(a.facts, expected);
-  Match m = match(a.facts, expected, keys, false);
+  look_up(a.facts, sight);
+  for (size_t k = 0; k < kKeys; ++k)
+    if (sight.entry[k] == nullptr) singles_.prefetch((sight.keys.key[k] >> 20) & (singles_.size() - 1));
+  const Match m = match(a.facts, sight, false);
   int best = -1;
-  const float key_surprise = surprise_of(keys, a.facts, &best);
-  const SignupScore out = score_of(expected, m, key_surprise);
+  const float key_surprise = surprise_of(sight, a.facts, &best);
+  const SignupScore out = score_of(sight.expected, m, key_surprise);
 
   const auto number = static_cast<uint32_t>(next_++);
   a.log_odds = static_cast<float>(m.log_odds);
   a.score = static_cast<float>(out.score);
-  if (out.score >= kActable) a.acted_ms = now_ms_;
-  const double posterior = 1 / (1 + std::exp(-m.log_odds));
-  if (posterior > 0.5) a.cluster = m.cluster;
+  if (a.score >= kActable) a.acted = a.moment(now_ms_);
+  const double posterior = logistic(m.log_odds);
+  const bool joins = posterior > 0.5;
+  if (joins) a.cluster = m.cluster;
   if (accounts_.size() < options_.accounts_max)
     accounts_.push_back(a);
   else
-    at(number) = a;
+    change(number) = a;
   by_account_.at(a.facts.account, [](uint32_t n) { return n; }) = number + 1;
-  if (posterior > 0.5) {
-    join(m.cluster, a.facts, expected, m, posterior, true);
-    touch_keys(keys, number, m.cluster);
+  if (joins) {
+    join(*change_cluster(m.cluster), a.facts, number, sight.expected, m, posterior, true);
+    touch_keys(sight.keys, number, m.cluster);
   } else {
-    touch_keys(keys, number, 0);
-    if (static_cast<double>(key_surprise) > kSeedSurprise && best >= 0) begin_cluster(keys, best, number);
+    touch_keys(sight.keys, number, 0);
+    if (static_cast<double>(key_surprise) > kSeedSurprise && best >= 0) begin_cluster(sight.keys, best, number);
   }
   // A class of which nearly nothing is known learns from all at once: there is nothing yet to be surprised by.
   // (All Tor users look alike by design, so there it takes longer.)
   if (background_.learned(a.facts.net) < (a.facts.net == NetClass::kTor ? kClassMature : kClassMature / 4))
-    background_.learn(a.facts, 0.5);
+    background_.learn(a.facts, sight.background, 0.5);
   arrivals_[size_t(net_group(a.facts.net))] += 1 - posterior;
   all_arrivals_ += 1;
+  ahead_number_ = learned_;
+  if (learned_ < next_) fetch(at(learned_).facts, ahead_);
+  if (learned_ + 2 < next_) accounts_.prefetch((learned_ + 2) % options_.accounts_max);
   return out;
 }
 

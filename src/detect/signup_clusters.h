@@ -13,13 +13,15 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "base/result.h"
 #include "detect/account_event.h"
 #include "detect/cluster_model.h"
+#include "model/trees.h"
+#include "state/pieces.h"
 
 namespace tamis::detect {
 
@@ -53,9 +55,24 @@ enum SignupFeature : uint8_t {
 };
 std::string_view signup_feature_name(SignupFeature feature);
 
+// The parts of a score, as log-odds that add up to it.
+enum SignupPart : uint8_t {
+  kPartBase,        // of anyone
+  kPartMembership,  // how much likelier it is as the cluster's next member
+  kPartEvidence,    // how well the cluster has predicted its members so far
+  kPartAftermath,   // what the cluster's members did later
+  kPartSurprise,    // a combination of attributes that returns too often
+  kPartHead,        // what a trained head adds; never below zero
+  kSignupParts,
+};
+std::string_view signup_part_name(SignupPart part);
+
 struct SignupScore {
-  double score = 0;      // 0..1, comparable among signups
-  uint64_t cluster = 0;  // 0: none
+  double score = 0;            // 0..1, comparable among signups: the logistic of log_odds
+  float log_odds = 0;          // the sum of the parts
+  uint64_t cluster = 0;        // 0: none
+  bool is_suppressed = false;  // it looks like a member of a cluster that people have cleared
+  std::array<float, kSignupParts> part{};
   std::array<float, kSignupFeatures> feature{};
 };
 
@@ -66,17 +83,54 @@ struct AccountScore {
   int64_t at_ms = 0;  // when it could first have been acted on; of an account that could not, when it signed up
 };
 
-// A cluster as people and rules see it.
+// A cluster as rules and lists see it.
 struct ClusterFacts {
   uint64_t id = 0;
   double score = 0;  // 0..1, of the cluster as such
   double members = 0;
+  double per_day = 0;  // members a day now, from the decayed counts
   int64_t first_ms = 0, last_ms = 0;
   int64_t acted_ms = 0;              // when it could first be acted on, 0: not yet
+  int64_t suppressed_until_ms = 0;   // people have cleared it until then, 0: no
+  bool is_confirmed = false;         // people have confirmed it
   std::array<float, kViews> view{};  // log-odds that each view adds for a member, on average
   float aftermath = 0;               // log-odds from what members did later
   double active = 0, ill = 0;        // members that did something, and something ill
   double spread_fill = 0;            // standard deviation of the logarithm of the time to fill the form
+};
+
+// What members share, against what as many honest signups of their network classes would.
+struct ClusterShare {
+  std::string_view attribute;
+  View view = kLexical;
+  double of = 0;        // members of whom the attribute is known
+  double observed = 0;  // of these, with the commonest value
+  double expected = 0;  // among as many honest ones
+  int values = 0;       // different ones among the members, 24 at most
+};
+struct ClusterTime {
+  std::string_view measure;
+  double of = 0, typical_ms = 0, spread = 0;  // spread: standard deviation of the logarithm
+};
+struct ClusterMember {
+  uint64_t account = 0;   // account_key() of its name
+  int64_t t_ms = 0;       // of its signup
+  int64_t acted_ms = 0;   // when it could first be acted on by itself, 0: not yet
+  float score = 0;        // at its signup
+  float log_odds = 0;     // of the membership
+  bool by_deeds = false;  // gathered by what it did later
+};
+// A cluster as its page shows it.
+struct ClusterPage {
+  ClusterFacts facts;
+  std::vector<ClusterShare> shared;  // the most telling first
+  std::vector<ClusterTime> times;
+  std::array<double, kNetClasses> by_class{};  // members by network class
+  std::vector<ClusterMember> exemplars;        // the first four and the last four
+};
+struct MemberPage {
+  std::vector<ClusterMember> members;
+  uint64_t next = 0;  // where the next page goes on, 0: this was the last
 };
 
 struct SignupClusterOptions {
@@ -84,14 +138,16 @@ struct SignupClusterOptions {
   uint64_t keys_max = 8'000'000;      // keys seen twice or more
   uint32_t single_slots_log2 = 21;    // keys seen once: 8 bytes each
   uint64_t values_max = 4'000'000;    // attribute values of the background
-  uint32_t clusters_max = 16'384;
-  uint64_t shared_max = 4'000'000;  // links, parts of texts, ranges of cards
+  uint32_t clusters_max = 16'384;     // 65 000 at most
+  uint64_t shared_max = 4'000'000;    // links, parts of texts, ranges of cards
+
+  // For so many live signups: about 450 bytes each.
+  static SignupClusterOptions for_accounts(uint64_t accounts);
 };
 
-class SignupClusters {
+class SignupClusters : public state::SnapshotPart {
  public:
   static std::unique_ptr<SignupClusters> make(const SignupClusterOptions& options = {});
-  virtual ~SignupClusters() = default;
 
   virtual SignupScore signup(const Signup& signup) = 0;
   virtual void send(const Send& send) = 0;
@@ -101,18 +157,26 @@ class SignupClusters {
 
   virtual AccountScore account(std::string_view account) const = 0;
   virtual size_t accounts() const = 0;
-  // The cluster of that number, if it is there.
-  virtual bool cluster(uint64_t id, ClusterFacts& out) const = 0;
-  virtual void visit_clusters(const std::function<void(const ClusterFacts&)>& visit) const = 0;
   virtual uint64_t bytes() const = 0;
-
-  // A snapshot is a row of pieces; the way back is into an object of the same options in which nothing has happened.
-  // Bytes that are no such piece are refused; then the object is only good for being destroyed.
-  using PieceSink = std::function<void(uint32_t kind, std::string_view body)>;
-  virtual void save(const PieceSink& sink) const = 0;
-  virtual base::Status restore_piece(uint32_t kind, std::string_view body) = 0;
-  virtual base::Status finish_restore() = 0;
   virtual uint64_t digest() const = 0;
+
+  // Clusters. Visits all; the one with the id, if it is still there; its members by age, of which one call looks at no
+  // more than 200 000 accounts: go on from `next`, even if a page is empty.
+  virtual void visit_clusters(const std::function<void(const ClusterFacts&)>& visit) const = 0;
+  virtual std::optional<ClusterPage> cluster(uint64_t id) const = 0;
+  // Only the facts, fast enough for every event.
+  virtual std::optional<ClusterFacts> facts(uint64_t id) const = 0;
+  virtual MemberPage members(uint64_t id, uint64_t from = 0, size_t limit = 1000) const = 0;
+  // What people say of a cluster, at the time of the events around it. Cleared: until then it speaks against nobody
+  // (zero: from now on it does again). Confirmed: its members are what it says they are. False: there is none.
+  virtual bool suppress(uint64_t id, int64_t until_ms) = 0;
+  virtual bool confirm(uint64_t id) = 0;
+
+  // A head that was trained on features and truth; null: none. It is no part of the state.
+  virtual void use_head(std::shared_ptr<const model::Trees> head) = 0;
+
+  // Snapshots: state/pieces.h. An event copies at most about a megabyte; the way back is into an object of the same
+  // options in which nothing has happened.
 };
 
 }  // namespace tamis::detect

@@ -1,9 +1,9 @@
 #include "detect/signup_facts.h"
 
-#include <cmath>
 #include <initializer_list>
 
 #include "base/hash.h"
+#include "detect/fast_math.h"
 #include "detect/lexical.h"
 #include "event/ip.h"
 
@@ -22,7 +22,13 @@ uint32_t hash_of(std::initializer_list<std::string_view> parts) {
 
 constexpr uint64_t kKindSeed = 580;  // parts the usual names of kinds
 
-float log_ms(uint32_t ms) { return ms == 0 ? -1.0f : static_cast<float>(std::log(static_cast<double>(ms))); }
+float log_ms(uint32_t ms) { return ms == 0 ? -1.0f : static_cast<float>(fast_log(ms)); }
+
+uint16_t country_of(std::string_view country) {
+  if (country.empty()) return 0;
+  if (country.size() != 2) return static_cast<uint16_t>(base::hash64(country)) | 0x8080u;
+  return static_cast<uint16_t>((country[0] & 0x7f) << 8 | (country[1] & 0x7f));
+}
 
 // "Anna.Bell+x@Mail.example" and "annabell@mail.example" are one mailbox at most providers; so they are here.
 uint32_t mailbox_of(std::string_view address) {
@@ -59,9 +65,6 @@ SignupFacts signup_facts(const Signup& s) {
   f.value[kShape] = name.shape;
   f.value[kFine] = name.fine;
   f.value[kStem] = name.stem;
-  f.local_bytes = name.bytes;
-  f.local_digits = name.digits;
-  f.is_hex = name.is_hex;
   f.value[kDevice] = hash_of({s.client.device});
   const char cores[2] = {static_cast<char>('0' + s.cores % 64), 0};
   // Without the canvas: that is what those who randomise fingerprints change first.
@@ -71,14 +74,14 @@ SignupFacts signup_facts(const Signup& s) {
     const event::IpData net = event::mask_ip(s.client.ip, s.client.ip.is_v6 ? 48 : 24);
     f.value[kNetwork] = hash_of({event::ip_bytes(net)});
   }
-  f.country = hash_of({s.client.country});
+  f.country = country_of(s.client.country);
   f.value[kAsn] = s.client.asn == 0 ? 0 : static_cast<uint32_t>(base::combine64(s.client.asn, f.country)) | 1u;
   f.value[kLocale] = hash_of({s.client.language, s.client.time_zone});
   const size_t at = s.recovery.rfind('@');
   f.value[kRecovery] =
       s.recovery.empty() ? 2 : hash_of({at == std::string_view::npos ? s.recovery : s.recovery.substr(at)});
   f.value[kMailbox] = mailbox_of(s.recovery);
-  f.kind = static_cast<uint16_t>(base::hash64(s.captcha, kKindSeed) % kCaptchaKinds);
+  f.kind = static_cast<uint8_t>(base::hash64(s.captcha, kKindSeed) % kCaptchaKinds);
   f.value[kForm] = s.pasted ? 3 : 5;
   f.value[kTries] = s.captcha_tries == 0 ? 0 : 1 + (s.captcha_tries < 4 ? s.captcha_tries : 4);
   f.value[kCookie] = hash_of({s.client.cookie});

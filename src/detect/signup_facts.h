@@ -1,4 +1,4 @@
-// What is kept of a signup: hashes of its attributes, three times and its network class; about 100 bytes, no text.
+// What is kept of a signup: hashes of its attributes, three times and its network class; 88 bytes, no text.
 #pragma once
 
 #include <array>
@@ -42,14 +42,11 @@ struct SignupFacts {
   int64_t t_ms = 0;
   std::array<uint32_t, kAttributes> value{};
   std::array<float, kMeasures> measure{};
-  uint32_t country = 0;
-  uint16_t kind = 0;  // of captcha  // captcha kind, as a small hash
+  uint16_t country = 0;  // its two letters; a hash of anything else
+  uint8_t kind = 0;      // of captcha, as a small hash
   NetClass net = NetClass::kResidential;
-  uint8_t local_bytes = 0, local_digits = 0;
-  bool is_hex = false;
-  uint16_t spare = 0;  // every byte has a name, so that digests of memory mean something
 };
-static_assert(sizeof(SignupFacts) == 96);
+static_assert(sizeof(SignupFacts) == 88);  // every byte has a name, so that digests of memory mean something
 
 SignupFacts signup_facts(const Signup& signup);
 uint64_t account_key(std::string_view account);

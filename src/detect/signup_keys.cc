@@ -1,6 +1,6 @@
 #include "detect/signup_keys.h"
 
-#include <cmath>
+#include <algorithm>
 
 #include "base/hash.h"
 
@@ -45,15 +45,14 @@ int net_group(NetClass net) {
   }
 }
 
-SignupKeys signup_keys(const SignupFacts& facts, const Expected& expected) {
+SignupKeys signup_keys(const SignupFacts& facts) {
+  // Mixed once; a key is then a sum with odd factors by place, mixed again.
   std::array<uint64_t, kParts> value{};
-  std::array<double, kParts> log_p{};
-  for (size_t a = 0; a < kAttributes; ++a) value[a] = facts.value[a], log_p[a] = expected.log_p[a];
+  for (size_t a = 0; a < kAttributes; ++a)
+    if (facts.value[a] != 0) value[a] = base::mix64(facts.value[a] + (uint64_t{a} << 32));
   const auto step = [&](Measure m, Part part, double width) {
-    const double x = static_cast<double>(facts.measure[m]);
-    if (x < 0) return;
-    value[part] = uint64_t(x / width) + 1;
-    log_p[part] = std::min(0.0, expected.log_density[m] + std::log(width));
+    const auto x = static_cast<double>(facts.measure[m]);
+    if (x >= 0) value[part] = base::mix64(uint64_t(x / width) + (uint64_t{part} << 32));
   };
   step(kFill, kFillStep, kFillWidth);
   step(kCaptcha, kCaptchaStep, kCaptchaWidth);
@@ -62,21 +61,34 @@ SignupKeys signup_keys(const SignupFacts& facts, const Expected& expected) {
   const auto group = uint64_t(net_group(facts.net));
   for (size_t k = 0; k < kPairKeys; ++k) {
     uint64_t h = (k + 1) * 8 + group;
-    double p = 0;
     bool given = true;
     for (uint8_t part : kKinds[k].part) {
-      if (part == kNone) continue;
+      if (part == kNone) break;
       given = given && value[part] != 0;
-      h = base::combine64(h, value[part]);
-      p += log_p[part];
+      h = h * 0x9e3779b97f4a7c15u + value[part];
     }
-    if (!given) continue;
-    out.key[k] = h | 1u;
-    out.log_p[k] = static_cast<float>(p);
+    if (given) out.key[k] = base::mix64(h) | 1u;
   }
-  for (size_t s = 0; s < kSoloKeys; ++s) {
-    const uint32_t v = facts.value[kSolo[s]];
-    if (v != 0) out.key[kPairKeys + s] = base::combine64(1000 + s, v) | 1u;
+  for (size_t s = 0; s < kSoloKeys; ++s)
+    if (value[kSolo[s]] != 0) out.key[kPairKeys + s] = base::mix64(value[kSolo[s]] + 1000 + s) | 1u;
+  return out;
+}
+
+std::array<double, kPairKeys> chance_of(const SignupFacts& facts, const Expected& expected) {
+  std::array<double, kParts> p;
+  for (size_t a = 0; a < kAttributes; ++a) p[a] = expected.p[a];
+  const auto step = [&](Measure m, double width) {
+    return facts.measure[m] < 0 ? 1.0 : std::min(1.0, expected.density[m] * width);
+  };
+  p[kFillStep] = step(kFill, kFillWidth);
+  p[kCaptchaStep] = step(kCaptcha, kCaptchaWidth);
+  std::array<double, kPairKeys> out;
+  for (size_t k = 0; k < kPairKeys; ++k) {
+    out[k] = 1;
+    for (uint8_t part : kKinds[k].part) {
+      if (part == kNone) break;
+      out[k] *= p[part];
+    }
   }
   return out;
 }

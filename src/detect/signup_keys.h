@@ -13,11 +13,11 @@ inline constexpr int kSoloKeys = 6;   // of one attribute: they only lead to clu
 inline constexpr int kKeys = kPairKeys + kSoloKeys;
 
 struct SignupKeys {
-  std::array<uint64_t, kKeys> key{};     // 0: an attribute is not given
-  std::array<float, kPairKeys> log_p{};  // of the pair keys, by chance
+  std::array<uint64_t, kKeys> key{};  // 0: an attribute is not given
 };
-
-SignupKeys signup_keys(const SignupFacts& facts, const Expected& expected);
+SignupKeys signup_keys(const SignupFacts& facts);
+// How likely each pair key is by chance.
+std::array<double, kPairKeys> chance_of(const SignupFacts& facts, const Expected& expected);
 // Classes of networks whose signups meet in one key: access networks, hosting and VPN, Tor.
 inline constexpr int kNetGroups = 3;
 int net_group(NetClass net);

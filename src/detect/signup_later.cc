@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <limits>
 
 #include "base/hash.h"
 #include "detect/signup_impl.h"
@@ -17,9 +18,11 @@ constexpr double kMonth = 30 * kDay;
 constexpr double kSleep = 3 * kDay;  // of an account that did nothing since its signup
 constexpr double kSharedSurprise = 10;
 constexpr double kGathered = 9;  // log-odds of who is in a cluster by what it did
-constexpr uint16_t kMany = 60'000;
 
-void add_one(uint16_t& n) { n = static_cast<uint16_t>(n + (n < kMany)); }
+template <class Count>
+void add_one(Count& n) {
+  n = static_cast<Count>(n + (n < std::numeric_limits<Count>::max()));
+}
 
 float worth_shared(const SharedEntry& e) { return e.day + 0.1f * e.month + static_cast<float>(e.seen_s) * 1e-9f; }
 
@@ -35,11 +38,11 @@ double SignupClustersImpl::later_odds(const Account& a) const {
   return odds;
 }
 
-Account* SignupClustersImpl::find_account(std::string_view account) {
-  const uint32_t* number = by_account_.find(account_key(account));
-  if (number == nullptr) return nullptr;
-  Account& a = at(*number - 1);
-  return a.facts.account == account_key(account) ? &a : nullptr;
+uint64_t SignupClustersImpl::number_of(std::string_view account) const {
+  const uint64_t key = account_key(account);
+  const uint32_t* number = by_account_.find(key);
+  if (number == nullptr || !is_live(*number - 1) || at(*number - 1).facts.account != key) return UINT64_MAX;
+  return *number - 1;
 }
 
 double SignupClustersImpl::share(uint64_t key, Account& a, uint32_t number, double by_chance) {
@@ -47,8 +50,8 @@ double SignupClustersImpl::share(uint64_t key, Account& a, uint32_t number, doub
   const auto now_s = static_cast<uint32_t>(now_ms_ / 1000);
   if (e.first_s == 0) e.first_s = e.seen_s = now_s;
   const double idle_ms = double(now_s - e.seen_s) * 1e3;
-  e.day *= static_cast<float>(std::exp2(-idle_ms / kDay));
-  e.month *= static_cast<float>(std::exp2(-idle_ms / kMonth));
+  e.day *= static_cast<float>(half_life(idle_ms, kDay));
+  e.month *= static_cast<float>(half_life(idle_ms, kMonth));
   e.seen_s = now_s;
   if (std::find(e.recent.begin(), e.recent.end(), number + 1) == e.recent.end()) {
     e.day += 1;
@@ -57,74 +60,76 @@ double SignupClustersImpl::share(uint64_t key, Account& a, uint32_t number, doub
     e.recent[0] = number + 1;
   }
   e.last_account = number + 1;
-  if (e.cluster != 0 && a.later == 0) gather(e, number);
+  if (cluster_of(e.cluster) != nullptr && cluster_of(a.later) == nullptr) gather(e, number);
   // Its own past: what came before the last day, spread over the time since it was first seen.
   const double age_ms = std::max(double(now_s - e.first_s) * 1e3, kDay);
   const double past = std::max(0.0, static_cast<double>(e.month - e.day)) / std::min(age_ms, kMonth) * kDay * 1.44;
   const double expected = 2 * past + by_chance + 0.05;
   const double k = static_cast<double>(e.day);
-  return k < 2.5 || k <= expected ? 0 : k * std::log(k / expected) - (k - expected);
+  return k < 2.5 || k <= expected ? 0 : k * fast_log(k / expected) - (k - expected);
 }
 
 // Takes the account into the cluster of what it did; begins one if there is none.
 void SignupClustersImpl::gather(SharedEntry& entry, uint32_t number) {
-  if (entry.cluster == 0) {
+  if (cluster_of(entry.cluster) == nullptr) {
     entry.cluster = free_place();
-    Cluster& c = clusters_[entry.cluster - 1];
-    c.id = ++clusters_born_;
+    Cluster& c = *change_cluster(entry.cluster);
     c.born_ms = c.last_ms = c.acted_ms = now_ms_;
     c.first_ms = at(number).facts.t_ms;
     c.aftermath = 2;
     for (uint32_t member : entry.recent) {
-      if (member != 0 && member != number + 1 && next_ - (member - 1) <= accounts_.size()) gather(entry, member - 1);
+      if (member != 0 && member != number + 1 && is_live(member - 1)) gather(entry, member - 1);
     }
   }
-  Account& a = at(number);
-  if (a.later != 0) return;
+  if (cluster_of(at(number).later) != nullptr) return;
+  Account& a = change(number);
   a.later = entry.cluster;
   const float before = a.score;
-  Cluster& c = clusters_[entry.cluster - 1];
-  const Expected expected = expected_of(background_, a.facts);
+  Cluster& c = *change_cluster(entry.cluster);
+  const Expected expected = expected_of(background_, a.facts, background_keys(a.facts));
   Match m;
   m.likelihood = c.model.likelihood(a.facts, expected);
   c.first_ms = std::min(c.first_ms, a.facts.t_ms);
   c.model.add(a.facts, expected, m.likelihood, 1);
+  c.by_class[size_t(a.facts.net)] += 1;
+  auto* free_first = std::find(c.first.begin(), c.first.end(), 0u);
+  if (free_first != c.first.end()) *free_first = number + 1;
   reconsider(a, before);
 }
 
 // The account's score after something that it did, and what that says of its cluster.
 void SignupClustersImpl::reconsider(Account& a, float before) {
   const bool was_ill = a.after >= 2;
-  a.after = static_cast<float>(later_odds(a) + (a.later != 0 ? kGathered : 0.0));
-  if (a.cluster != 0 && !was_ill && a.after >= 2) {
-    Cluster& c = clusters_[a.cluster - 1];
+  a.after = static_cast<float>(later_odds(a) + (cluster_of(a.later) != nullptr ? kGathered : 0.0));
+  Cluster* cluster = !was_ill && a.after >= 2 ? change_cluster(a.cluster) : nullptr;
+  if (cluster != nullptr) {
+    Cluster& c = *cluster;
     ++c.ill;
     const double share_ill = c.ill / std::max(1.0, c.model.members());
     if (c.ill >= 3 && share_ill > 0.02)
-      c.aftermath = std::max(
-          c.aftermath, static_cast<float>(std::min(2.5, std::log(1.0 + 100 * share_ill * share_ill) + 0.3 * c.ill)));
+      c.aftermath = std::max(c.aftermath,
+                             static_cast<float>(std::min(2.5, fast_log1p(100 * share_ill * share_ill) + 0.3 * c.ill)));
     if (c.acted_ms == 0 && c.aftermath > 1.5f && evidence_of(c) > 2.5) c.acted_ms = now_ms_;
   }
   const double prior = std::clamp(static_cast<double>(before), 1e-4, 1 - 1e-6);
-  const double z = std::log(prior / (1 - prior)) + static_cast<double>(a.after);
-  const auto now = static_cast<float>(1 / (1 + std::exp(-z)));
-  if (a.acted_ms == 0 && now >= kActable) a.acted_ms = now_ms_;
+  const double z = fast_log(prior / (1 - prior)) + static_cast<double>(a.after);
+  if (a.acted == 0 && logistic(z) >= kActable) a.acted = a.moment(now_ms_);
 }
 
 void SignupClustersImpl::send(const Send& send) {
   decay(send.t_ms);
   sends_day_ += 1;
-  Account* a = find_account(send.account);
-  if (a == nullptr) return;
-  const uint32_t number = *by_account_.find(a->facts.account) - 1;
-  const bool wakes = a->first_use_ms == 0;
-  if (wakes) a->first_use_ms = now_ms_;
-  const double slept_ms = double(a->first_use_ms - a->facts.t_ms);
+  const uint64_t found = number_of(send.account);
+  if (found == UINT64_MAX) return;
+  const auto number = static_cast<uint32_t>(found);
+  Account* a = &change(number);
+  if (a->first_use == 0) a->first_use = a->moment(now_ms_);
+  const double slept_ms = double(a->time_of(a->first_use) - a->facts.t_ms);
   add_one(a->sends);
   // Mail to strangers. Without it a shared link is what friends do.
   const bool hot = send.new_recipients * 2 > send.recipients;
   if (hot && send.new_recipients >= 5) add_one(a->hot);
-  if (hot || (slept_ms > kSleep && double(now_ms_ - a->first_use_ms) < kDay)) {
+  if (hot || (slept_ms > kSleep && double(now_ms_ - a->time_of(a->first_use)) < kDay)) {
     double linked = 0, said = 0;
     SharedEntry* via = nullptr;
     uint64_t via_key = 0;
@@ -150,7 +155,7 @@ void SignupClustersImpl::send(const Send& send) {
     const bool slept = slept_ms > kSleep;
     const bool two = linked > 3 && said > 3 && linked + said + (slept ? 4 : 0) > 1.5 * kSharedSurprise;
     if ((two || (hot && slept && std::max(linked, said) > 1.2 * kSharedSurprise)) && via_key != 0) {
-      via = shared_.find(via_key);
+      via = shared_.change(via_key);
       if (via != nullptr) gather(*via, number);
     }
   }
@@ -159,78 +164,59 @@ void SignupClustersImpl::send(const Send& send) {
 
 void SignupClustersImpl::feedback(const Feedback& feedback) {
   decay(feedback.t_ms);
-  Account* a = find_account(feedback.account);
-  if (a == nullptr) return;
-  add_one(feedback.is_complaint ? a->complaints : a->bounces);
-  reconsider(*a, a->score);
+  const uint64_t number = number_of(feedback.account);
+  if (number == UINT64_MAX) return;
+  Account& a = change(number);
+  if (feedback.is_complaint)
+    add_one(a.complaints);
+  else
+    add_one(a.bounces);
+  reconsider(a, a.score);
 }
 
 void SignupClustersImpl::login(const Login& login) {
   decay(login.t_ms);
   if (!login.ok) return;
-  Account* a = find_account(login.account);
-  if (a == nullptr || a->first_use_ms != 0) return;
-  a->first_use_ms = now_ms_;
-  if (a->cluster != 0) ++clusters_[a->cluster - 1].active;
+  const uint64_t number = number_of(login.account);
+  if (number == UINT64_MAX || at(number).first_use != 0) return;
+  Account& a = change(number);
+  a.first_use = a.moment(now_ms_);
+  if (Cluster* c = change_cluster(a.cluster)) ++c->active;
 }
 
 void SignupClustersImpl::payment(const Payment& payment) {
   decay(payment.t_ms);
-  Account* a = find_account(payment.account);
-  if (a == nullptr) return;
-  if (a->first_use_ms == 0) a->first_use_ms = now_ms_;
-  if (!payment.ok) add_one(a->declines);
-  reconsider(*a, a->score);
+  const uint64_t number = number_of(payment.account);
+  if (number == UINT64_MAX) return;
+  Account& a = change(number);
+  if (a.first_use == 0) a.first_use = a.moment(now_ms_);
+  if (!payment.ok) add_one(a.declines);
+  reconsider(a, a.score);
 }
 
 AccountScore SignupClustersImpl::account(std::string_view account) const {
-  const uint32_t* number = by_account_.find(account_key(account));
-  if (number == nullptr) return {};
-  const Account& a = at(*number - 1);
-  if (a.facts.account != account_key(account)) return {};
-  const Expected expected = expected_of(background_, a.facts);
-  const SignupKeys keys = signup_keys(a.facts, expected);
-  const Match m = match(a.facts, expected, keys, true);
-  const SignupScore s = score_of(expected, m, 0);
-  const double base = std::clamp(std::max(s.score, static_cast<double>(a.score)), 1e-9, 1 - 1e-9);
-  const double z = std::log(base / (1 - base)) + static_cast<double>(a.after);
+  const uint64_t number = number_of(account);
+  if (number == UINT64_MAX) return {};
+  const Account& a = at(number);
+  Sight sight;
+  fetch(a.facts, sight);
+  look_up(a.facts, sight);
+  const Match m = match(a.facts, sight, true);
+  const SignupScore s = score_of(sight.expected, m, 0);
+  // A suppressed cluster speaks against nobody, and did not.
+  const double own = s.is_suppressed ? s.score : std::max(s.score, static_cast<double>(a.score));
+  const double base = std::clamp(own, 1e-9, 1 - 1e-9);
+  const Cluster* later = cluster_of(a.later);
+  const double z = fast_log(base / (1 - base)) +
+                   (later != nullptr && is_suppressed(*later) ? later_odds(a) : static_cast<double>(a.after));
   AccountScore out;
-  out.score = 1 / (1 + std::exp(-z));
+  out.score = logistic(z);
   out.cluster = m.log_odds > 0 ? s.cluster : 0;
-  if (out.cluster == 0 && a.later != 0) out.cluster = clusters_[a.later - 1].id;
-  out.at_ms = a.acted_ms;
-  if (out.at_ms == 0 && m.log_odds > 0) out.at_ms = std::max(a.facts.t_ms, clusters_[m.cluster - 1].acted_ms);
+  if (out.cluster == 0 && later != nullptr) out.cluster = later->id;
+  out.at_ms = a.time_of(a.acted);
+  if (out.at_ms == 0 && m.log_odds > 0) out.at_ms = std::max(a.facts.t_ms, cluster_of(m.cluster)->acted_ms);
   if (out.at_ms == 0) out.at_ms = a.facts.t_ms;
   return out;
-}
-
-ClusterFacts SignupClustersImpl::facts_of(const Cluster& c) const {
-  ClusterFacts out;
-  out.id = c.id;
-  out.members = c.model.members();
-  out.first_ms = c.first_ms, out.last_ms = c.last_ms, out.acted_ms = c.acted_ms;
-  for (size_t v = 0; v < kViews; ++v) out.view[v] = c.view[v] / static_cast<float>(c.joined + 2);
-  out.aftermath = c.aftermath;
-  out.active = c.active, out.ill = c.ill;
-  out.spread_fill = c.model.spread(kFill);
-  const double z = evidence_of(c) + static_cast<double>(c.aftermath) + std::log1p(c.joined) - 6;
-  out.score = 1 / (1 + std::exp(-z));
-  return out;
-}
-
-bool SignupClustersImpl::cluster(uint64_t id, ClusterFacts& out) const {
-  uint32_t& place = found_at_[id % found_at_.size()];
-  if (place >= clusters_.size() || clusters_[place].id != id) {
-    place = 0;
-    while (place < clusters_.size() && clusters_[place].id != id) ++place;
-    if (place == clusters_.size()) return false;
-  }
-  out = facts_of(clusters_[place]);
-  return true;
-}
-
-void SignupClustersImpl::visit_clusters(const std::function<void(const ClusterFacts&)>& visit) const {
-  for (const Cluster& c : clusters_) visit(facts_of(c));
 }
 
 }  // namespace tamis::detect

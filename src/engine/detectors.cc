@@ -109,15 +109,6 @@ detect::Login login_of(const Inputs& in, Part part, int64_t t_ms) {
   return l;
 }
 
-// A detector writes itself at once when a snapshot begins; the pieces wait in the writer.
-template <class Of>
-void write_pieces(const Of& of, state::PieceWriter& out, uint32_t part) {
-  of.save([&](uint32_t kind, std::string_view body) {
-    out.begin(kind, part).append(body);
-    out.end();
-  });
-}
-
 class ClusterDetector final : public Detector {
  public:
   explicit ClusterDetector(const policy::DetectorDecl& decl) {
@@ -153,20 +144,21 @@ class ClusterDetector final : public Detector {
     if (output == out::kCluster) return score_.cluster == 0 ? Value::absent() : number(score_.cluster);
     if (output >= out::kClusterScore) return of_cluster(output);
     if (part_ != Part::kSignup) return Value::absent();
-    if (output == out::kLogOdds) return feature(detect::kLogOdds);
-    if (output == out::kSurprise) return feature(detect::kKeySurprise);
-    if (output == out::kAftermath) return feature(detect::kAftermath);
+    if (output == out::kLogOdds) return Value::real(static_cast<double>(score_.log_odds));
+    if (output < out::kFirstView) return Value::real(static_cast<double>(score_.part[output - out::kFirstPart]));
     return feature(static_cast<detect::SignupFeature>(detect::kViewName + (output - out::kFirstView)));
   }
 
   Found found() const override { return found_; }
 
+  void say(uint64_t cluster, ClusterSaying saying, int64_t until_ms) override {
+    // False where the cluster is gone by now: then there is nothing that could be said of it.
+    (void)(saying == ClusterSaying::kConfirmed ? clusters_->confirm(cluster) : clusters_->suppress(cluster, until_ms));
+  }
+  const detect::SignupClusters* clusters() const override { return clusters_.get(); }
   std::optional<AccountHindsight> hindsight(std::string_view account) const override {
     const detect::AccountScore s = clusters_->account(account);
     return AccountHindsight{s.score, s.cluster, s.at_ms};
-  }
-  void visit_clusters(const std::function<void(const detect::ClusterFacts&)>& visit) const override {
-    clusters_->visit_clusters(visit);
   }
   void erase(std::string_view) override {}  // it keeps no names, only hashes of what is shared
   uint64_t bytes() const override { return clusters_->bytes(); }
@@ -187,10 +179,10 @@ class ClusterDetector final : public Detector {
       state::put_number(body, static_cast<uint8_t>(told.actionable));
     }
     out.end();
-    write_pieces(*clusters_, out, part);
+    clusters_->begin_snapshot(out, part);
   }
-  bool snapshot_piece() override { return false; }
-  void end_snapshot() override {}
+  bool snapshot_piece() override { return clusters_->snapshot_piece(); }
+  void end_snapshot() override { clusters_->end_snapshot(); }
   base::Status restore_piece(uint32_t kind, std::string_view body) override {
     if (kind != kToldPiece) return clusters_->restore_piece(kind, body);
     state::ByteReader in(body);
@@ -273,7 +265,11 @@ class ClusterDetector final : public Detector {
     score_.cluster = s.cluster;
     use_facts(s.cluster);
   }
-  void use_facts(uint64_t cluster) { has_facts_ = cluster != 0 && clusters_->cluster(cluster, facts_); }
+  void use_facts(uint64_t cluster) {
+    const auto facts = cluster == 0 ? std::nullopt : clusters_->facts(cluster);
+    has_facts_ = facts.has_value();
+    if (has_facts_) facts_ = *facts;
+  }
 
   // Found when it is there for the first time, grown when it has doubled since it was told of, actionable once.
   void tell() {
@@ -309,6 +305,10 @@ class ClusterDetector final : public Detector {
         return Value::timestamp(facts_.first_ms / 1000, static_cast<uint32_t>(facts_.first_ms % 1000) * 1'000'000);
       case out::kClusterActionable:
         return Value::boolean(facts_.acted_ms != 0);
+      case out::kClusterConfirmed:
+        return Value::boolean(facts_.is_confirmed);
+      case out::kClusterCleared:
+        return Value::boolean(facts_.suppressed_until_ms != 0);
       default:
         return Value::absent();
     }
@@ -362,11 +362,11 @@ class LoginDetector final : public Detector {
   uint64_t bytes() const override { return risk_->bytes(); }
   uint64_t digest() const override { return risk_->digest(); }
 
-  void begin_snapshot(state::PieceWriter& out, uint32_t part) override { write_pieces(*risk_, out, part); }
-  bool snapshot_piece() override { return false; }
-  void end_snapshot() override {}
+  void begin_snapshot(state::PieceWriter& out, uint32_t part) override { risk_->begin_snapshot(out, part); }
+  bool snapshot_piece() override { return risk_->snapshot_piece(); }
+  void end_snapshot() override { risk_->end_snapshot(); }
   base::Status restore_piece(uint32_t kind, std::string_view body) override { return risk_->restore_piece(kind, body); }
-  base::Status finish_restore() override { return {}; }
+  base::Status finish_restore() override { return risk_->finish_restore(); }
 
  private:
   std::unique_ptr<detect::LoginRisk> risk_;

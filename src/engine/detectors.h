@@ -1,6 +1,6 @@
-// Detectors as the engine runs them: what src/detect computes, fed by what a policy says of it (policy/detector_kinds.h),
-// with its state in the engine's snapshots and what it found as findings. Private to this room but for the facts of
-// clusters, which engine.h hands out.
+// Detectors as the engine runs them: what src/detect computes, fed by what a policy says of it
+// (policy/detector_kinds.h), with its state in the engine's snapshots and what it found as findings. Private to this
+// room but for the facts of clusters, which engine.h hands out.
 #pragma once
 
 #include <cstdint>
@@ -39,7 +39,11 @@ class Detector : public state::SnapshotPart {
 
   virtual void erase(std::string_view account) = 0;
   virtual std::optional<AccountHindsight> hindsight(std::string_view) const { return std::nullopt; }
-  virtual void visit_clusters(const std::function<void(const detect::ClusterFacts&)>&) const {}
+  // What people say of a cluster: confirmed; or cleared until then (0: not any more).
+  enum class ClusterSaying : uint8_t { kConfirmed, kCleared };
+  virtual void say(uint64_t, ClusterSaying, int64_t) {}
+  // Null: it finds none.
+  virtual const detect::SignupClusters* clusters() const { return nullptr; }
   virtual uint64_t bytes() const = 0;
   virtual uint64_t digest() const = 0;
 };

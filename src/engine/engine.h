@@ -86,6 +86,10 @@ struct RuleStats {
   uint64_t errors = 0;   // evaluations that ended in an error
 };
 
+// Labels on the entity kind `cluster` that detectors mind, when people set them: it is what they say of a cluster.
+inline constexpr std::string_view kConfirmedLabel = "confirmed";
+inline constexpr std::string_view kRefutedLabel = "refuted";
+
 class Engine {
  public:
   explicit Engine(EngineOptions options = {});
@@ -177,12 +181,8 @@ class Engine {
 
   // Detectors. What they know of an account by now; nothing where no detector of the policy looks at whole accounts.
   std::optional<AccountHindsight> hindsight(std::string_view account) const;
-  // The clusters that the named detector holds, or all detectors for an empty name.
-  struct ClusterOf {
-    std::string_view detector;
-    const detect::ClusterFacts& facts;
-  };
-  void visit_clusters(const std::function<void(const ClusterOf&)>& visit) const;
+  // The detector that finds clusters, by its name in the policy, or the first for an empty one; null: there is none.
+  const detect::SignupClusters* clusters(std::string_view detector = {}) const;
 
   // Snapshots. Between begin_snapshot() and the last piece the engine goes on as usual; the bytes are its state as of
   // begin_snapshot(). They are written in pieces, and what changes before its turn is written right before it changes

@@ -1,6 +1,7 @@
 // Detectors in the fold: each event goes through those that its type feeds, before any rule looks; what they find
 // comes back as events of the type `finding`, right behind its cause.
 #include <algorithm>
+#include <charconv>
 
 #include "base/assert.h"
 #include "engine/impl.h"
@@ -129,11 +130,26 @@ std::optional<AccountHindsight> Engine::hindsight(std::string_view account) cons
   return worst;
 }
 
-void Engine::visit_clusters(const std::function<void(const ClusterOf&)>& visit) const {
+const detect::SignupClusters* Engine::clusters(std::string_view detector) const {
+  if (impl_->active == nullptr) return nullptr;
   for (size_t i = 0; i < impl_->active->detectors.size(); ++i) {
-    const std::string& name = impl_->active->policy->detectors[i].name;
-    impl_->active->detectors[i]->visit_clusters(
-        [&](const detect::ClusterFacts& facts) { visit({name, facts}); });
+    if (!detector.empty() && impl_->active->policy->detectors[i].name != detector) continue;
+    if (const auto* clusters = impl_->active->detectors[i]->clusters(); clusters != nullptr) return clusters;
+  }
+  return nullptr;
+}
+
+// A label that people put on a cluster, or take off, is what they say of it.
+void Engine::Impl::cluster_labelled(std::string_view entity_kind, std::string_view value, std::string_view name,
+                                    int64_t until_ms) {
+  if (entity_kind != "cluster" || (name != kConfirmedLabel && name != kRefutedLabel)) return;
+  uint64_t id = 0;
+  const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), id);
+  if (error != std::errc() || end != value.data() + value.size()) return;
+  using Saying = Detector::ClusterSaying;
+  for (auto& detector : active->detectors) {
+    if (name == kRefutedLabel) detector->say(id, Saying::kCleared, until_ms);
+    if (name == kConfirmedLabel && until_ms != 0) detector->say(id, Saying::kConfirmed, until_ms);
   }
 }
 

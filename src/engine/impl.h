@@ -83,6 +83,7 @@ struct Engine::Impl final : public cel::Host {
   void run_detectors(ActiveType& type, event::Event& event, uint32_t depth);
   void decide_findings(uint64_t record, Explain explain);
   void fill_finding(const PendingFinding& pending, PreparedEvent& event) const;
+  void cluster_labelled(std::string_view entity_kind, std::string_view value, std::string_view name, int64_t until_ms);
 
   // Of people: people.cc.
   base::Result<size_t> managed_list(std::string_view list) const;

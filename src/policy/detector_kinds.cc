@@ -43,14 +43,16 @@ const std::array<DetectorInputInfo, kDetectorInputs>& inputs() {
       {In::kFillMs, "fill_ms", Type::integer(), "", "time to fill the form"},
       {In::kPasted, "pasted", Type::boolean(), "", ""},
       {In::kSuccess, "success", Type::boolean(), "", "the password was right, or the card was accepted"},
-      {In::kAccountExists, "account_exists", Type::boolean(), "", "false: there is no such account (true if not given)"},
+      {In::kAccountExists, "account_exists", Type::boolean(), "",
+       "false: there is no such account (true if not given)"},
       {In::kSecondFactor, "second_factor", Type::boolean(), "", "a second factor was given"},
       {In::kSecondFactorFailed, "second_factor_failed", Type::boolean(), "", ""},
       {In::kWhat, "what", Type::string(), "",
        "what was changed: recovery, password, password_reset, forwarding, filter or second_factor"},
       {In::kRecipients, "recipients", Type::integer(), "", ""},
       {In::kNewRecipients, "new_recipients", Type::integer(), "", "recipients that the account never wrote to before"},
-      {In::kSubjectHash, "subject_hash", Type::dyn(), "", "64-bit simhash of the subject: hexadecimal text, or a number"},
+      {In::kSubjectHash, "subject_hash", Type::dyn(), "",
+       "64-bit simhash of the subject: hexadecimal text, or a number"},
       {In::kBodyHash, "body_hash", Type::dyn(), "", "64-bit simhash of the text: hexadecimal text, or a number"},
       {In::kLinkDomains, "link_domains", Type::list(Type::string()), "", "domains that the message links to"},
       {In::kHard, "hard", Type::boolean(), "", "the bounce is permanent"},
@@ -93,8 +95,8 @@ constexpr uint32_t bits(std::initializer_list<Part> parts) {
 }
 
 constexpr uint32_t kOfSignup = bits({Part::kSignup});
-constexpr uint32_t kOfAccount = bits({Part::kSignup, Part::kLogin, Part::kSession, Part::kSend, Part::kBounce,
-                                      Part::kComplaint, Part::kPayment});
+constexpr uint32_t kOfAccount =
+    bits({Part::kSignup, Part::kLogin, Part::kSession, Part::kSend, Part::kBounce, Part::kComplaint, Part::kPayment});
 constexpr uint32_t kOfLogin = bits({Part::kLogin, Part::kSession});
 
 std::span<const DetectorOutput> signup_outputs() {
@@ -102,9 +104,13 @@ std::span<const DetectorOutput> signup_outputs() {
       {"score", Type::real(), kOfAccount, "",
        "0..1, how likely a bulk registration: of a signup as it came, elsewhere of the account with all that is known"},
       {"cluster", Type::integer(), kOfAccount, "cluster", "the cluster that it belongs to; absent: none"},
-      {"log_odds", Type::real(), kOfSignup, "", "that it is the cluster's next member rather than anybody's signup"},
-      {"surprise", Type::real(), kOfSignup, "", "how far its most surprising combination is above what chance gives"},
-      {"aftermath", Type::real(), kOfSignup, "", "log-odds from what the cluster's members did later"},
+      {"log_odds", Type::real(), kOfSignup, "", "the same as log-odds: the sum of the parts"},
+      {"parts.base", Type::real(), kOfSignup, "", "log-odds of anyone"},
+      {"parts.membership", Type::real(), kOfSignup, "", "how much likelier it is as the cluster's next member"},
+      {"parts.evidence", Type::real(), kOfSignup, "", "how well the cluster has predicted its members so far"},
+      {"parts.aftermath", Type::real(), kOfSignup, "", "what the cluster's members did later"},
+      {"parts.surprise", Type::real(), kOfSignup, "", "a combination of attributes that returns too often"},
+      {"parts.head", Type::real(), kOfSignup, "", "what a trained head adds; never below zero"},
       {"views.name", Type::real(), kOfSignup, "", "what the way of making names adds to the log-odds"},
       {"views.device", Type::real(), kOfSignup, "", "what the device adds"},
       {"views.network", Type::real(), kOfSignup, "", "what the network adds"},
@@ -117,6 +123,8 @@ std::span<const DetectorOutput> signup_outputs() {
       {"cluster_views", Type::integer(), kOfAccount, "", "views of which the cluster's members share something"},
       {"cluster_since", Type::timestamp(), kOfAccount, "", "when its first member signed up"},
       {"cluster_actionable", Type::boolean(), kOfAccount, "", "whether the cluster has proven itself in two views"},
+      {"cluster_confirmed", Type::boolean(), kOfAccount, "", "whether people have confirmed it"},
+      {"cluster_cleared", Type::boolean(), kOfAccount, "", "whether people have cleared it, and that still holds"},
   };
   return kOutputs;
 }
@@ -183,8 +191,8 @@ std::span<const DetectorKindInfo> detector_kinds() {
       {"campaign_keys_max", 1'000'000, 1'000, 100'000'000, "what unfamiliar attempts share"},
   };
   static const DetectorKindInfo kKinds[] = {
-      {DetectorKind::kSignupClusters, "signup_clusters", "bulk registrations found as clusters",
-       kOfAccount, signup_outputs(), kSignupLimits},
+      {DetectorKind::kSignupClusters, "signup_clusters", "bulk registrations found as clusters", kOfAccount,
+       signup_outputs(), kSignupLimits},
       {DetectorKind::kLoginRisk, "login_risk", "how much likelier a login is an intruder's than the owner's",
        bits({Part::kSignup, Part::kLogin, Part::kSession, Part::kConfirm}), login_outputs(), kLoginLimits},
   };

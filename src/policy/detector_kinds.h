@@ -117,14 +117,15 @@ enum : uint32_t {
   kScore,
   kCluster,
   kLogOdds,
-  kSurprise,
-  kAftermath,
-  kFirstView,  // seven of them, and then
+  kFirstPart,                   // six of them, then
+  kFirstView = kFirstPart + 6,  // seven of them, then
   kClusterScore = kFirstView + 7,
   kClusterSize,
   kClusterViews,
   kClusterSince,
   kClusterActionable,
+  kClusterConfirmed,
+  kClusterCleared,
 };
 }
 namespace login_output {

@@ -25,8 +25,8 @@ void read_on(const Node& node, DetectorSource& detector, Diagnostics& diagnostic
 
 void read_inputs(const Node& node, DetectorSource& detector, Diagnostics& diagnostics) {
   if (!node.is_map()) {
-    diagnostics.error(node, fmt::format("`inputs` maps inputs to expressions, like {{net: ip_class}}, not {}",
-                                        kind_name(node)));
+    diagnostics.error(
+        node, fmt::format("`inputs` maps inputs to expressions, like {{net: ip_class}}, not {}", kind_name(node)));
     return;
   }
   for (size_t i = 0; i < node.entries(); ++i) {
@@ -58,8 +58,8 @@ void read_detector(const Node& key, const Node& value, PolicySource& policy, Dia
   if (!check_identifier(detector.name, "the name of a detector", diagnostics)) return;
   for (std::string_view reserved : kReserved) {
     if (key.text != reserved) continue;
-    diagnostics.error(key, fmt::format("{} has a meaning of its own in expressions and cannot be a detector",
-                                       quoted(key.text)));
+    diagnostics.error(
+        key, fmt::format("{} has a meaning of its own in expressions and cannot be a detector", quoted(key.text)));
     return;
   }
   MapReader map(value, fmt::format("detector {}", quoted(key.text)), {"kind", "on", "inputs", "limits", "doc"},
