@@ -164,6 +164,8 @@ class SignupClusters : public state::SnapshotPart {
   // more than 200 000 accounts: go on from `next`, even if a page is empty.
   virtual void visit_clusters(const std::function<void(const ClusterFacts&)>& visit) const = 0;
   virtual std::optional<ClusterPage> cluster(uint64_t id) const = 0;
+  // Only the facts, fast enough for every event.
+  virtual std::optional<ClusterFacts> facts(uint64_t id) const = 0;
   virtual MemberPage members(uint64_t id, uint64_t from = 0, size_t limit = 1000) const = 0;
   // What people say of a cluster, at the time of the events around it. Cleared: until then it speaks against nobody
   // (zero: from now on it does again). Confirmed: its members are what it says they are. False: there is none.

@@ -60,6 +60,13 @@ void SignupClustersImpl::visit_clusters(const std::function<void(const ClusterFa
   for (size_t i = 0; i < clusters_.size(); ++i) visit(facts_of(clusters_[i]));
 }
 
+std::optional<ClusterFacts> SignupClustersImpl::facts(uint64_t id) const {
+  uint32_t& place = found_at_[id % found_at_.size()];
+  if (place >= clusters_.size() || clusters_[place].id != id) place = static_cast<uint32_t>(place_of(id));
+  if (place >= clusters_.size()) return std::nullopt;
+  return facts_of(clusters_[place]);
+}
+
 size_t SignupClustersImpl::place_of(uint64_t id) const {
   size_t i = 0;
   while (i < clusters_.size() && clusters_[i].id != id) ++i;

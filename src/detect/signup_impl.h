@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <memory>
 
@@ -89,6 +90,7 @@ class SignupClustersImpl final : public SignupClusters {
   uint64_t digest() const override;
   void visit_clusters(const std::function<void(const ClusterFacts&)>& visit) const override;
   std::optional<ClusterPage> cluster(uint64_t id) const override;
+  std::optional<ClusterFacts> facts(uint64_t id) const override;
   MemberPage members(uint64_t id, uint64_t from, size_t limit) const override;
   bool suppress(uint64_t id, int64_t until_ms) override;
   bool confirm(uint64_t id) override;
@@ -176,6 +178,7 @@ class SignupClustersImpl final : public SignupClusters {
   SegmentedArray<std::array<uint64_t, 4>> singles_;  // fingerprint << 32 | number + 1, four places to a key
   SegmentedArray<Cluster> clusters_;
   uint64_t clusters_born_ = 0;
+  mutable std::array<uint32_t, 1024> found_at_{};  // places where clusters were found last, by number: no state
   int64_t begun_ms_ = 0, now_ms_ = 0;
   std::array<double, kNetGroups> arrivals_{};  // decayed with the slow half-life; without what belongs to clusters
   double all_arrivals_ = 0;
