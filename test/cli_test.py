@@ -9,7 +9,7 @@ import unittest
 import harness
 
 COMMANDS = ("serve", "check", "test", "replay", "backtest", "find", "query", "import", "explain", "act", "batches", "undo", "digest",
-            "why", "release", "label", "list", "truth", "policy", "audit", "erase", "cel", "top", "demo", "token", "bench", "version",
+            "why", "release", "label", "list", "truth", "policy", "clusters", "eval", "audit", "erase", "cel", "top", "demo", "token", "bench", "version",
             "completion", "outbox", "retain", "mail", "train")
 CASES = harness.TOP / "test" / "data" / "cel_cases.json"
 

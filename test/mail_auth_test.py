@@ -1,12 +1,12 @@
 """Mail authentication against a real DNS server on loopback (NSD) and against independent implementations as Debian packs
 them: pyspf, dkimpy, OpenDKIM and authres. What is signed here is signed by them, with keys made for the run."""
 
-import os
+import base64
+import json
 import random
 import shutil
 import socket
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -242,13 +242,10 @@ class MailAuth(unittest.TestCase):
 
     @classmethod
     def make_keys(cls):
-        import json
-        cls.json = json
         cls.keys = {"records": {}}
         for name, bits in (("strong", 2048), ("weak", 1024)):
             private = subprocess.run(["openssl", "genrsa", "-traditional", str(bits)], capture_output=True, check=True).stdout
             public = subprocess.run(["openssl", "rsa", "-pubout", "-outform", "DER"], input=private, capture_output=True, check=True).stdout
-            import base64
             cls.keys[name] = private.decode()
             cls.keys["records"][f"{'s1' if name == 'strong' else 's2'}._domainkey.signed.test"] = \
                 "v=DKIM1; k=rsa; p=" + base64.b64encode(public).decode()
@@ -309,12 +306,12 @@ class MailAuth(unittest.TestCase):
         return rows
 
     def sign(self, jobs):
-        text = self.json.dumps(self.keys) + "\n" + "".join(self.json.dumps(job) + "\n" for job in jobs)
-        return [self.json.loads(line) for line in peer(SIGN, text).splitlines()]
+        text = json.dumps(self.keys) + "\n" + "".join(json.dumps(job) + "\n" for job in jobs)
+        return [json.loads(line) for line in peer(SIGN, text).splitlines()]
 
     def verify(self, messages):
-        text = self.json.dumps(self.keys["records"]) + "\n" + "".join(self.json.dumps(m) + "\n" for m in messages)
-        return [self.json.loads(line) for line in peer(VERIFY, text).splitlines()]
+        text = json.dumps(self.keys["records"]) + "\n" + "".join(json.dumps(m) + "\n" for m in messages)
+        return [json.loads(line) for line in peer(VERIFY, text).splitlines()]
 
     def test_spf_as_pyspf_has_it(self):
         jobs = []
@@ -322,8 +319,8 @@ class MailAuth(unittest.TestCase):
             for client in [f"192.0.2.{i}" for i in range(1, 9)] + ["2001:db8::1", "2001:db8::5", "198.51.100.1"]:
                 local = self.random.choice(["1", "3", "x-5", "bob"])
                 jobs.append((client, "helo.spf.test", f"{local}@{name}"))
-        expected = [self.json.loads(line) for line in
-                    peer(SPF, self.json.dumps(self.spf_zone) + "\n" + "".join(self.json.dumps(job) + "\n" for job in jobs)).splitlines()]
+        expected = [json.loads(line) for line in
+                    peer(SPF, json.dumps(self.spf_zone) + "\n" + "".join(json.dumps(job) + "\n" for job in jobs)).splitlines()]
         rows = self.authenticate([(*job, "From: x@none.test\r\n\r\n") for job in jobs], "--budget-ms", "20000")
         different = []
         for job, (theirs, is_void), row in zip(jobs, expected, rows):

@@ -82,7 +82,8 @@ class Doors:
         return self.log.read_text(errors="replace")
 
     def stop(self):
-        self.process.send_signal(signal.SIGTERM)
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
         code = self.process.wait(20)
         if code != 0:
             raise RuntimeError(f"the doors ended with exit code {code}:\n{self.output()[-2000:]}")
@@ -199,7 +200,7 @@ class Spamc(DoorsCase):
         self.assertEqual("seen,test-word\n", self.spamc("-y", text=message("tag")).replace("\r", ""))
         self.assertRegex(self.spamc("-R", text=message("tag")), r"(?s)^15\.0/5\.0\n.*13\.5 test-word +the message asks for it")
         self.assertIn("test-word", self.spamc("-r", text=message("tag")))
-        self.assertEqual("1.5/5.0\n", self.spamc("-r"))
+        self.assertEqual("", self.spamc("-r"))
 
     def test_process_and_headers(self):
         forged = message("tag", "X-Spam-Flag: NO\nX-Spam-Status: No, score=-9\n")
@@ -247,7 +248,8 @@ class Miltertest(DoorsCase):
     def test_script(self):
         script = harness.TOP / "test" / "data" / "mail" / "milter.lua"
         done = run("miltertest", "-s", script, "-D", f"port={self.doors.ports['milter']}", cwd=self.folder)
-        self.assertEqual(0, done.returncode, done.stdout + done.stderr + self.doors.output())
+        self.assertIn("all as expected", done.stdout, done.stdout + done.stderr + self.doors.output())
+        self.assertEqual(0, done.returncode)
 
 
 class Postfix:
@@ -389,12 +391,11 @@ class PostfixMilter(DoorsCase):
         wait_for(lambda: self.postfix.delivered().count("Subject: hello\n") == 22, "delivery of all")
 
     def test_mail_waits_while_the_filter_is_away(self):
-        # As milter_default_action says.
-        self.doors.process.send_signal(signal.SIGSTOP)
-        try:
-            run("true")
-        finally:
-            self.doors.process.send_signal(signal.SIGCONT)
+        port = self.doors.ports["milter"]
+        self.doors.stop()
+        self.assertRegex(self.send(message("none")), "^451 4.7.1 ")  # as milter_default_action says
+        self.doors = Doors(self.folder / "again.log", "--milter", f"127.0.0.1:{port}")
+        self.addCleanup(self.doors.stop)
         self.assertRegex(self.send(message("none")), "^250 ")
 
 

@@ -383,6 +383,7 @@ class Erase(Case):
         with self.serve() as server:
             for number in range(3):
                 self.post(server, "/v1/decide/signup", signup(f"{turn}-{number}", self.PLANTED))
+            self.post(server, "/v1/decide/signup", signup(f"{turn}-other", "somebody"))
             self.post(server, "/v1/labels", {"on": "account", "value": self.PLANTED, "name": "w"})
             self.post(server, "/v1/checkpoint", "")
 

@@ -59,6 +59,8 @@ Command add_audit(CLI::App& app);
 Command add_retain(CLI::App& app);
 Command add_mail(CLI::App& app);
 Command add_train(CLI::App& app);
+Command add_clusters(CLI::App& app);
+Command add_eval(CLI::App& app);
 Command add_version(CLI::App& app);
 Command add_completion(CLI::App& app, const CLI::App& root);
 

@@ -66,6 +66,8 @@ int main(int argc, char** argv) {
   add("label", "Set, clear and show labels", add_label);
   add("list", "Change and show the lists of the policy at run time", add_list);
   add("truth", "Say what an event or entity turned out to be", add_truth);
+  add("clusters", "Bulk registrations as objects: list, look, confirm or refute, act", add_clusters);
+  add("eval", "What a policy does to honest people, by class of network, as a gate", add_eval);
   add("policy", "Versions of the policy: list, compare, roll back", add_policy);
   add("audit", "Who changed what, and who looked at whose data", add_audit);
   add("erase", "Remove all that is kept of a person", add_erase);

@@ -15,7 +15,7 @@ using In = cel::Column::Layout;
 constexpr uint32_t kEntriesMax = 1 << 16;
 constexpr uint32_t kFreeEntries = 4'096;  // a dictionary of so many is never too large
 constexpr uint32_t kNoEntry = UINT32_MAX;
-constexpr size_t kTextBytesMax = size_t{1} << 31;
+constexpr size_t kTextBytesMax = size_t{1} << 28;
 constexpr uint32_t kRowsMax = 1u << 30;
 
 std::atomic<uint64_t> next_dictionary_id{1};

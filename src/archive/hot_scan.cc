@@ -263,7 +263,7 @@ std::optional<Archive::Warmth> ArchiveImpl::warmth(const ScanRequest& request) c
 
 void ArchiveImpl::warm(const ScanRequest& request) const {
   std::lock_guard lock(warm_mutex_);
-  if (warming_ || stop_warming_ || options_.hot_bytes_max == 0) return;
+  if (warming_ || options_.hot_bytes_max == 0) return;
   auto manifest = current();
   if (!manifest || !reader()) return;
   // The request's policy need not outlive this call, so what is wanted is found out now.
@@ -312,12 +312,13 @@ void ArchiveImpl::warm_files(const Manifest& manifest, const std::vector<Cold>& 
   }
 }
 
-ArchiveImpl::~ArchiveImpl() {
-  {
-    std::lock_guard lock(warm_mutex_);
-    stop_warming_ = true;
-  }
+void ArchiveImpl::stop_warming() {
+  std::lock_guard lock(warm_mutex_);
+  stop_warming_ = true;
   if (warmer_.joinable()) warmer_.join();
+  stop_warming_ = false;
 }
+
+ArchiveImpl::~ArchiveImpl() { stop_warming(); }
 
 }  // namespace tamis::archive

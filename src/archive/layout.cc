@@ -281,6 +281,11 @@ TypeLayout layout_of(const policy::Policy& policy, const policy::EventType& type
     add(read.name, type_of(feature), read.slot, fingerprint_of(feature, read), false).secret =
         gives_secrets(policy, read.feature);
   }
+  for (const policy::DetectorRead& read : type.detector_reads) {
+    const policy::DetectorDecl& detector = policy.detectors[read.detector];
+    const policy::DetectorOutput& output = policy::info_of(detector.kind).outputs[read.output];
+    add(read.name, output.type, read.slot, base::combine64(detector.fingerprint, base::hash64(output.name)), false);
+  }
   return out;
 }
 

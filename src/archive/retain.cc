@@ -6,9 +6,12 @@
 #include <set>
 
 #include "archive/archive_impl.h"
+#include "event/json_writer.h"
 
 namespace tamis::archive {
 namespace {
+
+constexpr uint64_t kFingerprintsOfAttributes = 1'000;  // above them are those of features
 
 // What a policy says of a column now; what was so when the file was written counts as well.
 struct Rule {
@@ -64,8 +67,32 @@ Fate fate_of(uint32_t column, const ColumnSpec& spec, const Rule& rule, bool has
   if (rule.keep_days != 0 ? ages.over(day, rule.keep_days) : age.rows_over) return Fate::kDropped;
   if (!age.raw_over || !rule.secret || spec.tokened) return Fate::kStays;
   // A list out of a feature cannot be compared with anything as a token.
-  const bool feature = spec.fingerprint > 1'000;
+  const bool feature = spec.fingerprint > kFingerprintsOfAttributes;
   return feature && spec.type != ColumnType::kString ? Fate::kDropped : Fate::kTokened;
+}
+
+// SQL that is true where a column that belongs to nobody says the value all the same: a feature that hands out values
+// of other events, the words of a decision. Empty: such a column does not.
+std::string mention_sql(const ColumnSpec& spec, std::ptrdiff_t place, const std::string& value,
+                        const std::string& token) {
+  std::string quoted;  // as JSON
+  event::JsonWriter(quoted).string(value);
+  const std::string name = sql_name(spec.column);
+  if (place < kSystemColumns) {
+    if (!is_prose(static_cast<uint32_t>(place))) return {};
+    const std::string text = spec.type == ColumnType::kTexts ? fmt::format("array_to_string({}, chr(10))", name) : name;
+    const std::string inner = quoted.substr(1, quoted.size() - 2);
+    return fmt::format("(contains({0}, {1}) OR contains({0}, {2}))", text, sql_text(value), sql_text(inner));
+  }
+  const bool feature = spec.fingerprint > kFingerprintsOfAttributes;
+  if (!feature) return {};
+  if (spec.type == ColumnType::kString) return fmt::format("({0} = {1} OR {0} = {2})", name, sql_text(value), token);
+  if (spec.type != ColumnType::kJson) return {};
+  const bool whole_number = !value.empty() && value.find_first_not_of("0123456789") == std::string::npos;
+  std::string sql = fmt::format("contains({}, {})", name, sql_text(quoted));
+  if (whole_number)
+    sql += fmt::format(" OR regexp_matches({}, {})", name, sql_text("(^|[^0-9.-])" + value + "([^0-9.]|$)"));
+  return "(" + sql + ")";
 }
 
 }  // namespace
@@ -184,6 +211,7 @@ base::Result<uint64_t> ArchiveImpl::erase(const policy::Policy& policy, std::str
                                           const std::function<std::string(std::string_view day)>& key_of_day) {
   if (options_.read_only) return base::fail(base::Code::kDenied, "the archive is open for reading only");
   if (!key_of_day) return base::invalid("erasing needs the keys of days");
+  stop_warming();  // files that are replaced are to be gone when this returns
   std::scoped_lock changing(change_mutex_, write_mutex_);
   RetentionReport report;
   TAMIS_TRY(manifest, current());
@@ -193,13 +221,24 @@ base::Result<uint64_t> ArchiveImpl::erase(const policy::Policy& policy, std::str
     const Layout now = type == nullptr ? Layout{} : layout_of(policy, *type).layout;
     Rewrite how;
     how.layout = *file->layout;
+    const bool type_is_acts = file->type.empty();
+    std::string mentions;  // of the value in rows that stay
     const std::string raw = sql_text(value);
     const std::string token = sql_text(token_of(key_of_day(day_text(file->day)), value));
     for (const ColumnSpec& spec : how.layout.columns) {
       if (spec.dropped) continue;
-      how.expressions.push_back(sql_name(spec.column));
       const ColumnSpec* current_spec = now.find(spec.name);
       const bool names_it = spec.entity == kind || (current_spec != nullptr && current_spec->entity == kind);
+      const std::string said = names_it || type_is_acts
+                                   ? std::string()
+                                   : mention_sql(spec, &spec - how.layout.columns.data(), std::string(value), token);
+      if (said.empty()) {
+        how.expressions.push_back(sql_name(spec.column));
+      } else {
+        how.expressions.push_back(
+            fmt::format("CASE WHEN coalesce({1}, false) THEN NULL ELSE {0} END AS {0}", sql_name(spec.column), said));
+        mentions += fmt::format("{}coalesce({}, false)", mentions.empty() ? "" : " OR ", said);
+      }
       if (!names_it || kind.empty()) continue;
       how.where += fmt::format("{}coalesce({}::VARCHAR = {}, false)", how.where.empty() ? "" : " OR ",
                                sql_name(spec.column), spec.tokened ? token : raw);
@@ -207,9 +246,11 @@ base::Result<uint64_t> ArchiveImpl::erase(const policy::Policy& policy, std::str
     if (file->type.empty())
       how.where =
           fmt::format("(kind = {} OR coalesce(list, '') <> '') AND value IN ({}, {})", sql_text(kind), raw, token);
-    if (how.where.empty()) continue;
+    if (how.where.empty()) how.where = "false";
+    if (mentions.empty()) mentions = "false";
     TAMIS_TRY(parquet, writer());
-    auto hits = parquet->number(fmt::format("SELECT count(*) FROM {} WHERE {}", read_sql({file}), how.where));
+    auto hits =
+        parquet->number(fmt::format("SELECT count(*) FROM {} WHERE {} OR {}", read_sql({file}), how.where, mentions));
     base::Status status;
     if (!hits) {
       status = tl::unexpected<base::Error>(std::move(hits).error());

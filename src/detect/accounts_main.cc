@@ -1,7 +1,7 @@
 // detect_accounts: runs the account detectors over a file of events, without a policy: for measuring them.
 //
 //   detect_accounts [--intel IP_INTEL.csv] [--accounts SEED.jsonl] [--out DECISIONS.ndjson] [--retro RETRO.ndjson]
-//                   [--signups SCORES.ndjson] [--features FEATURES.csv] EVENTS.jsonl
+//                   [--signups SCORES.ndjson] [--features FEATURES.csv] [--head TREES] EVENTS.jsonl
 // --accounts is taken for the form of the command only: the detectors need nothing of what it tells (age, paid).
 // DECISIONS: one line per event; RETRO: one per account at the end; SCORES: the causal scores of signups, by account.
 #include <cstdio>
@@ -21,7 +21,7 @@ namespace tamis::detect {
 namespace {
 
 struct Arguments {
-  std::string intel, accounts, out, retro, signups, features, events;
+  std::string intel, accounts, out, retro, signups, features, head, events;
 };
 
 bool read_arguments(int argc, char** argv, Arguments& a) {
@@ -33,6 +33,7 @@ bool read_arguments(int argc, char** argv, Arguments& a) {
                       : name == "--retro"    ? &a.retro
                       : name == "--signups"  ? &a.signups
                       : name == "--features" ? &a.features
+                      : name == "--head"     ? &a.head
                                              : nullptr;
     if (to == nullptr) {
       if (!a.events.empty()) return false;
@@ -74,7 +75,7 @@ int run(int argc, char** argv) {
   if (!read_arguments(argc, argv, a)) {
     std::fprintf(stderr,
                  "usage: detect_accounts [--intel CSV] [--accounts JSONL] [--out NDJSON] [--retro NDJSON] "
-                 "[--signups NDJSON] [--features CSV] EVENTS.jsonl\n");
+                 "[--signups NDJSON] [--features CSV] [--head TREES] EVENTS.jsonl\n");
     return 2;
   }
   AccountJsonReader reader;
@@ -101,6 +102,17 @@ int run(int argc, char** argv) {
     std::fprintf(features.get(), "\n");
   }
   auto clusters = SignupClusters::make();
+  if (!a.head.empty()) {
+    std::ifstream in(a.head);
+    const std::string text((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
+    auto trees = model::Trees::parse(text);
+    const base::Status used = trees ? clusters->use_head(std::make_shared<const model::Trees>(std::move(*trees)))
+                                    : base::invalid(trees.error().message);
+    if (!used) {
+      std::fprintf(stderr, "%s: %s\n", a.head.c_str(), used.error().message.c_str());
+      return 1;
+    }
+  }
   auto logins = LoginRisk::make();
   double login_ns = 0;
   size_t login_count = 0;

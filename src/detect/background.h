@@ -39,6 +39,11 @@ class Background {
   // unknown.
   double usual_rtt(const SignupFacts& facts, const BackgroundKeys& keys) const;
   double learned(NetClass net) const { return classes_[size_t(net)]; }
+  double learned() const {
+    double all = 0;
+    for (double c : classes_) all += c;
+    return all;
+  }
   uint64_t bytes() const { return counts_.bytes(); }
 
   // For snapshots: the table of counts goes in segments, all else with the head.

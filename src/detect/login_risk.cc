@@ -191,9 +191,15 @@ double LoginRiskImpl::cookie_factor(const Profile& p, const LoginFacts& f, bool 
     // The same browser on the same system is bound; a new version changes the device's fingerprint, not these.
     const bool same_device = b.device == own(f, kLogDevice), same_family = b.family == own(f, kLogFamily);
     const bool same_system = b.system == own(f, kLogSystem), same_locale = b.locale == own(f, kLogLocale);
-    *bound = same_device || (same_family && same_locale);
+    // Two changes at once, the browser's and the provider's, are what an update does not bring along.
+    const uint32_t provider = own(f, kLogAsn);
+    const auto& providers = p.known[kLogAsn];
+    const bool same_place = provider == 0 || std::any_of(providers.begin(), providers.end(), [&](const auto& e) {
+                              return e.count > 0 && e.value == provider;
+                            });
+    *bound = same_device || (same_family && same_locale && same_place);
     if (same_device) return -4;
-    if (same_family && same_locale) return -2.5;
+    if (same_family && same_locale) return same_place ? -2.5 : 1.5;
     if (same_family) {
       // Some browsers change their fingerprint and locale by design: then this account has shown many.
       const double changing = static_cast<double>(p.distinct[kLogDevice]) / static_cast<double>(p.events + 1);

@@ -12,8 +12,11 @@ namespace {
 constexpr double kLearnAfter = 2 * kDay;
 constexpr double kSeedSurprise = 9;
 constexpr double kSeedCount = 2.5;
-constexpr double kClassMature = 40;
+constexpr double kClassMature = 40, kMature = 400;
+constexpr double kSeeds = 10;  // members that a cluster takes in before it must predict them
 constexpr size_t kCandidates = 12;
+constexpr double kUnproved = 3;    // log-odds of a view beyond what it was worth on average
+constexpr double kSecondView = 1;  // log-odds of the second view that are enough
 constexpr double kCommonFree = 3;  // log-odds of what organisations share that need nothing beside them
 
 float worth_key(const KeyEntry& e) { return e.slow + static_cast<float>(e.seen_s) * 1e-9f; }
@@ -258,6 +261,28 @@ ClusterRef SignupClustersImpl::free_place() {
   return c.ref;
 }
 
+// A key has come back too often: its cluster, if that is still being gathered, takes the signup in, or a new one
+// begins.
+void SignupClustersImpl::seed(const Sight& sight, int best, uint32_t number) {
+  const KeyEntry* entry = keys_.find(sight.keys.key[size_t(best)]);
+  if (entry == nullptr) return;
+  const ClusterRef ref = entry->cluster;
+  const Cluster* young = cluster_of(ref);
+  if (young == nullptr || young->joined >= 3 || young->model.members() >= kSeeds ||
+      double(now_ms_ - young->last_ms) > 2 * kDay) {
+    begin_cluster(sight.keys, best, number);
+    return;
+  }
+  Account& a = change(number);
+  Match m;
+  m.likelihood = young->model.likelihood(a.facts, sight.expected);
+  join(*change_cluster(ref), a.facts, number, sight.expected, m, 1, false);
+  a.cluster = ref;
+  a.log_odds = 0;
+  for (uint64_t key : sight.keys.key)
+    if (KeyEntry* e = key == 0 ? nullptr : keys_.change(key)) e->cluster = ref;
+}
+
 ClusterRef SignupClustersImpl::begin_cluster(const SignupKeys& keys, int best, uint32_t number) {
   const KeyEntry* entry = keys_.find(keys.key[size_t(best)]);
   if (entry == nullptr) return 0;
@@ -312,6 +337,7 @@ SignupClustersImpl::Sides SignupClustersImpl::sides_of(const Cluster& c, const s
   const double together = std::clamp((place.share - 0.3) / 0.3, 0.0, 1.0);
   Sides out;
   out.personal = (1 - together) * v[kDeviceView] + v[kBehaviour] + v[kRecoveryView] + v[kReuse];
+  out.together = together;
   out.common = together * v[kDeviceView] + v[kLexical] + v[kNetworkView] + v[kLocaleView];
   return out;
 }
@@ -359,20 +385,39 @@ SignupScore SignupClustersImpl::score_of(const Expected& expected, const Match& 
   f[kRareLocale] = -static_cast<float>(fast_log(expected.p[kLocale]));
   f[kRareName] = -static_cast<float>(fast_log(expected.p[kShape]));
   std::array<double, kViews> views{};
-  for (size_t v = 0; v < kViews; ++v) views[v] = static_cast<double>(m.likelihood.view[v]);
+  // What the cluster has not proved to share may agree by chance in one: that is worth a little only.
+  for (size_t v = 0; v < kViews; ++v)
+    views[v] = std::min(static_cast<double>(m.likelihood.view[v]),
+                        std::max(0.0, static_cast<double>(f[kMeanName + v])) + kUnproved);
   const bool counts = m.cluster != 0 && !out.is_suppressed;
   double own = -5;
   if (counts) {
     const Sides sides = sides_of(*cluster_of(m.cluster), views);
-    own = sides.personal + std::min(sides.common, std::max(sides.personal, 0.0) + kCommonFree) + m.prior;
+    own = sides.personal + std::min(sides.common, std::max(sides.personal, 0.0) + kCommonFree * (1 - sides.together)) +
+          m.prior;
   }
   const auto put = [&out](SignupPart part, double log_odds) { out.part[part] = static_cast<float>(log_odds); };
   put(kPartBase, -7.25);
+  // Two views of the signup itself, too.
+  double first = 0, second = 0;
+  for (double v : views) {
+    second = std::max(second, std::min(first, v));
+    first = std::max(first, v);
+  }
+  const double agrees = std::clamp(second / kSecondView, 0.3, 1.0);
   put(kPartMembership, 0.25 * (std::clamp(own, -5.0, 12.0) + 5));
-  if (counts) put(kPartEvidence, logistic(own - 2.5) * 0.7 * evidence);
+  if (counts) put(kPartEvidence, agrees * logistic(own - 2.5) * 0.7 * evidence);
   if (counts) put(kPartAftermath, static_cast<double>(f[kAftermath]) * logistic(own - 4));
   if (!out.is_suppressed) put(kPartSurprise, 0.05 * std::min(30.0, static_cast<double>(key_surprise)));
   for (float part : out.part) out.log_odds += part;
+  if (head_ != nullptr && !out.is_suppressed) {
+    // Either knows something that the other does not: the noisy or of both.
+    const auto own_odds = static_cast<double>(out.log_odds);
+    const double honest = logistic(-own_odds) * logistic(-head_->scaled(out.feature));
+    const double both = fast_log(std::max(1 - honest, 1e-12) / std::max(honest, 1e-12));
+    put(kPartHead, std::max(0.0, both - own_odds));
+    out.log_odds += out.part[kPartHead];
+  }
   out.score = logistic(static_cast<double>(out.log_odds));
   return out;
 }
@@ -410,11 +455,12 @@ SignupScore SignupClustersImpl::signup(const Signup& signup) {
     touch_keys(sight.keys, number, m.cluster);
   } else {
     touch_keys(sight.keys, number, 0);
-    if (static_cast<double>(key_surprise) > kSeedSurprise && best >= 0) begin_cluster(sight.keys, best, number);
+    if (static_cast<double>(key_surprise) > kSeedSurprise && best >= 0) seed(sight, best, number);
   }
-  // A class of which nearly nothing is known learns from all at once: there is nothing yet to be surprised by.
-  // (All Tor users look alike by design, so there it takes longer.)
-  if (background_.learned(a.facts.net) < (a.facts.net == NetClass::kTor ? kClassMature : kClassMature / 4))
+  // At the very beginning there is nothing yet to be surprised by: all is learned at once. (All Tor users look alike by
+  // design, so there it takes longer.) A class that is new later on is compared with all others.
+  if (background_.learned(a.facts.net) < (a.facts.net == NetClass::kTor ? kClassMature : kClassMature / 4) &&
+      (a.facts.net == NetClass::kTor || background_.learned() < kMature))
     background_.learn(a.facts, sight.background, 0.5);
   arrivals_[size_t(net_group(a.facts.net))] += 1 - posterior;
   all_arrivals_ += 1;

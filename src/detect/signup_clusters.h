@@ -164,14 +164,17 @@ class SignupClusters : public state::SnapshotPart {
   // more than 200 000 accounts: go on from `next`, even if a page is empty.
   virtual void visit_clusters(const std::function<void(const ClusterFacts&)>& visit) const = 0;
   virtual std::optional<ClusterPage> cluster(uint64_t id) const = 0;
+  // Only the facts, fast enough for every event.
+  virtual std::optional<ClusterFacts> facts(uint64_t id) const = 0;
   virtual MemberPage members(uint64_t id, uint64_t from = 0, size_t limit = 1000) const = 0;
   // What people say of a cluster, at the time of the events around it. Cleared: until then it speaks against nobody
   // (zero: from now on it does again). Confirmed: its members are what it says they are. False: there is none.
   virtual bool suppress(uint64_t id, int64_t until_ms) = 0;
   virtual bool confirm(uint64_t id) = 0;
 
-  // A head that was trained on features and truth; null: none. It is no part of the state.
-  virtual void use_head(std::shared_ptr<const model::Trees> head) = 0;
+  // A head that was trained on features and truth; null: none. It is no part of the state. Error: it was trained on
+  // other features than SignupFeature names.
+  virtual base::Status use_head(std::shared_ptr<const model::Trees> head) = 0;
 
   // Snapshots: state/pieces.h. An event copies at most about a megabyte; the way back is into an object of the same
   // options in which nothing has happened.

@@ -60,6 +60,13 @@ void SignupClustersImpl::visit_clusters(const std::function<void(const ClusterFa
   for (size_t i = 0; i < clusters_.size(); ++i) visit(facts_of(clusters_[i]));
 }
 
+std::optional<ClusterFacts> SignupClustersImpl::facts(uint64_t id) const {
+  uint32_t& place = found_at_[id % found_at_.size()];
+  if (place >= clusters_.size() || clusters_[place].id != id) place = static_cast<uint32_t>(place_of(id));
+  if (place >= clusters_.size()) return std::nullopt;
+  return facts_of(clusters_[place]);
+}
+
 size_t SignupClustersImpl::place_of(uint64_t id) const {
   size_t i = 0;
   while (i < clusters_.size() && clusters_[i].id != id) ++i;
@@ -143,6 +150,17 @@ bool SignupClustersImpl::suppress(uint64_t id, int64_t until_ms) {
   c.suppressed_until_ms = until_ms;
   if (until_ms > now_ms_) c.is_confirmed = 0;
   return true;
+}
+
+base::Status SignupClustersImpl::use_head(std::shared_ptr<const model::Trees> head) {
+  if (head != nullptr) {
+    bool same = head->features().size() == kSignupFeatures;
+    for (size_t f = 0; f < kSignupFeatures && same; ++f)
+      same = head->features()[f] == signup_feature_name(SignupFeature(f));
+    if (!same) return base::invalid("the trees were trained on other features than those of signups");
+  }
+  head_ = std::move(head);
+  return {};
 }
 
 bool SignupClustersImpl::confirm(uint64_t id) {

@@ -67,8 +67,8 @@ SignupFacts signup_facts(const Signup& s) {
   f.value[kStem] = name.stem;
   f.value[kDevice] = hash_of({s.client.device});
   const char cores[2] = {static_cast<char>('0' + s.cores % 64), 0};
-  // Without the canvas: that is what those who randomise fingerprints change first.
-  f.value[kHardware] = hash_of({s.screen, s.gpu, std::string_view(cores, s.cores > 0)});
+  // Without canvas and agent: those are what whoever randomises fingerprints changes first. The TLS client stays.
+  f.value[kHardware] = hash_of({s.screen, s.gpu, std::string_view(cores, s.cores > 0), s.client.tls});
   f.value[kAgent] = hash_of({s.client.user_agent, s.client.tls});
   if (s.client.has_ip) {
     const event::IpData net = event::mask_ip(s.client.ip, s.client.ip.is_v6 ? 48 : 24);

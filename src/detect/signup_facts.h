@@ -15,7 +15,7 @@ enum Attribute : uint8_t {
   kFine,
   kStem,
   kDevice,    // fingerprint
-  kHardware,  // what the fingerprint is made of: screen, cores, graphics
+  kHardware,  // what hardly changes with it: screen, cores, graphics, TLS client
   kAgent,     // user agent and TLS client
   kNetwork,   // /24 or /48
   kAsn,       // with the country of the address

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <memory>
 
@@ -89,10 +90,11 @@ class SignupClustersImpl final : public SignupClusters {
   uint64_t digest() const override;
   void visit_clusters(const std::function<void(const ClusterFacts&)>& visit) const override;
   std::optional<ClusterPage> cluster(uint64_t id) const override;
+  std::optional<ClusterFacts> facts(uint64_t id) const override;
   MemberPage members(uint64_t id, uint64_t from, size_t limit) const override;
   bool suppress(uint64_t id, int64_t until_ms) override;
   bool confirm(uint64_t id) override;
-  void use_head(std::shared_ptr<const model::Trees> head) override { head_ = std::move(head); }
+  base::Status use_head(std::shared_ptr<const model::Trees> head) override;
 
   void begin_snapshot(state::PieceWriter& out, uint32_t part) override;
   bool snapshot_piece() override;
@@ -124,6 +126,7 @@ class SignupClustersImpl final : public SignupClusters {
   void touch_keys(const SignupKeys& keys, uint32_t number, ClusterRef cluster);
   KeyEntry* second_sight(uint64_t key, uint32_t number);
   float surprise_of(const Sight& sight, const SignupFacts& facts, int* best) const;
+  void seed(const Sight& sight, int best, uint32_t number);
   ClusterRef begin_cluster(const SignupKeys& keys, int best, uint32_t number);
   void join(Cluster& cluster, const SignupFacts& facts, uint32_t number, const Expected& expected, const Match& match,
             double weight, bool is_predicted);
@@ -140,6 +143,7 @@ class SignupClustersImpl final : public SignupClusters {
   // What views say, parted by whether an organisation's people would share it.
   struct Sides {
     double personal = 0, common = 0;
+    double together = 0;  // 0..1: how far the members sit in one place
   };
   Sides sides_of(const Cluster& c, const std::array<double, kViews>& views) const;
   double evidence_of(const Cluster& c) const;
@@ -174,6 +178,7 @@ class SignupClustersImpl final : public SignupClusters {
   SegmentedArray<std::array<uint64_t, 4>> singles_;  // fingerprint << 32 | number + 1, four places to a key
   SegmentedArray<Cluster> clusters_;
   uint64_t clusters_born_ = 0;
+  mutable std::array<uint32_t, 1024> found_at_{};  // places where clusters were found last, by number: no state
   int64_t begun_ms_ = 0, now_ms_ = 0;
   std::array<double, kNetGroups> arrivals_{};  // decayed with the slow half-life; without what belongs to clusters
   double all_arrivals_ = 0;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "door/background.h"
+#include "door/cluster_api.h"
 #include "door/desk.h"
 #include "door/http_answer.h"
 #include "door/mail_api.h"
@@ -182,6 +183,7 @@ struct HttpApi::Impl {
   std::unique_ptr<RecordApi> record;
   std::unique_ptr<PastApi> past;
   std::unique_ptr<MailApi> mail;
+  std::unique_ptr<ClusterApi> clusters;
 
   net::RouteOptions route(net::RoleSet roles, size_t body_bytes_max) const {
     net::RouteOptions r;
@@ -227,6 +229,7 @@ base::Result<std::unique_ptr<HttpApi>> HttpApi::open(net::HttpServer& server, Se
     impl->past = std::move(past);
     batches = &impl->past->batches();
     impl->record = std::make_unique<RecordApi>(server, impl->desk, route);
+    impl->clusters = std::make_unique<ClusterApi>(server, impl->desk, *batches, route);
   }
   impl->support = std::make_unique<SupportApi>(server, impl->desk, batches, route);
   return api;

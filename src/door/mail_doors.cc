@@ -34,7 +34,7 @@ class MailProtocol : public net::Protocol {
 class Doors : public MailDoors {
  public:
   Doors(MailScanner& scanner, const MailDoorOptions& options)
-      : context_(std::make_unique<MailContext>(scanner, options)) {}
+      : context_(std::make_shared<MailContext>(scanner, options)) {}
   ~Doors() override { stop(0); }
 
   base::Status start();
@@ -47,7 +47,7 @@ class Doors : public MailDoors {
   base::Status open_bytes(const char* door, const std::string& address, const net::ByteLimits& limits);
   base::Status open_http(const char* door, const std::string& address, bool controller);
 
-  const std::unique_ptr<MailContext> context_;
+  const std::shared_ptr<MailContext> context_;
   std::vector<MailDoorAddress> addresses_;
   std::vector<std::unique_ptr<net::LoopServer>> byte_servers_;
   std::vector<std::unique_ptr<net::HttpServer>> http_servers_;
@@ -84,7 +84,7 @@ base::Status Doors::open_http(const char* door, const std::string& address, bool
   server.threads = options.threads;
   server.limits = rspamd::limits_for(*context_);
   auto made = std::make_unique<net::HttpServer>(server);
-  rspamd::add_routes(*made, *context_, controller);
+  rspamd::add_routes(*made, context_, controller);
   TAMIS_CHECK(of_door(door, made->start()));
   addresses_.push_back({door, made->addresses()[0]});
   http_servers_.push_back(std::move(made));

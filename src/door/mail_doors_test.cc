@@ -389,6 +389,17 @@ TEST_F(MailDoorsTest, ListenOnUnixSocketsAndNameWhatFails) {
   std::filesystem::remove_all(folder);
 }
 
+TEST_F(MailDoorsTest, ScannersMayAnswerWhenTheDoorsAreGone) {
+  start();
+  Client spamd(address("spamd")), rspamd(address("rspamd"));
+  spamd.send("CHECK SPAMC/1.5\r\nContent-length: 18\r\n\r\n\n\ntamis-test:never");
+  rspamd.send("POST /checkv2 HTTP/1.0\r\nContent-Length: 18\r\n\r\n\n\ntamis-test:never");
+  for (int i = 0; i < 500 && scanner_->waiting() < 2; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  doors_.reset();
+  EXPECT_EQ(scanner_->release(), 2u);
+  EXPECT_EQ(spamd.read() + rspamd.read(), "");
+}
+
 TEST_F(MailDoorsTest, StopAnswersWhatIsInProgress) {
   start();
   Client waits(address("spamd"));

@@ -67,14 +67,13 @@ net::Gate password_gate(const MailContext& context, net::RoleSet any_of) {
 
 // A message on its way through the scanner, and what is needed to answer.
 struct Pending {
-  Pending(MailContext& in, std::shared_ptr<net::DeferredReply> to)
-      : context(in), share(in.budget), reply(std::move(to)) {}
+  explicit Pending(std::shared_ptr<MailContext> in) : context(std::move(in)), share(context->budget) {}
   void fail(const base::Error& error) {
     int status = error.code == base::Code::kLimit ? 413 : status_of(error);
     reply->send(status, "application/json", error_json(word_of(error), error.message));
   }
 
-  MailContext& context;
+  const std::shared_ptr<MailContext> context;
   BudgetShare share;
   std::shared_ptr<net::DeferredReply> reply;
   std::string header, own_name;  // of the message; as Authentication-Results names us
@@ -103,13 +102,14 @@ void overloaded(MailContext& context, Response& out) {
   refuse(out, 503, "overloaded", "too many messages are in progress, try again later");
 }
 
-void check(MailContext& context, const Request& in, Response& out) {
+void check(const std::shared_ptr<MailContext>& shared, const Request& in, Response& out) {
+  MailContext& context = *shared;
   auto message = take_message(context, in, out);
   if (message == nullptr) return;
   if (message->empty()) return refuse(out, 400, "invalid", "the body is empty: expected a message");
   MailRequest request = read_envelope(in, context.options.recipients_max);
   if (request.received_by.empty()) request.received_by = context.options.own_name;
-  auto pending = std::make_shared<Pending>(context, nullptr);
+  auto pending = std::make_shared<Pending>(shared);
   if (!pending->share.hold(message->size())) return overloaded(context, out);
   pending->started_s = now_s();
   pending->header = header_of(*message);
@@ -119,7 +119,7 @@ void check(MailContext& context, const Request& in, Response& out) {
   request.message = std::move(*message);
   pending->reply = out.defer();
   context.scanner.scan(std::move(request), explain, [pending](base::Result<MailVerdict> result) {
-    MailCounters& counters = pending->context.rspamd;
+    MailCounters& counters = pending->context->rspamd;
     (result ? counters.scanned : counters.failed).fetch_add(1, std::memory_order_relaxed);
     if (!result) return pending->fail(result.error());
     Shown shown{now_s() - pending->started_s, pending->header, pending->own_name, pending->quarantines};
@@ -127,7 +127,8 @@ void check(MailContext& context, const Request& in, Response& out) {
   });
 }
 
-void learn(MailContext& context, MailCorrection::Label label, const Request& in, Response& out) {
+void learn(const std::shared_ptr<MailContext>& shared, MailCorrection::Label label, const Request& in, Response& out) {
+  MailContext& context = *shared;
   auto message = take_message(context, in, out);
   if (message == nullptr) return;
   MailCorrection correction;
@@ -136,7 +137,7 @@ void learn(MailContext& context, MailCorrection::Label label, const Request& in,
   if (correction.id.empty() == message->empty())
     return refuse(out, 400, "invalid",
                   "expected a message as the body, or the id of a decision as the header Tamis-Id");
-  auto pending = std::make_shared<Pending>(context, nullptr);
+  auto pending = std::make_shared<Pending>(shared);
   if (!pending->share.hold(message->size())) return overloaded(context, out);
   correction.message = std::move(*message);
   auto name = [&](const char* header) { return std::string(without_brackets(in.header(header)).substr(0, 1'024)); };
@@ -167,7 +168,8 @@ net::HttpLimits limits_for(const MailContext& context) {
   return limits;
 }
 
-void add_routes(net::HttpServer& server, MailContext& context, bool controller) {
+void add_routes(net::HttpServer& server, const std::shared_ptr<MailContext>& shared, bool controller) {
+  const MailContext& context = *shared;
   auto options = [&](net::RoleSet any_of, size_t body_bytes_max) {
     net::RouteOptions route{.body_bytes_max = body_bytes_max, .gate = {}};
     if (controller) route.gate = password_gate(context, any_of);
@@ -177,7 +179,7 @@ void add_routes(net::HttpServer& server, MailContext& context, bool controller) 
   size_t message_bytes_max = context.message_bytes_max + 1'024;
   for (const char* path : {"/checkv2", "/check"})
     server.post(
-        path, [&context](const Request& in, Response& out) { check(context, in, out); },
+        path, [shared](const Request& in, Response& out) { check(shared, in, out); },
         options(kScanners, message_bytes_max));
   server.get("/ping", [](const Request&, Response& out) {
     out.set_content_type("text/plain");
@@ -189,15 +191,15 @@ void add_routes(net::HttpServer& server, MailContext& context, bool controller) 
       {"/learnspam", Label::kSpam}, {"/learnham", Label::kHam}, {"/tamis/forget", Label::kForget}};
   for (auto [path, label] : kLessons)
     server.post(
-        path, [&context, taught = label](const Request& in, Response& out) { learn(context, taught, in, out); },
+        path, [shared, taught = label](const Request& in, Response& out) { learn(shared, taught, in, out); },
         options(kTeachers, message_bytes_max));
   server.get(
       "/stat",
-      [&context](const Request&, Response& out) { out.body() = stat_json(context.scanner.stats(), wall_clock_ms()); },
+      [shared](const Request&, Response& out) { out.body() = stat_json(shared->scanner.stats(), wall_clock_ms()); },
       options(kReaders, 0));
   server.get(
       "/auth",
-      [&context](const Request&, Response& out) { out.body() = stat_json(context.scanner.stats(), wall_clock_ms()); },
+      [shared](const Request&, Response& out) { out.body() = stat_json(shared->scanner.stats(), wall_clock_ms()); },
       options(kReaders, 0));
 }
 

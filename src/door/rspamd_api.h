@@ -1,6 +1,8 @@
 // RspamdApi: the routes of rspamd's protocol on an HttpServer. Private to this room.
 #pragma once
 
+#include <memory>
+
 #include "door/mail_context.h"
 #include "net/http_server.h"
 
@@ -9,7 +11,7 @@ namespace tamis::door::rspamd {
 // What a server of these routes needs of its limits.
 net::HttpLimits limits_for(const MailContext& context);
 
-// `controller`: with learning and counts, and behind the password. `context` must outlive the server.
-void add_routes(net::HttpServer& server, MailContext& context, bool controller);
+// `controller`: with learning and counts, and behind the password. A scanner's late answer keeps the context alive.
+void add_routes(net::HttpServer& server, const std::shared_ptr<MailContext>& context, bool controller);
 
 }  // namespace tamis::door::rspamd

@@ -21,8 +21,9 @@ base::Result<std::string> read_message(const net::Request& in, size_t bytes_max)
 MailRequest read_envelope(const net::Request& in, size_t recipients_max);
 
 struct Shown {
-  double seconds = 0;  // since the request came
-  std::string_view message_id;
+  double seconds = 0;       // since the request came
+  std::string_view header;  // of the message
+  std::string_view own_name;
   bool quarantines = false;  // the client knows that action
 };
 std::string verdict_json(const MailVerdict& verdict, const Shown& shown);

@@ -250,6 +250,7 @@ base::Result<Service::Outcome> Service::decide(Worker& worker, std::string_view 
     recent_.remember(decision.record, std::string_view(out).substr(from));
     if (!decision.effects.empty()) notices_.decided(worker.event, decision, number);
     if (data_ != nullptr) TAMIS_CHECK(data_->decided(worker.event, &decision, number, receive_ms));
+    TAMIS_CHECK(keep_findings(number, receive_ms, true));
     if (decision.late) ++counters_.late;
     break;
   }
@@ -259,6 +260,16 @@ base::Result<Service::Outcome> Service::decide(Worker& worker, std::string_view 
     latency_->record(static_cast<uint64_t>(spent.count()));
   }
   return Outcome::kDecided;
+}
+
+// What detectors found on the last event goes the way of events: to the archive and, of live ones, outside.
+base::Status Service::keep_findings(uint64_t number, int64_t receive_ms, bool tell) {
+  for (size_t i = 0; i < engine_.finding_count(); ++i) {
+    engine::Finding& finding = engine_.finding(i);
+    if (tell && !finding.decision.effects.empty()) notices_.decided(finding.event, finding.decision, number);
+    if (data_ != nullptr) TAMIS_CHECK(data_->decided(finding.event, &finding.decision, number, receive_ms));
+  }
+  return {};
 }
 
 base::Status Service::accept(Worker& worker, std::string_view type, std::string_view json) {
@@ -370,6 +381,7 @@ base::Result<Service::Outcome> Service::import(Worker& worker, std::string_view 
   TAMIS_TRY(number, data_->imported(receive_ms, {}, json));
   const engine::Decision& decision = engine_.decide(worker.event, receive_ms, Engine::Explain::kNo, number);
   TAMIS_CHECK(data_->decided(worker.event, &decision, number, receive_ms));
+  TAMIS_CHECK(keep_findings(number, receive_ms, false));
   ++counters_.decided;
   if (decision.late) ++counters_.late;
   return Outcome::kDecided;

@@ -153,6 +153,7 @@ class Service {
   void give_back(std::unique_ptr<Worker> worker);
   policy::Loaded use(policy::Loaded loaded, std::string_view who);
   base::Status put_into_force(const policy::Loaded& loaded);
+  base::Status keep_findings(uint64_t number, int64_t receive_ms, bool tell);
   base::Status answer_again(const Worker& worker, uint64_t record, std::string& out);
   void run_checkpoints();
   void overload_answer(Worker& worker, std::string& out);

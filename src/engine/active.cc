@@ -25,6 +25,7 @@ std::vector<std::string> names_of_slots(const policy::EventType& type) {
     }
   }
   for (const policy::FeatureRead& read : type.reads) names[static_cast<size_t>(read.slot)] = read.name;
+  for (const policy::DetectorRead& read : type.detector_reads) names[static_cast<size_t>(read.slot)] = read.name;
   if (type.time_slot >= 0) names[static_cast<size_t>(type.time_slot)] = "event.time";
   if (type.points_slot >= 0) names[static_cast<size_t>(type.points_slot)] = "points";
   return names;
@@ -78,6 +79,10 @@ Engine::PreparedPointer Engine::build(std::shared_ptr<const policy::Policy> poli
   }
   for (const policy::FeatureDecl& decl : p.features) {
     prepared->tables.push_back(state::FeatureTable::make(decl.spec));
+  }
+  for (const policy::DetectorDecl& decl : p.detectors) prepared->detectors.push_back(Detector::make(decl));
+  for (size_t t = 0; t < p.types.size(); ++t) {
+    if (p.types[t].schema.name == policy::kFindingType) prepared->finding_type = static_cast<int32_t>(t);
   }
   return prepared;
 }

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/detectors.h"
 #include "engine/engine.h"
 #include "engine/rule_index.h"
 
@@ -46,6 +47,8 @@ class Engine::Prepared {
   std::vector<std::unique_ptr<state::List>> lists;           // entries of the policy
   std::vector<std::unique_ptr<state::List>> run_time_lists;  // entries of run time, kept across activations
   std::vector<std::unique_ptr<state::FeatureTable>> tables;
+  std::vector<std::unique_ptr<Detector>> detectors;
+  int32_t finding_type = -1;  // place of the event type of findings, -1: there is none
 };
 
 }  // namespace tamis::engine

@@ -39,13 +39,26 @@ struct Backfill::Impl {
       }
       is_new.push_back(!known);
     }
+    for (const policy::DetectorDecl& decl : next.policy->detectors) {
+      bool known = false;
+      if (now_engine.policy() != nullptr) {
+        for (const policy::DetectorDecl& old : now_engine.policy()->detectors) {
+          known |= old.name == decl.name && old.fingerprint == decl.fingerprint;
+        }
+      }
+      is_new_detector.push_back(!known);
+    }
   }
 
   void feed(ActiveType& type, FeatureAccess& access, int64_t t_ms);
 
   Engine::Prepared& next;
   PastHost host;
-  std::vector<bool> is_new;  // by feature
+  void feed_detectors(ActiveType& type, int64_t t_ms);
+
+  std::vector<bool> is_new;           // by feature
+  std::vector<bool> is_new_detector;  // by detector
+  DetectorInputs inputs;
   int64_t cost_max = EngineOptions().cost_max;
 };
 
@@ -53,7 +66,8 @@ Backfill::Backfill(const Engine& now, Engine::Prepared& next) : impl_(std::make_
 Backfill::~Backfill() = default;
 
 bool Backfill::needed() const {
-  return std::find(impl_->is_new.begin(), impl_->is_new.end(), true) != impl_->is_new.end();
+  auto any = [](const std::vector<bool>& flags) { return std::find(flags.begin(), flags.end(), true) != flags.end(); };
+  return any(impl_->is_new) || any(impl_->is_new_detector);
 }
 const std::shared_ptr<const policy::Policy>& Backfill::policy() const { return impl_->next.policy; }
 
@@ -77,6 +91,19 @@ void Backfill::Impl::feed(ActiveType& type, FeatureAccess& access, int64_t t_ms)
   table.update(table.find(key), t_ms, host.now_ms, of, hit);
 }
 
+// What they find in the past is of then; only what they know of it is kept.
+void Backfill::Impl::feed_detectors(ActiveType& type, int64_t t_ms) {
+  for (const policy::DetectorFeed& feed : type.type->feeds) {
+    if (!is_new_detector[feed.detector]) continue;
+    inputs.fill(Value::absent());
+    for (const auto& [input, node] : feed.inputs) {
+      const Value v = type.type->plan.eval(node, type.frame);
+      if (usable(v)) inputs[static_cast<size_t>(input)] = v;
+    }
+    next.detectors[feed.detector]->feed(feed.part, t_ms, inputs);
+  }
+}
+
 void Backfill::feed(PreparedEvent& prepared, int64_t receive_ms) {
   Impl& impl = *impl_;
   event::Event& event = prepared.event();
@@ -88,6 +115,7 @@ void Backfill::feed(PreparedEvent& prepared, int64_t receive_ms) {
   for (FeatureAccess& access : type.accesses) {
     if (access.update != nullptr && impl.is_new[access.feature]) impl.feed(type, access, t);
   }
+  impl.feed_detectors(type, t);
 }
 
 }  // namespace tamis::engine

@@ -1,4 +1,4 @@
-// Backfill: events of the past for the features that a policy to be activated adds. Nothing is decided.
+// Backfill: events of the past for the features and detectors that a policy to be activated adds. Nothing is decided.
 #pragma once
 
 #include <memory>
@@ -14,7 +14,7 @@ class Backfill {
   Backfill(const Engine& now, Engine::Prepared& next);
   ~Backfill();
 
-  // Whether there is a feature to fill.
+  // Whether there is a feature or detector to fill.
   bool needed() const;
   const std::shared_ptr<const policy::Policy>& policy() const;
   // An event of policy(), in the order of the journal. Time passes as in Engine::decide().

@@ -75,6 +75,9 @@ void write_json(const Decision& decision, std::string& out) {
   json.key("id").string(decision.id).key("type").string(decision.type->schema.name);
   json.key("verdict").string(decision.verdict_name());
   json.key("points").real(decision.points).key("score").real(decision.score);
+  for (const auto& [name, value] : decision.shown) {
+    if (!value.is(event::Kind::kAbsent)) json.key(name).value(value);
+  }
   write_rule_ids(decision, true, "rules", true, json);
   json.key("features").begin_object();
   for (const auto& [name, value] : decision.features) json.key(name).value(value);

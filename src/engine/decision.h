@@ -52,16 +52,20 @@ struct Decision {
   bool late = false;    // beyond the allowed lateness: decided, but nothing was updated
   int32_t verdict = 0;  // place in EventType::ladder
   double points = 0;
-  double score = 0;                                          // 0..1
-  std::vector<Match> matches;                                // by place in EventType::rules
-  std::vector<Condition> conditions;                         // only when asked for
-  std::vector<Effect> effects;                               // of the rules that act
-  std::vector<std::pair<std::string_view, Value>> features;  // by name as declared, absent where there is no value
+  double score = 0;                   // 0..1
+  std::vector<Match> matches;         // by place in EventType::rules
+  std::vector<Condition> conditions;  // only when asked for
+  std::vector<Effect> effects;        // of the rules that act
+  // Features, then outputs of detectors, by name as declared; absent where there is no value.
+  std::vector<std::pair<std::string_view, Value>> features;
+  std::vector<std::pair<std::string_view, Value>> shown;  // what the type's `show:` adds
+  std::string_view account;                               // whom detectors saw in the event, or empty
   std::string_view verdict_name() const { return type->ladder[static_cast<size_t>(verdict)]; }
 };
 
-// Appends {"id","type","verdict","points","score","rules","features","policy"} and, where there is something to say,
-// "shadow" (rules that matched without acting), "values", "reasons", "labels", "late", and "conditions".
+// Appends {"id","type","verdict","points","score", what `show:` adds,"rules","features","policy"} and, where there is
+// something to say, "shadow" (rules that matched without acting), "values", "reasons", "labels", "late", and
+// "conditions".
 void write_json(const Decision& decision, std::string& out);
 
 }  // namespace tamis::engine

@@ -61,6 +61,14 @@ void Engine::Impl::take_over(Prepared& next) {
       if (same && active->tables[k] != nullptr) next.tables[i] = std::move(active->tables[k]);
     }
   }
+  for (size_t i = 0; i < next.policy->detectors.size(); ++i) {
+    const policy::DetectorDecl& decl = next.policy->detectors[i];
+    for (size_t k = 0; k < old_policy.detectors.size(); ++k) {
+      const policy::DetectorDecl& old = old_policy.detectors[k];
+      bool same = old.name == decl.name && old.fingerprint == decl.fingerprint;
+      if (same && active->detectors[k] != nullptr) next.detectors[i] = std::move(active->detectors[k]);
+    }
+  }
   for (size_t i = 0; i < next.policy->lists.size(); ++i) {
     for (size_t k = 0; k < old_policy.lists.size(); ++k) {
       bool same = old_policy.lists[k].name == next.policy->lists[i].name &&
@@ -85,6 +93,7 @@ void Engine::activate(PreparedPointer prepared) {
       };
       for (auto& table : impl.active->tables) keep(table);
       for (auto& list : impl.active->run_time_lists) keep(list);
+      for (auto& detector : impl.active->detectors) keep(detector);
     }
   }
   impl.active = std::move(prepared);
@@ -100,6 +109,7 @@ void Engine::activate(PreparedPointer prepared) {
     }
   }
   impl.decision = Decision{};
+  impl.finding_count = 0;
 }
 
 const std::shared_ptr<const policy::Policy>& Engine::policy() const {
@@ -337,42 +347,56 @@ void Engine::Impl::remember_id(const PreparedEvent& prepared) {
   if (prepared.id_key() != 0 && unique_ms > 0) recent_ids.add(prepared.id_key(), decision.record, now + unique_ms, now);
 }
 
-const Decision& Engine::decide(PreparedEvent& prepared, int64_t receive_ms, Explain explain, uint64_t record) {
-  Impl& impl = *impl_;
-  TAMIS_ASSERT(impl.active != nullptr && prepared.policy() == impl.active->policy);
-  ActiveType& type = *impl.active->types[prepared.type_index()];
+void Engine::Impl::decide_one(PreparedEvent& prepared, int64_t receive_ms, Explain explain_it, uint64_t record,
+                              uint32_t depth) {
+  ActiveType& type = *active->types[prepared.type_index()];
   event::Event& event = prepared.event();
   base::Arena& arena = prepared.arena();
-  Decision& d = impl.decision;
-  d.policy = impl.active->policy.get();
+  Decision& d = decision;
+  d.policy = active->policy.get();
   d.type = type.type;
   d.points = d.score = 0;
   d.matches.clear();
   d.conditions.clear();
   d.effects.clear();
   d.features.clear();
-  d.record = record != 0 ? record : impl.decided + 1;
-  impl.newest_record = std::max(impl.newest_record, d.record);
-  prefetch(prepared);
-  impl.set_time(prepared, receive_ms);
+  d.shown.clear();
+  d.account = {};
+  d.record = record;
+  set_time(prepared, receive_ms);
   if (type.type->time_slot >= 0) {
     event.slots[static_cast<size_t>(type.type->time_slot)] = timestamp_of(d.time_ms);
   }
-  d.id = event.id.empty() ? arena.copy("n" + std::to_string(impl.decided + 1)) : event.id;
+  d.id = event.id.empty() ? arena.copy("n" + std::to_string(decided + 1)) : event.id;
 
-  type.frame.begin(event.slots.data(), arena, &impl, impl.options.cost_max);
-  impl.find_keys(type, arena);
-  impl.read_features(type, event, arena);
-  impl.run_rules(type, event, arena, impl.stats[prepared.type_index()]);
-  impl.settle(type, event);
-  if (explain == Explain::kYes) impl.explain(type, event, arena);
-  impl.update_features(type);
-  if (!d.late) impl.apply_effects();
+  type.frame.begin(event.slots.data(), arena, this, options.cost_max);
+  find_keys(type, arena);
+  read_features(type, event, arena);
+  run_detectors(type, event, depth);
+  run_rules(type, event, arena, stats[prepared.type_index()]);
+  settle(type, event);
+  for (const policy::ShownField& shown : type.type->shown) {
+    d.shown.emplace_back(shown.name, event.slots[static_cast<size_t>(shown.slot)]);
+  }
+  if (explain_it == Explain::kYes) explain(type, event, arena);
+  update_features(type);
+  if (!d.late) apply_effects();
+  ++verdicts[prepared.type_index()][static_cast<size_t>(d.verdict)];
+}
+
+const Decision& Engine::decide(PreparedEvent& prepared, int64_t receive_ms, Explain explain, uint64_t record) {
+  Impl& impl = *impl_;
+  TAMIS_ASSERT(impl.active != nullptr && prepared.policy() == impl.active->policy);
+  if (record == 0) record = impl.decided + 1;
+  impl.newest_record = std::max(impl.newest_record, record);
+  prefetch(prepared);
+  impl.finding_count = 0;
+  impl.decide_one(prepared, receive_ms, explain, record, 0);
   impl.remember_id(prepared);
   impl.keep_house();
-  ++impl.verdicts[prepared.type_index()][static_cast<size_t>(d.verdict)];
   ++impl.decided;
-  return d;
+  if (!impl.pending.empty()) impl.decide_findings(record, explain);
+  return impl.decision;
 }
 
 void Engine::tick(int64_t now_ms) {
@@ -404,6 +428,7 @@ uint64_t Engine::digest() const {
     digest = base::combine64(digest, base::hash64(table->spec().name));
     digest = base::combine64(digest, table->digest());
   }
+  for (const auto& detector : impl_->active->detectors) digest = base::combine64(digest, detector->digest());
   for (const auto& list : impl_->active->run_time_lists) digest = base::combine64(digest, list->digest());
   digest = base::combine64(digest, impl_->recent_ids.digest());
   return base::combine64(digest, impl_->label_store->digest());

@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "detect/signup_clusters.h"
 #include "engine/decision.h"
 #include "engine/rule_index.h"
 #include "event/derive.h"
@@ -39,6 +40,10 @@ class PreparedEvent {
   // Errors: not JSON, no such event type (with the nearest name), a field of the wrong type, a required field missing.
   base::Status prepare(std::shared_ptr<const policy::Policy> policy, std::string_view type, std::string_view json,
                        const event::NetworkIntel* intel);
+
+  // An event that the engine makes itself, of the type with that number: nothing in it but defaults. Its slots are the
+  // caller's to fill, before derived attributes are asked for.
+  void begin(std::shared_ptr<const policy::Policy> policy, size_t type_index, std::string_view id, int64_t time_ms);
 
   const std::shared_ptr<const policy::Policy>& policy() const { return policy_; }
   size_t type_index() const { return type_index_; }
@@ -62,11 +67,28 @@ struct EngineOptions {
   int64_t cost_max = 1'000'000;  // bound on the expressions of one event, in units of cel::Call::cost_left
 };
 
+// An event that a detector's finding is, right behind its cause, and what was decided for it.
+struct Finding {
+  PreparedEvent event;
+  Decision decision;
+};
+
+// An account as the detectors see it with all that is known by now.
+struct AccountHindsight {
+  double score = 0;      // 0..1
+  uint64_t cluster = 0;  // 0: none
+  int64_t at_ms = 0;     // when it could first have been acted on
+};
+
 struct RuleStats {
   uint64_t matched = 0;  // and acted
   uint64_t shadow = 0;   // matched without acting
   uint64_t errors = 0;   // evaluations that ended in an error
 };
+
+// Labels on the entity kind `cluster` that detectors mind, when people set them: it is what they say of a cluster.
+inline constexpr std::string_view kConfirmedLabel = "confirmed";
+inline constexpr std::string_view kRefutedLabel = "refuted";
 
 class Engine {
  public:
@@ -95,6 +117,12 @@ class Engine {
   // + 1. The decision is valid until the next call.
   static constexpr int64_t kNoReceiveTime = INT64_MIN;
   const Decision& decide(PreparedEvent& event, int64_t receive_ms, Explain explain = Explain::kNo, uint64_t record = 0);
+  // What detectors found on the last event, as events of the type `finding`, decided in their order; empty where the
+  // policy has no such type. Rules see their effects from the next event on. At most kFindingsMax an event, and what
+  // follows from a finding is at most kFindingDepthMax deep. Valid until the next call of decide().
+  static constexpr size_t kFindingsMax = 16, kFindingDepthMax = 4;
+  size_t finding_count() const;
+  Finding& finding(size_t i);
   // Events are unique by (type, id) for as long as the policy's `unique` says. The number of the record in which this
   // one came before; 0 if it is new, brought no id, or its type is not unique. Whoever has events that may be repeated
   // asks before decide(), which would decide it again.
@@ -150,6 +178,11 @@ class Engine {
   // keep it among what they remember (last, set, top); and the event's id. Says how many keys there were. For each
   // event of a person that is erased; changes nothing else.
   size_t forget_keys(PreparedEvent& event, std::string_view value);
+
+  // Detectors. What they know of an account by now; nothing where no detector of the policy looks at whole accounts.
+  std::optional<AccountHindsight> hindsight(std::string_view account) const;
+  // The detector that finds clusters, by its name in the policy, or the first for an empty one; null: there is none.
+  const detect::SignupClusters* clusters(std::string_view detector = {}) const;
 
   // Snapshots. Between begin_snapshot() and the last piece the engine goes on as usual; the bytes are its state as of
   // begin_snapshot(). They are written in pieces, and what changes before its turn is written right before it changes

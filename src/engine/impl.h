@@ -1,6 +1,7 @@
 // What is behind Engine, for the files that implement it. Private to this room.
 #pragma once
 
+#include <deque>
 #include <memory>
 #include <string>
 #include <vector>
@@ -24,6 +25,15 @@ struct Snapshot {
 
 struct Restore;
 
+// A finding that waits for its turn. Text is owned: what it came from may be gone by then.
+struct PendingFinding {
+  uint32_t detector = 0;
+  Found found;
+  std::string account, cause, cause_type;
+  int64_t time_ms = 0;
+  uint32_t depth = 1;
+};
+
 // The value of an entity or list entry, or a piece of a template, as text in the arena.
 std::string_view as_text(Value v, base::Arena& arena);
 // False for errors and for what is absent.
@@ -43,6 +53,10 @@ struct Engine::Impl final : public cel::Host {
   std::vector<std::vector<uint64_t>> verdicts;
   std::string scratch;
   std::unique_ptr<Snapshot> snapshot;  // the one under way
+  DetectorInputs inputs;
+  std::deque<PendingFinding> pending;
+  std::vector<std::unique_ptr<Finding>> findings;  // a pool: the first finding_count are of the last event
+  size_t finding_count = 0;
 
   // cel::Host
   bool list_contains(int64_t list, Value value) const override;
@@ -50,6 +64,7 @@ struct Engine::Impl final : public cel::Host {
 
   void take_over(Prepared& next);
   bool set_time(const PreparedEvent& prepared, int64_t receive_ms);
+  void decide_one(PreparedEvent& prepared, int64_t receive_ms, Explain explain, uint64_t record, uint32_t depth);
   void find_keys(ActiveType& type, base::Arena& arena);
   void evaluate_update(ActiveType& type, FeatureAccess& access);
   void read_features(ActiveType& type, event::Event& event, base::Arena& arena);
@@ -63,6 +78,12 @@ struct Engine::Impl final : public cel::Host {
   void apply_effects();
   void keep_house();
   void remember_id(const PreparedEvent& prepared);
+
+  // Detectors and what they find: findings.cc.
+  void run_detectors(ActiveType& type, event::Event& event, uint32_t depth);
+  void decide_findings(uint64_t record, Explain explain);
+  void fill_finding(const PendingFinding& pending, PreparedEvent& event) const;
+  void cluster_labelled(std::string_view entity_kind, std::string_view value, std::string_view name, int64_t until_ms);
 
   // Of people: people.cc.
   base::Result<size_t> managed_list(std::string_view list) const;

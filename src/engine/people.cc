@@ -140,16 +140,22 @@ std::vector<Engine::ListMatch> Engine::list_matches(std::string_view value) cons
 
 base::Status Engine::set_label(std::string_view entity_kind, std::string_view value, const state::Label& label) {
   TAMIS_CHECK(check_entity_kind(entity_kind));
-  return impl_->label_store->set(entity_kind, value, label);
+  TAMIS_CHECK(impl_->label_store->set(entity_kind, value, label));
+  impl_->cluster_labelled(entity_kind, value, label.name, label.expires_ms);
+  return {};
 }
 
 base::Status Engine::restore_label(std::string_view entity_kind, std::string_view value, const state::Label& label) {
   TAMIS_CHECK(check_entity_kind(entity_kind));
-  return impl_->label_store->put(entity_kind, value, label);
+  TAMIS_CHECK(impl_->label_store->put(entity_kind, value, label));
+  impl_->cluster_labelled(entity_kind, value, label.name, label.expires_ms);
+  return {};
 }
 
 bool Engine::clear_label(std::string_view entity_kind, std::string_view value, std::string_view name) {
-  return impl_->label_store->clear(entity_kind, value, name);
+  const bool was_there = impl_->label_store->clear(entity_kind, value, name);
+  if (was_there) impl_->cluster_labelled(entity_kind, value, name, 0);
+  return was_there;
 }
 
 std::vector<state::Label> Engine::labels(std::string_view entity_kind, std::string_view value) const {
@@ -164,6 +170,9 @@ Engine::Erased Engine::erase_entity(std::string_view entity_kind, std::string_vi
   Erased erased;
   erased.labels = impl_->label_store->erase(entity_kind, value);
   for (auto& list : impl_->active->run_time_lists) erased.list_entries += list->remove(value);
+  if (entity_kind == "account") {
+    for (auto& detector : impl_->active->detectors) detector->erase(value);
+  }
   return erased;
 }
 

@@ -33,6 +33,25 @@ base::Status PreparedEvent::prepare(std::shared_ptr<const policy::Policy> policy
   return {};
 }
 
+void PreparedEvent::begin(std::shared_ptr<const policy::Policy> policy, size_t type_index, std::string_view id,
+                          int64_t time_ms) {
+  arena_.reset();
+  policy_ = std::move(policy);
+  type_index_ = type_index;
+  const policy::EventType& type = policy_->types[type_index];
+  slots_.assign(static_cast<size_t>(type.slot_count), Value::absent());
+  for (size_t i = 0; i < type.schema.fields.size(); ++i) {
+    if (type.schema.fields[i].fallback) slots_[i] = *type.schema.fields[i].fallback;
+  }
+  event_ = event::Event{};
+  event_.schema = &type.schema;
+  event_.slots = slots_;
+  event_.id = arena_.copy(id);
+  event_.has_time = true;
+  event_.time_ms = time_ms;
+  id_key_ = 0;
+}
+
 bool in_canary(std::string_view rule_id, Value entity, double percent) {
   if (entity.is_error() || entity.is(event::Kind::kAbsent)) return false;
   uint64_t h = event::hash(entity, base::hash64(rule_id));

@@ -27,7 +27,7 @@ constexpr uint32_t kFormat = 1;
 constexpr int64_t kTimeMaxMs = int64_t{1} << 50;  // some 35 000 years
 constexpr int kRoundsMax = 64;                    // pieces and passes over what is written already, in one call
 
-enum class PartKind : uint8_t { kFeature, kList, kLabels, kIds };
+enum class PartKind : uint8_t { kFeature, kList, kLabels, kIds, kDetector };
 
 }  // namespace
 
@@ -49,6 +49,7 @@ std::vector<SnapshotPart*> Engine::Impl::parts() const {
   std::vector<SnapshotPart*> parts;
   for (const auto& table : active->tables) parts.push_back(table.get());
   for (const auto& list : active->run_time_lists) parts.push_back(list.get());
+  for (const auto& detector : active->detectors) parts.push_back(detector.get());
   parts.push_back(label_store.get());
   parts.push_back(const_cast<state::RecentIds*>(&recent_ids));
   return parts;
@@ -60,7 +61,7 @@ void Engine::Impl::put_meta(std::string& out) const {
   put_text(out, policy.version);
   put_number(out, now);
   for (uint64_t count : {decided, newest_record, housekeeping}) put_number(out, count);
-  put_varint(out, active->tables.size() + active->run_time_lists.size() + 2);
+  put_varint(out, active->tables.size() + active->run_time_lists.size() + active->detectors.size() + 2);
   auto part = [&out](PartKind kind, std::string_view name, uint64_t fingerprint) {
     put_number(out, kind);
     put_text(out, name);
@@ -70,6 +71,7 @@ void Engine::Impl::put_meta(std::string& out) const {
   for (const policy::ListDecl& decl : policy.lists) {
     part(PartKind::kList, decl.name, static_cast<uint64_t>(decl.kind));
   }
+  for (const policy::DetectorDecl& decl : policy.detectors) part(PartKind::kDetector, decl.name, decl.fingerprint);
   part(PartKind::kLabels, {}, 0);
   part(PartKind::kIds, {}, 0);
   put_varint(out, policy.types.size());
@@ -166,6 +168,10 @@ base::Status Engine::Impl::read_meta(std::string_view body, Restore& restore) {
     for (size_t l = 0; kind == PartKind::kList && l < policy.lists.size(); ++l) {
       bool same = policy.lists[l].name == name && static_cast<uint64_t>(policy.lists[l].kind) == fingerprint;
       if (same) into = active->run_time_lists[l].get();
+    }
+    for (size_t d = 0; kind == PartKind::kDetector && d < policy.detectors.size(); ++d) {
+      const policy::DetectorDecl& decl = policy.detectors[d];
+      if (decl.name == name && decl.fingerprint == fingerprint) into = active->detectors[d].get();
     }
     if (kind == PartKind::kLabels) into = label_store.get();
     if (kind == PartKind::kIds) into = &recent_ids;

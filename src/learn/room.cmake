@@ -1,1 +1,1 @@
-set(ROOM_LIBS PkgConfig::OPENSSL PkgConfig::FMT)
+set(ROOM_LIBS PkgConfig::OPENSSL PkgConfig::FMT ${CMAKE_DL_LIBS})

@@ -52,7 +52,8 @@ bool gather_sets(const Message& message, base::Arena& arena, std::vector<ArcSet>
     parse_tags(header.value.substr(0, 8192), arena, tags);
     uint64_t instance = 0;
     // Results begin with the instance; signatures and seals have it anywhere.
-    const bool misplaced = results && (tags.tags.empty() || tags.tags[0].name != "i");
+    const std::string_view first = header.value.substr(0, std::min(header.value.find(';'), header.value.size()));
+    const bool misplaced = results && trim(first.substr(0, std::min(first.find('='), first.size()))) != "i";
     if (misplaced || !read_tag_number(tags.find("i"), instance) || instance < 1 || instance > kArcSetsMax) return false;
     if (sets.size() < instance) sets.resize(instance);
     ArcSet& set = sets[instance - 1];

@@ -37,7 +37,7 @@ DmarcRecord parse_dmarc_record(std::string_view text, base::Arena& arena) {
   DmarcRecord record;
   TagList tags;
   parse_tags(text.substr(0, 4096), arena, tags);
-  if (tags.tags.empty() || tags.tags[0].name != "v" || tags.tags[0].value != "DMARC1") return record;
+  if (!is_dmarc_record(text)) return record;  // by its text: the tag's value has lost the white space inside
   // A bad policy with an address for reports is p=none (RFC 7489 section 6.6.3).
   if (!parse_policy(tags.find("p"), record.policy) && tags.find("rua").empty()) return record;
   record.valid = true;

@@ -11,6 +11,7 @@ TEST(Dmarc, Records) {
   EXPECT_FALSE(read("v=spf1 -all").valid);
   EXPECT_FALSE(read("p=reject; v=DMARC1").valid);
   EXPECT_FALSE(read("v=DMARC1; p=often").valid);
+  EXPECT_FALSE(read("v=DMARC 1; p=reject").valid);
   EXPECT_TRUE(read("v=DMARC1; p=often; rua=mailto:a@example.com").valid);
   const DmarcRecord r = read("v=DMARC1; p=Reject ; sp=quarantine; adkim=s; pct=40");
   EXPECT_TRUE(r.valid);

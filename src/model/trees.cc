@@ -64,6 +64,11 @@ base::Result<Trees> Trees::parse(std::string_view text) {
       if (words.next() != "base" || !words.next(out.base_) || !std::isfinite(out.base_))
         return wrong(number, "\"base\" and a number");
       has_base = true;
+    } else if (number == 4 && line.substr(0, 6) == "scale ") {
+      words.next();
+      if (!words.next(out.factor_) || !words.next(out.shift_) || !std::isfinite(out.factor_) ||
+          !std::isfinite(out.shift_) || !words.next().empty())
+        return wrong(number, "\"scale\" and two numbers");
     } else if (line == "tree") {
       if (!is_whole()) return wrong(number, "the nodes that the tree before names");
       root = out.nodes_.size();

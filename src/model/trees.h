@@ -8,6 +8,7 @@
 //   tamis-trees 1
 //   features NAME NAME ...
 //   base LOG_ODDS
+//   scale FACTOR SHIFT           (optional: scaled() is FACTOR * score() + SHIFT)
 //   tree                         (one per tree, its nodes by number)
 //   NODE FEATURE THRESHOLD LEFT RIGHT MISSING      (MISSING: LEFT or RIGHT)
 //   NODE leaf VALUE
@@ -35,6 +36,9 @@ class Trees {
   // The log-odds; the row has as many numbers as the model has features.
   float score(std::span<const float> row) const;
 
+  // The log-odds brought to the scale of what they are combined with.
+  double scaled(std::span<const float> row) const { return factor_ * static_cast<double>(score(row)) + shift_; }
+
   const std::vector<std::string>& features() const { return features_; }
   size_t trees() const { return roots_.size(); }
   size_t nodes() const { return nodes_.size(); }
@@ -52,6 +56,7 @@ class Trees {
   std::vector<Node> nodes_;
   std::vector<uint32_t> roots_;
   float base_ = 0;
+  double factor_ = 1, shift_ = 0;
 };
 
 }  // namespace tamis::model

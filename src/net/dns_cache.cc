@@ -10,9 +10,9 @@ using event::DnsStatus;
 
 size_t bytes_of(const std::string& key, const DnsAnswer& answer) {
   size_t bytes = 2 * key.size() + sizeof(DnsAnswer) + 256 + answer.addresses.size() * sizeof(event::IpData);
-  for (const std::string& text : answer.texts) bytes += sizeof text + text.size();
-  for (const std::string& name : answer.names) bytes += sizeof name + name.size();
-  for (const auto& exchange : answer.exchanges) bytes += sizeof exchange + exchange.host.size();
+  for (const std::string& text : answer.texts) bytes += sizeof(std::string) + text.size();
+  for (const std::string& name : answer.names) bytes += sizeof(std::string) + name.size();
+  for (const auto& exchange : answer.exchanges) bytes += sizeof(DnsAnswer::Exchange) + exchange.host.size();
   return bytes;
 }
 

@@ -88,6 +88,7 @@ class AresResolver final : public Resolver {
   };
   using Told = std::vector<std::pair<Done, Answer>>;
 
+  Answer answer_at_once(const DnsQuestion& question, const std::string& key, int64_t timeout_ms);
   static void on_answer(void* argument, int status, int timeouts, unsigned char* bytes, int size);
   static void on_socket(void* argument, ares_socket_t socket, int readable, int writable);
 
@@ -165,44 +166,48 @@ void AresResolver::wake() {
   [[maybe_unused]] const auto n = write(wake_.get(), &one, sizeof one);
 }
 
+// With the mutex held: the answer that can be given without asking anybody, or null.
+Answer AresResolver::answer_at_once(const DnsQuestion& question, const std::string& key, int64_t timeout_ms) {
+  ++stats_.asked;
+  if (!event::is_dns_name(question.name)) return plain_answer(DnsStatus::kNoName, "no name that DNS takes");
+  if (Answer known = cache_.find(key, now_ms())) {
+    ++stats_.from_cache;
+    return known;
+  }
+  if (timeout_ms <= 0) return plain_answer(DnsStatus::kTimeout);
+  if (stopping_) return plain_answer(DnsStatus::kFailed, "the resolver is ending");
+  if (waiters_.size() >= options_.waiting_max || flights_.size() >= options_.waiting_max) {
+    ++stats_.turned_away;
+    return plain_answer(DnsStatus::kFailed, "too many questions are under way");
+  }
+  return nullptr;
+}
+
 void AresResolver::ask(const DnsQuestion& question, int64_t timeout_ms, Done done) {
-  Answer at_once;
-  bool must_wake = false;
-  if (!event::is_dns_name(question.name)) at_once = plain_answer(DnsStatus::kNoName, "no name that DNS takes");
   const std::string key = DnsCache::key_of(question);
-  {
-    std::lock_guard lock(mutex_);
-    ++stats_.asked;
-    if (!at_once && (at_once = cache_.find(key, now_ms()))) ++stats_.from_cache;
-    if (!at_once && timeout_ms <= 0) at_once = plain_answer(DnsStatus::kTimeout);
-    if (!at_once && stopping_) at_once = plain_answer(DnsStatus::kFailed, "the resolver is ending");
-    if (!at_once && (waiters_.size() >= options_.waiting_max || flights_.size() >= options_.waiting_max)) {
-      ++stats_.turned_away;
-      at_once = plain_answer(DnsStatus::kFailed, "too many questions are under way");
-    }
-    if (!at_once) {
-      const WaiterKey waiter{clock_.steady_ns() + timeout_ms * 1'000'000, ++waiter_number_};
-      must_wake = waiters_.empty() || waiter < waiters_.begin()->first;
-      waiters_.emplace(waiter, Waiter{std::move(done)});
-      const auto [flight, is_new] = flights_.try_emplace(key);
-      std::vector<WaiterKey>& here = flight->second.waiters;
-      // Those whose time ran out are forgotten before there are too many.
-      if (here.size() >= options_.waiting_max) std::erase_if(here, [this](auto& k) { return !waiters_.contains(k); });
-      here.push_back(waiter);
-      if (is_new) {
-        flight->second.question = question;
-        to_start_.push_back(key);
-        must_wake = true;
-      } else {
-        ++stats_.joined;
-      }
-    }
+  std::unique_lock lock(mutex_);
+  if (const Answer answer = answer_at_once(question, key, timeout_ms)) {
+    lock.unlock();
+    done(answer);
+    return;
   }
-  if (at_once) {
-    done(at_once);
-  } else if (must_wake) {
-    wake();
+  const WaiterKey waiter{clock_.steady_ns() + timeout_ms * 1'000'000, ++waiter_number_};
+  bool must_wake = waiters_.empty() || waiter < waiters_.begin()->first;
+  waiters_.emplace(waiter, Waiter{std::move(done)});
+  const auto [flight, is_new] = flights_.try_emplace(key);
+  std::vector<WaiterKey>& here = flight->second.waiters;
+  // Those whose time ran out are forgotten before there are too many.
+  if (here.size() >= options_.waiting_max) std::erase_if(here, [this](auto& k) { return !waiters_.contains(k); });
+  here.push_back(waiter);
+  if (is_new) {
+    flight->second.question = question;
+    to_start_.push_back(key);
+    must_wake = true;
+  } else {
+    ++stats_.joined;
   }
+  lock.unlock();
+  if (must_wake) wake();
 }
 
 ResolverStats AresResolver::stats() const {

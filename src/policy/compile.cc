@@ -41,6 +41,8 @@ std::shared_ptr<const Policy> Compiler::run(uint64_t version) {
   add_entity_kinds();
   for (auto& draft : drafts_) fill_scope(*draft);
   add_features();
+  add_detectors();
+  offer_detectors();
   check_rules();
   for (auto& draft : drafts_) compile_type(*draft);
   add_rule_tests();
@@ -74,6 +76,7 @@ void Compiler::check_unique(const Sources& sources, std::string_view what) {
 void Compiler::check_names() {
   check_unique(source_.events, "event type");
   check_unique(source_.features, "feature");
+  check_unique(source_.detectors, "detector");
   check_unique(source_.lists, "list");
   check_unique(source_.models, "model");
   check_unique(source_.rules, "rule");
@@ -156,6 +159,12 @@ void Compiler::add_entity_kinds() {
     for (const event::Field& field : draft->type.schema.fields) {
       add(field.entity);
       for (const event::AttributeInfo& info : event::attributes_of(field.semantic)) add(kind_of(info.attribute));
+    }
+  }
+  for (const DetectorSource& detector : source_.detectors) {
+    const std::string& kind = detector.kind.given() ? detector.kind.text : detector.name.text;
+    for (const DetectorKindInfo& info : detector_kinds()) {
+      for (const DetectorOutput& output : info.outputs) add(info.name == kind ? output.entity : std::string_view());
     }
   }
 }
@@ -241,6 +250,7 @@ NameProblem Compiler::explain(const Scope& scope, std::string_view name) const {
     if (hint.empty() && !attributes.empty()) hint = fmt::format("attributes: {}", one_of(attributes));
     return {fmt::format("{} has no attribute {}", quoted(symbol->name), quoted(rest)), hint};
   }
+  if (auto problem = explain_output(scope, name)) return *problem;
   if (name.starts_with("list.")) return explain_in(name.substr(5), "list", names_of(source_.lists));
   if (name.starts_with("model.")) {
     for (const ModelSource& model : source_.models) {
@@ -297,6 +307,12 @@ void Compiler::warn_of_unused() {
   for (const ListSource& list : source_.lists) {
     if (lists_used_.contains(list.name.text)) continue;
     diagnostics_.warning(*list.name.node, fmt::format("nothing uses list {}", quoted(list.name.text)));
+  }
+  for (const Detector& detector : detectors_) {
+    if (detector.is_read) continue;
+    diagnostics_.warning(*detector.source->name.node,
+                         fmt::format("nothing reads detector {}", quoted(detector.source->name.text)),
+                         "it watches all the same");
   }
   for (const Feature& feature : features_) {
     if (feature.is_read) continue;

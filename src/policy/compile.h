@@ -4,6 +4,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -45,6 +46,15 @@ class Compiler {
     bool is_read = false;
   };
 
+  // A detector, by draft: the part that the type plays and what stands for its inputs.
+  struct Detector {
+    const DetectorSource* source = nullptr;
+    const DetectorKindInfo* info = nullptr;  // null: it is in error itself
+    std::vector<std::optional<DetectorPart>> part;
+    std::map<std::pair<size_t, DetectorInput>, Expression> inputs;
+    bool is_read = false;
+  };
+
   // compile.cc
   void add_entity_kinds();
   void add_lists();
@@ -83,6 +93,21 @@ class Compiler {
   void warn_of_retention(const Feature& feature, Draft& draft);
   void compile_features(Draft& draft, const cel::Env& env);
 
+  // compile_detectors.cc
+  void add_detectors();
+  void check_name(const Name& name);
+  void fill_limits(Detector& detector, DetectorDecl& out);
+  void find_feeds(Detector& detector);
+  std::optional<Expression> input_of(const Detector& detector, DetectorInput input, const Draft& draft) const;
+  void check_inputs(Detector& detector);
+  void check_input(Detector& detector, DetectorInput input);
+  void offer_detectors();
+  std::optional<NameProblem> explain_output(const Scope& scope, std::string_view name) const;
+  void mark_inputs(Draft& draft);
+  void compile_detectors(Draft& draft, const cel::Env& env);
+  void mark_shown(Draft& draft);
+  void compile_shown(Draft& draft);
+
   // compile_rules.cc
   void check_rules();
   void mark_rule(const RuleSource& rule, Scope& scope);
@@ -118,6 +143,7 @@ class Compiler {
   std::shared_ptr<Policy> policy_;
   std::vector<std::unique_ptr<Draft>> drafts_;
   std::vector<Feature> features_;
+  std::vector<Detector> detectors_;
   bool checking_features_ = false;
   std::vector<cel::Env> feature_envs_;  // of each draft, for what features look at
   std::map<std::string, uint32_t> list_numbers_;

@@ -36,6 +36,10 @@ void inherit(EventSource& to, const EventSource& from) {
   if (from.override_verdict.given()) to.override_verdict = from.override_verdict;
   if (from.thresholds) to.thresholds = from.thresholds;
   if (from.score.given()) to.score = from.score;
+  for (const auto& shown : from.shown) {
+    std::erase_if(to.shown, [&](const auto& other) { return other.first.text == shown.first.text; });
+    to.shown.push_back(shown);
+  }
   if (from.overload) to.overload = from.overload, to.overload_verdict = from.overload_verdict;
   if (!from.doc.empty()) to.doc = from.doc;
 }
@@ -232,6 +236,8 @@ void Compiler::add_models(Draft& draft) {
 void Compiler::collect_reads(Draft& draft) {
   for (const RuleSource* rule : draft.rules) mark_rule(*rule, draft.scope);
   expressions_.mark(draft.source.score, draft.scope);
+  mark_shown(draft);
+  mark_inputs(draft);
   const Name self{draft.type.schema.name, nullptr};
   for (const Feature& feature : features_) {
     if (!feature.good) continue;
@@ -276,7 +282,8 @@ void Compiler::assign_slots(Draft& draft) {
     schema.derived.push_back({symbol.attribute, static_cast<int32_t>(symbol.index), symbol.slot});
   }
   for (auto& [name, symbol] : draft.scope.symbols()) {
-    if (symbol.kind == Symbol::Kind::kFeature && symbol.read) symbol.slot = next++;
+    bool is_state = symbol.kind == Symbol::Kind::kFeature || symbol.kind == Symbol::Kind::kDetector;
+    if (is_state && symbol.read) symbol.slot = next++;
   }
   if (Symbol* time = draft.scope.find("event.time"); time->read) {
     time->slot = next++;
@@ -295,7 +302,8 @@ void Compiler::fill_entities(Draft& draft) {
     draft.type.entities.push_back({schema.fields[i].entity, static_cast<int32_t>(i), schema.fields[i].name});
   }
   for (const auto& [name, symbol] : draft.scope.symbols()) {
-    if (symbol.kind != Symbol::Kind::kAttribute || !symbol.read || symbol.entity.empty()) continue;
+    bool names_one = symbol.kind == Symbol::Kind::kAttribute || symbol.kind == Symbol::Kind::kDetector;
+    if (!names_one || !symbol.read || symbol.entity.empty()) continue;
     draft.type.entities.push_back({symbol.entity, symbol.slot, name});
   }
 }
@@ -306,6 +314,8 @@ void Compiler::compile_type(Draft& draft) {
   fill_entities(draft);
   cel::Env env = draft.scope.env(expressions_.base());
   compile_features(draft, env);
+  compile_detectors(draft, env);
+  compile_shown(draft);
   for (const RuleSource* rule : draft.rules) compile_rule(*rule, draft, env);
 
   Scope with_points = draft.scope;

@@ -51,7 +51,8 @@ TEST_P(BadPolicies, AreToldAsExpected) {
   EXPECT_EQ(said, read(path + ".expected"));
 }
 
-INSTANTIATE_TEST_SUITE_P(Files, BadPolicies, testing::Values("yaml", "shapes", "features", "rules", "tests", "lists"),
+INSTANTIATE_TEST_SUITE_P(Files, BadPolicies,
+                         testing::Values("yaml", "shapes", "features", "detectors", "rules", "tests", "lists"),
                          [](const auto& file) { return file.param; });
 
 }  // namespace

@@ -14,6 +14,7 @@
 #include "base/result.h"
 #include "cel/plan.h"
 #include "event/schema.h"
+#include "policy/detector_kinds.h"
 #include "state/feature.h"
 #include "state/label.h"
 #include "state/list.h"
@@ -121,6 +122,27 @@ struct FeatureUpdate {
   NodeId hit = kNoNode;    // ratio: the numerator's condition
 };
 
+// How one event type feeds a detector: for each input that is given, what it is.
+struct DetectorFeed {
+  uint32_t detector = 0;
+  DetectorPart part = DetectorPart::kSignup;
+  std::vector<std::pair<DetectorInput, NodeId>> inputs;
+};
+// An output of a detector that some expression of an event type reads.
+struct DetectorRead {
+  uint32_t detector = 0;
+  uint32_t output = 0;
+  int32_t slot = 0;
+  std::string name;  // "signup_clusters.score"
+};
+
+// What decisions of a type show besides what all have: a field, attribute, feature or output under a name of its own.
+struct ShownField {
+  std::string name;
+  std::string of;  // "account"
+  int32_t slot = 0;
+};
+
 struct EntityField {
   std::string kind;  // account, ip, network, domain, device, ...
   int32_t slot = 0;
@@ -142,6 +164,9 @@ struct EventType {
   int32_t time_slot = -1;  // of `event.time`, the engine's time of the event as a timestamp; -1: nobody reads it
   std::vector<FeatureRead> reads;  // those that some expression of this type uses
   std::vector<FeatureUpdate> updates;
+  std::vector<DetectorFeed> feeds;           // in the order of the policy's detectors
+  std::vector<DetectorRead> detector_reads;  // those that some expression of this type uses
+  std::vector<ShownField> shown;
   std::vector<Rule> rules;            // in order of file and place; modes kOff included
   std::vector<EntityField> entities;  // first: the one that canaries go by
   int64_t unique_ms = 86'400'000;     // events of one id within so long are one event; 0: each is its own
@@ -154,6 +179,15 @@ struct FeatureDecl {
   std::vector<std::string> variables;  // one per window
   bool include_self = false;
   // Changes exactly when kept state no longer fits the declaration: a reload keeps the state where it is equal.
+  uint64_t fingerprint = 0;
+  std::string doc;
+};
+
+struct DetectorDecl {
+  std::string name;
+  DetectorKind kind = DetectorKind::kSignupClusters;
+  std::vector<int64_t> limits;  // by place in DetectorKindInfo::limits
+  // Changes exactly when kept state no longer fits: with the kind and its limits, not with what feeds it.
   uint64_t fingerprint = 0;
   std::string doc;
 };
@@ -189,6 +223,7 @@ struct Policy {
   std::string name;
   std::vector<EventType> types;
   std::vector<FeatureDecl> features;
+  std::vector<DetectorDecl> detectors;
   std::vector<ListDecl> lists;
   std::vector<std::string> entity_kinds;  // numbers in handles of type tamis.entity_kind
   std::vector<PolicyTest> tests;

@@ -171,6 +171,34 @@ void read_thresholds(const Node& node, EventSource& event, Diagnostics& diagnost
   }
 }
 
+// `show`: names of a decision's own to names of the event.
+void read_shown(const Node& node, EventSource& event, Diagnostics& diagnostics) {
+  constexpr size_t kShownMax = 32;
+  // What every decision says already.
+  static const std::vector<std::string> kTaken = {"id",       "type",       "verdict",  "points",  "score",   "rules",
+                                                  "features", "policy",     "shadow",   "values",  "reasons", "labels",
+                                                  "late",     "conditions", "overload", "repeats", "effects"};
+  if (!node.is_map()) {
+    diagnostics.error(node,
+                      fmt::format("`show` maps names to fields, like {{acct: account}}, not {}", kind_name(node)));
+    return;
+  }
+  for (size_t i = 0; i < node.entries(); ++i) {
+    Name name = {node.key(i).text, &node.key(i)};
+    if (!check_identifier(name, "the name of what is shown", diagnostics)) continue;
+    if (std::find(kTaken.begin(), kTaken.end(), name.text) != kTaken.end()) {
+      diagnostics.error(node.key(i), fmt::format("every decision has {} already", quoted(name.text)));
+      continue;
+    }
+    if (i >= kShownMax) {
+      diagnostics.error(node.key(i), fmt::format("`show` has at most {} names", kShownMax));
+      return;
+    }
+    auto of = read_expression(node.value(i), "what is shown", diagnostics);
+    if (of) event.shown.emplace_back(std::move(name), std::move(*of));
+  }
+}
+
 // What an event type and the defaults of a policy have in common.
 void read_settings(const MapReader& map, EventSource& event) {
   event.id_path = read_place(map, "id", nullptr);
@@ -188,11 +216,12 @@ void read_settings(const MapReader& map, EventSource& event) {
     if (auto fail = answer.choice("fail", {"open", "closed"})) event.overload = static_cast<FailMode>(*fail);
     event.overload_verdict = answer.name("verdict");
   }
+  if (const Node* shown = map.get("show")) read_shown(*shown, event, map.diagnostics());
   event.doc = map.text("doc").value_or("");
 }
 
-const std::vector<std::string> kSettings = {"id",       "time",       "lateness", "unique",   "verdicts",
-                                            "override", "thresholds", "score",    "overload", "doc"};
+const std::vector<std::string> kSettings = {"id",         "time",  "lateness", "unique", "verdicts", "override",
+                                            "thresholds", "score", "overload", "show",   "doc"};
 
 }  // namespace
 

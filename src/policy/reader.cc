@@ -262,7 +262,8 @@ void read_document(const Node& document, PolicySource& policy, Diagnostics& diag
   }
   if (document.find("event") != nullptr) return read_event(document, policy, diagnostics);
   if (document.find("policy") != nullptr) return read_policy(document, policy, diagnostics);
-  static const std::vector<std::string> kParts = {"policy", "event", "features", "lists", "models", "rules", "tests"};
+  static const std::vector<std::string> kParts = {"policy", "event",  "features", "detectors",
+                                                  "lists",  "models", "rules",    "tests"};
   for (size_t i = 0; i < document.entries(); ++i) {
     const Node& key = document.key(i);
     const Node& value = document.value(i);
@@ -273,6 +274,8 @@ void read_document(const Node& document, PolicySource& policy, Diagnostics& diag
       read_lists(value, policy, diagnostics);
     } else if (key.text == "models") {
       read_models(value, policy, diagnostics);
+    } else if (key.text == "detectors") {
+      read_detectors(value, policy, diagnostics);
     } else if (key.text == "rules") {
       read_rules(value, policy, diagnostics);
     } else if (key.text == "tests") {

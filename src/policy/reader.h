@@ -65,6 +65,7 @@ constexpr int64_t kAlwaysMs = 36'525 * kDayMs;  // a hundred years: the longest 
 void read_event(const Node& node, PolicySource& policy, Diagnostics& diagnostics);
 void read_policy(const Node& node, PolicySource& policy, Diagnostics& diagnostics);
 void read_features(const Node& node, PolicySource& policy, Diagnostics& diagnostics);
+void read_detectors(const Node& node, PolicySource& policy, Diagnostics& diagnostics);
 void read_lists(const Node& node, PolicySource& policy, Diagnostics& diagnostics);
 void read_models(const Node& node, PolicySource& policy, Diagnostics& diagnostics);
 void read_rules(const Node& node, PolicySource& policy, Diagnostics& diagnostics);

@@ -17,6 +17,7 @@ struct Symbol {
     kField,
     kAttribute,
     kFeature,
+    kDetector,
     kModel,
     kTime,
     kPoints,
@@ -28,8 +29,8 @@ struct Symbol {
   std::string name;
   event::Type type;
   Kind kind = Kind::kField;
-  uint32_t index = 0;            // of the field (kField; kAttribute: the field it comes from), feature, model, list
-  uint32_t window = 0;           // kFeature
+  uint32_t index = 0;            // of the field (kField; kAttribute: the field it comes from), feature, model, ...
+  uint32_t window = 0;           // kFeature; of kDetector, the place of the output
   event::Attribute attribute{};  // kAttribute
   std::string entity;            // the kind of entity that the value names, or empty
   event::Value constant;         // kList, kEntityKind, kConstant

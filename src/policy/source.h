@@ -70,6 +70,16 @@ struct EventSource {
   Expression score;
   std::optional<FailMode> overload;
   Name overload_verdict;
+  std::vector<std::pair<Name, Expression>> shown;
+  std::string doc;
+};
+
+struct DetectorSource {
+  Name name;
+  Name kind;                              // not given: the name
+  std::vector<std::pair<Name, Name>> on;  // event type, part; empty: the types that have the names of parts
+  std::vector<std::pair<Name, Expression>> inputs;
+  std::vector<std::pair<Name, int64_t>> limits;
   std::string doc;
 };
 
@@ -179,6 +189,7 @@ struct PolicySource {
   EventSource defaults;
   std::vector<EventSource> events;
   std::vector<FeatureSource> features;
+  std::vector<DetectorSource> detectors;
   std::vector<ListSource> lists;
   std::vector<ModelSource> models;
   std::vector<RuleSource> rules;

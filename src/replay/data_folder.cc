@@ -119,12 +119,20 @@ base::Status DataFolder::fold_tail(Engine& engine, uint64_t from, Recovered& rep
     if (record.number > archived) {
       if (step.decision != nullptr || step.past) {
         TAMIS_CHECK(archive_->add(fold.event(), step.decision, record.number, record.receive_ms));
+        for (size_t i = 0; step.decision != nullptr && i < engine.finding_count(); ++i) {
+          engine::Finding& finding = engine.finding(i);
+          TAMIS_CHECK(archive_->add(finding.event, &finding.decision, record.number, record.receive_ms));
+        }
       } else if (step.act != nullptr) {
         TAMIS_CHECK(archive_->add_act(record.number, record.receive_ms, *step.act));
       }
     }
     bool told = on_folded && !record.imported && (step.decision != nullptr || step.act != nullptr);
     if (told) on_folded({record.number, record.receive_ms, &fold.event(), step.decision, step.act});
+    for (size_t i = 0; told && step.decision != nullptr && i < engine.finding_count(); ++i) {
+      engine::Finding& finding = engine.finding(i);
+      on_folded({record.number, record.receive_ms, &finding.event, &finding.decision, nullptr});
+    }
     if (fold.counts().records % 1024 == 0 && !keep_going(fold.counts().records)) {
       return base::fail(base::Code::kUnavailable, "interrupted");
     }

@@ -403,15 +403,24 @@ base::Result<Tally> search_past(const FindRequest& request, MatchRequest matches
       }
     }
   }
-  Collecting collecting(result.bucket_ms, rows, request.facets.size(), facet_slots);
-  TAMIS_TRY(summary, find_matches(matches, source, collecting, keep_going));
+  std::optional<Collecting> collecting;
+  auto look = [&] {
+    collecting.emplace(result.bucket_ms, rows, request.facets.size(), facet_slots);
+    return find_matches(matches, source, *collecting, keep_going);
+  };
+  base::Result<MatchSummary> summary = look();
+  if (!summary && matches.in_memory && summary.error().code == base::Code::kLimit) {
+    matches.in_memory = false;  // a column is too large
+    summary = look();
+  }
+  if (!summary) return tl::unexpected<base::Error>(std::move(summary).error());
   if (memory && !matches.in_memory) memory->warm();
-  result.types = summary.types;
-  result.columnar = summary.columnar;
-  result.replayed_because = summary.replayed_because;
-  result.unread = summary.absent;
-  result.scanned = summary.events;
-  return collecting.total();
+  result.types = summary->types;
+  result.columnar = summary->columnar;
+  result.replayed_because = summary->replayed_because;
+  result.unread = summary->absent;
+  result.scanned = summary->events;
+  return collecting->total();
 }
 
 }  // namespace

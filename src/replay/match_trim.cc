@@ -1,6 +1,7 @@
 // What a replay for one rule has to compute. All the rest of the policy is taken out of a copy: rules that neither it
 // nor its verdicts ask, features that nobody kept reads, and derived attributes likewise. Nothing moves: slots, numbers
 // of features and lists, and nodes of the plan stay what they are, and with them the housekeeping of the engine.
+#include <algorithm>
 #include <set>
 
 #include "replay/match_plan.h"
@@ -28,6 +29,7 @@ class Trimmer {
     while (changed_) {
       changed_ = false;
       add_features();
+      add_detectors();
       if (state_is_read_) add_effects();
     }
     cut();
@@ -96,6 +98,25 @@ class Trimmer {
     }
   }
 
+  // Detectors stay as a whole or go as a whole: what they find makes events that rules of other types may mind.
+  void add_detectors() {
+    if (detectors_stay_) return;
+    for (size_t t = 0; t < policy_.types.size(); ++t) {
+      for (const policy::DetectorRead& read : policy_.types[t].detector_reads) {
+        detectors_stay_ = detectors_stay_ || slots_[t].count(read.slot) != 0;
+      }
+      if (policy_.types[t].schema.name != policy::kFindingType) continue;
+      detectors_stay_ = detectors_stay_ || std::count(kept_[t].begin(), kept_[t].end(), 1) != 0;
+    }
+    if (!detectors_stay_) return;
+    changed_ = true;
+    for (size_t t = 0; t < policy_.types.size(); ++t) {
+      for (const policy::DetectorFeed& feed : policy_.types[t].feeds) {
+        for (const auto& [input, node] : feed.inputs) read(t, node);
+      }
+    }
+  }
+
   // Rules that change labels or lists matter to those that read any.
   void add_effects() {
     for (size_t t = 0; t < policy_.types.size(); ++t) {
@@ -113,6 +134,9 @@ class Trimmer {
       type.score = kNoNode;
       const std::set<int32_t>& slots = slots_[t];
       std::erase_if(type.reads, [&](const policy::FeatureRead& read) { return slots.count(read.slot) == 0; });
+      std::erase_if(type.detector_reads, [&](const policy::DetectorRead& read) { return slots.count(read.slot) == 0; });
+      if (!detectors_stay_) type.feeds.clear();
+      type.shown.clear();
       std::erase_if(type.updates,
                     [&](const policy::FeatureUpdate& update) { return features_.count(update.feature) == 0; });
       std::erase_if(type.schema.derived, [&](const event::Derived& derived) { return slots.count(derived.slot) == 0; });
@@ -136,7 +160,7 @@ class Trimmer {
   std::vector<std::set<int32_t>> slots_;    // by type: those that somebody kept reads
   std::vector<std::vector<uint8_t>> kept_;  // by type and rule
   std::set<uint32_t> features_;
-  bool state_is_read_ = false, changed_ = true;
+  bool state_is_read_ = false, detectors_stay_ = false, changed_ = true;
 };
 
 }  // namespace

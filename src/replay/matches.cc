@@ -39,7 +39,12 @@ base::Status fold_journal(const FoldOptions& options, const std::function<bool(c
     if (!more) return {};
     TAMIS_TRY(record, read_record(line));
     TAMIS_TRY(done, fold.apply(record));
-    if (done.decision != nullptr && !step({record.number, done.decision, &fold.event()})) return {};
+    if (done.decision == nullptr) continue;
+    if (!step({record.number, done.decision, &fold.event()})) return {};
+    for (size_t i = 0; i < engine.finding_count(); ++i) {
+      engine::Finding& finding = engine.finding(i);
+      if (!step({record.number, &finding.decision, &finding.event})) return {};
+    }
   }
 }
 

@@ -258,6 +258,7 @@ std::vector<std::string> slot_names(const policy::EventType& type) {
     }
   }
   for (const policy::FeatureRead& read : type.reads) names[static_cast<size_t>(read.slot)] = read.name;
+  for (const policy::DetectorRead& read : type.detector_reads) names[static_cast<size_t>(read.slot)] = read.name;
   if (type.time_slot >= 0) names[static_cast<size_t>(type.time_slot)] = "event.time";
   return names;
 }

@@ -51,11 +51,15 @@ double number(Value v) {
 void write_decision(const MapData& map, const policy::EventType& type, JsonWriter& json) {
   json.key("id").value(at(map, "id")).key("type").string(type.schema.name).key("verdict").value(at(map, "verdict"));
   json.key("points").real(number(at(map, "points"))).key("score").real(number(at(map, "score")));
+  for (const policy::ShownField& shown : type.shown) {
+    if (Value v = at(map, shown.of); has(v)) json.key(shown.name).value(v);
+  }
   Value rules = at(map, "rules");
   json.key("rules");
   has(rules) ? json.value(rules) : json.begin_array().end_array();
   json.key("features").begin_object();
   for (const policy::FeatureRead& read : type.reads) json.key(read.name).value(at(map, read.name));
+  for (const policy::DetectorRead& read : type.detector_reads) json.key(read.name).value(at(map, read.name));
   json.end_object().key("policy").value(at(map, "policy"));
   if (Value shadow = at(map, "shadow"); has(shadow)) json.key("shadow").value(shadow);
   put_json(map, "values", "values", json);

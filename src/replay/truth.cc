@@ -195,6 +195,12 @@ void Truth::add_entity(std::string_view kind, std::string_view value, std::strin
   table->second.set(value, ++told_, !is_good(label));
 }
 
+Known Truth::of_event(std::string_view type, std::string_view id) const {
+  auto table = events_.find(type);
+  uint64_t told = table == events_.end() ? 0 : table->second.find(id);
+  return told == 0 ? Known::kNot : told % 2 == 1 ? Known::kBad : Known::kGood;
+}
+
 Known Truth::of_entity(std::string_view kind, std::string_view value) const {
   auto table = entities_.find(kind);
   uint64_t told = table == entities_.end() ? 0 : table->second.find(value);

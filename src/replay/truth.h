@@ -39,6 +39,7 @@ class Truth {
   void add_event(std::string_view type, std::string_view id, std::string_view label);
   void add_entity(std::string_view kind, std::string_view value, std::string_view label);
 
+  Known of_event(std::string_view type, std::string_view id) const;
   Known of_entity(std::string_view kind, std::string_view value) const;
   size_t size() const;  // things, each once
   bool has_events(std::string_view type) const { return events_.count(type) != 0; }

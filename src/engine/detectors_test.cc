@@ -1,0 +1,330 @@
+// Detectors in the fold: they watch in the order of the journal, their state is the engine's, and what they find comes
+// back as events that rules act on.
+#include <gtest/gtest.h>
+
+#include "base/hash.h"
+#include "detect/signup_facts.h"
+#include "engine/act.h"
+#include "engine/backfill.h"
+#include "engine/engine.h"
+#include "event/json_writer.h"
+
+namespace tamis::engine {
+namespace {
+
+constexpr int64_t kStart = 1'700'000'000'000;
+constexpr int64_t kMinute = 60'000;
+
+constexpr const char* kEvents = R"y(
+policy: test
+id: {at: id}
+time: {at: t, format: ms}
+verdicts: [allow, challenge, hold]
+---
+event: signup
+lateness: 10m
+show: {acct: account, cluster: signup_clusters.cluster}
+score: signup_clusters.score
+fields: &client
+  account: {type: account, path: acct}
+  ip: ip
+  asn: int
+  country: {type: string, path: cc}
+  net_class: {type: string, path: net, default: res}
+  user_agent: {type: user_agent, path: ua}
+  device: {type: device, path: fp}
+  language: {type: string, path: lang}
+  time_zone: {type: string, path: tz}
+  local: string
+  screen: {type: string, path: scr}
+  gpu: string
+  captcha: {type: string, path: cap}
+  captcha_ms: {type: int, path: cap_ms}
+  fill_ms: int
+---
+event: login
+score: login_risk.score
+fields: *client
+---
+event: send
+score: signup_clusters.score
+fields:
+  account: {type: account, path: acct}
+---
+detectors:
+  signup_clusters:
+    on: {signup: signup, login: login, send: send}
+    inputs: {net: net_class}
+    limits: {accounts_max: 5000, keys_max: 100000, values_max: 100000, clusters_max: 64}
+  login_risk:
+    on: {signup: signup, login: login}
+    inputs: {net: net_class, success: "true"}
+    limits: {accounts_max: 5000, values_max: 100000, campaign_keys_max: 10000}
+)y";
+
+constexpr const char* kRules = R"y(
+---
+event: finding
+show: {cluster: cluster, finding: finding}
+fields: {cluster: {type: int, entity: cluster}, finding: string, size: double, views: int, actionable: bool, cause: string, account: account, depth: int}
+---
+rules:
+  - {id: of-cluster, on: signup, when: signup_clusters.score > 0.5 && signup_clusters.cluster_actionable, then: {verdict: challenge}, mode: live}
+  - {id: marked, on: signup, when: "'seen' in labels(signup_clusters.cluster)", then: {verdict: hold}, mode: live}
+  - {id: cleared, on: signup, when: signup_clusters.cluster_cleared, then: {points: 1}, mode: live}
+  - {id: odd, on: login, when: login_risk.score > 0.5 && login_risk.factors.client > 0.0, then: {verdict: challenge}, mode: live}
+  - {id: sender, on: send, when: signup_clusters.score > 0.5, then: {verdict: hold}, mode: live}
+  - {id: tell, on: finding, when: finding == 'actionable' && actionable, then: {verdict: challenge, label: {on: cluster, name: seen, for: 1d}}, mode: live}
+)y";
+
+std::shared_ptr<const policy::Policy> compile(const std::string& yaml) {
+  policy::Loaded loaded = policy::load_files({{"policy.yaml", yaml}});
+  for (const policy::Diagnostic& d : loaded.diagnostics) {
+    if (d.severity == policy::Diagnostic::Severity::kError) ADD_FAILURE() << policy::to_string(d);
+  }
+  return loaded.policy;
+}
+
+const std::shared_ptr<const policy::Policy>& test_policy() {
+  static const std::shared_ptr<const policy::Policy> policy = compile(std::string(kEvents) + kRules);
+  return policy;
+}
+
+// Honest signups of many kinds, every fifth event a login, and from the 600th on every other one of a machine.
+std::string event_json(uint64_t n, int64_t* time_ms = nullptr) {
+  constexpr std::string_view kAgents[] = {
+      "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/145.0.0.0 Safari/537.36",
+      "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
+      "Mozilla/5.0 (iPhone; CPU iPhone OS 18_2 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.2 "
+      "Mobile/15E148 Safari/604.1"};
+  constexpr std::string_view kPlaces[][3] = {
+      {"DE", "de-DE", "Europe/Berlin"}, {"FR", "fr-FR", "Europe/Paris"}, {"US", "en-US", "America/Chicago"}};
+  constexpr std::string_view kNames[] = {"anna", "bruno", "chidi", "dora", "emil", "fatima", "goran", "hana"};
+  auto draw = [&, k = uint64_t{0}](uint64_t below) mutable { return base::mix64(n * 64 + ++k) % below; };
+  const bool machine = n >= 600 && n % 2 == 0;
+  const int64_t t = kStart + static_cast<int64_t>(std::min<uint64_t>(n, 600)) * 15 * kMinute +
+                    (n > 600 ? static_cast<int64_t>(n - 600) * kMinute : 0);
+  if (time_ms != nullptr) *time_ms = t;
+  const bool login = !machine && n % 5 == 4;
+  const uint64_t who = login ? n - 1 - draw(2) : n;
+  const auto& place = kPlaces[draw(3)];
+  std::string out;
+  event::JsonWriter json(out);
+  json.begin_object().key("id").string("e" + std::to_string(n)).key("t").integer(t);
+  json.key("type").string(login ? "login" : "signup").key("acct").string("a" + std::to_string(who));
+  json.key("ip").string(machine ? "203.0.113.7"
+                                : "198." + std::to_string(18 + draw(2)) + "." + std::to_string(draw(250)) + "." +
+                                      std::to_string(1 + draw(250)));
+  json.key("asn").integer(machine ? 64'500 : 64'510 + static_cast<int64_t>(draw(12)));
+  json.key("cc").string(machine ? "NL" : place[0]).key("net").string(machine ? "dc" : "res");
+  json.key("ua").string(kAgents[machine ? 1 : draw(3)]).key("fp").string("d" + std::to_string(machine ? 1 : who));
+  json.key("lang").string(machine ? "en-US" : place[1]).key("tz").string(machine ? "UTC" : place[2]);
+  std::string local = machine ? "q" + std::to_string(draw(90'000) + 10'000) + "xz"
+                              : std::string(kNames[draw(8)]) + "." + std::string(kNames[draw(8)]);
+  if (!machine && draw(2) == 0) local += std::to_string(draw(100));
+  json.key("local").string(local).key("scr").string(machine ? "800x600" : draw(2) == 0 ? "1920x1080" : "390x844");
+  json.key("gpu").string(machine ? "soft" : "g" + std::to_string(draw(40))).key("cap").string(machine ? "pow" : "img");
+  json.key("cap_ms").integer(machine ? 400 + static_cast<int64_t>(draw(9)) : 3000 + static_cast<int64_t>(draw(9000)));
+  json.key("fill_ms").integer(machine ? 700 + static_cast<int64_t>(draw(20))
+                                      : 9000 + static_cast<int64_t>(draw(60000)));
+  json.end_object();
+  return out;
+}
+
+struct Told {
+  std::string decision;
+  std::vector<std::string> findings;
+  bool operator==(const Told&) const = default;
+};
+
+class World {
+ public:
+  explicit World(const std::shared_ptr<const policy::Policy>& policy = test_policy()) { engine.activate(policy); }
+
+  Told decide(const std::string& json, int64_t receive_ms = Engine::kNoReceiveTime) {
+    EXPECT_TRUE(event_.prepare(engine.policy(), {}, json, nullptr));
+    Told told;
+    write_json(engine.decide(event_, receive_ms), told.decision);
+    for (size_t i = 0; i < engine.finding_count(); ++i) {
+      write_json(engine.finding(i).decision, told.findings.emplace_back());
+    }
+    return told;
+  }
+  std::vector<Told> run(uint64_t from, uint64_t to) {
+    std::vector<Told> all;
+    for (uint64_t n = from; n < to; ++n) all.push_back(decide(event_json(n)));
+    return all;
+  }
+
+  Engine engine;
+
+ private:
+  PreparedEvent event_;
+};
+
+size_t with(const std::vector<Told>& all, std::string_view text) {
+  return static_cast<size_t>(
+      std::count_if(all.begin(), all.end(), [&](const Told& t) { return t.decision.find(text) != std::string::npos; }));
+}
+
+TEST(Detectors, ScoreInTheOrderOfTheJournalAndFindingsFollowTheirCause) {
+  World world;
+  const std::vector<Told> all = world.run(0, 900);
+  std::vector<std::string> findings;
+  size_t proven_at = 0;
+  for (size_t i = 0; i < all.size(); ++i) {
+    for (const std::string& finding : all[i].findings) {
+      if (finding.find("\"tell\"") != std::string::npos && proven_at == 0) proven_at = i;
+      EXPECT_NE(finding.find("\"id\":\"f" + std::to_string(i + 1) + "."), std::string::npos) << finding;
+      findings.push_back(finding);
+    }
+  }
+  ASSERT_GT(proven_at, 600u);
+  // The rule on the finding has labelled the cluster: its next members are held, the one that caused it was not.
+  EXPECT_EQ(all[proven_at].decision.find("\"marked\""), std::string::npos);
+  EXPECT_GT(with({all.begin() + static_cast<long>(proven_at) + 1, all.end()}, "\"verdict\":\"hold\""), 20u);
+  EXPECT_EQ(with({all.begin(), all.begin() + 600}, "\"verdict\":\"hold\""), 0u);
+  EXPECT_GT(with(all, "\"acct\":\"a"), 700u);
+  EXPECT_GT(with(all, "\"cluster\":"), 50u);
+  EXPECT_GT(with(all, "\"login_risk.score\":0."), 50u);
+  const auto hindsight = world.engine.hindsight("a898");
+  ASSERT_TRUE(hindsight);
+  EXPECT_GT(hindsight->score, 0.5);
+  EXPECT_GT(hindsight->cluster, 0u);
+}
+
+TEST(Detectors, TheSameEventsGiveTheSameBytes) {
+  World one, other;
+  EXPECT_EQ(one.run(0, 800), other.run(0, 800));
+  EXPECT_EQ(one.engine.digest(), other.engine.digest());
+}
+
+std::string snapshot_of(Engine& engine, const std::function<void()>& between) {
+  std::string all, piece;
+  engine.begin_snapshot();
+  while (engine.snapshot_piece(piece, 1 << 12)) {
+    all += piece;
+    piece.clear();
+    between();
+  }
+  return all;
+}
+
+TEST(Detectors, ASnapshotWhileEventsGoOnIsTheStateAsOfItsBeginning) {
+  World world;
+  world.run(0, 700);
+  const uint64_t then = world.engine.digest();
+  uint64_t n = 700;
+  std::vector<Told> after;
+  std::string bytes = snapshot_of(world.engine, [&] {
+    if (n < 900) after.push_back(world.decide(event_json(n++)));
+  });
+  while (n < 900) after.push_back(world.decide(event_json(n++)));
+  World restored;
+  bool given = false;
+  ASSERT_TRUE(restored.engine.restore([&](std::string& piece) -> base::Result<bool> {
+    if (given) return false;
+    piece = bytes;
+    return given = true;
+  }));
+  EXPECT_EQ(restored.engine.digest(), then);
+  EXPECT_EQ(restored.run(700, 900), after);
+  EXPECT_EQ(restored.engine.digest(), world.engine.digest());
+}
+
+TEST(Detectors, KeepTheirStateOverAReloadUnlessTheirLimitsChange) {
+  World world, same, other;
+  const std::vector<Told> expected = [&] {
+    world.run(0, 700);
+    return world.run(700, 800);
+  }();
+  same.run(0, 700);
+  same.engine.activate(compile(std::string(kEvents) + kRules + "  - {id: new, on: send, when: 'true', mode: live}\n"));
+  std::vector<Told> kept = same.run(700, 800);
+  for (size_t i = 0; i < kept.size(); ++i) {
+    auto without_policy = [](const std::string& text) { return text.substr(0, text.find("\"policy\"")); };
+    EXPECT_EQ(without_policy(kept[i].decision), without_policy(expected[i].decision));
+  }
+  other.run(0, 700);
+  std::string changed = std::string(kEvents) + kRules;
+  changed.replace(changed.find("clusters_max: 64"), 16, "clusters_max: 65");
+  other.engine.activate(compile(changed));
+  EXPECT_EQ(other.engine.clusters()->accounts(), 0u);
+  EXPECT_GT(same.engine.clusters()->accounts(), 400u);
+}
+
+TEST(Detectors, AreFilledFromThePastWhenAPolicyAddsThem) {
+  World whole;
+  whole.run(0, 700);
+  std::string plain = kEvents;
+  plain = plain.substr(0, plain.find("detectors:"));
+  for (const char* of : {"show: {acct: account, cluster: signup_clusters.cluster}\n", "score: signup_clusters.score\n",
+                         "score: login_risk.score\n", "score: signup_clusters.score\n"}) {
+    plain.replace(plain.find(of), std::string_view(of).size(), "");
+  }
+  World late(compile(plain + "rules: []\n"));
+  for (uint64_t n = 0; n < 700; ++n) late.decide(event_json(n));
+  Engine::PreparedPointer next = Engine::build(test_policy(), {});
+  Backfill backfill(late.engine, *next);
+  ASSERT_TRUE(backfill.needed());
+  PreparedEvent event;
+  for (uint64_t n = 0; n < 700; ++n) {
+    int64_t t = 0;
+    const std::string json = event_json(n, &t);
+    ASSERT_TRUE(event.prepare(backfill.policy(), {}, json, nullptr));
+    backfill.feed(event, t);
+  }
+  late.engine.activate(std::move(next));
+  auto scores = [](World& world) {
+    std::vector<std::string> all;
+    for (const Told& told : world.run(700, 760)) {
+      const size_t at = told.decision.find("\"score\"");
+      all.push_back(told.decision.substr(at, told.decision.find(',', at) - at));
+    }
+    return all;
+  };
+  EXPECT_EQ(scores(late), scores(whole));
+}
+
+TEST(Detectors, ALateEventIsDecidedAndWatchedByNobody) {
+  World world;
+  world.run(0, 300);
+  const size_t accounts = world.engine.clusters()->accounts();
+  const Told told = world.decide(event_json(3), kStart + 300 * 15 * kMinute);  // of two days before
+  EXPECT_NE(told.decision.find("\"late\":true"), std::string::npos) << told.decision;
+  EXPECT_NE(told.decision.find("\"signup_clusters.score\":null"), std::string::npos) << told.decision;
+  EXPECT_EQ(world.engine.clusters()->accounts(), accounts);
+}
+
+TEST(Detectors, WithoutTheEventTypeNothingIsFound) {
+  std::string rules = kRules;
+  const size_t begin = rules.find("---\nevent: finding"), end = rules.find("---\nrules:");
+  rules.erase(begin, end - begin);
+  rules.erase(rules.find("  - {id: tell"));
+  World world(compile(std::string(kEvents) + rules));
+  for (const Told& told : world.run(0, 800)) EXPECT_TRUE(told.findings.empty());
+}
+
+// What people say of a cluster is a label on it, so it is journaled, undone and expires as every label.
+TEST(Detectors, AClusterThatPeopleRefuteSpeaksAgainstNobody) {
+  World world;
+  world.run(0, 800);
+  const auto before = world.engine.hindsight("a798");
+  ASSERT_TRUE(before && before->cluster != 0);
+  const std::string id = std::to_string(before->cluster);
+  auto act = parse_act(R"({"act":"label_set","on":"cluster","value":")" + id + R"(","name":"refuted","for":"30d"})",
+                       world.engine.now_ms());
+  ASSERT_TRUE(act) << act.error().message;
+  ASSERT_TRUE(apply(world.engine, *act));
+  Told told = world.decide(event_json(800));
+  EXPECT_NE(told.decision.find("\"cleared\""), std::string::npos) << told.decision;
+  EXPECT_EQ(told.decision.find("\"of-cluster\""), std::string::npos) << told.decision;
+  EXPECT_TRUE(world.engine.clear_label("cluster", id, "refuted"));
+  told = world.decide(event_json(802));
+  EXPECT_NE(told.decision.find("\"of-cluster\""), std::string::npos) << told.decision;
+  ASSERT_TRUE(world.engine.set_label("cluster", id, {"confirmed", "eve", "", world.engine.now_ms(), INT64_MAX}));
+  EXPECT_TRUE(world.engine.clusters()->facts(before->cluster)->is_confirmed);
+}
+
+}  // namespace
+}  // namespace tamis::engine

@@ -1,0 +1,70 @@
+// Trains the head over the signup detector: decision trees that read what the detector says of a signup
+// (detect::SignupFeature) and know what was found to be bad later.
+//
+// The head must not only know the campaigns that it was shown. So every kind of campaign is judged by trees that have
+// seen none of that kind, and the scale on which trees and detector are combined is set by those judgements alone.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "detect/signup_clusters.h"
+#include "learn/boost.h"
+
+namespace tamis::learn {
+
+struct SignupRow {
+  std::array<float, detect::kSignupFeatures> feature{};
+  float log_odds = 0;  // the detector's own, without a head
+  bool is_bad = false;
+  std::string kind;  // of campaign, or of honest people
+};
+
+// Rates among signups of kinds that the trees had not seen.
+struct HeadKind {
+  std::string kind;
+  bool is_bad = false;
+  size_t rows = 0;
+  // Share above the threshold that one in a thousand honest signups exceeds: of the detector alone, of the trees alone
+  // and of both.
+  double detector = 0, trees = 0, both = 0;
+};
+struct HeadReport {
+  std::string model;  // for model::Trees
+  size_t rows = 0, bad = 0, trees = 0;
+  double factor = 1, shift = 0;
+  std::vector<HeadKind> kinds;
+};
+
+// Errors: too few rows or kinds, or the training library is not there.
+base::Result<HeadReport> train_account_head(std::span<const SignupRow> rows, const BoostOptions& options = {});
+
+// What is known of an account: bad or not, of which kind. Null: nothing, the account is left out.
+struct AccountTruth {
+  bool is_bad = false;
+  std::string kind;
+};
+using TruthOf = std::function<const AccountTruth*(std::string_view account)>;
+// Runs the detector over events (JSON lines, in the order of time) and collects its rows.
+base::Status collect_signup_rows(std::string_view events_path, std::string_view intel_path, const TruthOf& truth,
+                                 std::vector<SignupRow>& rows);
+
+// All of it, from files. Each directory holds events.jsonl, labels_accounts.csv (acct,bad,campaign,group,created_ms;
+// also below labels/) and, if there is one, ip_intel.csv.
+struct TrainAccountsOptions {
+  std::vector<std::string> directories;
+  std::vector<std::string> without;  // kinds of accounts to leave out: those that give no sign at signup teach nothing
+  BoostOptions boost;
+};
+base::Result<HeadReport> train_accounts(const TrainAccountsOptions& options);
+
+// A table of what head and detector find, for people.
+std::string head_table(const HeadReport& report);
+
+}  // namespace tamis::learn

@@ -1,0 +1,142 @@
+"""Accounts, from the events to the action on a cluster: `tamis replay` with seeds and hindsight, findings in the archive, clusters
+over HTTP and as a command, what people say of them, and the gate on what is done to honest people."""
+
+import json
+import random
+import unittest
+
+import harness
+
+START = 1_772_409_600_000
+MINUTE = 60_000
+AGENTS = ["Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/145.0.0.0 Safari/537.36",
+          "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
+          "Mozilla/5.0 (iPhone; CPU iPhone OS 18_2 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.2 Mobile/15E148 Safari/604.1"]
+PLACES = [("DE", "de-DE", "Europe/Berlin"), ("FR", "fr-FR", "Europe/Paris"), ("US", "en-US", "America/Chicago")]
+NAMES = "anna bruno chidi dora emil fatima goran hana ivan jun karin lena marco nadia omar petra".split()
+MACHINES_FROM = 500
+
+
+def make_events(count):
+    """Honest signups of many kinds; from MACHINES_FROM on every other one of a machine. Some send and sign in later."""
+    r = random.Random(7)
+    events, at = [], START
+    for n in range(count):
+        machine = n >= MACHINES_FROM and n % 2 == 0
+        at += (1 if n >= MACHINES_FROM else 15) * MINUTE
+        cc, lang, tz = ("NL", "en-US", "UTC") if machine else r.choice(PLACES)
+        name = f"q{r.randrange(10000, 99999)}xz" if machine else r.choice(NAMES) + "." + r.choice(NAMES) + r.choice(["", str(r.randrange(100))])
+        event = {"id": n, "t": at, "type": "signup", "acct": f"a{n}",
+                 "ip": "203.0.113.7" if machine else f"198.{18 + r.randrange(2)}.{r.randrange(250)}.{1 + r.randrange(250)}",
+                 "asn": 64500 if machine else 64510 + r.randrange(12), "cc": cc, "net": "dc" if machine else r.choice(["res", "res", "mob", "tor"]),
+                 "ua": AGENTS[1] if machine else r.choice(AGENTS), "fp": "d0" if machine else f"d{n}", "lang": lang, "tz": tz, "cookie": f"k{n}",
+                 "local": name, "scr": "800x600" if machine else r.choice(["1920x1080", "390x844"]), "gpu": "soft" if machine else f"g{r.randrange(40)}",
+                 "cores": 2 if machine else r.choice([4, 6, 8]), "cap": "pow" if machine else "img",
+                 "cap_ms": 400 + r.randrange(9) if machine else 3000 + r.randrange(9000), "cap_tries": 1,
+                 "fill_ms": 1700 + r.randrange(40) if machine else 9000 + r.randrange(60000), "paste": machine}
+        events.append(event)
+        if n % 9 == 3:
+            events.append({"id": f"s{n}", "t": at + 1, "type": "send", "acct": f"a{n - n % 4}", "ip": event["ip"], "rcpts": 1, "new": 0,
+                           "subj": "00ff00ff00ff00ff", "body": f"{n:016x}", "urls": []})
+    return events
+
+
+class Accounts(harness.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.events = make_events(700)
+        self.source = self.folder / "events.jsonl"
+        self.source.write_text("".join(json.dumps(event) + "\n" for event in self.events))
+        self.data = self.folder / "data"
+
+    def lines(self, name):
+        return [json.loads(line) for line in (self.folder / name).read_text().splitlines()]
+
+    def replay(self):
+        (self.folder / "seed.jsonl").write_text('{"acct":"old1","age_days":300,"paid":true}\n{"acct":"old2","age_days":20,"paid":false}\n')
+        (self.folder / "intel.csv").write_text("prefix,tag\n198.18.0.0/24,vpn\n")
+        self.run_tamis("replay", "--policy", harness.READY_POLICY, "--intel", self.folder / "intel.csv", "--accounts", self.folder / "seed.jsonl",
+                       "--out", self.folder / "decisions", "--retro", self.folder / "retro", "--findings", self.folder / "findings", "--quiet", self.source)
+
+    def test_the_forms_of_the_replay(self):
+        self.replay()
+        decisions = self.lines("decisions")
+        self.assertEqual([str(e["id"]) for e in self.events], [d["id"] for d in decisions])
+        for event, decision in zip(self.events, decisions):
+            self.assertEqual((event["type"], event["acct"]), (decision["type"], decision["acct"]))
+            self.assertTrue(0 <= decision["score"] <= 1)
+        machines = [d for d in decisions if d["type"] == "signup" and d.get("cluster") and d["verdict"] != "allow"]
+        self.assertGreater(len(machines), 60)
+        self.assertEqual([], [d["id"] for d in machines if int(d["id"]) < MACHINES_FROM or int(d["id"]) % 2 == 1])
+        retro = {line["id"]: line for line in self.lines("retro")}
+        self.assertEqual({e["acct"] for e in self.events if e["type"] == "signup"}, set(retro))
+        caught = [a for a, line in retro.items() if line["score"] >= 0.5]
+        self.assertGreater(len(caught), 80)
+        for account in caught:
+            self.assertIsInstance(retro[account]["cluster"], int)
+            self.assertGreaterEqual(retro[account]["at"], START)
+        self.assertIn("cluster-to-look-at", {rule for finding in self.lines("findings") for rule in finding["rules"]})
+
+    def test_seeds_need_their_event_type(self):
+        policy = self.write_policy({"p.yaml": "event: signup\nfields: {acct: account}\nid: id\ntime: {at: t, format: ms}\n"})
+        done = self.run_tamis("replay", "--policy", policy, "--accounts", self.source, self.source, code=2)
+        self.assertRegex(done.stderr, "no event type \"account\"")
+        done = self.run_tamis("replay", "--policy", policy, "--retro", self.folder / "r", "--out", self.folder / "o", self.source, code=1)
+
+    def test_live_equals_replay_and_a_cluster_is_acted_on(self):
+        body = self.source.read_bytes()
+        with harness.Server(harness.READY_POLICY, self.data, "--deadline-ms", "10000") as server:
+            live = server.post("/v1/decide", body).body
+            listed = server.get("/v1/clusters?actionable=1").json()
+            self.assertGreater(len(listed["clusters"]), 0)
+            cluster = listed["clusters"][0]["id"]
+            page = server.get(f"/v1/clusters/{cluster}").json()
+            self.assertGreater(len(page["members"]), 50)
+            self.assertGreater(max(s["observed"] / max(s["expected"], 0.01) for s in page["shared"]), 5)
+            members = {m["account"] for m in page["members"]}
+            self.assertTrue(all(int(a[1:]) % 2 == 0 for a in members))
+            rule = server.get(f"/v1/clusters/{cluster}/rule").json()
+            self.assertEqual(rule["all_members"], rule["members"])
+            self.assertEqual(0, rule["others"], rule)
+            self.assertEqual(rule["members"], rule["backtest"]["matched"])
+            preview = server.post(f"/v1/clusters/{cluster}/act", {"label": "looked-at", "for": "7d"}).json()
+            self.assertIsNone(preview["batch"])
+            self.assertEqual(len(members), preview["fresh"])
+            done = server.post(f"/v1/clusters/{cluster}/act", {"label": "looked-at", "for": "7d", "apply": True}).json()
+            self.assertEqual(len(members), done["batch"]["changed"])
+            self.assertEqual(404, server.get("/v1/clusters/999999").status)
+            self.assertEqual(400, server.post(f"/v1/clusters/{cluster}/verdict", {"say": "perhaps"}).status)
+        out = self.folder / "replayed"
+        self.run_tamis("replay", "--data", self.data, "--out", out, "--quiet")
+        self.assertEqual(live, out.read_bytes())
+        found = self.run_tamis("query", "--data", self.data, "SELECT count(*) AS n FROM finding WHERE finding = 'actionable'", "--json").stdout
+        self.assertGreater(json.loads(found)["rows"][0][0] if found.startswith("{") else json.loads(found.splitlines()[0])["n"], 0)
+        self.run_tamis("undo", "--data", self.data, done["batch"]["id"])
+        shown = self.run_tamis("clusters", "show", "--data", self.data, cluster).stdout
+        self.assertRegex(shown, r"observed +expected")
+        refuted = self.run_tamis("clusters", "refute", "--data", self.data, cluster, "--for", "30d", "--reason", "a school").stdout
+        self.assertIn(f"{len(members)} members", refuted)
+        page = json.loads(self.run_tamis("clusters", "show", "--data", self.data, "--json", cluster).stdout)
+        self.assertEqual(len(members), page["truth"]["good"])
+        self.assertIsNotNone(page["cleared_until"])
+
+    def test_the_gate_for_honest_people(self):
+        truth = self.folder / "truth.csv"
+        truth.write_text("entity,value,label\n" + "".join(
+            f"account,{e['acct']},{'bad' if e['fp'] == 'd0' else 'good'}\n" for e in self.events if e["type"] == "signup"))
+        arguments = ("eval", "--policy", harness.READY_POLICY, "--truth", truth, "--types", "signup", "--quiet")
+        done = self.run_tamis(*arguments, "--fpr-max", "tor=0.5%", "--json", self.source)
+        told = json.loads(done.stdout)
+        self.assertGreater(told["all"]["tor"]["honest"], 50)
+        self.assertEqual(0, told["all"]["tor"]["harmed"])
+        self.assertGreater(told["all"]["dc"]["caught"], 60)
+        # Turned round, the machines are the honest ones, and the gate closes.
+        truth.write_text(truth.read_text().replace("bad", "x").replace("good", "bad").replace(",x\n", ",good\n"))
+        done = self.run_tamis(*arguments, "--fpr-max", "dc=1%", self.source, code=1)
+        self.assertRegex(done.stderr, r"dc: \d+\.\d+ % of honest events are treated harshly, at most 1\.000 % may be")
+        self.assertRegex(self.run_tamis(*arguments, "--fpr-max", "moon=1%", self.source, code=1).stderr, "moon: there are no honest events")
+        self.run_tamis(*arguments, "--fpr-max", "tor", self.source, code=2)
+
+
+if __name__ == "__main__":
+    unittest.main()
