@@ -170,6 +170,14 @@ TEST_F(MailDoorsTest, RspamdNamesItsActions) {
   EXPECT_EQ(scanner_->last().direction, MailDirection::kOut);
 }
 
+TEST_F(MailDoorsTest, RspamdAnswersInUtf8WhateverTheSenderWrote) {
+  start();
+  std::string answer = http("rspamd", "/checkv2", "Message-ID: <a\xe0\xc3 b\xff@x>\r\nX: y\r\n\r\nhello");
+  EXPECT_NE(answer.find("\"message-id\":\"a?? b?@x\""), answer.npos) << answer;
+  answer = http("rspamd", "/checkv2", "Message-ID: <gr\xc3\xbc\xc3\x9f@x>\r\n\r\nhello");
+  EXPECT_NE(answer.find("\"message-id\":\"gr\xc3\xbc\xc3\x9f@x\""), answer.npos) << answer;
+}
+
 TEST_F(MailDoorsTest, RspamdUnpacksZstd) {
   start();
   for (const char* field : {"Compression: zstd\r\n", "Content-Encoding: zstd\r\n"}) {

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "cel/utf8.h"
 #include "door/mail_text.h"
 #include "event/json_writer.h"
 
@@ -23,6 +24,15 @@ std::string word(const net::Request& in, std::string_view name) {
   std::string out(trimmed(in.header(name)).substr(0, kWordBytesMax));
   std::replace_if(
       out.begin(), out.end(), [](char c) { return static_cast<unsigned char>(c) < 0x20; }, '?');
+  return out;
+}
+
+// JSON is UTF-8, and what a sender wrote need not be.
+std::string utf8(std::string_view text) {
+  std::string out(text);
+  if (!cel::is_valid_utf8(text))
+    for (char& c : out)
+      if (static_cast<unsigned char>(c) >= 0x80) c = '?';
   return out;
 }
 
@@ -49,11 +59,11 @@ double finite(double number) { return std::isfinite(number) ? number : 0; }
 void write_symbols(event::JsonWriter& json, const MailVerdict& verdict) {
   json.key("symbols").begin_object();
   for (const MailSymbol& symbol : verdict.symbols) {
-    json.key(symbol.name).begin_object();
-    json.key("name").string(symbol.name);
+    json.key(utf8(symbol.name)).begin_object();
+    json.key("name").string(utf8(symbol.name));
     json.key("score").real(finite(symbol.score));
     json.key("metric_score").real(finite(symbol.score));
-    json.key("description").string(symbol.description);
+    json.key("description").string(utf8(symbol.description));
     json.end_object();
   }
   json.end_object();
@@ -61,7 +71,7 @@ void write_symbols(event::JsonWriter& json, const MailVerdict& verdict) {
 
 void write_header(event::JsonWriter& json, const MailHeader& header) {
   json.begin_object();
-  json.key("value").string(clean_value(header.value, "\n"));
+  json.key("value").string(utf8(clean_value(header.value, "\n")));
   json.key("order").integer(1);  // on top of all others
   json.end_object();
 }
@@ -102,7 +112,7 @@ void write_removed(event::JsonWriter& json, const std::vector<HeaderRemoval>& re
     HeaderFields fields(header);
     HeaderField field;
     while (fields.next(field)) all += same_name(field.name, removals[i].name) ? 1 : 0;
-    json.key(removals[i].name);
+    json.key(utf8(removals[i].name));
     if (places.size() == all) {
       json.integer(0);
     } else if (places.size() == 1) {
@@ -224,19 +234,19 @@ std::string verdict_json(const MailVerdict& verdict, const Shown& shown) {
     bool reject = verdict.action == MailAction::kReject;
     SmtpReply reply = smtp_reply(verdict.reply, reject ? "550" : "451", reject ? "5.7.1" : "4.7.1",
                                  reject ? "The message was refused as spam" : "Try again later");
-    json.key("smtp_message").string(reply.text);
+    json.key("smtp_message").string(utf8(reply.text));
   }
   json.end_object();
-  json.key("message-id").string(without_brackets(header_value(shown.header, "Message-ID")));
+  json.key("message-id").string(utf8(without_brackets(header_value(shown.header, "Message-ID"))));
   json.key("time_real").real(shown.seconds);
   write_milter(json, verdict, shown);
   json.key("tamis").begin_object();
-  json.key("id").string(verdict.id);
-  json.key("verdict").string(verdict.verdict);
+  json.key("id").string(utf8(verdict.id));
+  json.key("verdict").string(utf8(verdict.verdict));
   json.key("points").real(finite(verdict.points));
   json.key("probability").real(finite(verdict.probability));
   json.key("recipients_refused").begin_array();
-  for (const std::string& recipient : verdict.recipients_refused) json.string(recipient);
+  for (const std::string& recipient : verdict.recipients_refused) json.string(utf8(recipient));
   json.end_array();
   if (!verdict.explanation_json.empty()) json.key("explanation").raw(verdict.explanation_json);
   json.end_object();
@@ -297,7 +307,7 @@ std::string error_json(std::string_view code, std::string_view sentence) {
   std::string out;
   event::JsonWriter json(out);
   json.begin_object();
-  json.key("error").string(sentence);
+  json.key("error").string(utf8(sentence));
   json.key("code").string(code);
   json.end_object();
   out.push_back('\n');
