@@ -30,6 +30,10 @@ struct ReporterOptions {
   float reporter_day_max = 20;
   float network_day_max = 40;
   float campaign_day_max = 10;
+  // One who is trusted less than `overturn_trust_min` does not teach what the model contradicts by more than
+  // `overturn_logit_max`: who never proved himself overturns no confident verdict for others.
+  float overturn_trust_min = 0.5f;
+  float overturn_logit_max = 2;
   uint32_t tracked_max = 100'000;  // of each kind; 1 to 10 million
 };
 
@@ -38,6 +42,8 @@ struct Report {
   uint64_t network = 0;   // 0: unknown, not capped
   uint64_t campaign = 0;  // near-duplicates of one message; 0: unknown, not capped
   int64_t now_ms = 0;
+  // The log-odds by which the model contradicts the report; 0 or below if it agrees.
+  float contradicted = 0;
 };
 
 class Reporters {

@@ -19,7 +19,7 @@ TEST(Reporters, AStrangerCountsALittleAndTrustIsEarned) {
   for (int i = 0; i < 40; ++i) reporters.confirm(2, false);
   EXPECT_EQ(reporters.trust_of(2), 0);
   for (int i = 0; i < 40; ++i) reporters.confirm(3, i % 2 == 0);
-  EXPECT_EQ(reporters.trust_of(3), 0) << "right half of the time is what a coin gets";
+  EXPECT_LT(reporters.trust_of(3), 0.05f) << "right half of the time is what a coin gets";
   reporters.forget(2);
   EXPECT_FLOAT_EQ(reporters.trust_of(2), 0.25f);
   reporters.forget(77);
@@ -47,7 +47,7 @@ TEST(Reporters, WhatOneDayTeachesIsCapped) {
   }
   const auto sum = [&](uint64_t who, uint64_t network, uint64_t campaign, int64_t now) {
     float total = 0;
-    for (int i = 0; i < 50; ++i) total += reporters.weight_of({who, network, campaign, now});
+    for (int i = 0; i < 50; ++i) total += reporters.weight_of({who, network, campaign, now, 0});
     return total;
   };
   EXPECT_NEAR(sum(1, 0, 0, 0), 3, 1e-4) << "reporter";
@@ -57,13 +57,22 @@ TEST(Reporters, WhatOneDayTeachesIsCapped) {
   EXPECT_NEAR(sum(3, 0, 5, kDay), 2, 1e-4) << "campaign";
 }
 
+TEST(Reporters, AStrangerOverturnsNoConfidentVerdict) {
+  Reporters reporters;
+  EXPECT_GT(reporters.weight_of({1, 0, 0, 0, 1.5f}), 0);
+  EXPECT_EQ(reporters.weight_of({1, 0, 0, 0, 2.5f}), 0);
+  EXPECT_GT(reporters.weight_of({1, 0, 0, 0, -9}), 0) << "the model agrees";
+  for (int i = 0; i < 20; ++i) reporters.confirm(1, true);
+  EXPECT_GT(reporters.weight_of({1, 0, 0, 0, 9}), 0.5f);
+}
+
 TEST(Reporters, IsBoundedAndKeepsTheNewest) {
   ReporterOptions options;
   options.tracked_max = 10;
   Reporters reporters(options);
   for (uint64_t who = 1; who <= 100; ++who) {
     for (int i = 0; i < 9; ++i) reporters.confirm(who, true);
-    (void)reporters.weight_of({who, who, who, 0});
+    (void)reporters.weight_of({who, who, who, 0, 0});
   }
   EXPECT_EQ(reporters.reporters(), 10u);
   EXPECT_FLOAT_EQ(reporters.trust_of(1), 0.25f);
@@ -75,7 +84,7 @@ TEST(Reporters, GoesOnWhereItWasSaved) {
   const auto step = [](Reporters& to, uint64_t i) {
     const uint64_t who = base::mix64(i) % 50;
     if (i % 3 == 0) to.confirm(who, base::mix64(i + 7) % 4 != 0);
-    return to.weight_of({who, who % 7, i % 11, static_cast<int64_t>(i) * 600'000});
+    return to.weight_of({who, who % 7, i % 11, static_cast<int64_t>(i) * 600'000, 0});
   };
   for (uint64_t i = 0; i < 1'000; ++i) step(reporters, i);
   const std::string bytes = reporters.save();

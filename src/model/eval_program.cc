@@ -14,7 +14,7 @@ namespace {
 constexpr const char* kUsage =
     "flags: --online --index INDEX.tsv --root DIR --out SCORES.tsv\n"
     "  [--split K] [--delay N] [--limit N] [--fresh | --model FILE] [--save FILE] [--card TEXT] [--opinions]\n"
-    "  [--without LEARNER]... [--replays N] [--examples N] [--slots-log2 N]\n";
+    "  [--without LEARNER]... [--poison PER_MILLE] [--replays N] [--examples N] [--slots-log2 N]\n";
 
 constexpr size_t kModelBytesMax = size_t{1} << 30;
 
@@ -52,6 +52,7 @@ bool set(Command& command, std::string_view flag, std::string_view value) {
   if (!read_number(value, number)) return false;
   if (flag == "--split") return command.eval.split = number, true;
   if (flag == "--delay") return command.eval.delay = number, true;
+  if (flag == "--poison" && number <= 1'000) return command.eval.poison_per_mille = static_cast<uint32_t>(number), true;
   if (flag == "--limit") return command.eval.limit = number, true;
   if (number > 32'768) return false;
   const auto small = static_cast<uint32_t>(number);

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/file.h"
+#include "base/hash.h"
 
 #include <fmt/format.h>
 
@@ -79,7 +80,8 @@ base::Result<EvalSummary> evaluate_online(const EvalOptions& options, const Find
       out += '\n';
     }
     if (options.split > 0 && i >= options.split) continue;
-    waiting.push_back({{features.begin(), features.end()}, spam});
+    const bool poisoned = base::mix64(i) % 1'000 < options.poison_per_mille;
+    waiting.push_back({{features.begin(), features.end()}, spam != poisoned});
     // Within the part that is only learned there is no late feedback: all of it is known before the test begins.
     while (waiting.size() > (options.split > 0 ? 0 : options.delay)) {
       const double learning = cpu_us();

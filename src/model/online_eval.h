@@ -25,7 +25,8 @@ struct EvalOptions {
                        // hold the tested messages
   uint64_t delay = 0;  // labels are learned this many messages late
   uint64_t limit = 0;  // above 0: read so many messages at most
-  bool opinions = false;  // add a column for each learner's logit, for looking into the model
+  uint32_t poison_per_mille = 0;  // so many of a thousand labels are learned the wrong way round, chosen by hash
+  bool opinions = false;          // add a column for each learner's logit, for looking into the model
 };
 
 struct EvalSummary {
