@@ -106,7 +106,7 @@ class OverHttp(Case):
             out = "?direction=out&user=bert&ip=198.51.100.1&sender=bert@our.example&recipient=x@new.example"
             sent = "From: bert@our.example\nTo: x@new.example\nMessage-ID: <own.1@our.example>\n\nhello\n"
             self.assertEqual([], self.post(server, "/v1/mail" + out, sent)["headers"])
-            reply = "From: x@new.example\nIn-Reply-To: <own.1@our.example>\nMessage-ID: <r@new.example>\n\nyes\n"
+            reply = "From: x@new.example\nTo: bert@our.example\nIn-Reply-To: <own.1@our.example>\nMessage-ID: <r@new.example>\n\nyes\n"
             answer = self.post(server, "/v1/mail" + envelope, reply)
             self.assertEqual("accept", answer["verdict"])
             self.assertLess(answer["points"], 0)
