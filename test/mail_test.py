@@ -266,7 +266,7 @@ class CommandLine(Case):
         self.assertIn("bad.tsv:1: expected path, label", self.run_tamis("mail", "eval", "--index", bad, *arguments, code=2).stderr)
         gone = self.write("gone.eml\tham\t1\n", "gone.tsv")
         self.assertIn("gone.eml", self.run_tamis("mail", "eval", "--fresh", "--index", gone, *arguments, code=2).stderr)
-        self.assertIn("no event type `mail`", self.run_tamis("mail", "eval", "--fresh", "--policy", harness.READY_POLICY, "--index", gone,
+        self.assertIn("no event type `mail`", self.run_tamis("mail", "eval", "--fresh", "--policy", harness.POLICY, "--index", gone,
                                                               *arguments, code=2).stderr)
 
     def test_learn_scan_and_explain(self):
