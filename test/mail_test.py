@@ -99,13 +99,14 @@ class OverHttp(Case):
     def test_greylisting_and_the_way_back(self):
         with self.serve() as server:
             envelope = "?ip=203.0.113.9&sender=x@new.example&recipient=bert@our.example"
-            answer = self.post(server, "/v1/mail" + envelope, message(1, True))
+            unknown = "From: x@new.example\nMessage-ID: <q@new.example>\n\nqwerty\n"  # neither wanted nor spam, as far as known
+            answer = self.post(server, "/v1/mail" + envelope, unknown)
             self.assertEqual("greylist", answer["verdict"])
             self.assertIn("try again", answer["reply"])
             out = "?direction=out&user=bert&ip=198.51.100.1&sender=bert@our.example&recipient=x@new.example"
             sent = "From: bert@our.example\nTo: x@new.example\nMessage-ID: <own.1@our.example>\n\nhello\n"
             self.assertEqual([], self.post(server, "/v1/mail" + out, sent)["headers"])
-            reply = "From: x@new.example\nIn-Reply-To: <own.1@our.example>\nMessage-ID: <r@new.example>\n\nyes\n"
+            reply = "From: x@new.example\nTo: bert@our.example\nIn-Reply-To: <own.1@our.example>\nMessage-ID: <r@new.example>\n\nyes\n"
             answer = self.post(server, "/v1/mail" + envelope, reply)
             self.assertEqual("accept", answer["verdict"])
             self.assertLess(answer["points"], 0)
@@ -265,7 +266,7 @@ class CommandLine(Case):
         self.assertIn("bad.tsv:1: expected path, label", self.run_tamis("mail", "eval", "--index", bad, *arguments, code=2).stderr)
         gone = self.write("gone.eml\tham\t1\n", "gone.tsv")
         self.assertIn("gone.eml", self.run_tamis("mail", "eval", "--fresh", "--index", gone, *arguments, code=2).stderr)
-        self.assertIn("no event type `mail`", self.run_tamis("mail", "eval", "--fresh", "--policy", harness.READY_POLICY, "--index", gone,
+        self.assertIn("no event type `mail`", self.run_tamis("mail", "eval", "--fresh", "--policy", harness.POLICY, "--index", gone,
                                                               *arguments, code=2).stderr)
 
     def test_learn_scan_and_explain(self):

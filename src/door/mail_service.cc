@@ -1,7 +1,6 @@
 #include "door/mail_service.h"
 
 #include <chrono>
-#include <random>
 
 #include "base/hash.h"
 #include "door/mail_verdict.h"
@@ -44,10 +43,7 @@ learn::MailEnvelope envelope_of(const MailRequest& request) {
 }  // namespace
 
 MailService::MailService(Service& service, MailServiceOptions options)
-    : service_(service), options_(std::move(options)), started_ms_(service.now_ms()) {
-  std::random_device random;
-  id_seed_ = uint64_t{random()} << 32 | random();
-}
+    : service_(service), options_(std::move(options)), started_ms_(service.now_ms()) {}
 
 base::Result<std::unique_ptr<MailService>> MailService::open(Service& service, MailServiceOptions options) {
   std::unique_ptr<MailService> mail(new MailService(service, std::move(options)));
@@ -73,10 +69,7 @@ void MailService::stop() {
 }
 
 // Ids are not to be guessed: who knows one can correct its message.
-std::string MailService::new_id() {
-  const uint64_t n = id_next_.fetch_add(1);
-  return fmt::format("m{:x}-{:016x}", service_.now_ms(), base::mix64(id_seed_ ^ base::mix64(n)));
-}
+std::string MailService::new_id() { return fmt::format("m{:x}-{:016x}", service_.now_ms(), learn::unguessable64()); }
 
 base::Result<MailVerdict> MailService::overloaded(std::string_view why) {
   const auto policy = service_.policy();

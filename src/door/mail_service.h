@@ -102,8 +102,6 @@ class MailService final : public MailScanner {
   Service& service_;
   MailServiceOptions options_;
   std::unique_ptr<learn::MailLearner> learner_;
-  uint64_t id_seed_ = 0;
-  std::atomic<uint64_t> id_next_{0};
   int64_t started_ms_ = 0;
   std::atomic<uint64_t> scanned_{0}, learned_{0};
   std::array<std::atomic<uint64_t>, 5> actions_{};

@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "base/assert.h"
 #include "base/file.h"
 
 #include <fmt/format.h>
@@ -78,6 +79,12 @@ bool day_from(std::string_view name, int32_t& day) {
   if (month < 1 || month > 12 || in_month < 1 || in_month > 31) return false;
   day = day_from_civil(static_cast<int>(year), month, in_month);
   return day_name(day) == name;
+}
+
+uint64_t unguessable64() {
+  uint64_t bits = 0;
+  TAMIS_ASSERT(RAND_bytes(reinterpret_cast<unsigned char*>(&bits), sizeof bits) == 1);  // the system has no randomness
+  return bits;
 }
 
 base::Result<std::unique_ptr<DayKeys>> DayKeys::open(const std::string& folder) {

@@ -27,6 +27,9 @@ inline int32_t day_of(int64_t time_ms) {
 std::string day_name(int32_t day);                   // "2026-11-22"
 bool day_from(std::string_view name, int32_t& day);  // the other way round
 
+// Bits that nobody can guess: for ids that entitle whoever knows them.
+uint64_t unguessable64();
+
 class DayKeys {
  public:
   // An empty folder name: keys live in memory alone, and end with the process.
