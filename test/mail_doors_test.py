@@ -561,5 +561,28 @@ class Robust(DoorsCase):
         self.assertEqual(b"SPAMD/1.5 0 PONG\r\n", self.talk("spamd", b"PING SPAMC/1.5\r\n\r\n"))
 
 
+@needs("spamc", "rspamc")
+class Serve(harness.TestCase):
+    """The same doors on `tamis serve`, with the ready policy behind them."""
+
+    def test_doors_of_the_server(self):
+        policy = harness.TOP / "policies" / "mail"
+        if not policy.is_dir() or "--milter" not in harness.tamis("serve", "--help").stdout:
+            self.skipTest("this `tamis serve` has no mail doors")
+        flags = [flag for name in Doors.NAMES for flag in (f"--{name}", "127.0.0.1:0")]
+        with harness.Server(policy, self.folder / "data", *flags) as server:
+            ports = dict(re.findall(r"tamis: (\S+) at \S+:(\d+)\n", server.output()))
+            self.assertEqual(set(Doors.NAMES), set(ports), server.output())
+            done = run("spamc", "-x", "-c", "-d", "127.0.0.1", "-p", ports["spamd"], text=HAM)
+            self.assertRegex(done.stdout, r"^-?[\d.]+/[\d.]+\n$")
+            ham = self.folder / "ham"
+            ham.write_text(HAM)
+            text = run("rspamc", "-h", f"127.0.0.1:{ports['rspamd']}", "symbols", ham).stdout
+            self.assertRegex(text, r"(?m)^Action: (no action|soft reject|add header)$")
+            taught = run("rspamc", "-h", f"127.0.0.1:{ports['rspamd-controller']}", "learn_ham", ham).stdout
+            self.assertIn("success = true", taught)
+            self.assertIn("tamis_mail_door_messages_total", server.get("/metrics").text())
+
+
 if __name__ == "__main__":
     unittest.main()
