@@ -21,11 +21,9 @@ id: {at: id}
 time: {at: t, format: ms}
 verdicts: [allow, challenge, hold]
 ---
-event: signup
-lateness: 10m
-show: {acct: account, cluster: signup_clusters.cluster}
-score: signup_clusters.score
-fields: &client
+event: client
+abstract: true
+fields:
   account: {type: account, path: acct}
   ip: ip
   asn: int
@@ -42,9 +40,15 @@ fields: &client
   captcha_ms: {type: int, path: cap_ms}
   fill_ms: int
 ---
+event: signup
+extends: client
+lateness: 10m
+show: {acct: account, cluster: signup_clusters.cluster}
+score: signup_clusters.score
+---
 event: login
+extends: client
 score: login_risk.score
-fields: *client
 ---
 event: send
 score: signup_clusters.score
