@@ -120,7 +120,7 @@ std::string event_json(uint64_t n, int64_t* time_ms = nullptr) {
                                 : "198." + std::to_string(18 + draw(2)) + "." + std::to_string(draw(250)) + "." +
                                       std::to_string(1 + draw(250)));
   json.key("asn").integer(machine ? 64'500 : 64'510 + static_cast<int64_t>(draw(12)));
-  json.key("cc").string(machine ? "NL" : place[0]).key("net").string(machine ? "dc" : "res");
+  json.key("cc").string(machine ? "NL" : place[0]).key("net").string("res");
   json.key("ua").string(kAgents[machine ? 1 : draw(3)]).key("fp").string("d" + std::to_string(machine ? 1 : who));
   json.key("lang").string(machine ? "en-US" : place[1]).key("tz").string(machine ? "UTC" : place[2]);
   std::string local = machine ? "q" + std::to_string(draw(90'000) + 10'000) + "xz"
