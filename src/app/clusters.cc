@@ -166,14 +166,14 @@ Command add_clusters(CLI::App& app) {
   add("show", "The page of one: growth, what its members share, truth, members", show, true)
       .add_option("--limit", o->limit, "Members shown at most")
       ->capture_default_str();
-  for (auto [name, what, run] :
-       {std::tuple{"confirm", "It is what it looks like: truth for its members", confirm},
-        std::tuple{"refute", "They are honest: truth, and it speaks against nobody for a while", refute}}) {
+  auto add_saying = [&](const char* name, const char* what, Run run) {
     CLI::App& verb = add(name, what, run, true);
     verb.add_option("--for", o->lasts, "How long that holds (90d)");
     verb.add_option("--reason", o->reason, "Why");
     verb.add_flag("--no-truth", o->no_truth, "Say it of the cluster only, not of its members");
-  }
+  };
+  add_saying("confirm", "It is what it looks like: truth for its members", confirm);
+  add_saying("refute", "They are honest: truth, and it speaks against nobody for a while", refute);
   add("rule", "A rule for what its members share, with its backtest", rule, true);
   CLI::App& doing = add("act", "Label its members, past ones too, as one batch that can be undone", act, true);
   doing.add_option("--label", o->label, "The label on each account")->capture_default_str();

@@ -21,11 +21,9 @@ id: {at: id}
 time: {at: t, format: ms}
 verdicts: [allow, challenge, hold]
 ---
-event: signup
-lateness: 10m
-show: {acct: account, cluster: signup_clusters.cluster}
-score: signup_clusters.score
-fields: &client
+event: client
+abstract: true
+fields:
   account: {type: account, path: acct}
   ip: ip
   asn: int
@@ -42,9 +40,15 @@ fields: &client
   captcha_ms: {type: int, path: cap_ms}
   fill_ms: int
 ---
+event: signup
+extends: client
+lateness: 10m
+show: {acct: account, cluster: signup_clusters.cluster}
+score: signup_clusters.score
+---
 event: login
+extends: client
 score: login_risk.score
-fields: *client
 ---
 event: send
 score: signup_clusters.score
@@ -116,7 +120,7 @@ std::string event_json(uint64_t n, int64_t* time_ms = nullptr) {
                                 : "198." + std::to_string(18 + draw(2)) + "." + std::to_string(draw(250)) + "." +
                                       std::to_string(1 + draw(250)));
   json.key("asn").integer(machine ? 64'500 : 64'510 + static_cast<int64_t>(draw(12)));
-  json.key("cc").string(machine ? "NL" : place[0]).key("net").string(machine ? "dc" : "res");
+  json.key("cc").string(machine ? "NL" : place[0]).key("net").string("res");
   json.key("ua").string(kAgents[machine ? 1 : draw(3)]).key("fp").string("d" + std::to_string(machine ? 1 : who));
   json.key("lang").string(machine ? "en-US" : place[1]).key("tz").string(machine ? "UTC" : place[2]);
   std::string local = machine ? "q" + std::to_string(draw(90'000) + 10'000) + "xz"
