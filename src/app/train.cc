@@ -2,6 +2,7 @@
 #include <cstdio>
 
 #include "app/command.h"
+#include "app/train_accounts.h"
 #include "base/file.h"
 #include "learn/train_mail.h"
 
@@ -53,7 +54,8 @@ Command add_train(CLI::App& app) {
       "The same files give the same bytes. The model that ships is made by:\n"
       "  tamis train mail --index spamassassin/index.tsv --index enron-spam/index.tsv \\\n"
       "    --index lingspam/index.tsv --out policies/mail/model/spam.model");
-  return [options] { return train_mail(*options); };
+  Command accounts = add_train_accounts(app);
+  return [options, mail, accounts] { return mail->parsed() ? train_mail(*options) : accounts(); };
 }
 
 }  // namespace tamis::app
