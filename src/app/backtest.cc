@@ -193,7 +193,8 @@ Command add_backtest(CLI::App& app) {
   app.add_flag("-q,--quiet", options->session.quiet, "No progress");
   app.footer(
       "What the rule or the policy would have done to the events of the past, beside what was done. Nothing changes.\n"
-      "Example: tamis backtest --data DIR --policy policies/accounts --rule signup-faster-than-people --from 30d --truth truth.csv");
+      "Example: tamis backtest --data DIR --policy policies/accounts --rule signup-faster-than-people --from 30d "
+      "--truth truth.csv");
   return [options] {
     base::Result<int> code = backtest(*options);
     return code ? *code : complain(code.error().message);
