@@ -16,7 +16,7 @@ namespace {
 
 constexpr size_t kMailboxBytesMax = size_t{2} << 30;
 constexpr size_t kModelBytesMax = size_t{512} << 20;
-constexpr std::string_view kModelFile = "spam.tamis-model";
+constexpr std::string_view kModelFile = "spam.model";
 
 bool is_folder(const std::string& path) {
   struct stat found {};
