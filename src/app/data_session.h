@@ -27,7 +27,7 @@ struct DataSessionOptions {
   std::vector<std::string> intel;
   bool quiet = false;
   bool must_exist = true;  // a folder that is not there is an error, not a new one
-  bool mail = false;      // corrections of mail are learned, too
+  bool mail = false;       // corrections of mail are learned, too
   bool state = true;       // false: the archive is enough; the engine's state is recovered only if it is not whole
 };
 

@@ -107,7 +107,7 @@ class ArchiveImpl final : public Archive {
   mutable std::mutex database_mutex_;
   mutable std::unique_ptr<Database> reader_;
 
-  void stop_warming();  // and waits until its files have no reader there
+  void stop_warming();                             // and waits until its files have no reader there
   void make_room(const Manifest& manifest) const;  // among columns in memory, as of now
   struct Cold {
     FilePointer file;

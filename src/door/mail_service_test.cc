@@ -12,27 +12,20 @@
 namespace tamis::door {
 namespace {
 
-constexpr const char* kPolicy = R"yaml(
+constexpr const char* kPolicy = R"POLICY(
 event: mail
 verdicts: [accept, greylist, tag, quarantine, reject]
 thresholds: {tag: 6, quarantine: 10, reject: 15}
 overload: {fail: open, verdict: greylist}
-fields: {user: account, link_domains: {type: "list(string)",
-                     default : []
-}
-}
--- -models : {
-spam : {
-  default:
-    0.5
-}
-}
+fields: {user: account, link_domains: {type: "list(string)", default: []}}
+---
+models: {spam: {default: 0.5}}
 ---
 rules:
   - {id: even, on: mail, when: model.spam >= 0.5, then: {points: 1}, reason: "p {model.spam}", mode: live}
   - {id: bad-link, on: mail, when: "'evil.example' in link_domains", then: {verdict: reject}, say: No such links, mode: live}
   - {id: watched, on: mail, when: "true", then: {points: 50}, mode: shadow}
-)yaml";
+)POLICY";
 
 class MailServiceTest : public testing::Test {
  protected:

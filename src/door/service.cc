@@ -19,8 +19,8 @@ constexpr uint64_t kFillRecordsLeft = 1'000;
 constexpr int64_t kCheckpointPauseMs = 200;
 constexpr int64_t kFirstRetentionMs = 300'000;
 constexpr int64_t kNoticeAgeMaxMs = 86'400'000;
-// What a decision waits while more waits to be written than should: so that on a machine without a free core journal and
-// archive get time before they have to refuse.
+// What a decision waits while more waits to be written than should: so that on a machine without a free core journal
+// and archive get time before they have to refuse.
 constexpr std::chrono::microseconds kBehindPause(100);
 constexpr uint64_t kPendingBytesHigh = 64 << 20;  // of rows that wait for the archive
 }  // namespace

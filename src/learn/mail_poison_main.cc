@@ -16,9 +16,8 @@
 #include "model/online_eval.h"
 #include "model/spam_model.h"
 
+namespace tamis::learn {
 namespace {
-
-using namespace tamis;
 
 struct Message {
   std::vector<model::FeatureId> features;
@@ -90,13 +89,14 @@ base::Status measure(const std::string& index, const std::string& root) {
 }
 
 }  // namespace
+}  // namespace tamis::learn
 
 int main(int count, char** words) {
   if (count != 3) {
     std::fputs("usage: learn_mail_poison INDEX.tsv ROOT\n", stderr);
     return 2;
   }
-  if (const auto done = measure(words[1], words[2]); !done) {
+  if (const auto done = tamis::learn::measure(words[1], words[2]); !done) {
     std::fprintf(stderr, "%s\n", done.error().message.c_str());
     return 1;
   }

@@ -96,10 +96,11 @@ void LoopServer::Impl::run() {
   sigset_t all, before;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
-  for (auto& loop : loops) threads.emplace_back([raw = loop.get()] {
-    base::answer_soon("loop");
-    raw->run();
-  });
+  for (auto& loop : loops)
+    threads.emplace_back([raw = loop.get()] {
+      base::answer_soon("loop");
+      raw->run();
+    });
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 
