@@ -14,7 +14,8 @@ using cel::Column;
 using In = cel::Column::Layout;
 
 constexpr uint32_t kEntriesMax = 1 << 16;
-constexpr uint32_t kFreeEntries = 4'096;  // a dictionary of so many is never too large
+constexpr uint32_t kFreeEntries = 1 << 15;  // so many are tried, however few rows there were yet
+constexpr uint32_t kSmallDictionary = 256;
 constexpr uint32_t kNoEntry = UINT32_MAX;
 constexpr size_t kTextBytesMax = size_t{1} << 28;
 constexpr uint32_t kRowsMax = 1u << 30;
@@ -309,6 +310,7 @@ std::shared_ptr<const HotColumn> HotBuilder::finish(const std::shared_ptr<HotUse
         break;
       case ColumnType::kString:
       case ColumnType::kBytes:
+        if (!plain_ && ends_.size() > kSmallDictionary && ends_.size() > rows_ / 2) to_plain();
         text_.shrink_to_fit();
         column->text_ = std::move(text_);
         if (!plain_) {
