@@ -45,6 +45,7 @@ def make(arguments, source):
 
 
 ACT_POLICY = """
+policy: act
 time: {at: t, format: ms}
 id: {at: id}
 unique: 0s

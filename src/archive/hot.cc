@@ -1,6 +1,7 @@
 #include "archive/hot.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <limits>
 
@@ -13,7 +14,8 @@ using cel::Column;
 using In = cel::Column::Layout;
 
 constexpr uint32_t kEntriesMax = 1 << 16;
-constexpr uint32_t kFreeEntries = 4'096;  // a dictionary of so many is never too large
+constexpr uint32_t kFreeEntries = 1 << 15;  // so many are tried, however few rows there were yet
+constexpr uint32_t kSmallDictionary = 256;
 constexpr uint32_t kNoEntry = UINT32_MAX;
 constexpr size_t kTextBytesMax = size_t{1} << 28;
 constexpr uint32_t kRowsMax = 1u << 30;
@@ -108,7 +110,14 @@ Column HotColumn::slice(uint32_t from, uint32_t count, base::Arena& arena) const
       column.uints = reinterpret_cast<const uint64_t*>(numbers(from, count, arena));
       break;
     case In::kDouble:
-      column.doubles = reinterpret_cast<const double*>(packed_.data()) + from;
+      if (scale_ == 0) {
+        column.doubles = reinterpret_cast<const double*>(packed_.data()) + from;
+      } else {
+        const int64_t* whole = numbers(from, count, arena);
+        auto* doubles = arena.allocate_array<double>(count);
+        for (uint32_t i = 0; i < count; ++i) doubles[i] = static_cast<double>(whole[i]) / scale_;
+        column.doubles = doubles;
+      }
       break;
     case In::kDictionary:
       column.dictionary = dictionary_;
@@ -224,8 +233,32 @@ void HotBuilder::to_plain() {
   plain_ = true;
 }
 
-void HotBuilder::pack_numbers(HotColumn& column) const {
-  if (type_ == ColumnType::kDouble) {
+// Doubles that are decimals with a few digits, as people and models write them, become whole numbers. Dividing rounds
+// correctly, so each comes back as it was, and where one does not, all stay as they are.
+bool HotBuilder::to_decimals(HotColumn& column) {
+  constexpr double kMost = 1e15;
+  for (const double scale : {1.0, 1e2, 1e4}) {
+    auto is_decimal = [scale](int64_t bits) {
+      double value;
+      std::memcpy(&value, &bits, sizeof value);
+      if (!(value > -kMost / scale && value < kMost / scale)) return false;
+      const double back = static_cast<double>(std::llround(value * scale)) / scale;
+      return std::memcmp(&back, &value, sizeof value) == 0;
+    };
+    if (!std::all_of(numbers_.begin(), numbers_.end(), is_decimal)) continue;
+    for (int64_t& bits : numbers_) {
+      double value;
+      std::memcpy(&value, &bits, sizeof value);
+      bits = std::llround(value * scale);
+    }
+    column.scale_ = scale;
+    return true;
+  }
+  return false;
+}
+
+void HotBuilder::pack_numbers(HotColumn& column) {
+  if (type_ == ColumnType::kDouble && !to_decimals(column)) {
     column.width_ = 8;
     return pack<uint64_t>(column.packed_, rows_, [&](size_t i) { return static_cast<uint64_t>(numbers_[i]); });
   }
@@ -234,16 +267,17 @@ void HotBuilder::pack_numbers(HotColumn& column) const {
   auto less = [&](int64_t a, int64_t b) {
     return is_unsigned ? static_cast<uint64_t>(a) < static_cast<uint64_t>(b) : a < b;
   };
-  const auto [least, most] = std::minmax_element(numbers_.begin(), numbers_.end(), less);
-  column.base_ = *least;
-  auto above = [&](int64_t value) { return static_cast<uint64_t>(value) - static_cast<uint64_t>(*least); };
+  const auto ends = std::minmax_element(numbers_.begin(), numbers_.end(), less);
+  const int64_t least = *ends.first, most = *ends.second;
+  column.base_ = least;
+  auto above = [&](int64_t value) { return static_cast<uint64_t>(value) - static_cast<uint64_t>(least); };
   uint64_t unit = 1;
   if (type_ == ColumnType::kTimestamp &&
       std::all_of(numbers_.begin(), numbers_.end(), [&](int64_t value) { return above(value) % 1'000 == 0; })) {
     unit = 1'000;
   }
   column.unit_ = static_cast<int64_t>(unit);
-  const uint64_t span = above(*most) / unit;
+  const uint64_t span = above(most) / unit;
   if (span == 0) return;
   column.width_ = width_for(span);
   pack(column.packed_, column.width_, rows_, [&](size_t i) { return above(numbers_[i]) / unit; });
@@ -276,6 +310,7 @@ std::shared_ptr<const HotColumn> HotBuilder::finish(const std::shared_ptr<HotUse
         break;
       case ColumnType::kString:
       case ColumnType::kBytes:
+        if (!plain_ && ends_.size() > kSmallDictionary && ends_.size() > rows_ / 2) to_plain();
         text_.shrink_to_fit();
         column->text_ = std::move(text_);
         if (!plain_) {

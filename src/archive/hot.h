@@ -39,6 +39,8 @@ class HotColumn {
 
   uint32_t rows() const { return rows_; }
   uint64_t bytes() const { return bytes_; }
+  // Texts that hardly come twice: much memory for little.
+  bool is_large() const { return layout_ == cel::Column::Layout::kString || layout_ == cel::Column::Layout::kBytes; }
   // Rows [from, from + count) for the evaluator; numbers are unpacked into the arena.
   cel::Column slice(uint32_t from, uint32_t count, base::Arena& arena) const;
   // The same of a column of whole numbers or times (microseconds), which has no NULL.
@@ -55,6 +57,7 @@ class HotColumn {
   uint32_t rows_ = 0;
   uint32_t width_ = 0;  // bytes a row in packed_
   int64_t base_ = 0, unit_ = 1;
+  double scale_ = 0;             // doubles: numbers divided by it; 0: as they are
   std::vector<uint8_t> states_;  // empty: each row has a value
   std::vector<char> packed_;     // codes; numbers as base_ + unit_ * what is here; bools; doubles; where texts end
   std::vector<char> text_;
@@ -78,7 +81,8 @@ class HotBuilder {
   uint32_t code_of(std::string_view text);
   void grow_table();
   void to_plain();
-  void pack_numbers(HotColumn& column) const;
+  void pack_numbers(HotColumn& column);
+  bool to_decimals(HotColumn& column);
   void pack_codes(HotColumn& column) const;
 
   ColumnType type_;

@@ -206,9 +206,11 @@ class HotScan final : public Scan {
   Batch batch_;
 };
 
-// Lets go of what was not read since `before`, the longest unread first, until `most` bytes are left.
-void make_room(const Manifest& manifest, HotUse& use, uint64_t most, uint64_t before) {
+// Lets go of what was not read since `before`, until `most` bytes are left: first large columns, then the longest
+// unread. A large one takes the place of large ones only: it would be there for one search and gone for ten.
+void make_room(const Manifest& manifest, HotUse& use, uint64_t most, uint64_t before, bool only_large) {
   struct Old {
+    bool small;
     uint64_t used;
     const DataFile* file;
     std::string column;
@@ -216,10 +218,12 @@ void make_room(const Manifest& manifest, HotUse& use, uint64_t most, uint64_t be
   std::vector<Old> old;
   for (const FilePointer& file : manifest.files) {
     for (const auto& [name, column] : file->hot.all()) {
-      if (column->used < before) old.push_back({column->used, file.get(), name});
+      if (column->used >= before || (only_large && !column->is_large())) continue;
+      old.push_back({!column->is_large(), column->used, file.get(), name});
     }
   }
-  std::sort(old.begin(), old.end(), [](const Old& a, const Old& b) { return a.used < b.used; });
+  std::sort(old.begin(), old.end(),
+            [](const Old& a, const Old& b) { return std::pair(a.small, a.used) < std::pair(b.small, b.used); });
   for (const Old& one : old) {
     if (use.bytes <= most) return;
     one.file->hot.drop(one.column);
@@ -290,7 +294,7 @@ void ArchiveImpl::warm(const ScanRequest& request) const {
 
 void ArchiveImpl::make_room(const Manifest& manifest) const {
   const uint64_t now = ++hot_use_->now, most = hot_bytes_max(options_);
-  if (hot_use_->bytes > most) tamis::archive::make_room(manifest, *hot_use_, most, now);
+  if (hot_use_->bytes > most) tamis::archive::make_room(manifest, *hot_use_, most, now, false);
 }
 
 void ArchiveImpl::warm_files(const Manifest& manifest, const std::vector<Cold>& files) const {
@@ -303,12 +307,21 @@ void ArchiveImpl::warm_files(const Manifest& manifest, const std::vector<Cold>& 
     if (file->lost) return;
     auto loaded = load(*connection, *file, wanted, hot_use_, &stop_warming_);
     if (!loaded || !*loaded) return;
+    bool large = false;
     for (const HotWanted& one : wanted) {
-      if (auto column = file->hot.find(one.column)) column->used = before;
+      auto column = file->hot.find(one.column);
+      if (column == nullptr) continue;
+      column->used = before;
+      large = large || column->is_large();
     }
     if (hot_use_->bytes <= most) continue;
-    tamis::archive::make_room(manifest, *hot_use_, most, before);
-    if (hot_use_->bytes > most) return;
+    tamis::archive::make_room(manifest, *hot_use_, most, before, large);
+    if (hot_use_->bytes <= most) continue;
+    for (const HotWanted& one : wanted) {
+      auto column = file->hot.find(one.column);
+      if (column != nullptr && column->is_large()) file->hot.drop(one.column);
+    }
+    return;
   }
 }
 

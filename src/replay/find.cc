@@ -26,7 +26,7 @@ namespace {
 constexpr int64_t kDayMs = 86'400'000;
 constexpr int64_t kBucketsMax = 200;
 constexpr size_t kFacetValuesMax = 200'000;  // counted a part
-constexpr size_t kNumbersKnown = 1 << 14;
+constexpr size_t kNumbersMost = 1 << 18;
 constexpr uint32_t kRowsMax = 1000;
 // Rows of files that are read into memory before a search goes on.
 constexpr uint64_t kColdRowsFew = 100'000, kColdRowsMost = 300'000;
@@ -105,12 +105,32 @@ class ValueCounts {
     }
   }
 
-  // An open table in front of the texts: most events have one of few numbers.
+  // An open table in front of the texts. Its places stay true, so it may grow.
   uint64_t* count_of_number(int64_t number) {
-    if (numbers_.empty()) numbers_.resize(kNumbersKnown);
-    Number& known = numbers_[base::mix64(static_cast<uint64_t>(number)) % kNumbersKnown];
-    if (known.count == nullptr || known.number != number) known = {number, count_of(Value::integer(number))};
+    if (numbers_known_ * 2 >= numbers_.size()) grow_numbers();
+    Number& known = place_of(number);
+    if (known.count == nullptr) {
+      known = {number, count_of(Value::integer(number))};
+      ++numbers_known_;
+    }
     return known.count;
+  }
+  struct Number {
+    int64_t number = 0;
+    uint64_t* count = nullptr;
+  };
+  Number& place_of(int64_t number) {
+    size_t mask = numbers_.size() - 1, at = base::mix64(static_cast<uint64_t>(number)) & mask;
+    while (numbers_[at].count != nullptr && numbers_[at].number != number) at = (at + 1) & mask;
+    return numbers_[at];
+  }
+  void grow_numbers() {
+    std::vector<Number> before(std::max<size_t>(numbers_.size() * 2, 1024));
+    if (before.size() > kNumbersMost) before.resize(kNumbersMost), numbers_.clear(), numbers_known_ = 0;
+    before.swap(numbers_);
+    for (const Number& known : before) {
+      if (known.count != nullptr) place_of(known.number) = known;
+    }
   }
 
   // Where values like this one are counted; stays true.
@@ -129,11 +149,8 @@ class ValueCounts {
   // Of the last dictionary, and of whole numbers: where they are counted.
   uint64_t dictionary_id_ = 0;
   std::vector<uint64_t*> count_of_code_;
-  struct Number {
-    int64_t number = 0;
-    uint64_t* count = nullptr;
-  };
   std::vector<Number> numbers_;
+  size_t numbers_known_ = 0;
 };
 
 struct RowKey {
