@@ -61,6 +61,7 @@ struct LoginProfile {
   uint32_t next_free = 0;  // of a profile that is not in use: another one + 1
   std::array<std::array<Entry, kRemembered>, kLogAttributes - 2> known{};  // without TLS and cookie
   std::array<float, kLogAttributes - 2> distinct{};
+  uint32_t spare = 0;  // every byte has a name, so that digests of memory mean something
   std::array<Pending, kPending> pending{};
   std::array<Binding, kBindings> bindings{};
 };
