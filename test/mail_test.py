@@ -167,6 +167,10 @@ class Learning(Case):
             self.assertEqual({"ok": True, "votes": 7, "corrected": 7, "out_of_reach": 0}, taken)
             after = self.stats(server)
             self.assertEqual((before["ham_learned"], before["spam_learned"]), (after["ham_learned"], after["spam_learned"]))
+            # Counts are restored at once; weights recover with what others go on teaching.
+            for number in range(300, 340):
+                label = "spam" if number % 2 else "ham"
+                self.post(server, f"/v1/mail/learn?label={label}&reporter=carl", message(number, number % 2 == 1))
             self.assertLess(self.probability(server, message(200, False)), poisoned)
             self.assertLess(honest, 0.5)
 
