@@ -28,7 +28,7 @@ fields:
   amount: int
   share: double
   good: bool
-  agent: {type: string, at: client.agent}
+  agent: {type: string, path: client.agent}
   when: timestamp
   urls: list(string)
 )y";
