@@ -70,7 +70,7 @@ class KeyedTable {
   }
 
   uint64_t size() const { return size_; }
-  uint64_t bytes() const { return blocks_.size() * Blocks::kBlockBytes + directory_.size() * sizeof(Bucket*); }
+  uint64_t bytes() const { return blocks_.size() * Blocks::kBlockBytes + directory_.size() * sizeof(void*); }
   template <class Visit>
   void for_each(const Visit& visit) const {
     for (size_t i = 0; i < count_; ++i)

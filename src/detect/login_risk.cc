@@ -517,7 +517,7 @@ void LoginRiskImpl::end_snapshot() {
 
 base::Status LoginRiskImpl::restore_piece(uint32_t kind, std::string_view body) {
   state::ByteReader in(body);
-  const base::Status damaged =
+  base::Status damaged =
       base::invalid("snapshot of login risk: a piece of kind " + std::to_string(kind) + " is damaged or unknown");
   if (kind == state::kHeadPiece) {
     const auto version = in.number<uint32_t>();
