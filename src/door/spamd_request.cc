@@ -103,7 +103,7 @@ ParseState read_head(std::string_view data, Request& request, size_t& consumed, 
   size_t at = 0;
   for (size_t lines = 0;; ++lines) {
     size_t end = data.find('\n', at);
-    if (end == std::string_view::npos || end >= kHeadBytesMax || lines >= kHeadLinesMax) {
+    if (end >= kHeadBytesMax || lines >= kHeadLinesMax) {  // also where there is none
       if (lines < kHeadLinesMax && data.size() < kHeadBytesMax) return ParseState::kMore;
       error = fmt::format("Bad header line: the head has more than {} lines or {} bytes", kHeadLinesMax, kHeadBytesMax);
       return ParseState::kError;
