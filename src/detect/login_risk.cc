@@ -558,7 +558,10 @@ base::Status LoginRiskImpl::finish_restore() {
     if (ok) used[place] = true;
   };
   index_.for_each([&](uint64_t, uint32_t place) { take(place); });
-  for (uint32_t f = free_; f != 0 && ok; f = profiles_[f - 1].next_free) take(f - 1);
+  for (uint32_t f = free_; f != 0 && ok;) {
+    take(f - 1);
+    if (ok) f = profiles_[f - 1].next_free;
+  }
   for (size_t i = 0; i < profiles_.size() && ok; ++i)
     for (const Profile::Pending& q : profiles_[i].pending) ok = ok && static_cast<int>(q.net) < kNetClasses;
   return ok ? base::Status{} : base::invalid("snapshot of login risk: its tables do not fit each other");
