@@ -73,7 +73,10 @@ class Background {
   size_t pooled(Measure measure, const SignupFacts& facts) const {
     return size_t(measure) * kKinds + size_t(measure == kCaptcha ? facts.kind % kKinds : 0);
   }
-  static int bin(float log_ms) { return std::clamp(static_cast<int>(log_ms * 8), 0, kBins - 1); }
+  static int bin(float log_ms) {
+    const float at = log_ms * 8;
+    return at > 0 ? static_cast<int>(std::min(at, static_cast<float>(kBins - 1))) : 0;  // of no number, too
+  }
 
   Counts counts_;
   std::array<std::array<Total, kNetClasses + 2>, kAttributes> totals_{};
