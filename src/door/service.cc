@@ -207,6 +207,16 @@ void Service::overload_answer(Worker& worker, std::string& out) {
   json.key("policy").string(worker.event.policy()->version).key("overload").boolean(true).end_object();
 }
 
+// ThreadSanitizer of GCC 12 does not see pthread_mutex_clocklock, so its build waits by the wall clock instead.
+static std::unique_lock<std::timed_mutex> lock_until(std::timed_mutex& mutex,
+                                                     std::chrono::steady_clock::time_point end) {
+#ifdef __SANITIZE_THREAD__
+  return std::unique_lock(mutex, std::chrono::system_clock::now() + (end - std::chrono::steady_clock::now()));
+#else
+  return std::unique_lock(mutex, end);
+#endif
+}
+
 base::Result<Service::Outcome> Service::decide(Worker& worker, std::string_view type, std::string_view json,
                                                std::string& out, Engine::Explain explain, const UseDecision& use) {
   auto start = std::chrono::steady_clock::now();
@@ -221,7 +231,7 @@ base::Result<Service::Outcome> Service::decide(Worker& worker, std::string_view 
       ++counters_.refused;
       return tl::unexpected(ready.error());
     }
-    std::unique_lock lock(engine_mutex_, deadline);
+    std::unique_lock lock = lock_until(engine_mutex_, deadline);
     if (!lock.owns_lock() || !within_rate()) {
       overload_answer(worker, out);
       return Outcome::kOverload;
