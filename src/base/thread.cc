@@ -6,6 +6,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdint>
 
 namespace tamis::base {
@@ -24,6 +25,14 @@ struct SchedulingAttributes {
   uint64_t runtime_ns = 0, deadline_ns = 0, period_ns = 0;
 };
 
+// Linux 6.12 and newer; an older one refuses or ignores it.
+void set_slice(int nice) {
+  SchedulingAttributes attributes;
+  attributes.nice = std::min(nice, 19);
+  attributes.runtime_ns = kSliceNs;
+  (void)syscall(SYS_sched_setattr, 0, &attributes, 0);
+}
+
 }  // namespace
 
 void name_thread(const char* name) {
@@ -34,15 +43,14 @@ void name_thread(const char* name) {
 
 void answer_soon(const char* name) {
   name_thread(name);
-  SchedulingAttributes attributes;
-  attributes.nice = getpriority(PRIO_PROCESS, 0);  // as it is
-  attributes.runtime_ns = kSliceNs;
-  (void)syscall(SYS_sched_setattr, 0, &attributes, 0);
+  set_slice(getpriority(PRIO_PROCESS, 0));
 }
 
 void work_beside(const char* name) {
   name_thread(name);
-  (void)setpriority(PRIO_PROCESS, 0, getpriority(PRIO_PROCESS, 0) + kBesideNice);  // on Linux: of this thread
+  const int nice = getpriority(PRIO_PROCESS, 0) + kBesideNice;
+  (void)setpriority(PRIO_PROCESS, 0, nice);  // on Linux: of this thread
+  set_slice(nice);
 }
 
 void work_behind(const char* name) {

@@ -22,8 +22,9 @@ class Compressor {
   Compressor(const Compressor&) = delete;
   Compressor& operator=(const Compressor&) = delete;
 
-  // Appends one frame to `out`, which stays as it was in case of an error (kInternal).
-  base::Status frame(std::string_view text, std::string& out);
+  // Appends one frame to `out`, which stays as it was in case of an error (kInternal). With piece_bytes it offers the
+  // core to others after every so many bytes of text, at the price of a few bytes a piece.
+  base::Status frame(std::string_view text, std::string& out, size_t piece_bytes = 0);
 
  private:
   ZSTD_CCtx_s* context_;

@@ -21,6 +21,9 @@
 namespace tamis::journal {
 namespace {
 
+// About 60 us of compression, after which those that answer may have the core.
+constexpr size_t kPieceBytes = 16 << 10;
+
 std::string reason() { return std::strerror(errno); }
 
 class File {
@@ -160,7 +163,6 @@ class Writer final : public JournalWriter {
 
   void run() {
     base::work_beside("journal");
-    ;
     std::unique_lock lock(mutex_);
     while (true) {
       wake_.wait_for(lock, std::chrono::milliseconds(options_.sync_ms), [this] { return stopping_ || urgent_; });
@@ -213,7 +215,7 @@ class Writer final : public JournalWriter {
         }
       }
       frame_.clear();
-      base::Status made = compressor_.frame(std::string_view(unwritten_).substr(0, end), frame_);
+      base::Status made = compressor_.frame(std::string_view(unwritten_).substr(0, end), frame_, kPieceBytes);
       if (!made) return made.error().message;
       if (!write_all(frame_)) {
         std::string failure = reason();
