@@ -41,6 +41,7 @@ class Import {
       if (Interrupt::requested()) break;
     }
     TAMIS_CHECK(session->checkpoint(true));
+    TAMIS_CHECK(service_->data()->join_files());
     report();
     if (Interrupt::requested()) return kInterrupted;
     return refused_ + older_ == 0 ? kGood : kNo;

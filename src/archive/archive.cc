@@ -119,7 +119,7 @@ base::Status ArchiveImpl::flush_now(uint64_t upto) {
     taken.swap(pending_);
   }
   std::vector<Pending> later;
-  auto files = base::run_behind("archive", [&] {
+  auto files = base::run_as(base::work_after, "archive", [&] {
     // Rows may have come since the caller took `upto`: if they were written now, recovery would add them once more.
     for (Pending& pending : taken) {
       if (pending.rows->last_n() <= upto) continue;
@@ -141,7 +141,7 @@ base::Status ArchiveImpl::flush_now(uint64_t upto) {
       pending_bytes_ -= pending.rows->bytes();
     }
   }
-  return base::run_behind("archive", [&] {
+  return base::run_as(base::work_after, "archive", [&] {
     taken.clear();
     return status;
   });

@@ -53,7 +53,7 @@ base::Status ArchiveImpl::compact(bool all) {
       TAMIS_TRY(opened, ParquetWriter::open(writer_options()));
       parquet = std::move(opened);
     }
-    TAMIS_TRY(file, base::run_behind("archive", [&] { return join(*parquet, joined); }));
+    TAMIS_TRY(file, base::run_as(base::work_behind, "join", [&] { return join(*parquet, joined); }));
     std::lock_guard writing(write_mutex_);
     TAMIS_CHECK(replace(joined, {file}, 0));
   }

@@ -92,8 +92,8 @@ base::Result<std::unique_ptr<Database>> Database::open(const DatabaseOptions& op
   for (const auto& [name, value] : flags) duck->set_config(config, name, value.c_str());
   char* error = nullptr;
   // The library's own threads have the priority of the one that opens it.
-  const duckdb_state state =
-      base::run_behind("archive", [&] { return duck->open_ext(nullptr, &database->database_, config, &error); });
+  const duckdb_state state = base::run_as(
+      base::work_behind, "archive", [&] { return duck->open_ext(nullptr, &database->database_, config, &error); });
   duck->destroy_config(&config);
   if (state != DuckDBSuccess) {
     std::string message = error == nullptr ? "unknown" : error;

@@ -12,7 +12,7 @@
 namespace tamis::base {
 namespace {
 
-constexpr int kBesideNice = 5;
+constexpr int kBesideNice = 5, kAfterNice = 19;
 constexpr uint64_t kSliceNs = 100'000;  // the shortest that Linux knows
 
 // As of Linux 3.14; the C library has no declaration of it before glibc 2.41.
@@ -51,6 +51,11 @@ void work_beside(const char* name) {
   const int nice = getpriority(PRIO_PROCESS, 0) + kBesideNice;
   (void)setpriority(PRIO_PROCESS, 0, nice);  // on Linux: of this thread
   set_slice(nice);
+}
+
+void work_after(const char* name) {
+  name_thread(name);
+  (void)setpriority(PRIO_PROCESS, 0, kAfterNice);
 }
 
 void work_behind(const char* name) {

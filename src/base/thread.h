@@ -18,16 +18,19 @@ void answer_soon(const char* name);
 // and they need not wait until a burst is over.
 void work_beside(const char* name);
 
+// For a thread whose work can wait, but not for ever: a seventieth of a full core is its own.
+void work_after(const char* name);
+
 // For a thread whose work can wait: it runs while no other thread wants the core (SCHED_IDLE, sched(7)); threads that
 // it starts do the same. It must hold no lock that a thread with a decision to make waits for.
 void work_behind(const char* name);
 
-// Runs `work` on such a thread, and waits for its result.
+// Runs `work` on a thread that says one of these of itself, and waits for its result.
 template <class Work>
-auto run_behind(const char* name, const Work& work) {
+auto run_as(void (*rank)(const char*), const char* name, const Work& work) {
   std::optional<decltype(work())> result;
   std::thread([&] {
-    work_behind(name);
+    rank(name);
     result.emplace(work());
   }).join();
   return *std::move(result);

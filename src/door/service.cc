@@ -21,7 +21,7 @@ constexpr int64_t kFirstRetentionMs = 300'000;
 constexpr int64_t kNoticeAgeMaxMs = 86'400'000;
 // What a decision waits while more waits to be written than should: so that on a machine without a free core journal
 // and archive get time before they have to refuse.
-constexpr std::chrono::microseconds kBehindPause(100);
+constexpr std::chrono::duration<double, std::micro> kBehindPauseMax(200);
 constexpr uint64_t kPendingBytesHigh = 64 << 20;  // of rows that wait for the archive
 }  // namespace
 
@@ -48,7 +48,9 @@ Service::~Service() {
     stop_checkpoints_ = true;
   }
   stop_wanted_.notify_all();
-  if (checkpoint_thread_.joinable()) checkpoint_thread_.join();
+  for (std::thread* thread : {&checkpoint_thread_, &join_thread_}) {
+    if (thread->joinable()) thread->join();
+  }
 }
 
 std::unique_ptr<Service::Worker> Service::take_worker() {
@@ -83,6 +85,7 @@ base::Result<replay::Recovered> Service::recover(const std::function<bool(uint64
     policy_ = engine_.policy();
   }
   checkpoint_thread_ = std::thread([this] { run_checkpoints(); });
+  join_thread_ = std::thread([this] { run_joins(); });
   return report;
 }
 
@@ -223,7 +226,9 @@ base::Result<Service::Outcome> Service::decide(Worker& worker, std::string_view 
   auto deadline = start + std::chrono::milliseconds(options_.deadline_ms);
   std::shared_ptr<const policy::Policy> current = policy();
   if (current == nullptr) return base::fail(base::Code::kUnavailable, "no policy is active yet");
-  if (data_ != nullptr && data_->is_behind()) std::this_thread::sleep_for(kBehindPause);
+  if (double behind = data_ == nullptr ? 0 : data_->behind(); behind > 0) {
+    std::this_thread::sleep_for(behind * kBehindPauseMax);
+  }
   // A reload between preparing and deciding changes the slots: then the event is prepared again.
   while (true) {
     base::Status ready = worker.event.prepare(current, type, json, intel_.get());
@@ -412,7 +417,26 @@ base::Status Service::checkpoint() {
   auto spent = std::chrono::steady_clock::now() - start;
   counters_.checkpoint_ms = static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(spent).count());
   ++(done ? counters_.checkpoints : counters_.checkpoint_failures);
+  {
+    std::lock_guard lock(stop_mutex_);
+    joins_wanted_ = true;
+  }
+  stop_wanted_.notify_all();
   return done;
+}
+
+// On a thread of its own: joining large files takes longer than rows may wait to be flushed.
+void Service::run_joins() {
+  base::name_thread("join");
+  while (true) {
+    {
+      std::unique_lock lock(stop_mutex_);
+      stop_wanted_.wait(lock, [this] { return stop_checkpoints_ || joins_wanted_; });
+      if (stop_checkpoints_) return;
+      joins_wanted_ = false;
+    }
+    (void)data_->join_files();  // that it failed is told by the archive's stats()
+  }
 }
 
 base::Result<replay::RetentionReport> Service::retain(int64_t now_ms) {

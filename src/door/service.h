@@ -156,6 +156,7 @@ class Service {
   base::Status keep_findings(uint64_t number, int64_t receive_ms, bool tell);
   base::Status answer_again(const Worker& worker, uint64_t record, std::string& out);
   void run_checkpoints();
+  void run_joins();
   void overload_answer(Worker& worker, std::string& out);
   bool within_rate();
   void run_intake();
@@ -189,7 +190,8 @@ class Service {
   std::mutex stop_mutex_;
   std::condition_variable stop_wanted_;
   std::atomic<bool> stop_checkpoints_{false};
-  std::thread checkpoint_thread_;
+  bool joins_wanted_ = false;  // guarded by stop_mutex_
+  std::thread checkpoint_thread_, join_thread_;
 
   Counters counters_;
   base::Histogram* latency_ = nullptr;

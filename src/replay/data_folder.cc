@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sys/file.h>
 #include <unistd.h>
+#include <algorithm>
 
 #include <cerrno>
 
@@ -148,6 +149,11 @@ base::Status DataFolder::fold_tail(Engine& engine, uint64_t from, Recovered& rep
   return {};
 }
 
+// 0 up to a quarter of the limit, 1 from a half of it on.
+static double share_behind(uint64_t pending, uint64_t most) {
+  return std::clamp(4 * static_cast<double>(pending) / static_cast<double>(most) - 1, 0.0, 1.0);
+}
+
 // Before anything is journaled: what is folded must find room in the archive's memory. Looked at now and then, with
 // room for the largest events in between.
 base::Status DataFolder::check_room(uint64_t number) {
@@ -155,8 +161,9 @@ base::Status DataFolder::check_room(uint64_t number) {
   if (number % kEvery != 0 && !full_) return {};
   const uint64_t pending = archive_->pending_bytes(), most = options_.archive.pending_bytes_max;
   full_ = pending + kMargin > most;
-  is_behind_ = (pending > most / 4 && archive_->stats().failure.empty()) ||
-               journal_->pending_bytes() > options_.journal.pending_bytes_max / 4;
+  const bool writes = archive_->stats().failure.empty();
+  behind_ = std::max(writes ? share_behind(pending, most) : 0,
+                     share_behind(journal_->pending_bytes(), options_.journal.pending_bytes_max));
   if (!full_) return {};
   std::string failure = archive_->stats().failure;
   return base::fail(base::Code::kUnavailable,
@@ -247,6 +254,8 @@ base::Status DataFolder::flush(const WithEngine& with_engine) {
   return archive_->flush(upto, false);
 }
 
+base::Status DataFolder::join_files() { return archive_->flush(archive_->stats().upto); }
+
 base::Status DataFolder::checkpoint(const WithEngine& with_engine, const std::atomic<bool>& stop,
                                     const std::function<base::Status()>& before_name) {
   SnapshotHead head;
@@ -281,8 +290,6 @@ base::Status DataFolder::checkpoint(const WithEngine& with_engine, const std::at
   TAMIS_CHECK((*writer)->finish());
   last_snapshot_ = head.record;
   remove_old_snapshots();
-  // Joining takes its time, and nothing waits for it: that it failed is told by the archive's stats().
-  (void)archive_->flush(head.record);
   return {};
 }
 

@@ -94,14 +94,16 @@ class DataFolder {
   uint64_t last_number() const { return journal_->next_number() - 1; }
   uint64_t first_number() const { return first_number_; }
   uint64_t pending_bytes() const { return journal_->pending_bytes(); }
-  // More waits to be written than should; from any thread.
-  bool is_behind() const { return is_behind_; }
+  // How much more waits to be written than should: 0 is nothing, 1 is half of all that may wait. From any thread.
+  double behind() const { return behind_; }
   std::string failure() const;
 
   // Runs a function on the engine while no record can come.
   using WithEngine = std::function<void(const std::function<void(engine::Engine&)>&)>;
   // Brings the archive up to date: what was folded before the call can be asked for afterwards.
   base::Status flush(const WithEngine& with_engine);
+  // Joins small files of the archive. It takes its time, and a flush need not wait for it.
+  base::Status join_files();
   // Flushes and writes a snapshot, piece by piece beside the running engine. One at a time. `stop` ends it early, with
   // nothing written. `before_name` (may be null) runs before the snapshot counts: for what must be durable by then,
   // since recovery will not come by those records again.
@@ -144,7 +146,7 @@ class DataFolder {
   std::atomic<uint64_t> first_number_{1};
   std::atomic<uint64_t> last_snapshot_{0};
   bool full_ = false;  // the archive, when it was last looked at
-  std::atomic<bool> is_behind_ = false;
+  std::atomic<double> behind_ = 0;
   std::string line_;
 };
 
