@@ -212,6 +212,8 @@ struct Connection {
   Response response;
 };
 
+constexpr int64_t kStallNs = 100'000'000;
+
 class Load {
  public:
   explicit Load(const Options& options)
@@ -219,11 +221,13 @@ class Load {
 
   void run() {
     connect_all();
-    const int64_t start = now_ns(), end = start + static_cast<int64_t>(options_.seconds * 1e9);
+    const int64_t start = start_ns_ = now_ns(), end = start + static_cast<int64_t>(options_.seconds * 1e9);
     // Late answers are waited for a little, so that a slow server's worst is counted.
     const int64_t give_up = end + 2'000'000'000;
     while (true) {
       int64_t now = now_ns();
+      if (last_poll_ns_ != 0) own_gap_ns_ = std::max(own_gap_ns_, now - last_poll_ns_);
+      last_poll_ns_ = now;
       if (now >= end && (busy_ == 0 || now >= give_up)) break;
       if (now < end) start_requests(start, now);
       poll();
@@ -316,7 +320,12 @@ class Load {
     if (bytes < 0 && errno == EAGAIN) return;
     if (bytes <= 0) return fail(c);
     if (!c.response.feed({buffer_.data(), static_cast<size_t>(bytes)}) || !c.out.empty()) return;
-    latency_.add(now_ns() - c.due_ns);
+    const int64_t now = now_ns();
+    latency_.add(now - c.due_ns);
+    if (now - c.due_ns > kStallNs) {
+      const int64_t second = (now - start_ns_) / 1'000'000'000;
+      if (stalled_.empty() || stalled_.back() != second) stalled_.push_back(second);
+    }
     if (c.response.status / 100 != 2) refused_++;
     lines_ += c.response.lines;
     c.response.reset();
@@ -330,11 +339,16 @@ class Load {
     std::printf(
         "{\"answers\":%llu,\"refused\":%llu,\"failed\":%llu,\"unanswered\":%zu,\"seconds\":%.3f,\"per_s\":%.0f,"
         "\"lines\":%llu,"
-        "\"p50_us\":%.0f,\"p90_us\":%.0f,\"p99_us\":%.0f,\"p999_us\":%.0f,\"max_us\":%.0f}\n",
+        "\"p50_us\":%.0f,\"p90_us\":%.0f,\"p99_us\":%.0f,\"p999_us\":%.0f,\"max_us\":%.0f,"
+        "\"own_gap_us\":%.0f,\"stalled_at_s\":[",
         static_cast<unsigned long long>(latency_.count()), static_cast<unsigned long long>(refused_),
         static_cast<unsigned long long>(failed_), busy_, seconds, static_cast<double>(latency_.count()) / seconds,
         static_cast<unsigned long long>(lines_), us(0.5), us(0.9), us(0.99), us(0.999),
-        static_cast<double>(latency_.max()) / 1000);
+        static_cast<double>(latency_.max()) / 1000, static_cast<double>(own_gap_ns_) / 1000);
+    for (size_t i = 0; i < std::min<size_t>(stalled_.size(), 100); i++) {
+      std::printf("%s%lld", i == 0 ? "" : ",", static_cast<long long>(stalled_[i]));
+    }
+    std::printf("]}\n");
   }
 
   Options options_;
@@ -343,6 +357,9 @@ class Load {
   std::deque<size_t> free_;
   std::array<char, 256 * 1024> buffer_;
   Histogram latency_;
+  int64_t start_ns_ = 0, last_poll_ns_ = 0;
+  int64_t own_gap_ns_ = 0;        // the longest between two polls: what the load itself was held up
+  std::vector<int64_t> stalled_;  // the seconds in which an answer took longer than kStallNs
   uint64_t sent_ = 0, refused_ = 0, failed_ = 0, lines_ = 0;
   size_t busy_ = 0, broken_ = 0;
   int epoll_ = -1;

@@ -111,6 +111,8 @@ def main():
         table(["events", "per second", "p50 us", "p99 us", "p99.9 us", "MiB floor", "last floor", "peak", "last peak", "lost"],
               [[str(load["answers"]), f"{load['per_s']}", *(f"{load[what]:.0f}" for what in ("p50_us", "p99_us", "p999_us")), *mib,
                 str(found["lost"])]])
+        if load["stalled_at_s"]:
+            note(f"an answer took over 100 ms in seconds {load['stalled_at_s']}; the load itself was held up {load['own_gap_us'] / 1000:.0f} ms at most")
     if not found["flat"]:
         note(f"memory grew: floor and peak by {found['growth_percent']} %, more than {arguments.grow:g}")
     return 0 if found["flat"] and not found["lost"] else 1

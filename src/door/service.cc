@@ -21,7 +21,7 @@ constexpr int64_t kFirstRetentionMs = 300'000;
 constexpr int64_t kNoticeAgeMaxMs = 86'400'000;
 // What a decision waits while more waits to be written than should: so that on a machine without a free core journal
 // and archive get time before they have to refuse.
-constexpr std::chrono::duration<double, std::micro> kBehindPauseMax(200);
+constexpr std::chrono::duration<double, std::micro> kBehindPauseMax(200), kPauseLeast(1'000);
 constexpr uint64_t kPendingBytesHigh = 64 << 20;  // of rows that wait for the archive
 }  // namespace
 
@@ -210,6 +210,14 @@ void Service::overload_answer(Worker& worker, std::string& out) {
   json.key("policy").string(worker.event.policy()->version).key("overload").boolean(true).end_object();
 }
 
+// Short sleeps are longer than they should be, so small pauses are saved up.
+void Service::pause_if_behind(Worker& worker) {
+  worker.pause += data_->behind() * kBehindPauseMax;
+  if (worker.pause < kPauseLeast) return;
+  std::this_thread::sleep_for(worker.pause);
+  worker.pause = {};
+}
+
 // ThreadSanitizer of GCC 12 does not see pthread_mutex_clocklock, so its build waits by the wall clock instead.
 static std::unique_lock<std::timed_mutex> lock_until(std::timed_mutex& mutex,
                                                      std::chrono::steady_clock::time_point end) {
@@ -226,9 +234,7 @@ base::Result<Service::Outcome> Service::decide(Worker& worker, std::string_view 
   auto deadline = start + std::chrono::milliseconds(options_.deadline_ms);
   std::shared_ptr<const policy::Policy> current = policy();
   if (current == nullptr) return base::fail(base::Code::kUnavailable, "no policy is active yet");
-  if (double behind = data_ == nullptr ? 0 : data_->behind(); behind > 0) {
-    std::this_thread::sleep_for(behind * kBehindPauseMax);
-  }
+  if (data_ != nullptr) pause_if_behind(worker);
   // A reload between preparing and deciding changes the slots: then the event is prepared again.
   while (true) {
     base::Status ready = worker.event.prepare(current, type, json, intel_.get());

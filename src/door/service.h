@@ -6,6 +6,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <deque>
 #include <functional>
@@ -66,6 +67,7 @@ class Service {
   // What one thread needs to decide: a parser and an arena, kept warm.
   struct Worker {
     engine::PreparedEvent event;
+    std::chrono::duration<double, std::micro> pause{};  // owed to those that write
   };
   class Lease {
    public:
@@ -159,6 +161,7 @@ class Service {
   void run_joins();
   void overload_answer(Worker& worker, std::string& out);
   bool within_rate();
+  void pause_if_behind(Worker& worker);
   void run_intake();
 
   ServiceOptions options_;
