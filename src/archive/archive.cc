@@ -112,14 +112,17 @@ void ArchiveImpl::remember(const base::Status& status) {
 
 base::Status ArchiveImpl::flush_now(uint64_t upto) {
   std::vector<Pending> taken;
+  void (*rank)(const char*) = base::work_behind;
   {
     std::lock_guard lock(mutex_);
+    // On a core that is nearly full, rows would come faster than they are written.
+    if (pending_bytes_ > options_.pending_bytes_max / 6) rank = base::work_after;
     // Rows up to there are in files, and those behind wait.
     if ((pending_.empty() || upto != 0) && upto <= manifest_->upto) return {};
     taken.swap(pending_);
   }
   std::vector<Pending> later;
-  auto files = base::run_as(base::work_after, "archive", [&] {
+  auto files = base::run_as(rank, "archive", [&] {
     // Rows may have come since the caller took `upto`: if they were written now, recovery would add them once more.
     for (Pending& pending : taken) {
       if (pending.rows->last_n() <= upto) continue;
@@ -141,7 +144,7 @@ base::Status ArchiveImpl::flush_now(uint64_t upto) {
       pending_bytes_ -= pending.rows->bytes();
     }
   }
-  return base::run_as(base::work_after, "archive", [&] {
+  return base::run_as(rank, "archive", [&] {
     taken.clear();
     return status;
   });
