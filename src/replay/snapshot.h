@@ -24,6 +24,8 @@ struct SnapshotHead {
 class SnapshotWriter {
  public:
   static base::Result<std::unique_ptr<SnapshotWriter>> create(const std::string& data, const SnapshotHead& head);
+  // A file of this form anywhere, with a first line of the caller's own (replay/replay_checkpoint.h).
+  static base::Result<std::unique_ptr<SnapshotWriter>> create_at(const std::string& path, std::string_view first_line);
   ~SnapshotWriter();  // without finish(): removes what was written
   base::Status piece(std::string_view bytes);
   base::Status finish();
@@ -44,6 +46,7 @@ class SnapshotWriter {
 class SnapshotReader {
  public:
   static base::Result<std::unique_ptr<SnapshotReader>> open(const std::string& path);
+  static base::Result<std::unique_ptr<SnapshotReader>> open_at(const std::string& path, std::string& first_line);
   ~SnapshotReader();
   const SnapshotHead& head() const { return head_; }
   // The next piece; false at the end. Errors name file and offset.
