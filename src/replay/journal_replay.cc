@@ -2,6 +2,7 @@
 
 #include "base/hash.h"
 #include "journal/journal.h"
+#include "replay/backfill.h"
 #include "replay/fold.h"
 #include "replay/snapshot.h"
 
@@ -10,6 +11,24 @@ namespace tamis::replay {
 using engine::Engine;
 
 namespace {
+
+// The policy of a what-if, whose new features get the history that archive and journal hold up to record `last`.
+base::Status activate_filled(const JournalReplayOptions& options, Engine& engine, const RecordFold& fold,
+                             uint64_t first, uint64_t last) {
+  Engine::PreparedPointer prepared = Engine::build(options.what_if, engine.options());
+  BackfillReader backfill(options.data, first, fold.intel(), engine, *prepared);
+  if (backfill.needed()) {
+    const auto go_on = [](uint64_t) { return true; };
+    archive::ArchiveOptions read_only;
+    read_only.read_only = true;
+    TAMIS_TRY(archive, archive::Archive::open(options.data + "/archive", read_only));
+    TAMIS_TRY(unfilled, backfill.read_archive(*archive, go_on));
+    for (const auto& one : unfilled) options.notes != nullptr ? options.notes->push_back(to_string(one)) : void();
+    TAMIS_CHECK(backfill.read_to(last, go_on));
+  }
+  engine.activate(std::move(prepared));
+  return {};
+}
 
 // Where the journal does not begin with its first record any more, the replay begins with the oldest snapshot.
 base::Result<uint64_t> begin(const JournalReplayOptions& options, Engine& engine, RecordFold& fold) {
@@ -25,7 +44,8 @@ base::Result<uint64_t> begin(const JournalReplayOptions& options, Engine& engine
     engine.activate(std::move(policy));
     TAMIS_CHECK(engine.restore([&](std::string& piece) { return file->next(piece); }));
     TAMIS_CHECK(fold.use_intel(file->head().intel));
-    if (options.what_if != nullptr) engine.activate(options.what_if);
+    if (options.what_if != nullptr)
+      TAMIS_CHECK(activate_filled(options, engine, fold, reader->number(), snapshot->record));
     return snapshot->record + 1;
   }
   return base::invalid(options.data + ": the journal begins with record " + std::to_string(reader->number()) +

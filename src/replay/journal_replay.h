@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "base/result.h"
 #include "engine/engine.h"
@@ -24,6 +25,7 @@ struct JournalReplayOptions {
   std::shared_ptr<const policy::Policy> what_if;  // decides instead of the policies of the journal; null: as it was
   std::shared_ptr<const event::NetworkIntel> intel;
   bool explain = false;
+  std::vector<std::string>* notes = nullptr;  // gets what a person should know, if it is not null
   // Kept up to date before each call of keep_going; may be null. Where its record is not 0, the replay goes on behind
   // it, with the engine that `restore` gives back its state, once the policy that decides has been activated.
   JournalPlace* place = nullptr;

@@ -24,6 +24,7 @@ namespace fs = std::filesystem;
 
 constexpr std::string_view kFormat = "tamis snapshot 1";
 constexpr std::string_view kSuffix = ".snapshot";
+constexpr std::string_view kFilled = ".filled";
 constexpr std::string_view kUnfinished = ".unfinished";
 constexpr size_t kHeadBytesMax = 4096;
 constexpr uint32_t kFrameBytesMax = 1u << 30;  // of a piece, compressed; a piece is far smaller
@@ -75,11 +76,16 @@ base::Result<SnapshotHead> read_head(std::string_view line) {
 base::Result<std::unique_ptr<SnapshotWriter>> SnapshotWriter::create(const std::string& data,
                                                                      const SnapshotHead& head) {
   TAMIS_CHECK(base::make_folders(folder_of(data)));
+  return create_as(path_of(data, head.record), head);
+}
+
+base::Result<std::unique_ptr<SnapshotWriter>> SnapshotWriter::create_as(const std::string& path,
+                                                                        const SnapshotHead& head) {
   std::string line;
   event::JsonWriter json(line);
   json.begin_object().key("format").string(kFormat).key("record").uinteger(head.record);
   json.key("policy").string(head.policy).key("intel").string(head.intel).end_object();
-  return create_at(path_of(data, head.record), line);
+  return create_at(path, line);
 }
 
 base::Result<std::unique_ptr<SnapshotWriter>> SnapshotWriter::create_at(const std::string& path,
@@ -206,6 +212,18 @@ std::vector<SnapshotFile> list_snapshots(const std::string& data) {
   }
   std::sort(files.begin(), files.end(), [](const auto& a, const auto& b) { return a.record > b.record; });
   return files;
+}
+
+void remove_filled(const std::string& data, uint64_t record) {
+  std::error_code error;
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder_of(data), error)) {
+    const std::string name = entry.path().filename().string();
+    if (!ends_with(name, kFilled)) continue;
+    uint64_t number = 0;
+    std::from_chars(name.data(), name.data() + name.size() - kFilled.size(), number);
+    std::error_code ignored;
+    if (number < record) fs::remove(entry.path(), ignored);
+  }
 }
 
 void clean_snapshots(const std::string& data) {

@@ -24,6 +24,8 @@ struct SnapshotHead {
 class SnapshotWriter {
  public:
   static base::Result<std::unique_ptr<SnapshotWriter>> create(const std::string& data, const SnapshotHead& head);
+  // The same under another name.
+  static base::Result<std::unique_ptr<SnapshotWriter>> create_as(const std::string& path, const SnapshotHead& head);
   // A file of this form anywhere, with a first line of the caller's own (replay/replay_checkpoint.h).
   static base::Result<std::unique_ptr<SnapshotWriter>> create_at(const std::string& path, std::string_view first_line);
   ~SnapshotWriter();  // without finish(): removes what was written
@@ -70,6 +72,8 @@ struct SnapshotFile {
 };
 // Whole snapshots of a data folder, the newest first. Leftovers of a crash are not among them.
 std::vector<SnapshotFile> list_snapshots(const std::string& data);
+// Removes states kept behind activations (replay/backfill.h) whose records are before `record`.
+void remove_filled(const std::string& data, uint64_t record);
 // Removes leftovers of a crash.
 void clean_snapshots(const std::string& data);
 
