@@ -274,6 +274,7 @@ class Recovery(ReplayCase):
             (self.policy / "more.yaml").write_text(self.NEW)
             self.assertEqual(200, server.post("/v1/policy/reload", {}).status)
             live = self.live(server, [e.replace(b'{"id":', b'{"id":7000') for e in self.demo_events(500, start_ms=now)])
+            server.post("/v1/labels", {"on": "account", "value": "a", "name": "b"})  # waits for the disk
             digest = server.get("/v1/digest").json()["digest"]
             server.kill()  # the snapshot before the activation stays the newest
         report = self.retain(3)
