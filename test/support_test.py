@@ -327,7 +327,7 @@ class Erase(Case):
     def archived_anywhere(self, server):
         """Rows of any table of the archive in which the value stands."""
         return sum(self.archived(server, f"SELECT count(*) FROM {table} t WHERE t::VARCHAR LIKE '%{self.PLANTED}%'")
-                   for table in ("signup", "login", "acts"))
+                   for table in ("signup", "events", "acts"))
 
     def run_job(self, server, path, body):
         number = self.post(server, path, body, status=202)["job"]
@@ -344,7 +344,7 @@ class Erase(Case):
         """A webhook to where nobody listens, so that notices wait in the outbox."""
         (self.folder / "secret").write_text("0123456789abcdef-secret\n")
         path = self.folder / "channels.yaml"
-        path.write_text(json.dumps({"channels": [{"name": "ops", "url": "http://127.0.0.1:9/", "topics": ["act", "decision", "notify"],
+        path.write_text(json.dumps({"channels": [{"name": "ops", "url": "http://127.0.0.1:9/", "topics": ["*"], "allow_private": True,
                                                   "secret_file": str(self.folder / "secret")}]}))
         return ("--channels", path)
 
