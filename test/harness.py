@@ -28,6 +28,8 @@ import time
 import unittest
 from pathlib import Path
 
+import openapi
+
 TOP = Path(__file__).resolve().parent.parent
 POLICY = TOP / "test" / "data" / "policy"        # small, with everything that has state; for the events of `tamis demo`
 READY_POLICY = TOP / "policies" / "accounts"
@@ -238,7 +240,10 @@ class Process:
             raise RuntimeError(f"{self.command[0]} ended with exit code {code}:\n{self.output()[-2000:]}")
 
     def request(self, method, path, body=None, **options):
-        return ask(self.host, self.port, method, path, body, context=self.context, **options)
+        """Whatever comes back as JSON fits docs/openapi.json, or the test fails."""
+        answer = ask(self.host, self.port, method, path, body, context=self.context, **options)
+        openapi.check(method, path, answer, must_be_there=False)
+        return answer
 
     def get(self, path, **options):
         return self.request("GET", path, **options)

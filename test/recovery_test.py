@@ -187,6 +187,145 @@ class Recovery(ReplayCase):
                 before[event["ip"]] = before.get(event["ip"], 0) + 1
         self.assertEqual(self.digest("--from-start"), self.digest())
 
+    def retain(self, days):
+        """Forgets what is too old in so many days from now."""
+        when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + days * 86_400))
+        return json.loads(self.run_tamis("retain", "--data", self.data, "--now", when, "--json").stdout)
+
+    def import_past(self, events):
+        source = self.folder / "events.jsonl"
+        source.write_bytes(b"".join(events))
+        self.run_tamis("import", "--data", self.data, "--policy", self.policy, "--quiet", source)
+
+    NEW = ("features:\n  per_account: {count: login, by: account, over: 90d}\n  per_ip: {count: login, by: ip, over: 90d}\n"
+           "rules:\n  - {id: reads-account, on: login, when: per_account >= 0, mode: live}\n"
+           "  - {id: reads-ip, on: login, when: per_ip >= 0, mode: live}\n")
+
+    def logins(self, events, key):
+        counts = {}
+        for event in map(json.loads, events):
+            if event["type"] == "login":
+                counts[event[key]] = counts.get(event[key], 0) + 1
+        return counts
+
+    def test_a_new_feature_knows_what_only_the_archive_has(self):
+        """The journal ends where it was trimmed; what is older comes from the archive, as far as that still holds it."""
+        self.edit("events.yaml", "keep: 365d", "raw: 1d\nkeep: 90d")
+        now = int(time.time() * 1000)
+        old = self.demo_events(2_000, start_ms=now - 20 * 86_400_000)
+        self.import_past(old)
+        self.assertGreater(self.retain(2)["segments_removed"], 0)
+        new = [event.replace(b'{"id":', b'{"id":7000') for event in self.demo_events(1_000, seed=1, start_ms=now - 60_000)]
+        more = self.demo_events(300, seed=1, start_ms=now - 1_000)
+        with self.serve() as server:
+            live = self.live(server, new)
+            (self.policy / "more.yaml").write_text(self.NEW)
+            answer = server.post("/v1/policy/reload", {})
+            self.assertEqual(200, answer.status, answer)
+            told = [d["message"] for d in answer.json()["diagnostics"]]
+            gone = sum(self.logins(old, "ip").values())
+            self.assertEqual([f"feature per_ip: {gone} older events could not be counted, their ip is not kept any more"], told)
+            live += self.live(server, more)
+        self.check_counts(old, new, more, live)
+        # Kept, so that replays come to the same, whatever is forgotten later.
+        filled = list((self.data / "snapshots").glob("*.filled"))
+        self.assertEqual(1, len(filled))
+        self.assert_same(live, self.replay_journal()[0])
+        self.assertEqual(self.digest("--from-start"), self.digest())
+        self.retain(80)
+        self.assertEqual(self.digest("--from-start"), self.digest())
+
+    def check_counts(self, old, new, more, live):
+        accounts, ips = self.logins(old + new, "acct"), self.logins(new, "ip")
+        checked = 0
+        for event, decision in zip(map(json.loads, more), map(json.loads, live[len(new):])):
+            if event["type"] != "login" or decision.get("late"):
+                continue
+            self.assertEqual(accounts.get(event["acct"], 0), decision["features"]["per_account"], event)
+            self.assertEqual(ips.get(event["ip"], 0), decision["features"]["per_ip"], event)
+            for counts, key in ((accounts, "acct"), (ips, "ip")):
+                counts[event[key]] = counts.get(event[key], 0) + 1
+            checked += 1
+        self.assertGreater(checked, 20)
+
+    def test_killed_right_after_features_were_filled(self):
+        self.edit("events.yaml", "keep: 365d", "raw: 1d\nkeep: 90d")
+        now = int(time.time() * 1000)
+        self.import_past(self.demo_events(2_000, start_ms=now - 20 * 86_400_000))
+        self.retain(2)
+        with self.serve() as server:
+            (self.policy / "more.yaml").write_text(self.NEW)
+            self.assertEqual(200, server.post("/v1/policy/reload", {}).status)
+            digest = server.get("/v1/digest").json()["digest"]
+            server.kill()
+        # With the state that was kept, and without: then it is filled again.
+        self.assertEqual(digest, self.digest("--from-start"))
+        for filled in (self.data / "snapshots").glob("*.filled"):
+            filled.unlink()
+        self.assertEqual(digest, self.digest())
+
+    def test_a_replay_over_an_activation_whose_past_was_trimmed(self):
+        """The journal still has the activation, and not any more all that its features were filled from."""
+        self.edit("events.yaml", "keep: 365d", "raw: 1d\nkeep: 90d")
+        now = int(time.time() * 1000)
+        with self.serve() as server:
+            self.live(server, self.demo_events(1_000, start_ms=now - 60_000))
+            server.post("/v1/checkpoint", "")
+            (self.policy / "more.yaml").write_text(self.NEW)
+            self.assertEqual(200, server.post("/v1/policy/reload", {}).status)
+            live = self.live(server, [e.replace(b'{"id":', b'{"id":7000') for e in self.demo_events(500, start_ms=now)])
+            server.post("/v1/labels", {"on": "account", "value": "a", "name": "b"})  # waits for the disk
+            digest = server.get("/v1/digest").json()["digest"]
+            server.kill()  # the snapshot before the activation stays the newest
+        report = self.retain(3)
+        self.assertGreater(report["segments_removed"], 0)
+        self.assert_same(live, self.replay_journal()[0][-len(live):])
+        self.assertEqual(digest, self.digest("--from-start"))
+
+    def test_a_backtest_of_a_new_feature_knows_what_only_the_archive_has(self):
+        self.edit("events.yaml", "keep: 365d", "raw: 1d\nkeep: 90d")
+        now = int(time.time() * 1000)
+        old = self.demo_events(2_000, start_ms=now - 20 * 86_400_000)
+        self.import_past(old)
+        self.retain(2)
+        (self.policy / "more.yaml").write_text(self.NEW.replace("per_account >= 0", "per_account >= 2").replace("per_ip >= 0", "per_ip >= 2"))
+        counts, expected = {}, 0
+        for event in map(json.loads, old):
+            if event["type"] == "login":
+                expected += counts.get(event["acct"], 0) >= 2
+                counts[event["acct"]] = counts.get(event["acct"], 0) + 1
+        self.assertGreater(expected, 0)
+        logins = sum(counts.values())
+
+        def backtest(rule):
+            done = self.run_tamis("backtest", "--data", self.data, "--policy", self.policy, "--rule", rule, "--json")
+            return json.loads(done.stdout)
+        account = backtest("reads-account")
+        self.assertEqual((logins, 0, expected), (account["events"], account["events_gone"], account["matched"]))
+        ip = backtest("reads-ip")
+        self.assertEqual((0, logins), (ip["events"], ip["events_gone"]))
+
+    def test_support_finds_decisions_on_an_address_that_is_only_a_token(self):
+        self.edit("events.yaml", "keep: 365d", "raw: 1d\nkeep: 90d")
+        now = int(time.time() * 1000)
+        old = self.demo_events(2_000, start_ms=now - 5 * 86_400_000)
+        self.import_past(old)
+        address = max(self.logins(old, "ip").items(), key=lambda item: item[1])[0]
+
+        def why():
+            return json.loads(self.run_tamis("why", "--data", self.data, "ip", address, "--reason", "ticket 1", "--json").stdout)
+        before = why()
+        self.assertGreater(before["events"], 0)
+        self.assertGreater(self.retain(2)["values_tokened"], 0)
+        self.assertEqual(0, self.query(f"SELECT count(*) FROM session WHERE ip = '{address}'")[0][0])
+        after = why()
+        self.assertEqual((before["events"], before["intervened"]), (after["events"], after["intervened"]))
+        self.assertEqual([d["id"] for d in before["decisions"]], [d["id"] for d in after["decisions"]])
+        # Without the keys nobody can tell any more.
+        for key in (self.data / "keys").glob("*.key"):
+            key.unlink()
+        self.assertEqual(0, why()["events"])
+
     def test_what_is_too_old_is_forgotten(self):
         self.edit("events.yaml", "keep: 365d", "raw: 1d\nkeep: 30d")
         now = int(time.time() * 1000)

@@ -314,7 +314,7 @@ class Erase(Case):
             data = path.read_bytes()
             if path.suffix == ".zst":
                 data = subprocess.run(["zstd", "-dc", str(path)], capture_output=True, check=True).stdout
-            elif path.suffix == ".snapshot":
+            elif path.suffix in (".snapshot", ".filled"):
                 head, rest = data.split(b"\n", 1)
                 data = head
                 while (size := int.from_bytes(rest[:4], "little")) > 0:
@@ -324,8 +324,56 @@ class Erase(Case):
                 found.append(str(path.relative_to(self.data)))
         return found
 
+    def archived_anywhere(self, server):
+        """Rows of any table of the archive in which the value stands."""
+        return sum(self.archived(server, f"SELECT count(*) FROM {table} t WHERE t::VARCHAR LIKE '%{self.PLANTED}%'")
+                   for table in ("signup", "events", "acts"))
+
+    def run_job(self, server, path, body):
+        number = self.post(server, path, body, status=202)["job"]
+        server.wait_for(lambda: self.get(server, f"/v1/jobs/{number}")["state"] != "running", "the job's end", seconds=60)
+        job = self.get(server, f"/v1/jobs/{number}")
+        self.assertEqual("done", job["state"], job)
+        return job["result"]
+
+    def act_on_the_past(self, server):
+        """An action batch with the planted account among its items."""
+        return self.run_job(server, "/v1/batches", {"rule": "signup-burst", "apply": True, "reason": "test"})["batch"]
+
+    def channels(self):
+        """A webhook to where nobody listens, so that notices wait in the outbox."""
+        (self.folder / "secret").write_text("0123456789abcdef-secret\n")
+        path = self.folder / "channels.yaml"
+        path.write_text(json.dumps({"channels": [{"name": "ops", "url": "http://127.0.0.1:9/", "topics": ["*"], "allow_private": True,
+                                                  "secret_file": str(self.folder / "secret")}]}))
+        return ("--channels", path)
+
     def archived(self, server, sql):
         return self.post(server, "/v1/query", {"sql": sql})["rows"][0][0]
+
+    def test_nothing_of_a_person_is_left_in_any_kind_of_file(self):
+        """Batches, the outbox and states kept behind activations, beside what the next test looks at."""
+        with self.serve(*self.channels()) as server:
+            self.sign_up(server, account=self.PLANTED)
+            batch = self.act_on_the_past(server)
+            self.assertGreater(batch["changed"], 0)
+            self.post(server, "/v1/labels", {"on": "account", "value": self.PLANTED, "name": "w"})
+            self.post(server, "/v1/checkpoint", "")
+            (self.policy / "more.yaml").write_text("features:\n  of_account: {set: account, of: signup, by: device, over: 9d}\n"
+                                                   "rules:\n  - {id: more, on: signup, when: size(of_account) > 9}\n")
+            self.post(server, "/v1/policy/reload", "")
+            before = self.held()
+            kinds = {name.split("/")[0] for name in before} | {name.rsplit(".", 1)[-1] for name in before}
+            self.assertLessEqual({"journal", "snapshots", "audit", "batches", "outbox", "filled"}, kinds, "the test would prove nothing")
+            self.assertGreater(self.archived_anywhere(server), 0)
+            report = self.post(server, "/v1/erase", {"on": "account", "value": self.PLANTED, "reason": "asked for it"})
+            self.assertGreater(report["batch_items"], 0)
+            self.assertGreater(report["notices"], 0)
+            self.assertEqual([], self.held())
+            self.assertEqual(0, self.archived_anywhere(server))
+            # What is left of the batch can still be taken back.
+            undone = self.run_job(server, f"/v1/batches/{batch['id']}/undo", {"reason": "test"})
+            self.assertEqual("undone", undone["state"])
 
     def test_nothing_of_a_person_is_left(self):
         with self.serve() as server:
@@ -384,6 +432,7 @@ class Erase(Case):
             for number in range(3):
                 self.post(server, "/v1/decide/signup", signup(f"{turn}-{number}", self.PLANTED))
             self.post(server, "/v1/decide/signup", signup(f"{turn}-other", "somebody"))
+            self.act_on_the_past(server)
             self.post(server, "/v1/labels", {"on": "account", "value": self.PLANTED, "name": "w"})
             self.post(server, "/v1/checkpoint", "")
 

@@ -1,22 +1,24 @@
-#include <fcntl.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
-#include <cerrno>
+#include <chrono>
 #include <cstdio>
-#include <cstring>
-#include <deque>
+#include <filesystem>
 #include <map>
-#include <unordered_set>
 
 #include "app/command.h"
 #include "app/progress.h"
+#include "app/replay_output.h"
+#include "app/replay_state.h"
+#include "base/file.h"
+#include "base/hash.h"
 #include "engine/engine.h"
 #include "engine/recent_decisions.h"
 #include "event/json_writer.h"
 #include "event/ndjson.h"
 #include "policy/policy.h"
 #include "replay/journal_replay.h"
+#include "replay/replay_checkpoint.h"
 
 namespace tamis::app {
 namespace {
@@ -24,75 +26,20 @@ namespace {
 using engine::Engine;
 
 constexpr uint64_t kRefusalsShownMax = 20;
-constexpr size_t kFlushBytes = 1 << 20;
 constexpr size_t kRecentBytesMax = size_t{256} << 20;
+constexpr uint64_t kStepsBetweenLooks = 256;  // at the clock
+constexpr int kPauseOfCost = 20;              // a checkpoint is followed by twenty times its time without one
+constexpr size_t kFactsBytesMax = size_t{4} << 30;
 
 struct Options {
   std::string policy, data, out = "-", accounts, retro, findings;
   std::vector<std::string> events, intel;
-  bool explain = false, json = false, quiet = false;
-};
-
-class Output {
- public:
-  base::Status open(const std::string& path) {
-    path_ = path;
-    if (path == "-") return {};
-    fd_ = ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-    if (fd_ < 0) return base::fail(base::Code::kUnavailable, "cannot write " + path + ": " + std::strerror(errno));
-    return {};
-  }
-  std::string& buffer() { return buffer_; }
-  base::Status flush(bool force) {
-    if (!force && buffer_.size() < kFlushBytes) return {};
-    size_t done = 0;
-    while (done < buffer_.size()) {
-      ssize_t n = ::write(fd_, buffer_.data() + done, buffer_.size() - done);
-      if (n < 0 && errno == EINTR) continue;
-      if (n < 0) return base::fail(base::Code::kUnavailable, "cannot write " + path_ + ": " + std::strerror(errno));
-      done += static_cast<size_t>(n);
-    }
-    buffer_.clear();
-    return {};
-  }
-  base::Status close() {
-    TAMIS_CHECK(flush(true));
-    if (fd_ != STDOUT_FILENO && ::close(fd_) != 0) {
-      return base::fail(base::Code::kUnavailable, "cannot write " + path_ + ": " + std::strerror(errno));
-    }
-    return {};
-  }
-
- private:
-  int fd_ = STDOUT_FILENO;
-  std::string path_;
-  std::string buffer_;
+  bool explain = false, json = false, quiet = false, resume = false;
+  double checkpoint_s = 10;
 };
 
 // The event type of accounts that were there before the first event.
 constexpr std::string_view kAccountType = "account";
-
-// Names in the order in which they came first, each once.
-class Names {
- public:
-  void add(std::string_view name) {
-    if (seen_.find(name) != seen_.end()) return;
-    names_.emplace_back(name);
-    seen_.insert(names_.back());
-  }
-  size_t size() const { return names_.size(); }
-  const std::string& at(size_t i) const { return names_[i]; }
-
- private:
-  std::deque<std::string> names_;  // stay where they are
-  std::unordered_set<std::string_view> seen_;
-};
-
-struct Tally {
-  uint64_t seeded = 0, decided = 0, refused = 0, late = 0, repeated = 0;
-  std::map<std::string, uint64_t, std::less<>> unknown_types;
-  std::map<std::string, std::map<std::string, uint64_t>> verdicts;
-};
 
 class Replay {
  public:
@@ -111,17 +58,19 @@ class Replay {
       intel_ = std::move(intel);
     }
     engine_.activate(loaded.policy);
+    TAMIS_CHECK(describe_run(loaded.policy->version));
     TAMIS_CHECK(open_outputs());
+    if (resumed_ != nullptr) TAMIS_CHECK(resumed_->restore(engine_));
     Interrupt::install();
-    if (!options_.accounts.empty()) TAMIS_CHECK(seed_accounts(loaded.policy));
+    if (!options_.accounts.empty() && resumed_ == nullptr) TAMIS_CHECK(seed_accounts(loaded.policy));
+    lines_known_ = state_.lines;
+    begin_checkpoints();
     for (const std::string& path : options_.events) {
       TAMIS_CHECK(replay_file(loaded.policy, path));
       if (Interrupt::requested()) break;
     }
-    TAMIS_CHECK(close_outputs());
-    report();
-    if (Interrupt::requested()) return kInterrupted;
-    return tally_.refused == 0 ? kGood : kNo;
+    if (lines_passed_ < lines_known_ && !Interrupt::requested()) return not_the_same();
+    return finish(tally_.refused == 0 ? kGood : kNo);
   }
 
  private:
@@ -142,32 +91,174 @@ class Replay {
       replay.what_if = loaded.policy;
     }
     if (!options_.accounts.empty()) return base::invalid("--accounts and --data do not go together");
+    TAMIS_CHECK(describe_run(replay.what_if == nullptr ? "" : replay.what_if->version));
     TAMIS_CHECK(open_outputs());
+    replay.place = &state_.journal;
+    if (resumed_ != nullptr) {
+      replay.place_policy = resumed_->checkpoint().policy;
+      replay.restore = [this](Engine& engine) { return resumed_->restore(engine); };
+    }
     Interrupt::install();
+    begin_checkpoints();
     Progress progress("replay", 0, options_.quiet);
+    base::Status kept;
     auto on_decision = [this](const engine::Decision& decision) -> base::Status {
       write(decision);
       return follow(decision);
     };
     auto keep_going = [&](uint64_t done, uint64_t, uint64_t decided) {
       progress.step(done, decided);
-      return !Interrupt::requested();
+      kept = checkpoint_if_due();
+      return kept.has_value() && !Interrupt::requested();
     };
     TAMIS_TRY(result, replay::replay_journal(replay, engine_, on_decision, keep_going));
-    TAMIS_CHECK(close_outputs());
+    TAMIS_CHECK(kept);
     tally_.refused = result.refused;
     if (result.dropped_bytes > 0) {
       std::fprintf(stderr, "the last record was cut off by a crash; its %llu bytes are left out\n",
                    ull(result.dropped_bytes));
     }
-    report();
-    return Interrupt::requested() ? kInterrupted : kGood;
+    return finish(kGood);
   }
 
+  // What a checkpoint must agree with, beside what was read and written so far.
+  base::Status describe_run(const std::string& policy) {
+    auto facts = [](const std::vector<std::string>& paths) -> base::Result<std::string> {
+      uint64_t digest = 0;
+      for (const std::string& path : paths) {
+        TAMIS_TRY(text, base::read_file(path, kFactsBytesMax));
+        digest = base::combine64(digest, base::hash64(text));
+      }
+      return std::to_string(digest);
+    };
+    event::JsonWriter json(run_);
+    json.begin_object().key("replay").string(options_.data.empty() ? "events" : "journal");
+    if (!policy.empty()) json.key("policy").string(policy);
+    if (options_.explain) json.key("explain").boolean(true);
+    if (!options_.intel.empty()) {
+      TAMIS_TRY(digest, facts(options_.intel));
+      json.key("intel").string(digest);
+    }
+    if (!options_.accounts.empty()) {
+      TAMIS_TRY(digest, facts({options_.accounts}));
+      json.key("accounts").string(digest);
+    }
+    if (!options_.retro.empty()) json.key("retro").boolean(true);
+    if (!options_.findings.empty()) json.key("findings").boolean(true);
+    json.end_object();
+    return {};
+  }
+
+  std::string checkpoint_path() const { return options_.out + ".checkpoint"; }
+
+  // New files, or those of an interrupted run as of its checkpoint.
   base::Status open_outputs() {
+    if (options_.resume) TAMIS_CHECK(find_checkpoint());
+    if (resumed_ != nullptr) {
+      TAMIS_CHECK(output_.resume(options_.out, state_.out));
+      if (!options_.findings.empty()) TAMIS_CHECK(findings_.resume(options_.findings, state_.findings));
+      std::string text;
+      for (const RecentPlaces::Place& place : state_.recent.all()) {
+        TAMIS_CHECK(output_.read(place.at, place.bytes, text));
+        recent_.remember(place.record, text);
+      }
+      return {};
+    }
     TAMIS_CHECK(output_.open(options_.out));
     if (!options_.findings.empty()) TAMIS_CHECK(findings_.open(options_.findings));
+    if (output_.is_regular()) {
+      std::error_code none;
+      std::filesystem::remove(checkpoint_path(), none);
+    }
     return {};
+  }
+
+  base::Status find_checkpoint() {
+    if (options_.out == "-") return base::invalid("--resume needs --out FILE: what went to stdout is gone");
+    for (const std::string& path : options_.events) {
+      if (path == "-") return base::invalid("--resume needs EVENTS in files: what came on stdin is gone");
+    }
+    auto found = replay::CheckpointReader::open(checkpoint_path(), run_);
+    if (!found && found.error().code == base::Code::kNotFound) {
+      if (!options_.quiet) std::fprintf(stderr, "%s: it begins anew\n", found.error().message.c_str());
+      return {};
+    }
+    if (!found) return tl::unexpected<base::Error>(found.error());
+    TAMIS_CHECK(read_state((*found)->checkpoint().own, state_));
+    resumed_ = std::move(*found);
+    if (!options_.quiet) std::fprintf(stderr, "it goes on behind %llu decisions\n", ull(tally_.decided));
+    return {};
+  }
+
+  void begin_checkpoints() {
+    bool from_stdin = false;
+    for (const std::string& path : options_.events) from_stdin = from_stdin || path == "-";
+    is_resumable_ = output_.is_regular() && !from_stdin && (options_.findings.empty() || findings_.is_regular());
+    after_checkpoint(std::chrono::steady_clock::now());
+  }
+
+  void after_checkpoint(std::chrono::steady_clock::time_point began) {
+    const auto now = std::chrono::steady_clock::now();
+    const auto every = std::chrono::duration_cast<std::chrono::steady_clock::duration>(
+        std::chrono::duration<double>(options_.checkpoint_s));
+    next_checkpoint_ = now + std::max(every, kPauseOfCost * (now - began));
+  }
+
+  // Between two events. What it says on the disk belongs together: files first, then the checkpoint.
+  base::Status checkpoint_if_due() {
+    if (!is_resumable_ || ++steps_ % kStepsBetweenLooks != 0) return {};
+    const auto now = std::chrono::steady_clock::now();
+    if (now < next_checkpoint_) return {};
+    TAMIS_CHECK(write_checkpoint());
+    after_checkpoint(now);
+    return {};
+  }
+
+  base::Status write_checkpoint() {
+    if (engine_.policy() == nullptr || lines_passed_ < lines_known_) return {};
+    TAMIS_TRY(out, output_.sync());
+    state_.out = out;
+    if (!options_.findings.empty()) {
+      TAMIS_TRY(findings, findings_.sync());
+      state_.findings = findings;
+    }
+    replay::ReplayCheckpoint checkpoint{run_, version(), {}};
+    write_state(state_, checkpoint.own);
+    return replay::write_checkpoint(checkpoint_path(), checkpoint, engine_);
+  }
+
+  base::Result<int> finish(int code) {
+    const bool interrupted = Interrupt::requested();
+    if (interrupted && is_resumable_) TAMIS_CHECK(write_checkpoint());
+    TAMIS_CHECK(close_outputs());
+    report();
+    std::error_code none;
+    if (!interrupted && is_resumable_) std::filesystem::remove(checkpoint_path(), none);
+    if (interrupted && std::filesystem::exists(checkpoint_path(), none) && is_resumable_) {
+      std::fprintf(stderr, "interrupted; the same command with --resume goes on from here (%s)\n",
+                   checkpoint_path().c_str());
+    }
+    return interrupted ? kInterrupted : code;
+  }
+
+  tl::unexpected<base::Error> not_the_same() const {
+    return base::invalid("the events are not those of the interrupted run, of which " + std::to_string(lines_known_) +
+                         " lines were decided: begin anew, without --resume");
+  }
+
+  // Lines that the interrupted run has decided are passed over. True if this is one of them.
+  base::Result<bool> pass(uint64_t hash) {
+    ++lines_passed_;
+    passed_hash_ = base::combine64(passed_hash_, hash);
+    if (lines_passed_ > lines_known_) {
+      state_.lines = lines_passed_;
+      state_.lines_hash = passed_hash_;
+      return false;
+    }
+    if (lines_passed_ == lines_known_ && passed_hash_ != state_.lines_hash) {
+      return not_the_same();
+    }
+    return true;
   }
   base::Status close_outputs() {
     TAMIS_CHECK(output_.close());
@@ -232,7 +323,7 @@ class Replay {
 
   // One line for each account that detectors saw, in the order in which they did.
   base::Status write_retro() {
-    Output retro;
+    ReplayOutput retro;
     TAMIS_CHECK(retro.open(options_.retro));
     for (size_t i = 0; i < accounts_.size(); ++i) {
       const auto known = engine_.hindsight(accounts_.at(i));
@@ -252,13 +343,17 @@ class Replay {
     Progress progress("replay", file.bytes_total(), options_.quiet);
     std::string_view line;
     while (!Interrupt::requested()) {
+      TAMIS_CHECK(checkpoint_if_due());
       base::Result<bool> more = file.next(line);
-      if (!more && more.error().code == base::Code::kLimit) {
+      const bool too_long = !more && more.error().code == base::Code::kLimit;
+      if (!more && !too_long) return tl::unexpected(more.error());
+      if (more && !*more) break;
+      TAMIS_TRY(known, pass(too_long ? 0 : base::hash64(line)));
+      if (known) continue;
+      if (too_long) {
         refuse(more.error().message);
         continue;
       }
-      if (!more) return tl::unexpected(more.error());
-      if (!*more) break;
       TAMIS_CHECK(decide(policy, path, file.line_number(), line));
       progress.step(file.bytes_read(), tally_.decided);
     }
@@ -289,7 +384,9 @@ class Replay {
     size_t from = output_.buffer().size();
     write(decision);
     std::string_view text = std::string_view(output_.buffer()).substr(from);
-    recent_.remember(decision.record, text.substr(0, text.size() - 1));
+    text.remove_suffix(1);
+    recent_.remember(decision.record, text);
+    state_.recent.remember({decision.record, output_.bytes() - text.size() - 1, text.size()});
     return follow(decision);
   }
 
@@ -355,9 +452,18 @@ class Replay {
   engine::PreparedEvent event_;
   engine::RecentDecisions recent_{kRecentBytesMax};
   std::shared_ptr<const event::NetworkIntel> intel_;
-  Output output_, findings_;
-  Names accounts_;  // of accounts, for hindsight
-  Tally tally_;
+  ReplayOutput output_, findings_;
+  ReplayState state_{kRecentBytesMax};
+  Tally& tally_ = state_.tally;
+  Names& accounts_ = state_.accounts;
+
+  std::string run_;  // what this run is, for its checkpoints
+  std::unique_ptr<replay::CheckpointReader> resumed_;
+  bool is_resumable_ = false;
+  uint64_t steps_ = 0;
+  std::chrono::steady_clock::time_point next_checkpoint_;
+  uint64_t lines_known_ = 0;  // decided by the run that was interrupted
+  uint64_t lines_passed_ = 0, passed_hash_ = 0;
 };
 
 }  // namespace
@@ -374,6 +480,12 @@ Command add_replay(CLI::App& app) {
   app.add_option("--retro", options->retro,
                  "File for hindsight, one JSON line for each account: id, score, cluster, at (ms)");
   app.add_option("--findings", options->findings, "File for the decisions about what detectors found");
+  app.add_flag("--resume", options->resume,
+               "Go on where the same command was interrupted or killed; the file is then as without");
+  app.add_option("--checkpoint-seconds", options->checkpoint_s,
+                 "How often FILE.checkpoint is written beside --out FILE, for --resume")
+      ->check(CLI::Range(0.0, 86'400.0))
+      ->capture_default_str();
   app.add_flag("--explain", options->explain, "With the conditions that made each rule match");
   app.add_flag("--json", options->json, "The summary on stderr as JSON");
   app.add_flag("-q,--quiet", options->quiet, "No progress and no summary");

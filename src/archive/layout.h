@@ -86,6 +86,10 @@ TypeLayout layout_of(const policy::Policy& policy, const policy::EventType& type
 std::string table_of(std::string_view type);
 std::string folder_of(std::string_view type);
 
+// What stands for a value after the raw days: HMAC-SHA256 under the key of its day, the first 32 hex digits, after
+// "tok:".
+std::string token_of(std::string_view key, std::string_view value);
+
 inline constexpr int64_t kDayMs = 86'400'000;
 inline int64_t day_of(int64_t time_ms) { return (time_ms >= 0 ? time_ms : time_ms - (kDayMs - 1)) / kDayMs; }
 std::string day_text(int64_t day);  // "2026-11-21"

@@ -36,7 +36,4 @@ class ParquetWriter {
   std::unique_ptr<Connection> connection_;
 };
 
-// HMAC-SHA256 under the key, the first 32 hex digits, after "tok:".
-std::string token_of(std::string_view key, std::string_view value);
-
 }  // namespace tamis::archive

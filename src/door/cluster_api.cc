@@ -353,7 +353,7 @@ base::Status ClusterApi::Impl::rule(uint64_t id, std::string& text) {
     }
     replay::MatchSource source;
     source.archive = &archive();
-    source.what_if = replay::journal_what_if(service().data()->path(), service().data()->intel());
+    source.what_if = replay::journal_what_if(service().data()->path(), service().data()->intel(), source.archive);
     replay::BacktestRequest request;
     request.policy = loaded.policy;
     request.rule = proposed.id;

@@ -31,7 +31,7 @@ class Past {
  public:
   explicit Past(Service& service) : service_(service) {
     source.archive = &service.data()->archive();
-    source.what_if = replay::journal_what_if(service.data()->path(), service.data()->intel());
+    source.what_if = replay::journal_what_if(service.data()->path(), service.data()->intel(), source.archive);
     source.policy_of = [this](std::string_view version) -> std::shared_ptr<const policy::Policy> {
       auto [found, fresh] = policies_.emplace(version, nullptr);
       if (fresh) {

@@ -23,6 +23,25 @@ constexpr int64_t kNoticeAgeMaxMs = 86'400'000;
 // and archive get time before they have to refuse.
 constexpr std::chrono::duration<double, std::micro> kBehindPauseMax(200), kPauseLeast(1'000);
 constexpr uint64_t kPendingBytesHigh = 64 << 20;  // of rows that wait for the archive
+
+// A flag that is up while this lives.
+class Raised {
+ public:
+  explicit Raised(std::atomic<bool>& flag) : flag_(flag) { flag_ = true; }
+  ~Raised() { flag_ = false; }
+  Raised(const Raised&) = delete;
+
+ private:
+  std::atomic<bool>& flag_;
+};
+
+void warn(policy::Loaded& loaded, std::string message) {
+  policy::Diagnostic diagnostic;
+  diagnostic.severity = policy::Diagnostic::Severity::kWarning;
+  diagnostic.message = std::move(message);
+  loaded.diagnostics.push_back(std::move(diagnostic));
+}
+
 }  // namespace
 
 Service::Service(ServiceOptions options, Clock clock, replay::DataFolder* data, action::Outbox* outbox)
@@ -139,10 +158,7 @@ policy::Loaded Service::use(policy::Loaded loaded, std::string_view who) {
     return loaded;
   }
   if (base::Status durable = sync(); !durable) {
-    policy::Diagnostic diagnostic;
-    diagnostic.severity = policy::Diagnostic::Severity::kWarning;
-    diagnostic.message = "the policy decides, but its record is not on disk yet: " + durable.error().message;
-    loaded.diagnostics.push_back(diagnostic);
+    warn(loaded, "the policy decides, but its record is not on disk yet: " + durable.error().message);
   }
   if (data_ != nullptr) {
     action::AuditEntry entry;
@@ -156,36 +172,60 @@ policy::Loaded Service::use(policy::Loaded loaded, std::string_view who) {
   return loaded;
 }
 
-// Builds what the policy needs, fills the features that it adds with the events of the journal, and lets it decide. The
-// filling goes in rounds, each much shorter than the one before it; only the last one is under the lock.
-base::Status Service::put_into_force(const policy::Loaded& loaded) {
+// First what only the archive has; then the journal in rounds, each much shorter than the one before it.
+base::Status Service::fill(replay::BackfillReader& backfill, policy::Loaded& loaded) {
+  auto keep_going = [this](uint64_t) { return !stop_checkpoints_.load(); };
+  TAMIS_TRY(unfilled, backfill.read_archive(data_->archive(), keep_going));
+  for (const auto& one : unfilled) warn(loaded, replay::to_string(one));
+  for (int round = 0; round < kFillRoundsMax; ++round) {
+    uint64_t last = data_->last_number();
+    if (round > 0 && last - backfill.next() < kFillRecordsLeft) break;
+    TAMIS_CHECK(data_->sync());
+    TAMIS_CHECK(backfill.read_to(last, keep_going));
+  }
+  return {};
+}
+
+// Builds what the policy needs, fills the features that it adds with the events of the past, and lets it decide. Only
+// the last records are read under the lock. What was filled is kept, so that a replay comes to the same.
+base::Status Service::put_into_force(policy::Loaded& loaded) {
   Engine::PreparedPointer prepared = Engine::build(loaded.policy, options_.engine);
   std::optional<replay::BackfillReader> backfill;
+  std::unique_lock one(checkpoint_mutex_, std::defer_lock);
+  const Raised filling(is_filling_);
   if (data_ != nullptr && policy() != nullptr) {
+    one.lock();  // the archive stays as it is, and nobody else takes a snapshot
     backfill.emplace(data_->path(), data_->first_number(), intel_, engine_, *prepared);
     if (!backfill->needed()) backfill.reset();
   }
-  auto keep_going = [this](uint64_t) { return !stop_checkpoints_.load(); };
-  for (int round = 0; backfill && round < kFillRoundsMax; ++round) {
-    uint64_t last = data_->last_number();
-    if (round > 0 && last - backfill->next() < kFillRecordsLeft) break;
-    TAMIS_CHECK(data_->sync());
-    TAMIS_CHECK(backfill->read_to(last, keep_going));
-  }
-  std::lock_guard lock(engine_mutex_);
-  uint64_t filled_from = 0;
   if (backfill) {
-    TAMIS_CHECK(data_->sync());
-    TAMIS_CHECK(backfill->read_to(data_->last_number(), keep_going));
-    filled_from = backfill->from();
+    TAMIS_CHECK(fill(*backfill, loaded));
+  } else if (one.owns_lock()) {
+    one.unlock();
   }
-  if (data_ != nullptr) {
-    TAMIS_TRY(number, data_->policy(clock_(), loaded.policy->version, loaded.files, filled_from));
-    (void)number;
+  {
+    std::lock_guard lock(engine_mutex_);
+    if (backfill) {
+      TAMIS_CHECK(data_->sync());
+      TAMIS_CHECK(backfill->read_to(data_->last_number(), [this](uint64_t) { return !stop_checkpoints_.load(); }));
+    }
+    uint64_t record = 0;
+    if (data_ != nullptr) {
+      const uint64_t from = backfill ? backfill->from() : 0;
+      TAMIS_TRY(number, data_->policy(clock_(), loaded.policy->version, loaded.files, from));
+      record = number;
+    }
+    engine_.activate(std::move(prepared));
+    if (backfill) data_->begin_filled(engine_, record);
+    std::lock_guard policy_lock(policy_mutex_);
+    policy_ = loaded.policy;
   }
-  engine_.activate(std::move(prepared));
-  std::lock_guard policy_lock(policy_mutex_);
-  policy_ = loaded.policy;
+  if (!backfill) return {};
+  base::Status kept = data_->keep_filled(engine_access(), stop_checkpoints_);
+  if (!kept) {
+    warn(loaded, "the policy decides, but how its new features were filled could not be kept for replays: " +
+                     kept.error().message);
+  }
   return {};
 }
 
@@ -468,14 +508,14 @@ void Service::run_checkpoints() {
                             [this] { return stop_checkpoints_.load(); });
       if (stop_checkpoints_) return;
     }
-    if (clock_() >= retain_at_ms) {
+    if (clock_() >= retain_at_ms && !is_filling_) {
       (void)retain(clock_());  // what could not be forgotten now is tried again
       retain_at_ms = clock_() + options_.retain_ms;
     }
     uint64_t waiting = data_->last_number() - data_->last_snapshot();
     int64_t age_ms = clock_() - last_ms;
     bool due = waiting >= options_.checkpoint_records || (waiting > 0 && age_ms >= options_.checkpoint_ms);
-    if (!due || age_ms < pause_ms) {
+    if (!due || age_ms < pause_ms || is_filling_) {
       if (flush_works && data_->archive().pending_bytes() > kPendingBytesHigh) flush_works = flush().has_value();
       continue;
     }

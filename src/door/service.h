@@ -26,6 +26,10 @@
 #include "replay/data_folder.h"
 #include "replay/retention.h"
 
+namespace tamis::replay {
+class BackfillReader;
+}
+
 namespace tamis::door {
 
 struct ServiceOptions {
@@ -57,7 +61,8 @@ class Service {
   base::Status use_intel(const std::vector<std::string>& csv_files);
 
   // Compiles files and, if they are good, makes them the policy. The diagnostics come back in either case. Features
-  // that the policy before did not have are filled from the events of the journal first.
+  // that the policy before did not have are filled from the events of archive and journal first; a warning says what
+  // the archive does not hold any more.
   // `who` asked for it: the audit trail names them.
   policy::Loaded activate(const std::vector<policy::SourceFile>& files, std::string_view who = "server");
   // The same for a folder on disk.
@@ -154,7 +159,8 @@ class Service {
   std::unique_ptr<Worker> take_worker();
   void give_back(std::unique_ptr<Worker> worker);
   policy::Loaded use(policy::Loaded loaded, std::string_view who);
-  base::Status put_into_force(const policy::Loaded& loaded);
+  base::Status put_into_force(policy::Loaded& loaded);
+  base::Status fill(replay::BackfillReader& backfill, policy::Loaded& loaded);
   base::Status keep_findings(uint64_t number, int64_t receive_ms, bool tell);
   base::Status answer_again(const Worker& worker, uint64_t record, std::string& out);
   void run_checkpoints();
@@ -189,7 +195,9 @@ class Service {
   bool stopping_ = false;
   std::thread intake_thread_;
 
-  std::mutex checkpoint_mutex_;  // one checkpoint at a time
+  // One checkpoint, retention or filling of features at a time; taken before engine_mutex_.
+  std::mutex checkpoint_mutex_;
+  std::atomic<bool> is_filling_{false};
   std::mutex stop_mutex_;
   std::condition_variable stop_wanted_;
   std::atomic<bool> stop_checkpoints_{false};

@@ -62,6 +62,13 @@ struct SupportApi::Impl {
   action::Batches* batches;
   std::mutex erase_mutex;  // one at a time
 
+  // Counts of what lies beside the data folder's own parts.
+  struct Beside {
+    uint64_t batch_items = 0, notices = 0;
+  };
+  base::Status erase_beside(const std::string& value, Beside& beside);
+  void finish_erasure();
+
   void add_why_route(net::HttpServer& server, const MakeRoute& route);
   void add_release_route(net::HttpServer& server, const MakeRoute& route);
   void add_erase_route(net::HttpServer& server, const MakeRoute& route);
@@ -69,9 +76,13 @@ struct SupportApi::Impl {
   base::Result<replay::Standing> standing(const std::string& on, const std::string& value) {
     TAMIS_TRY(policy, desk.policy());
     replay::DataFolder* data = desk.service().data();
-    if (data != nullptr) TAMIS_CHECK(desk.service().flush());
+    replay::StandingOptions options;
+    if (data != nullptr) {
+      TAMIS_CHECK(desk.service().flush());
+      options.day_keys = replay::kept_keys(data->path());
+    }
     return replay::find_standing(*policy, data == nullptr ? nullptr : &data->archive(), desk.service().engine_access(),
-                                 on, value);
+                                 on, value, options);
   }
   base::Status release(const Desk::Caller& caller, const Wanted& wanted, std::string& text);
   base::Status erase(const Desk::Caller& caller, const std::string& on, const std::string& value,
@@ -80,6 +91,7 @@ struct SupportApi::Impl {
 
 SupportApi::SupportApi(net::HttpServer& server, Desk& desk, action::Batches* batches, const MakeRoute& route)
     : impl_(std::make_unique<Impl>(desk, batches)) {
+  impl_->finish_erasure();
   impl_->add_why_route(server, route);
   impl_->add_release_route(server, route);
   impl_->add_erase_route(server, route);
@@ -213,6 +225,35 @@ void SupportApi::Impl::add_erase_route(net::HttpServer& server, const MakeRoute&
       route(Role::kAdmin, kSmallBodyBytes));
 }
 
+base::Status SupportApi::Impl::erase_beside(const std::string& value, Beside& beside) {
+  if (batches != nullptr) {
+    TAMIS_TRY(items, batches->erase(value));
+    beside.batch_items += items;
+  }
+  if (action::Outbox* outbox = desk.service().outbox(); outbox != nullptr) {
+    TAMIS_TRY(dropped, outbox->erase(value));
+    beside.notices += dropped;
+  }
+  return {};
+}
+
+// What a crash cut off, before anybody is served. Where it does not work (a batch runs on), the note stays, and the
+// next start or the next erasure comes to it again.
+void SupportApi::Impl::finish_erasure() {
+  replay::DataFolder* data = desk.service().data();
+  if (data == nullptr) return;
+  auto value = replay::erasure_to_finish(*data);
+  if (!value || value->empty()) return;
+  Beside beside;
+  if (!erase_beside(*value, beside)) return;
+  action::AuditEntry entry;
+  entry.who = "server";
+  entry.what = "entity.erase";
+  entry.detail = "finished at the start: " + std::to_string(beside.batch_items) + " items of batches, " +
+                 std::to_string(beside.notices) + " notices";
+  if (data->audit().append(entry, action::Audit::Durability::kDurable)) (void)replay::erasure_finished(*data);
+}
+
 base::Status SupportApi::Impl::erase(const Desk::Caller& caller, const std::string& on, const std::string& value,
                                      const std::string& reason, std::string& text) {
   std::lock_guard one(erase_mutex);
@@ -231,15 +272,11 @@ base::Status SupportApi::Impl::erase(const Desk::Caller& caller, const std::stri
   TAMIS_CHECK(desk.note_change(caller, entry));
   replay::EraseOptions options;
   options.key_of_day = [data](std::string_view day) { return replay::key_of_day(data->path(), day); };
+  Beside beside;
+  options.rest = [&](const std::string& subject) { return erase_beside(subject, beside); };
   TAMIS_TRY(report, replay::erase_entity(*data, desk.service().engine_access(), policy, on, canonical, options));
-  TAMIS_TRY(batch_items, batches->erase(canonical));
-  uint64_t notices = 0;
-  if (action::Outbox* outbox = desk.service().outbox(); outbox != nullptr) {
-    TAMIS_TRY(dropped, outbox->erase(canonical));
-    notices = dropped;
-  }
   JsonWriter json(text);
-  json.begin_object().key("batch_items").uinteger(batch_items).key("notices").uinteger(notices);
+  json.begin_object().key("batch_items").uinteger(beside.batch_items).key("notices").uinteger(beside.notices);
   json.key("labels").uinteger(report.labels).key("list_entries").uinteger(report.list_entries);
   json.key("feature_keys").uinteger(report.feature_keys).key("journal_records").uinteger(report.journal_records);
   json.key("journal_segments").uinteger(report.journal_segments).key("archive_rows").uinteger(report.archive_rows);

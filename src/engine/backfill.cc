@@ -1,6 +1,7 @@
 #include "engine/backfill.h"
 
 #include <algorithm>
+#include <set>
 
 #include "base/hash.h"
 #include "engine/active.h"
@@ -10,6 +11,8 @@ namespace tamis::engine {
 namespace {
 
 bool usable(Value v) { return !v.is_error() && !v.is(event::Kind::kAbsent); }
+
+bool is_left_out(const std::vector<bool>& places, size_t place) { return place < places.size() && places[place]; }
 
 // Lists have the policy's own entries here and nobody has a label: what people and rules added at run time is of now,
 // not of then.
@@ -54,7 +57,7 @@ struct Backfill::Impl {
 
   Engine::Prepared& next;
   PastHost host;
-  void feed_detectors(ActiveType& type, int64_t t_ms);
+  void feed_detectors(ActiveType& type, int64_t t_ms, const LeftOut& left_out);
 
   std::vector<bool> is_new;           // by feature
   std::vector<bool> is_new_detector;  // by detector
@@ -92,9 +95,9 @@ void Backfill::Impl::feed(ActiveType& type, FeatureAccess& access, int64_t t_ms)
 }
 
 // What they find in the past is of then; only what they know of it is kept.
-void Backfill::Impl::feed_detectors(ActiveType& type, int64_t t_ms) {
+void Backfill::Impl::feed_detectors(ActiveType& type, int64_t t_ms, const LeftOut& left_out) {
   for (const policy::DetectorFeed& feed : type.type->feeds) {
-    if (!is_new_detector[feed.detector]) continue;
+    if (!is_new_detector[feed.detector] || is_left_out(left_out.detectors, feed.detector)) continue;
     inputs.fill(Value::absent());
     for (const auto& [input, node] : feed.inputs) {
       const Value v = type.type->plan.eval(node, type.frame);
@@ -104,7 +107,39 @@ void Backfill::Impl::feed_detectors(ActiveType& type, int64_t t_ms) {
   }
 }
 
-void Backfill::feed(PreparedEvent& prepared, int64_t receive_ms) {
+std::vector<Backfill::Need> Backfill::needs() const {
+  std::vector<Need> needs;
+  for (size_t t = 0; t < policy()->types.size(); ++t) {
+    const policy::EventType& type = policy()->types[t];
+    const auto add = [&](bool is_detector, uint32_t place, const std::vector<cel::NodeId>& nodes) {
+      std::set<int32_t> slots;
+      for (const cel::NodeId node : nodes) {
+        if (node == cel::kNoNode) continue;
+        for (const int32_t slot : type.plan.slots_read(node)) {
+          bool known = slot >= 0 && static_cast<size_t>(slot) < type.schema.fields.size();
+          for (const event::Derived& derived : type.schema.derived) known = known || derived.slot == slot;
+          if (known) slots.insert(slot);
+        }
+      }
+      needs.push_back({t, is_detector, place, {slots.begin(), slots.end()}});
+    };
+    for (const policy::FeatureUpdate& update : type.updates) {
+      if (!impl_->is_new[update.feature]) continue;
+      std::vector<cel::NodeId> nodes = update.by;
+      nodes.insert(nodes.end(), {update.where, update.of, update.hit});
+      add(false, update.feature, nodes);
+    }
+    for (const policy::DetectorFeed& feed : type.feeds) {
+      if (!impl_->is_new_detector[feed.detector]) continue;
+      std::vector<cel::NodeId> nodes;
+      for (const auto& [input, node] : feed.inputs) nodes.push_back(node);
+      add(true, feed.detector, nodes);
+    }
+  }
+  return needs;
+}
+
+void Backfill::feed(PreparedEvent& prepared, int64_t receive_ms, const LeftOut& left_out) {
   Impl& impl = *impl_;
   event::Event& event = prepared.event();
   int64_t t = event.has_time ? std::min(event.time_ms, std::max(receive_ms, impl.host.now_ms)) : receive_ms;
@@ -113,9 +148,10 @@ void Backfill::feed(PreparedEvent& prepared, int64_t receive_ms) {
   ActiveType& type = *impl.next.types[prepared.type_index()];
   type.frame.begin(event.slots.data(), prepared.arena(), &impl.host, impl.cost_max);
   for (FeatureAccess& access : type.accesses) {
-    if (access.update != nullptr && impl.is_new[access.feature]) impl.feed(type, access, t);
+    if (access.update == nullptr || !impl.is_new[access.feature]) continue;
+    if (!is_left_out(left_out.features, access.feature)) impl.feed(type, access, t);
   }
-  impl.feed_detectors(type, t);
+  impl.feed_detectors(type, t, left_out);
 }
 
 }  // namespace tamis::engine

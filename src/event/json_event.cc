@@ -5,7 +5,9 @@
 #include <algorithm>
 #include <bit>
 #include <charconv>
+#include <cmath>
 #include <cstring>
+#include <vector>
 
 #include "base/assert.h"
 #include "event/json_convert.h"
@@ -22,6 +24,7 @@ using base::Status;
 // More plans than a policy has event types, twice over for the time of a reload.
 constexpr size_t kPlansMax = 512;
 constexpr size_t kCapacityMin = 4096;
+constexpr std::string_view kLargeNumber = "-0.0";
 
 std::string in_quotes(std::string_view text) { return "\"" + std::string(text) + "\""; }
 
@@ -54,6 +57,8 @@ struct JsonReader::Impl {
   }
 
   Status parse(std::string_view json);
+  bool parse_without_large(std::string_view json);
+  bool holds_large(size_t at) const;
   Status explain(std::string_view json, simdjson::error_code error) const;
   bool reserve(size_t bytes);
   JsonPlan& plan_of(const EventSchema& schema);
@@ -73,6 +78,7 @@ struct JsonReader::Impl {
   size_t capacity = 0;
   JsonTape tape;
   bool has_document = false;
+  bool has_large = false;  // numbers beyond all ranges, for which kLargeNumber stands
   std::vector<KnownPlan> plans;
   uint64_t event_number = 0;
   size_t unknown_fields = 0;
@@ -125,15 +131,51 @@ Status JsonReader::Impl::explain(std::string_view json, simdjson::error_code cod
   return base::fail(is_limit ? Code::kLimit : Code::kInvalid, std::move(message));
 }
 
+// A number beyond all ranges is no reason to refuse an event that nobody reads it of. Slow: such events are rare.
+bool JsonReader::Impl::parse_without_large(std::string_view json) {
+  std::vector<JsonPiece> large;
+  if (json.size() > limits.bytes_max || find_json_fault(json, limits.depth_max, &large) || large.empty()) return false;
+  std::string text(json);
+  for (const JsonPiece& piece : large) {
+    // The shortest is 1e309.
+    text.replace(piece.begin, piece.end - piece.begin, piece.end - piece.begin, ' ');
+    text.replace(piece.begin, kLargeNumber.size(), kLargeNumber);
+  }
+  if (!parse(text)) return false;
+  has_large = true;
+  return true;
+}
+
+// Whether such a number may be in the value: a real -0.0 looks the same.
+bool JsonReader::Impl::holds_large(size_t at) const {
+  switch (tape.kind(at)) {
+    case JsonTape::Kind::kDouble:
+      return tape.real(at) == 0 && std::signbit(tape.real(at));
+    case JsonTape::Kind::kObject:
+      for (size_t i = tape.first(at); i != tape.end(at); i = tape.next(i + 1)) {
+        if (holds_large(i + 1)) return true;
+      }
+      return false;
+    case JsonTape::Kind::kArray:
+      for (size_t i = tape.first(at); i != tape.end(at); i = tape.next(i)) {
+        if (holds_large(i)) return true;
+      }
+      return false;
+    default:
+      return false;
+  }
+}
+
 Status JsonReader::parse(std::string_view json) {
+  impl_->has_large = false;
   Status status = impl_->parse(json);
-  if (!status) return status;
+  if (!status && !impl_->parse_without_large(json)) return status;
   const JsonTape::Kind kind = impl_->tape.kind(JsonTape::kRoot);
   if (kind != JsonTape::Kind::kObject) {
     impl_->has_document = false;
     return base::invalid("expected a JSON object, found " + std::string(name_of(kind)));
   }
-  return status;
+  return {};
 }
 
 std::string_view JsonReader::text_at(std::span<const std::string> path, base::Arena& arena) {
@@ -200,6 +242,10 @@ bool JsonReader::Impl::walk(JsonPlan& plan, JsonPlan::Node& node, size_t object,
     }
     key->seen = event_number;
     if (document.kind(at) == JsonTape::Kind::kNull) continue;
+    if (has_large && key->target_begin < key->target_end && holds_large(at)) [[unlikely]] {
+      error = "the key " + in_quotes(name) + ": a number is out of range";
+      return false;
+    }
     for (uint32_t i = key->target_begin; i < key->target_end; ++i) {
       if (!take(plan.targets()[i], at, event, converter)) return false;
     }

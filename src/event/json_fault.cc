@@ -21,7 +21,8 @@ int hex_value(char c) {
 // A cursor over the text. Each read_ function stands behind what it read, or returns false with `fault` set.
 class Scanner {
  public:
-  Scanner(std::string_view text, size_t depth_max) : text_(text), depth_max_(depth_max) {}
+  Scanner(std::string_view text, size_t depth_max, std::vector<JsonPiece>* large)
+      : text_(text), depth_max_(depth_max), large_(large) {}
 
   std::optional<JsonFault> scan() {
     if (const size_t bad = find_invalid_utf8(text_); bad != std::string_view::npos) {
@@ -184,7 +185,9 @@ class Scanner {
       if (!is_digit(peek())) return bad("expected a digit");
       while (is_digit(peek())) ++at_;
     }
-    if (!in_range(text_.substr(start, at_ - start), whole)) return bad(start, "this number is out of range");
+    if (in_range(text_.substr(start, at_ - start), whole)) return true;
+    if (large_ == nullptr) return bad(start, "this number is out of range");
+    large_->push_back({start, at_});
     return true;
   }
 
@@ -202,6 +205,7 @@ class Scanner {
 
   std::string_view text_;
   size_t depth_max_;
+  std::vector<JsonPiece>* large_;
   size_t at_ = 0;
   std::vector<char> open_;
   JsonFault fault_{0, ""};
@@ -209,8 +213,8 @@ class Scanner {
 
 }  // namespace
 
-std::optional<JsonFault> find_json_fault(std::string_view text, size_t depth_max) {
-  return Scanner(text, depth_max).scan();
+std::optional<JsonFault> find_json_fault(std::string_view text, size_t depth_max, std::vector<JsonPiece>* large) {
+  return Scanner(text, depth_max, large).scan();
 }
 
 // Well-formed byte sequences of the Unicode standard, table 3-7.

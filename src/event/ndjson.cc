@@ -11,8 +11,14 @@
 
 namespace tamis::event {
 
+// What some programs put before the first line of a text in UTF-8.
+constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
+// Of a line that spans chunks, so much more than its limit is looked at: a byte order mark, a CR, and one byte too
+// many.
+constexpr size_t kSlackBytes = kByteOrderMark.size() + 2;
+
 NdjsonSplitter::Step NdjsonSplitter::deliver(std::string_view whole, std::string_view& line) {
-  ++line_number_;
+  if (++line_number_ == 1 && whole.starts_with(kByteOrderMark)) whole.remove_prefix(kByteOrderMark.size());
   if (!whole.empty() && whole.back() == '\r') whole.remove_suffix(1);
   line = whole;
   return whole.size() > line_bytes_max_ ? Step::kTooLong : Step::kLine;
@@ -28,10 +34,11 @@ NdjsonSplitter::Step NdjsonSplitter::next(std::string_view& line) {
     const void* found = std::memchr(rest_.data(), '\n', rest_.size());
     if (found == nullptr) {
       const size_t bytes = rest_.size();
-      if (!skipping_) carry_.append(rest_.substr(0, line_bytes_max_ + 2));
+      if (!skipping_) carry_.append(rest_.substr(0, line_bytes_max_ + kSlackBytes));
       rest_ = {};
-      // With room for a CR that may belong to the end of the line.
-      if (skipping_ || (carry_.size() <= line_bytes_max_ + 1 && bytes <= line_bytes_max_ + 1)) break;
+      // With room for what may not belong to the line.
+      const size_t most = line_bytes_max_ + kSlackBytes - 1;
+      if (skipping_ || (carry_.size() <= most && bytes <= most)) break;
       skipping_ = true;
       carry_.clear();
       ++line_number_;
@@ -48,7 +55,7 @@ NdjsonSplitter::Step NdjsonSplitter::next(std::string_view& line) {
     if (carry_.empty()) {
       step = deliver(part, line);
     } else {
-      carry_.append(part.substr(0, line_bytes_max_ + 2));
+      carry_.append(part.substr(0, line_bytes_max_ + kSlackBytes));
       carry_given_ = true;
       step = deliver(carry_, line);
     }

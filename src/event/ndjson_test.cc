@@ -70,6 +70,11 @@ TEST(NdjsonSplitter, SplitsSkipsAndCounts) {
   EXPECT_EQ(split({"123456\n1\n12345\r\n", "1234", "56", "78\nx\n"}, 5),
             (std::vector<Line>{{1, std::nullopt}, {2, "1"}, {3, "12345"}, {4, std::nullopt}, {5, "x"}}));
   EXPECT_TRUE(split({}, 5).empty());
+  const std::string mark = "\xEF\xBB\xBF";
+  EXPECT_EQ(split({mark + "12345\n" + mark + "1\n"}, 5), (std::vector<Line>{{1, "12345"}, {2, mark + "1"}}));
+  EXPECT_EQ(split({"\xEF", "\xBB", "\xBF", "12345", "\r\nx"}, 5), (std::vector<Line>{{1, "12345"}, {2, "x"}}));
+  EXPECT_EQ(split({mark + "1", "23456\nx"}, 5), (std::vector<Line>{{1, std::nullopt}, {2, "x"}}));
+  EXPECT_EQ(split({mark, "\nx"}, 5), (std::vector<Line>{{2, "x"}}));
   EXPECT_TRUE(split({"\n\r\n"}, 5).empty());
 }
 

@@ -229,6 +229,11 @@ NameProblem Compiler::explain_in(std::string_view name, std::string_view kind,
   return {fmt::format("{} {} is not declared", kind, quoted(name)), hint};
 }
 
+// The feature itself, or one of its windows.
+static bool is_of_feature(std::string_view name, std::string_view feature) {
+  return name.starts_with(feature) && (name.size() == feature.size() || name[feature.size()] == '_');
+}
+
 // Why a name is not known in a scope. Called for names that the checker stumbled over, for whatever reason.
 NameProblem Compiler::explain(const Scope& scope, std::string_view name) const {
   const Symbol* symbol = scope.find_prefix(name);
@@ -269,10 +274,13 @@ NameProblem Compiler::explain(const Scope& scope, std::string_view name) const {
       }
     }
   }
+  for (const std::string& broken : source_.broken_features) {
+    if (is_of_feature(name, broken)) return {"", "", true};
+  }
   for (size_t i = 0; i < features_.size(); ++i) {
     const Feature& feature = features_[i];
     if (!feature.good) {
-      if (feature.source->name.text == name) return {fmt::format("feature {} is in error itself", quoted(name)), ""};
+      if (is_of_feature(name, feature.source->name.text)) return {"", "", true};
       continue;
     }
     const std::vector<std::string>& variables = policy_->features[i].variables;

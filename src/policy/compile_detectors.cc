@@ -332,6 +332,7 @@ void Compiler::compile_shown(Draft& draft) {
       diagnostics_.error(*of.node, "what is shown is a name: a field, attribute, feature or output of a detector");
     } else if (symbol == draft.scope.symbols().end() || symbol->second.kind > Symbol::Kind::kModel) {
       NameProblem problem = explain(draft.scope, plain);
+      if (problem.is_told) continue;
       if (problem.message.empty()) {
         std::vector<std::string> names;
         for (const auto& [other, s] : draft.scope.symbols()) {

@@ -407,6 +407,26 @@ rules:
   for (const Diagnostic& d : loaded.diagnostics) EXPECT_EQ(d.severity, Diagnostic::Severity::kWarning);
 }
 
+TEST(Compile, AFeatureInErrorIsToldOnce) {
+  const std::pair<const char*, size_t> kBroken[] = {{"{cnt: signup, by: email, over: 1h}", 2},
+                                                    {"{count: signup, by: emial, over: 1h}", 1},
+                                                    {"{count: signup, by: email, over: banana}", 1},
+                                                    {"{count: sinup, by: email, over: [1h, 2h]}", 1},
+                                                    {"{sum: nothing, of: signup, by: email, over: 1h}", 1},
+                                                    {"7", 1}};
+  for (const auto& [declaration, errors] : kBroken) {
+    Loaded loaded = load(std::string(kEvents) + "features:\n  bad: " + declaration + R"(
+rules:
+  - {id: a, on: signup, when: bad > 3, then: {verdict: reject}}
+  - {id: b, on: signup, when: "bad > 3 && bad_1h > bad", then: {verdict: reject}}
+)");
+    EXPECT_EQ(loaded.policy, nullptr);
+    size_t told = 0;
+    for (const Diagnostic& d : loaded.diagnostics) told += d.severity == Diagnostic::Severity::kError;
+    EXPECT_EQ(told, errors) << declaration << "\n" << all(loaded);
+  }
+}
+
 TEST(Compile, ManyErrorsAreBounded) {
   std::string text = std::string(kEvents) + "rules:\n";
   for (int i = 0; i < 500; ++i) text += "  - {id: r" + std::to_string(i) + ", on: signup, when: form_mss > 1}\n";

@@ -82,6 +82,7 @@ void Compiler::read_given(const RuleTestSource& test, Draft& draft, RuleTest& ou
     const Symbol* symbol = draft.scope.find(name.text);
     if (symbol == nullptr || !can_be_given(*symbol)) {
       NameProblem problem = explain(draft.scope, name.text);
+      if (problem.is_told) continue;
       if (problem.message.empty()) {
         problem = {fmt::format("{} has nothing named {}", quoted(draft.type.schema.name), quoted(name.text)),
                    did_you_mean(name.text, givable_names(draft.scope))};
@@ -100,6 +101,7 @@ void Compiler::read_given_labels(const RuleTestSource& test, Draft& draft, RuleT
     auto symbol = draft.scope.symbols().find(name);
     if (symbol == draft.scope.symbols().end()) {
       NameProblem problem = explain(draft.scope, entity.text);
+      if (problem.is_told) continue;
       if (problem.message.empty()) {
         problem = {fmt::format("{} has nothing named {}", quoted(draft.type.schema.name), quoted(entity.text)),
                    did_you_mean(entity.text, givable_names(draft.scope))};
@@ -278,6 +280,7 @@ void Compiler::add_step(const StepSource& source, PolicyTest& test, int64_t& tim
     Symbol* symbol = draft->scope.find(name.text);
     if (symbol == nullptr || symbol->kind != Symbol::Kind::kFeature) {
       NameProblem problem = explain(draft->scope, name.text);
+      if (problem.is_told) continue;
       if (problem.message.empty()) problem = {fmt::format("there is no feature {}", quoted(name.text)), ""};
       diagnostics_.error(*name.node, problem.message, problem.hint);
     } else if (!symbol->read) {

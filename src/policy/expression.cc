@@ -252,6 +252,7 @@ void Expressions::report(const Expression& expression, const PreparedText& prepa
   std::string_view name = plain_name(std::string_view(expression.text).substr(begin, end - begin));
   if (!name.empty()) {
     NameProblem better = explain_(scope, name);
+    if (better.is_told) return;
     if (!better.message.empty()) message = better.message, hint = better.hint;
   }
   diagnostics_.error_in(*expression.node, expression.offset + begin, expression.offset + end, message, hint);

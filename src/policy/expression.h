@@ -27,6 +27,7 @@ enum class Expect : uint8_t {
 // What is wrong with a name that the checker does not know, in the policy's words; empty where there is nothing to add.
 struct NameProblem {
   std::string message, hint;
+  bool is_told = false;  // what the name stands for is in error itself, and that was said: one slip, one diagnostic
 };
 using ExplainName = std::function<NameProblem(const Scope& scope, std::string_view name)>;
 

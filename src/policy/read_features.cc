@@ -114,7 +114,10 @@ void read_feature(const Node& key, const Node& value, PolicySource& policy, Diag
   for (const AggregateKey& a : kAggregates) keys.emplace_back(a.key);
   MapReader map(value, fmt::format("feature {}", quoted(key.text)), keys, diagnostics);
   const AggregateKey* aggregate = find_aggregate(map, feature.name);
-  if (aggregate == nullptr) return;
+  if (aggregate == nullptr) {
+    policy.broken_features.push_back(key.text);
+    return;
+  }
   read_aggregate(map, *aggregate, feature);
   feature.by = map.expressions("by");
   if (feature.by.size() > kByMax) diagnostics.error(*map.get("by"), fmt::format("`by` has at most {} parts", kByMax));

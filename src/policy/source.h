@@ -189,6 +189,7 @@ struct PolicySource {
   EventSource defaults;
   std::vector<EventSource> events;
   std::vector<FeatureSource> features;
+  std::vector<std::string> broken_features;  // names of those of which not even the kind could be read
   std::vector<DetectorSource> detectors;
   std::vector<ListSource> lists;
   std::vector<ModelSource> models;

@@ -279,6 +279,7 @@ base::Result<BacktestResult> backtest(const BacktestRequest& request, const Matc
   result.columnar = summary.columnar;
   result.replayed_because = summary.replayed_because;
   result.truth_unread = summary.absent;
+  result.events_gone = summary.events_gone;
   result.events = tally.events, result.matched = tally.matched, result.gained = tally.gained, result.lost = tally.lost;
   result.known_good = tally.good, result.known_bad = tally.bad;
   result.precision = {tally.matched_bad, tally.matched_bad + tally.matched_good};

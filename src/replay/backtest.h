@@ -41,11 +41,12 @@ struct BacktestResult {
   std::string replayed_because;  // why not; empty if columnar
 
   uint64_t events = 0;
-  uint64_t matched = 0;  // a rule: events that it matches; a policy: with another verdict than the mildest
-  uint64_t gained = 0;   // the verdict becomes harsher than the stored one
-  uint64_t lost = 0;     // milder
-  Share precision;       // bad ones among the matched events of which the truth is known
-  Share recall;          // matched ones among the bad events
+  uint64_t events_gone = 0;  // not among them: values that a replay reads are not kept any more
+  uint64_t matched = 0;      // a rule: events that it matches; a policy: with another verdict than the mildest
+  uint64_t gained = 0;       // the verdict becomes harsher than the stored one
+  uint64_t lost = 0;         // milder
+  Share precision;           // bad ones among the matched events of which the truth is known
+  Share recall;              // matched ones among the bad events
   uint64_t known_good = 0, known_bad = 0;  // events of which the truth is known
   std::vector<std::string> truth_unread;   // entities that the archive does not have: their truth could not count
 
@@ -80,9 +81,9 @@ struct BacktestResult {
 base::Result<BacktestResult> backtest(const BacktestRequest& request, const MatchSource& source,
                                       const std::function<bool(uint64_t, uint64_t)>& keep_going);
 
-// Appends one JSON object: rule, policy, types, from, to, events, matched, gained, lost, precision, precision_interval,
-// recall, recall_interval (null where there is no truth), truth, per_day, overlap, samples, columnar, replayed_because,
-// seconds, cost_us_per_event.
+// Appends one JSON object: rule, policy, types, from, to, events, events_gone, matched, gained, lost, precision,
+// precision_interval, recall, recall_interval (null where there is no truth), truth, per_day, overlap, samples,
+// columnar, replayed_because, seconds, cost_us_per_event.
 void write_json(const BacktestResult& result, std::string& out);
 
 }  // namespace tamis::replay

@@ -64,7 +64,8 @@ void write_json(const BacktestResult& result, std::string& out) {
     json.key("from").string(event::format_time_ms(result.from_ms));
     json.key("to").string(event::format_time_ms(result.to_ms));
   }
-  json.key("events").uinteger(result.events).key("matched").uinteger(result.matched);
+  json.key("events").uinteger(result.events).key("events_gone").uinteger(result.events_gone);
+  json.key("matched").uinteger(result.matched);
   json.key("gained").uinteger(result.gained).key("lost").uinteger(result.lost);
   write_share(json, "precision", result.precision);
   write_share(json, "recall", result.recall);

@@ -8,6 +8,7 @@
 #include <cerrno>
 
 #include "base/file.h"
+#include "replay/backfill.h"
 #include "replay/erase.h"
 #include "replay/fold.h"
 #include "replay/snapshot.h"
@@ -104,6 +105,7 @@ base::Status DataFolder::fold_tail(Engine& engine, uint64_t from, Recovered& rep
   TAMIS_TRY(reader, journal::JournalReader::open(journal_folder(path_), from));
   FoldOptions options;
   options.data = path_;
+  options.archive = archive_.get();
   RecordFold fold(options, engine);
   TAMIS_CHECK(fold.use_intel(intel_version_));
   uint64_t archived = archive_->stats().upto;
@@ -256,6 +258,42 @@ base::Status DataFolder::flush(const WithEngine& with_engine) {
 
 base::Status DataFolder::join_files() { return archive_->flush(archive_->stats().upto); }
 
+static base::Status abandoned(const DataFolder::WithEngine& with_engine, base::Error error) {
+  with_engine([](Engine& engine) { engine.abandon_snapshot(); });
+  return tl::unexpected(std::move(error));
+}
+
+// The snapshot that was begun, piece by piece beside the running engine.
+base::Status DataFolder::write_state(SnapshotWriter& writer, const WithEngine& with_engine,
+                                     const std::atomic<bool>& stop) {
+  std::string piece;
+  for (bool more = true; more;) {
+    if (stop) return abandoned(with_engine, {base::Code::kUnavailable, "stopped"});
+    piece.clear();
+    with_engine([&](Engine& engine) { more = engine.snapshot_piece(piece); });
+    if (piece.empty()) continue;
+    base::Status written = writer.piece(piece);
+    if (!written) return abandoned(with_engine, written.error());
+  }
+  return {};
+}
+
+void DataFolder::begin_filled(Engine& engine, uint64_t record) {
+  filled_record_ = record;
+  filled_policy_ = engine.policy()->version;
+  engine.begin_snapshot();
+}
+
+base::Status DataFolder::keep_filled(const WithEngine& with_engine, const std::atomic<bool>& stop) {
+  auto made = base::make_folders(path_ + "/snapshots");
+  if (!made) return abandoned(with_engine, made.error());
+  SnapshotHead head{filled_record_, filled_policy_, intel_version_};
+  auto writer = SnapshotWriter::create_as(filled_path(path_, filled_record_), head);
+  if (!writer) return abandoned(with_engine, writer.error());
+  TAMIS_CHECK(write_state(**writer, with_engine, stop));
+  return (*writer)->finish();
+}
+
 base::Status DataFolder::checkpoint(const WithEngine& with_engine, const std::atomic<bool>& stop,
                                     const std::function<base::Status()>& before_name) {
   SnapshotHead head;
@@ -268,24 +306,13 @@ base::Status DataFolder::checkpoint(const WithEngine& with_engine, const std::at
     engine.begin_snapshot();
   });
   if (head.record == 0 || head.policy.empty()) return {};
-  auto abandon = [&](base::Error error) -> base::Status {
-    with_engine([](Engine& engine) { engine.abandon_snapshot(); });
-    return tl::unexpected(std::move(error));
-  };
+  auto abandon = [&](base::Error error) { return abandoned(with_engine, std::move(error)); };
   base::Status before = journal_->sync();
   if (before) before = archive_->flush(head.record, false);
   if (!before) return abandon(before.error());
   auto writer = SnapshotWriter::create(path_, head);
   if (!writer) return abandon(writer.error());
-  std::string piece;
-  for (bool more = true; more;) {
-    if (stop) return abandon({base::Code::kUnavailable, "stopped"});
-    piece.clear();
-    with_engine([&](Engine& engine) { more = engine.snapshot_piece(piece); });
-    if (piece.empty()) continue;
-    base::Status written = (*writer)->piece(piece);
-    if (!written) return abandon(written.error());
-  }
+  TAMIS_CHECK(write_state(**writer, with_engine, stop));
   if (before_name) TAMIS_CHECK(before_name());
   TAMIS_CHECK((*writer)->finish());
   last_snapshot_ = head.record;
@@ -330,6 +357,7 @@ base::Result<DataFolder::Trimmed> DataFolder::trim(int64_t before_ms, const With
   trimmed.segments = segments;
   for (size_t i = base + 1; i < files.size(); ++i) trimmed.snapshots += ::unlink(files[i].path.c_str()) == 0;
   TAMIS_CHECK(find_first_number());
+  remove_filled(path_, first_number_);
   return trimmed;
 }
 

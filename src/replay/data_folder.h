@@ -34,6 +34,8 @@
 
 namespace tamis::replay {
 
+class SnapshotWriter;
+
 struct DataFolderOptions {
   journal::JournalOptions journal;
   archive::ArchiveOptions archive;
@@ -110,6 +112,11 @@ class DataFolder {
   base::Status checkpoint(const WithEngine& with_engine, const std::atomic<bool>& stop,
                           const std::function<base::Status()>& before_name = nullptr);
   uint64_t last_snapshot() const { return last_snapshot_; }
+  // What is right behind an activation that filled features is kept beside its record (replay/backfill.h):
+  // begin_filled() in the same turn of the engine as the activation, keep_filled() behind it, with no checkpoint in
+  // between.
+  void begin_filled(engine::Engine& engine, uint64_t record);
+  base::Status keep_filled(const WithEngine& with_engine, const std::atomic<bool>& stop);
   // Removes the part of the journal that lies before the newest snapshot taken at `before_ms` or earlier, with the
   // snapshots older than that one: a replay then begins with it. Does nothing where there is none.
   struct Trimmed {
@@ -131,6 +138,7 @@ class DataFolder {
                          const std::function<bool(uint64_t)>& keep_going,
                          const std::function<void(const Folded&)>& on_folded);
   base::Status check_room(uint64_t number);
+  base::Status write_state(SnapshotWriter& writer, const WithEngine& with_engine, const std::atomic<bool>& stop);
   base::Status find_first_number();
   void remove_old_snapshots();
 
@@ -148,6 +156,8 @@ class DataFolder {
   bool full_ = false;  // the archive, when it was last looked at
   std::atomic<double> behind_ = 0;
   std::string line_;
+  uint64_t filled_record_ = 0;  // between begin_filled() and keep_filled()
+  std::string filled_policy_;
 };
 
 }  // namespace tamis::replay

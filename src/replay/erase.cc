@@ -133,6 +133,7 @@ base::Status renew_snapshot(DataFolder& folder, const DataFolder::WithEngine& wi
   for (const SnapshotFile& file : list_snapshots(folder.path())) {
     if (file.record < report.snapshot) ::unlink(file.path.c_str());
   }
+  remove_filled(folder.path(), UINT64_MAX);
   // One of the same record was written over.
   report.snapshots = old.size();
   return {};
@@ -256,10 +257,12 @@ base::Result<ErasedReport> erase_entity(DataFolder& folder, const DataFolder::Wi
     if (noted.on != on || noted.value != value) {
       TAMIS_TRY(finished, erase_noted(folder, with_engine, policy, noted.on, noted.value, options));
       (void)finished;
+      if (options.rest) TAMIS_CHECK(options.rest(noted.value));
     }
   }
   TAMIS_CHECK(note_begin(folder, on, value));
   TAMIS_TRY(report, erase_noted(folder, with_engine, policy, on, value, options));
+  if (options.rest) TAMIS_CHECK(options.rest(value));
   TAMIS_CHECK(note_end(folder));
   return report;
 }
@@ -272,10 +275,18 @@ base::Result<std::string> finish_erasure(DataFolder& folder, engine::Engine& eng
   EraseOptions options;
   options.key_of_day = [&](std::string_view day) { return key_of_day(folder.path(), day); };
   const DataFolder::WithEngine alone = [&](const std::function<void(Engine&)>& use) { use(engine); };
-  TAMIS_TRY(report, erase_entity(folder, alone, engine.policy(), noted.on, noted.value, options));
+  TAMIS_TRY(report, erase_noted(folder, alone, engine.policy(), noted.on, noted.value, options));
   return "an erasure of one " + noted.on + " that was cut off is done now: " + std::to_string(report.journal_records) +
-         " more records of the journal, " + std::to_string(report.archive_rows) +
-         " more rows of the archive; ask for it once more, so that action batches and notices are looked through, too";
+         " more records of the journal, " + std::to_string(report.archive_rows) + " more rows of the archive";
 }
+
+base::Result<std::string> erasure_to_finish(const DataFolder& folder) {
+  std::error_code none;
+  if (!std::filesystem::exists(note_path(folder), none)) return std::string();
+  TAMIS_TRY(noted, read_note(note_path(folder)));
+  return noted.value;
+}
+
+base::Status erasure_finished(const DataFolder& folder) { return note_end(folder); }
 
 }  // namespace tamis::replay

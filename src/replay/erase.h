@@ -10,10 +10,12 @@
 // What stays: entries of the policy's own files, which the report names, since they are the policy's; the entity under
 // another kind (the mail address of an account is an entity of its own); and events that arrive while it runs.
 //
+// Action batches and notices that wait in the outbox are told by whoever has them open (EraseOptions::rest).
+//
 // Each step leaves the folder whole, and doing all of it once more does nothing to what is done already. What is being
 // erased stands in FOLDER/erasing.json until all of it is done, so that DataFolder::recover() finishes what a crash cut
-// off before anybody is served. Journal records from before the new snapshot no longer give the same state when they
-// are replayed.
+// off before anybody is served, and the doors what lies beside (erasure_to_finish). Journal records from before the new
+// snapshot no longer give the same state when they are replayed.
 #pragma once
 
 #include <cstdint>
@@ -42,6 +44,9 @@ struct ErasedReport {
 struct EraseOptions {
   // Secrets of the days whose values are tokens (archive/archive.h); none: values only.
   std::function<std::string(std::string_view day)> key_of_day = [](std::string_view) { return std::string(); };
+  // What lies beside the folder's own parts (action batches, the outbox, ...): takes `value` out there. A part of the
+  // same erasure: the note stays until it is done.
+  std::function<base::Status(const std::string& value)> rest;
   // Called with the number of records read; false stops with an error.
   std::function<bool(uint64_t)> keep_going = [](uint64_t) { return true; };
 };
@@ -53,7 +58,12 @@ base::Result<ErasedReport> erase_entity(DataFolder& folder, const DataFolder::Wi
                                         const std::string& value, const EraseOptions& options = {});
 
 // Finishes what a crash or an error cut off, if there is anything; says so in words, empty if not. The engine is where
-// the journal ends, and nothing else uses the folder.
+// the journal ends, and nothing else uses the folder. The note stays until somebody has done the rest, too.
 base::Result<std::string> finish_erasure(DataFolder& folder, engine::Engine& engine);
+
+// The value whose erasure is to be finished in what lies beside (EraseOptions::rest), before anybody is served; then
+// erasure_finished(). Empty: there is none.
+base::Result<std::string> erasure_to_finish(const DataFolder& folder);
+base::Status erasure_finished(const DataFolder& folder);
 
 }  // namespace tamis::replay

@@ -1,6 +1,9 @@
 #include "replay/fold.h"
 
+#include <unistd.h>
+
 #include "replay/backfill.h"
+#include "replay/snapshot.h"
 
 namespace tamis::replay {
 
@@ -53,11 +56,33 @@ base::Status RecordFold::activate(const Record& record) {
   TAMIS_TRY(policy, compile_kept_policy(options_.data, std::string(record.version)));
   Engine::PreparedPointer prepared = Engine::build(policy, engine_.options());
   if (record.filled_from != 0) {
-    BackfillReader backfill(options_.data, record.filled_from, intel_, engine_, *prepared);
-    if (backfill.needed()) TAMIS_CHECK(backfill.read_to(record.number - 1, [](uint64_t) { return true; }));
+    TAMIS_TRY(restored, restore_filled(record, policy));
+    if (restored) return {};
+    TAMIS_TRY(first, first_of_journal(options_.data));
+    BackfillReader backfill(options_.data, std::max(record.filled_from, first), intel_, engine_, *prepared);
+    const auto go_on = [](uint64_t) { return true; };
+    if (backfill.needed() && options_.archive != nullptr) {
+      TAMIS_TRY(unfilled, backfill.read_archive(*options_.archive, go_on));
+      (void)unfilled;  // told when it was activated
+    }
+    if (backfill.needed()) TAMIS_CHECK(backfill.read_to(record.number - 1, go_on));
   }
   engine_.activate(std::move(prepared));
   return {};
+}
+
+// The state right behind the activation, where the journal alone cannot give it (any more).
+base::Result<bool> RecordFold::restore_filled(const Record& record,
+                                              const std::shared_ptr<const policy::Policy>& policy) {
+  const std::string path = filled_path(options_.data, record.number);
+  if (::access(path.c_str(), F_OK) != 0) return false;
+  TAMIS_TRY(first, first_of_journal(options_.data));
+  if (record.filled_from == 1 && first == 1) return false;
+  TAMIS_TRY(file, SnapshotReader::open(path));
+  engine_.reset();
+  engine_.activate(policy);
+  TAMIS_CHECK(engine_.restore([&](std::string& piece) { return file->next(piece); }));
+  return true;
 }
 
 base::Result<RecordFold::Step> RecordFold::decide(const Record& record) {

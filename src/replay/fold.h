@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 
+#include "archive/archive.h"
 #include "base/result.h"
 #include "engine/act.h"
 #include "engine/engine.h"
@@ -18,6 +19,8 @@ struct FoldOptions {
   // Network facts instead of those of the journal; null: as it was.
   std::shared_ptr<const event::NetworkIntel> intel;
   bool explain = false;
+  // For features that were filled from events older than the journal, where no state from then is kept; may be null.
+  const archive::Archive* archive = nullptr;
 };
 
 class RecordFold {
@@ -46,6 +49,7 @@ class RecordFold {
 
  private:
   base::Status activate(const Record& record);
+  base::Result<bool> restore_filled(const Record& record, const std::shared_ptr<const policy::Policy>& policy);
   base::Result<Step> decide(const Record& record);
 
   FoldOptions options_;

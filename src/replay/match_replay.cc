@@ -102,6 +102,9 @@ class TypeRun {
     return true;
   }
 
+  // Whether the event would be one of those asked about, if it could be decided.
+  base::Result<bool> has(uint64_t record) { return rows_.seek(record); }
+
   void flush() {
     if (n_.empty()) return;
     columns_.assign(static_cast<size_t>(type_.slot_count), cel::Column{});
@@ -207,9 +210,9 @@ base::Status match_by_replay(const MatchRequest& request, const MatchSource& sou
   base::Status done = source.what_if(what_if, [&](const Replayed& event) {
     TypeRun* run = runs[static_cast<size_t>(event.decision->type - what_if->types.data())].get();
     if (run != nullptr) {
-      base::Result<bool> added = run->add(event);
+      base::Result<bool> added = event.whole ? run->add(event) : run->has(event.record);
       if (!added) failed = tl::unexpected<base::Error>(added.error());
-      if (added && *added) ++summary.events;
+      if (added && *added) ++(event.whole ? summary.events : summary.events_gone);
     }
     if (++replayed % 1024 == 0 && keep_going) go_on = keep_going(replayed, std::max(total, replayed));
     return failed.has_value() && go_on;

@@ -1,6 +1,7 @@
 #include "replay/matches.h"
 
 #include "journal/journal.h"
+#include "replay/archive_past.h"
 #include "replay/fold.h"
 #include "replay/match_run.h"
 #include "replay/records.h"
@@ -29,10 +30,40 @@ base::Result<MatchSummary> find_matches(const MatchRequest& request, const Match
 
 namespace {
 
+// A decided event and what detectors found on it.
+bool tell(engine::Engine& engine, const std::function<bool(const Replayed&)>& step, const Replayed& event) {
+  if (!step(event)) return false;
+  for (size_t i = 0; i < engine.finding_count(); ++i) {
+    engine::Finding& finding = engine.finding(i);
+    if (!step({event.record, &finding.decision, &finding.event, event.whole})) return false;
+  }
+  return true;
+}
+
+// The events from before the journal. What they lack is absent, so features get what can be known. False: stopped.
+base::Result<bool> decide_archived(const FoldOptions& options, engine::Engine& engine,
+                                   const std::function<bool(const Replayed&)>& step) {
+  TAMIS_TRY(first, first_of_journal(options.data));
+  if (first <= 1) return true;
+  TAMIS_TRY(past, ArchivePast::open(*options.archive, options.what_if, all_that_is_read(*options.what_if), first,
+                                    options.intel.get()));
+  while (true) {
+    TAMIS_TRY(more, past->next());
+    if (!more) return true;
+    const engine::Decision& decision =
+        engine.decide(past->event(), past->time_ms(), engine::Engine::Explain::kNo, past->record());
+    if (!tell(engine, step, {past->record(), &decision, &past->event(), past->gone().empty()})) return false;
+  }
+}
+
 base::Status fold_journal(const FoldOptions& options, const std::function<bool(const Replayed&)>& step) {
   TAMIS_TRY(reader, journal::JournalReader::open(journal_folder(options.data)));
   engine::Engine engine;
   RecordFold fold(options, engine);
+  if (options.archive != nullptr) {
+    TAMIS_TRY(go_on, decide_archived(options, engine, step));
+    if (!go_on) return {};
+  }
   std::string_view line;
   while (true) {
     TAMIS_TRY(more, reader->next(line));
@@ -40,23 +71,21 @@ base::Status fold_journal(const FoldOptions& options, const std::function<bool(c
     TAMIS_TRY(record, read_record(line));
     TAMIS_TRY(done, fold.apply(record));
     if (done.decision == nullptr) continue;
-    if (!step({record.number, done.decision, &fold.event()})) return {};
-    for (size_t i = 0; i < engine.finding_count(); ++i) {
-      engine::Finding& finding = engine.finding(i);
-      if (!step({record.number, &finding.decision, &finding.event})) return {};
-    }
+    if (!tell(engine, step, {record.number, done.decision, &fold.event()})) return {};
   }
 }
 
 }  // namespace
 
-WhatIf journal_what_if(std::string data, std::shared_ptr<const event::NetworkIntel> intel) {
-  return [data = std::move(data), intel = std::move(intel)](std::shared_ptr<const policy::Policy> what_if,
-                                                            const std::function<bool(const Replayed&)>& step) {
+WhatIf journal_what_if(std::string data, std::shared_ptr<const event::NetworkIntel> intel,
+                       const archive::Archive* archive) {
+  return [data = std::move(data), intel = std::move(intel), archive](std::shared_ptr<const policy::Policy> what_if,
+                                                                     const std::function<bool(const Replayed&)>& step) {
     FoldOptions options;
     options.data = data;
     options.what_if = std::move(what_if);
     options.intel = intel;
+    options.archive = archive;
     return fold_journal(options, step);
   };
 }

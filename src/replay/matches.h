@@ -35,12 +35,14 @@ struct Replayed {
   uint64_t record = 0;
   const engine::Decision* decision = nullptr;
   const engine::PreparedEvent* event = nullptr;
+  bool whole = true;  // false: the archive does not hold all of it that the policy reads
 };
 // Decides the events of a journal again under `what_if`, in order; `step` gives false to stop. See journal_what_if().
 using WhatIf = std::function<base::Status(std::shared_ptr<const policy::Policy> what_if,
                                           const std::function<bool(const Replayed&)>& step)>;
-// Of the journal of a data folder.
-WhatIf journal_what_if(std::string data, std::shared_ptr<const event::NetworkIntel> intel);
+// Of the journal of a data folder; what is older, of the archive (null: not at all), with what it still holds.
+WhatIf journal_what_if(std::string data, std::shared_ptr<const event::NetworkIntel> intel,
+                       const archive::Archive* archive = nullptr);
 
 struct MatchSource {
   const archive::Archive* archive = nullptr;
@@ -98,6 +100,7 @@ struct MatchSummary {
   bool columnar = false;
   std::string replayed_because;   // why not; empty if columnar
   uint64_t events = 0;            // that were looked at
+  uint64_t events_gone = 0;       // of a replay: that could not be, since values that are read are not kept any more
   double evaluation_seconds = 0;  // of all threads together, without reading the archive
   std::vector<std::string> types;
   std::vector<std::string> absent;  // names among `also` that the archive does not have

@@ -3,6 +3,7 @@
 #include <openssl/rand.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 
 #include "base/file.h"
@@ -53,6 +54,21 @@ std::string key_of_day(const std::string& data, std::string_view day) {
   }
   auto key = base::read_file(path, kKeyBytes);
   return key && key->size() == kKeyBytes ? *key : std::string();
+}
+
+std::vector<std::string> kept_keys(const std::string& data) {
+  std::vector<std::string> days, keys;
+  std::error_code error;
+  for (const fs::directory_entry& entry : fs::directory_iterator(data + "/keys", error)) {
+    const std::string day = entry.path().stem().string();
+    if (is_day(day) && entry.path().extension() == ".key") days.push_back(day);
+  }
+  std::sort(days.rbegin(), days.rend());
+  for (const std::string& day : days) {
+    std::string key = key_of_day(data, day);
+    if (!key.empty()) keys.push_back(std::move(key));
+  }
+  return keys;
 }
 
 base::Result<RetentionReport> retain(DataFolder& folder, const policy::Policy& policy, int64_t now_ms,

@@ -11,6 +11,7 @@
 #include <functional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/result.h"
 #include "replay/data_folder.h"
@@ -33,5 +34,7 @@ void write_json(const RetentionReport& report, std::string& out);
 
 // The secret of a day ("2026-11-21") for tokens; made when it is first asked for. Empty: it cannot be made or read.
 std::string key_of_day(const std::string& data, std::string_view day);
+// The secrets that there are, by day, newest first; none is made.
+std::vector<std::string> kept_keys(const std::string& data);
 
 }  // namespace tamis::replay

@@ -24,6 +24,7 @@ namespace fs = std::filesystem;
 
 constexpr std::string_view kFormat = "tamis snapshot 1";
 constexpr std::string_view kSuffix = ".snapshot";
+constexpr std::string_view kFilled = ".filled";
 constexpr std::string_view kUnfinished = ".unfinished";
 constexpr size_t kHeadBytesMax = 4096;
 constexpr uint32_t kFrameBytesMax = 1u << 30;  // of a piece, compressed; a piece is far smaller
@@ -75,16 +76,26 @@ base::Result<SnapshotHead> read_head(std::string_view line) {
 base::Result<std::unique_ptr<SnapshotWriter>> SnapshotWriter::create(const std::string& data,
                                                                      const SnapshotHead& head) {
   TAMIS_CHECK(base::make_folders(folder_of(data)));
-  std::string path = path_of(data, head.record);
-  std::string temporary = path + std::string(kUnfinished);
-  int fd = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0640);
-  if (fd < 0) return tl::unexpected(base::system_error("write", temporary, errno));
-  std::unique_ptr<SnapshotWriter> writer(new SnapshotWriter(std::move(path), fd));
+  return create_as(path_of(data, head.record), head);
+}
+
+base::Result<std::unique_ptr<SnapshotWriter>> SnapshotWriter::create_as(const std::string& path,
+                                                                        const SnapshotHead& head) {
   std::string line;
   event::JsonWriter json(line);
   json.begin_object().key("format").string(kFormat).key("record").uinteger(head.record);
   json.key("policy").string(head.policy).key("intel").string(head.intel).end_object();
-  TAMIS_CHECK(writer->write(line + "\n"));
+  return create_at(path, line);
+}
+
+base::Result<std::unique_ptr<SnapshotWriter>> SnapshotWriter::create_at(const std::string& path,
+                                                                        std::string_view first_line) {
+  if (first_line.size() >= kHeadBytesMax) return base::invalid(path + ": its first line is too long");
+  std::string temporary = path + std::string(kUnfinished);
+  int fd = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0640);
+  if (fd < 0) return tl::unexpected(base::system_error("write", temporary, errno));
+  std::unique_ptr<SnapshotWriter> writer(new SnapshotWriter(path, fd));
+  TAMIS_CHECK(writer->write(std::string(first_line) + "\n"));
   return writer;
 }
 
@@ -124,23 +135,31 @@ base::Status SnapshotWriter::finish() {
     return tl::unexpected(base::system_error("rename", path_, errno));
   }
   finished_ = true;
-  return sync_folder(fs::path(path_).parent_path().string());
+  const std::string folder = fs::path(path_).parent_path().string();
+  return sync_folder(folder.empty() ? "." : folder);
 }
 
 base::Result<std::unique_ptr<SnapshotReader>> SnapshotReader::open(const std::string& path) {
-  int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return tl::unexpected(base::system_error("read", path, errno));
-  std::unique_ptr<SnapshotReader> reader(new SnapshotReader(path, fd));
   std::string line;
-  char c = 0;
-  while (line.size() < kHeadBytesMax) {
-    TAMIS_CHECK(reader->read(&c, 1));
-    if (c == '\n') break;
-    line += c;
-  }
+  TAMIS_TRY(reader, open_at(path, line));
   auto head = read_head(line);
   if (!head) return base::invalid(path + ": " + head.error().message);
   reader->head_ = std::move(*head);
+  return reader;
+}
+
+base::Result<std::unique_ptr<SnapshotReader>> SnapshotReader::open_at(const std::string& path,
+                                                                      std::string& first_line) {
+  int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return tl::unexpected(base::system_error("read", path, errno));
+  std::unique_ptr<SnapshotReader> reader(new SnapshotReader(path, fd));
+  first_line.clear();
+  char c = 0;
+  while (first_line.size() < kHeadBytesMax) {
+    TAMIS_CHECK(reader->read(&c, 1));
+    if (c == '\n') break;
+    first_line += c;
+  }
   return reader;
 }
 
@@ -193,6 +212,18 @@ std::vector<SnapshotFile> list_snapshots(const std::string& data) {
   }
   std::sort(files.begin(), files.end(), [](const auto& a, const auto& b) { return a.record > b.record; });
   return files;
+}
+
+void remove_filled(const std::string& data, uint64_t record) {
+  std::error_code error;
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder_of(data), error)) {
+    const std::string name = entry.path().filename().string();
+    if (!ends_with(name, kFilled)) continue;
+    uint64_t number = 0;
+    std::from_chars(name.data(), name.data() + name.size() - kFilled.size(), number);
+    std::error_code ignored;
+    if (number < record) fs::remove(entry.path(), ignored);
+  }
 }
 
 void clean_snapshots(const std::string& data) {

@@ -24,6 +24,10 @@ struct SnapshotHead {
 class SnapshotWriter {
  public:
   static base::Result<std::unique_ptr<SnapshotWriter>> create(const std::string& data, const SnapshotHead& head);
+  // The same under another name.
+  static base::Result<std::unique_ptr<SnapshotWriter>> create_as(const std::string& path, const SnapshotHead& head);
+  // A file of this form anywhere, with a first line of the caller's own (replay/replay_checkpoint.h).
+  static base::Result<std::unique_ptr<SnapshotWriter>> create_at(const std::string& path, std::string_view first_line);
   ~SnapshotWriter();  // without finish(): removes what was written
   base::Status piece(std::string_view bytes);
   base::Status finish();
@@ -44,6 +48,7 @@ class SnapshotWriter {
 class SnapshotReader {
  public:
   static base::Result<std::unique_ptr<SnapshotReader>> open(const std::string& path);
+  static base::Result<std::unique_ptr<SnapshotReader>> open_at(const std::string& path, std::string& first_line);
   ~SnapshotReader();
   const SnapshotHead& head() const { return head_; }
   // The next piece; false at the end. Errors name file and offset.
@@ -67,6 +72,8 @@ struct SnapshotFile {
 };
 // Whole snapshots of a data folder, the newest first. Leftovers of a crash are not among them.
 std::vector<SnapshotFile> list_snapshots(const std::string& data);
+// Removes states kept behind activations (replay/backfill.h) whose records are before `record`.
+void remove_filled(const std::string& data, uint64_t record);
 // Removes leftovers of a crash.
 void clean_snapshots(const std::string& data);
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <iterator>
 
+#include "archive/layout.h"
 #include "base/text.h"
 #include "event/derive.h"
 #include "event/ip.h"
@@ -120,7 +121,11 @@ class Past {
  public:
   Past(const policy::Policy& policy, const archive::Archive& archive, const WithEngine& with_engine,
        const StandingOptions& options, Standing& standing)
-      : policy_(policy), archive_(archive), with_engine_(with_engine), options_(options), standing_(standing) {}
+      : policy_(policy), archive_(archive), with_engine_(with_engine), options_(options), standing_(standing) {
+    values_ = "(" + sql_text(standing.value);
+    for (const std::string& key : options.day_keys) values_ += ", " + sql_text(archive::token_of(key, standing.value));
+    values_ += ")";
+  }
 
   base::Status find() {
     for (const policy::EventType& type : policy_.types) {
@@ -164,7 +169,7 @@ class Past {
       if (found == there->columns.end()) continue;
       std::string name = sql_name(column);
       if (found->type != "VARCHAR") name = "CAST(" + name + " AS VARCHAR)";
-      sql += (sql.empty() ? "" : " OR ") + name + " = " + text;
+      sql += (sql.empty() ? "" : " OR ") + name + " IN " + values_;
     }
     return sql.empty() ? sql : "(" + sql + ")";
   }
@@ -241,8 +246,8 @@ class Past {
   }
 
   base::Status find_acts() {
-    TAMIS_TRY(table, ask("SELECT act, list, name, author, reason, batch, epoch_ms(time) FROM acts WHERE value = " +
-                         sql_text(standing_.value) + " AND (kind = " + sql_text(standing_.on) +
+    TAMIS_TRY(table, ask("SELECT act, list, name, author, reason, batch, epoch_ms(time) FROM acts WHERE value IN " +
+                         values_ + " AND (kind = " + sql_text(standing_.on) +
                          (is_event(standing_.on) ? "" : " OR (list IS NOT NULL AND list <> '')") +
                          ") ORDER BY n DESC LIMIT " + std::to_string(options_.acts_max)));
     for (const auto& row : table.rows) {
@@ -277,6 +282,7 @@ class Past {
   const WithEngine& with_engine_;
   const StandingOptions& options_;
   Standing& standing_;
+  std::string values_;  // the value and its tokens, as an SQL list
 };
 
 }  // namespace
