@@ -134,6 +134,15 @@ FilePointer read_file_entry(Value value, const std::string& folder,
 
 }  // namespace
 
+base::Result<std::shared_ptr<const ParquetFile>> DataFile::parquet() const {
+  std::lock_guard lock(parquet_mutex_);
+  if (parquet_ == nullptr) {
+    TAMIS_TRY(opened, ParquetFile::open(absolute));
+    parquet_ = std::move(opened);
+  }
+  return parquet_;
+}
+
 DataFile::~DataFile() {
   if (doomed) ::unlink(absolute.c_str());
 }

@@ -8,11 +8,13 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
 #include "archive/hot.h"
 #include "archive/layout.h"
+#include "archive/pages.h"
 #include "base/result.h"
 
 namespace tamis::archive {
@@ -29,11 +31,17 @@ struct DataFile : std::enable_shared_from_this<DataFile> {
   mutable std::atomic<bool> doomed = false;  // removed with the last reference
   mutable std::atomic<bool> lost = false;    // missing or of another size when the archive was opened
   mutable HotFile hot;                       // its columns in memory
+  // Where its pages lie; read once.
+  base::Result<std::shared_ptr<const ParquetFile>> parquet() const;
 
   DataFile() = default;
   DataFile(const DataFile&) = delete;
   DataFile& operator=(const DataFile&) = delete;
   ~DataFile();
+
+ private:
+  mutable std::mutex parquet_mutex_;
+  mutable std::shared_ptr<const ParquetFile> parquet_;
 };
 using FilePointer = std::shared_ptr<const DataFile>;
 
