@@ -7,6 +7,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -48,6 +49,8 @@ using FilePointer = std::shared_ptr<const DataFile>;
 struct Manifest {
   uint64_t upto = 0;
   std::vector<FilePointer> files;  // by type and first record
+  // Event types whose last row is gone, with the columns that they had: their tables are empty, not unknown.
+  std::map<std::string, std::shared_ptr<const Layout>> bare;
   uint64_t generation = 0;         // grows with each replacement; in memory only
 
   void sort();

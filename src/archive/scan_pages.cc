@@ -192,9 +192,9 @@ base::Result<bool> Cursor::load_group(const DataFile& file, size_t group) {
   if (of.rows == 0) return false;
   const ParquetFile::Chunk& numbers = of.chunks[static_cast<size_t>(n)];
   if (!request_.only.empty() && numbers.has_bounds) {
-    const auto at =
+    const auto next =
         std::lower_bound(request_.only.begin(), request_.only.end(), static_cast<uint64_t>(numbers.least));
-    if (at == request_.only.end() || *at > static_cast<uint64_t>(numbers.most)) return false;
+    if (next == request_.only.end() || *next > static_cast<uint64_t>(numbers.most)) return false;
   }
   const ParquetFile::Chunk& times = of.chunks[static_cast<size_t>(time)];
   if (times.has_bounds && (ms_of(times.most) < request_.from_ms || ms_of(times.least) >= request_.to_ms)) return false;
