@@ -16,7 +16,7 @@ THIRD_PARTY = {
     # TLS and tokens; signatures and chains of hashes; digests of files; the random keys of days.
     r"openssl/.*": ({"net", "action", "archive", "replay/retention", "mail", "learn/day_keys"}, False),
     r"duckdb\.h": ({"archive"}, True),  # plain C, in the room's private headers only
-    r"zstd(_errors)?\.h": ({"journal", "replay", "model", "door/rspamd_wire"}, False),
+    r"zstd(_errors)?\.h": ({"journal", "replay", "model", "archive/pages", "door/rspamd_wire"}, False),
     r"zlib\.h": ({"door/spamd_request"}, False),
     r"sqlite3\.h": ({"action"}, False),
     r"xxhash\.h": ({"base"}, False),

@@ -251,6 +251,11 @@ base::Status ArchiveImpl::replace(const std::vector<FilePointer>& removed, const
   }
   next->files.insert(next->files.end(), added.begin(), added.end());
   next->sort();
+  next->bare = before->bare;
+  for (const FilePointer& file : removed) {
+    if (!file->type.empty()) next->bare[file->type] = file->layout;
+  }
+  for (const FilePointer& file : next->files) next->bare.erase(file->type);
   if (base::Status status = write_manifest(folder_, *next); !status) {
     doom(added);
     return status;

@@ -42,6 +42,7 @@
 
 #include "base/result.h"
 #include "cel/columns.h"
+#include "cel/plan.h"
 #include "engine/act.h"
 #include "engine/decision.h"
 #include "engine/engine.h"
@@ -91,6 +92,8 @@ struct ScanRequest {
   int64_t to_ms = INT64_MAX;
   // SQL over the columns of a file (see above) that must hold besides, or empty: only to leave rows out early.
   std::string where;
+  // The same as predicates: rows in which one of them is not true may be left out. Their constants are the plan's.
+  std::vector<cel::Predicate> must;
   bool decisions = true;         // fill Batch::verdict and what follows
   bool reasons_and_ids = false;  // fill id, too
   std::vector<uint64_t> only;    // these record numbers alone, ascending; empty: all

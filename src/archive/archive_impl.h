@@ -122,6 +122,7 @@ class ArchiveImpl final : public Archive {
 
 // SQL that reads the files of one type as one table, or of all types as `events`. Without files: no rows.
 std::string table_sql(const std::vector<FilePointer>& files);
+std::string empty_table(const std::vector<ColumnSpec>& columns);
 std::string events_sql(const Manifest& manifest);
 std::string acts_sql(const Manifest& manifest);
 std::string truth_sql(const Manifest& manifest);

@@ -43,49 +43,51 @@ void pack(std::vector<char>& packed, uint32_t width, size_t rows, Of of) {
   pack<uint64_t>(packed, rows, of);
 }
 
-template <class T>
-const uint32_t* widened(const char* packed, uint32_t count, base::Arena& arena) {
-  auto* out = arena.allocate_array<uint32_t>(count);
-  for (uint32_t i = 0; i < count; ++i) {
-    T value;
-    std::memcpy(&value, packed + i * sizeof(T), sizeof(T));
-    out[i] = value;
-  }
-  return out;
-}
+// Places of rows that follow each other.
+struct Following {
+  uint32_t from;
+  size_t operator()(uint32_t i) const { return from + i; }
+};
+struct Chosen {
+  const uint32_t* rows;
+  size_t operator()(uint32_t i) const { return rows[i]; }
+};
 
 }  // namespace
+
+uint64_t new_dictionary_id() { return next_dictionary_id++; }
 
 HotColumn::~HotColumn() {
   if (use_) use_->bytes -= bytes_;
 }
 
-template <class T>
-void HotColumn::unpack(uint32_t from, uint32_t count, int64_t* out) const {
-  const char* packed = packed_.data() + size_t{from} * sizeof(T);
-  for (uint32_t i = 0; i < count; ++i) {
-    T value;
-    std::memcpy(&value, packed + i * sizeof(T), sizeof(T));
-    // Unsigned, so that it wraps where a column spans more than half of all numbers.
-    out[i] = static_cast<int64_t>(static_cast<uint64_t>(base_) +
-                                  static_cast<uint64_t>(value) * static_cast<uint64_t>(unit_));
-  }
+template <class T, class Place>
+void HotColumn::unpack(Place place, uint32_t count, int64_t* out) const {
+  const auto* packed = reinterpret_cast<const T*>(packed_.data());
+  // Unsigned, so that it wraps where a column spans more than half of all numbers.
+  const auto base = static_cast<uint64_t>(base_), unit = static_cast<uint64_t>(unit_);
+  for (uint32_t i = 0; i < count; ++i) out[i] = static_cast<int64_t>(base + uint64_t{packed[place(i)]} * unit);
 }
 
-const int64_t* HotColumn::numbers(uint32_t from, uint32_t count, base::Arena& arena) const {
+template <class Place>
+const int64_t* HotColumn::numbers_at(Place place, uint32_t count, base::Arena& arena) const {
   auto* out = arena.allocate_array<int64_t>(count);
+  if (steps_) {
+    for (uint32_t i = 0; i < count; ++i) out[i] = base_ + static_cast<int64_t>(place(i));
+    return out;
+  }
   switch (width_) {
     case 1:
-      unpack<uint8_t>(from, count, out);
+      unpack<uint8_t>(place, count, out);
       break;
     case 2:
-      unpack<uint16_t>(from, count, out);
+      unpack<uint16_t>(place, count, out);
       break;
     case 4:
-      unpack<uint32_t>(from, count, out);
+      unpack<uint32_t>(place, count, out);
       break;
     case 8:
-      unpack<uint64_t>(from, count, out);
+      unpack<uint64_t>(place, count, out);
       break;
     default:  // all the same
       std::fill(out, out + count, base_);
@@ -93,27 +95,68 @@ const int64_t* HotColumn::numbers(uint32_t from, uint32_t count, base::Arena& ar
   return out;
 }
 
+const int64_t* HotColumn::numbers(uint32_t from, uint32_t count, base::Arena& arena) const {
+  return numbers_at(Following{from}, count, arena);
+}
+
+const int64_t* HotColumn::numbers(const uint32_t* rows, uint32_t count, base::Arena& arena) const {
+  return numbers_at(Chosen{rows}, count, arena);
+}
+
+template <class T, class Place>
+const uint32_t* HotColumn::codes_at(Place place, uint32_t count, base::Arena& arena) const {
+  const auto* packed = reinterpret_cast<const T*>(packed_.data());
+  auto* out = arena.allocate_array<uint32_t>(count);
+  for (uint32_t i = 0; i < count; ++i) out[i] = packed[place(i)];
+  return out;
+}
+
+std::string_view HotColumn::text(uint32_t row) const {
+  const auto* ends = reinterpret_cast<const uint32_t*>(packed_.data());
+  const uint32_t begin = row == 0 ? 0 : ends[row - 1];
+  return {text_.data() + begin, ends[row] - begin};
+}
+
+uint8_t HotColumn::hash_of(std::string_view text) { return static_cast<uint8_t>(base::hash64(text) >> 56); }
+
 Column HotColumn::slice(uint32_t from, uint32_t count, base::Arena& arena) const {
+  return at(Following{from}, from, count, arena);
+}
+
+Column HotColumn::gather(const uint32_t* rows, uint32_t count, base::Arena& arena) const {
+  return at(Chosen{rows}, UINT32_MAX, count, arena);
+}
+
+// `from`: where the rows follow each other; what lies as the evaluator wants it is then not copied.
+template <class Place>
+Column HotColumn::at(Place place, uint32_t from, uint32_t count, base::Arena& arena) const {
+  constexpr bool kFollow = std::is_same_v<Place, Following>;
   Column column;
   column.layout = layout_;
-  if (!states_.empty()) column.states = states_.data() + from;
+  auto as_is = [&](const auto* all) {
+    if constexpr (kFollow) return all + from;
+    auto* out = arena.allocate_array<std::remove_cvref_t<decltype(*all)>>(count);
+    for (uint32_t i = 0; i < count; ++i) out[i] = all[place(i)];
+    return static_cast<decltype(all)>(out);
+  };
+  if (!states_.empty()) column.states = as_is(static_cast<const uint8_t*>(states_.data()));
   switch (layout_) {
     case In::kBool:
-      column.bools = reinterpret_cast<const uint8_t*>(packed_.data()) + from;
+      column.bools = as_is(reinterpret_cast<const uint8_t*>(packed_.data()));
       break;
     case In::kInt:
     case In::kTimestamp:
     case In::kDuration:
-      column.ints = numbers(from, count, arena);
+      column.ints = numbers_at(place, count, arena);
       break;
     case In::kUint:
-      column.uints = reinterpret_cast<const uint64_t*>(numbers(from, count, arena));
+      column.uints = reinterpret_cast<const uint64_t*>(numbers_at(place, count, arena));
       break;
     case In::kDouble:
       if (scale_ == 0) {
-        column.doubles = reinterpret_cast<const double*>(packed_.data()) + from;
+        column.doubles = as_is(reinterpret_cast<const double*>(packed_.data()));
       } else {
-        const int64_t* whole = numbers(from, count, arena);
+        const int64_t* whole = numbers_at(place, count, arena);
         auto* doubles = arena.allocate_array<double>(count);
         for (uint32_t i = 0; i < count; ++i) doubles[i] = static_cast<double>(whole[i]) / scale_;
         column.doubles = doubles;
@@ -122,17 +165,14 @@ Column HotColumn::slice(uint32_t from, uint32_t count, base::Arena& arena) const
     case In::kDictionary:
       column.dictionary = dictionary_;
       column.dictionary_id = dictionary_id_;
-      column.codes = width_ == 1   ? widened<uint8_t>(packed_.data() + from, count, arena)
-                     : width_ == 2 ? widened<uint16_t>(packed_.data() + size_t{from} * 2, count, arena)
-                                   : reinterpret_cast<const uint32_t*>(packed_.data()) + from;
+      column.codes = width_ == 1   ? codes_at<uint8_t>(place, count, arena)
+                     : width_ == 2 ? codes_at<uint16_t>(place, count, arena)
+                                   : as_is(reinterpret_cast<const uint32_t*>(packed_.data()));
       break;
     case In::kString:
     case In::kBytes: {
       auto* texts = arena.allocate_array<std::string_view>(count);
-      const auto* ends = reinterpret_cast<const uint32_t*>(packed_.data());
-      uint32_t begin = from == 0 ? 0 : ends[from - 1];
-      for (uint32_t i = 0; i < count; begin = ends[from + i], ++i)
-        new (&texts[i]) std::string_view(text_.data() + begin, ends[from + i] - begin);
+      for (uint32_t i = 0; i < count; ++i) new (&texts[i]) std::string_view(text(static_cast<uint32_t>(place(i))));
       column.texts = texts;
       break;
     }
@@ -150,13 +190,7 @@ bool HotBuilder::add(const Chunk& chunk, uint32_t column) {
   const uint64_t* valid = chunk.validity(column);
   auto there = [&](uint32_t row) { return valid == nullptr || (valid[row / 64] >> (row % 64) & 1) != 0; };
   for (uint32_t row = 0; row < rows; ++row) {
-    const bool good = there(row);
-    if (!good && !any_null_) {
-      any_null_ = true;
-      states_.assign(rows_ + row, Column::kOk);
-    }
-    if (any_null_) states_.push_back(good ? Column::kOk : Column::kAbsentRow);
-    any_value_ = any_value_ || good;
+    add_state(rows_ + row, there(row));
   }
   rows_ += rows;
   switch (type_) {
@@ -180,13 +214,80 @@ bool HotBuilder::add(const Chunk& chunk, uint32_t column) {
   }
 }
 
-void HotBuilder::add_text(std::string_view text) {
-  if (!plain_) {
-    codes_.push_back(code_of(text));
-    const size_t entries = ends_.size();
-    if (entries > kEntriesMax || (entries > kFreeEntries && entries > codes_.size() / 2)) to_plain();
-    return;
+void HotBuilder::add_state(uint32_t row, bool good) {
+  if (!good && !any_null_) {
+    any_null_ = true;
+    states_.assign(row, Column::kOk);
   }
+  if (any_null_) states_.push_back(good ? Column::kOk : Column::kAbsentRow);
+  any_value_ = any_value_ || good;
+}
+
+bool HotBuilder::takes(const PageColumn& column) const {
+  using Kind = PageColumn::Kind;
+  if (column.lists) return false;
+  if (column.kind == Kind::kNothing) return true;
+  if (type_ == ColumnType::kBool) return column.kind == Kind::kBools;
+  if (type_ == ColumnType::kString || type_ == ColumnType::kBytes)
+    return column.kind == Kind::kTexts || column.kind == Kind::kCodes;
+  return column.kind == Kind::kNumbers;
+}
+
+bool HotBuilder::add(const PageColumn& column) {
+  const uint32_t rows = column.rows;
+  if (rows > kRowsMax - rows_) return false;
+  const bool nothing = column.kind == PageColumn::Kind::kNothing;
+  if (!nothing && !column.any_null && !any_null_) {
+    any_value_ = any_value_ || rows > 0;
+  } else {
+    for (uint32_t row = 0; row < rows; ++row) add_state(rows_ + row, !nothing && !column.is_null(row));
+  }
+  rows_ += rows;
+  auto there = [&](uint32_t row) { return !nothing && !column.is_null(row); };
+  switch (type_) {
+    case ColumnType::kBool:
+      for (uint32_t row = 0; row < rows; ++row) bools_.push_back(there(row) && column.bools[row] != 0 ? 1 : 0);
+      return true;
+    case ColumnType::kString:
+    case ColumnType::kBytes:
+      add_texts(column);
+      return text_.size() <= kTextBytesMax;
+    default:
+      if (!nothing && !column.any_null) {
+        numbers_.insert(numbers_.end(), column.numbers.begin(), column.numbers.end());
+        return true;
+      }
+      for (uint32_t row = 0; row < rows; ++row)
+        numbers_.push_back(there(row) ? column.numbers[row] : numbers_.empty() ? 0 : numbers_.back());
+      return true;
+  }
+}
+
+// The entries of a page's dictionary are looked up once.
+void HotBuilder::add_texts(const PageColumn& column) {
+  const bool codes = column.kind == PageColumn::Kind::kCodes;
+  constexpr uint32_t kUnknown = UINT32_MAX;
+  if (codes) known_.assign(column.texts.size(), kUnknown);
+  for (uint32_t row = 0; row < column.rows; ++row) {
+    const bool good = column.kind != PageColumn::Kind::kNothing && !column.is_null(row);
+    if (!good || !codes || plain_) {
+      add_text(good ? column.text(row) : std::string_view());
+      continue;
+    }
+    uint32_t& known = known_[column.codes[row]];
+    if (known == kUnknown) known = code_of(column.texts[column.codes[row]]);
+    add_code(known);
+  }
+}
+
+void HotBuilder::add_code(uint32_t code) {
+  codes_.push_back(code);
+  const size_t entries = ends_.size();
+  if (entries > kEntriesMax || (entries > kFreeEntries && entries > codes_.size() / 2)) to_plain();
+}
+
+void HotBuilder::add_text(std::string_view text) {
+  if (!plain_) return add_code(code_of(text));
   text_.insert(text_.end(), text.begin(), text.end());
   ends_.push_back(static_cast<uint32_t>(text_.size()));
 }
@@ -279,6 +380,9 @@ void HotBuilder::pack_numbers(HotColumn& column) {
   column.unit_ = static_cast<int64_t>(unit);
   const uint64_t span = above(most) / unit;
   if (span == 0) return;
+  column.steps_ = span == rows_ - 1 && numbers_.front() == least;
+  for (size_t i = 0; column.steps_ && i < rows_; ++i) column.steps_ = above(numbers_[i]) == i;
+  if (column.steps_) return;
   column.width_ = width_for(span);
   pack(column.packed_, column.width_, rows_, [&](size_t i) { return above(numbers_[i]) / unit; });
 }
@@ -294,6 +398,8 @@ void HotBuilder::pack_codes(HotColumn& column) const {
   }
   column.width_ = std::min<uint32_t>(width_for(ends_.empty() ? 0 : ends_.size() - 1), 4);
   pack(column.packed_, column.width_, rows_, [&](size_t i) { return codes_[i]; });
+  column.hashes_.reserve(column.dictionary_.size());
+  for (const event::Value& entry : column.dictionary_) column.hashes_.push_back(HotColumn::hash_of(entry.str()));
 }
 
 std::shared_ptr<const HotColumn> HotBuilder::finish(const std::shared_ptr<HotUse>& use) {
@@ -320,6 +426,8 @@ std::shared_ptr<const HotColumn> HotBuilder::finish(const std::shared_ptr<HotUse
         column->layout_ = type_ == ColumnType::kString ? In::kString : In::kBytes;
         column->width_ = 4;
         pack(column->packed_, 4, rows_, [&](size_t i) { return ends_[i]; });
+        column->hashes_.reserve(rows_);
+        for (uint32_t row = 0; row < rows_; ++row) column->hashes_.push_back(HotColumn::hash_of(column->text(row)));
         break;
       default:
         column->layout_ = type_ == ColumnType::kDouble      ? In::kDouble
@@ -331,7 +439,7 @@ std::shared_ptr<const HotColumn> HotBuilder::finish(const std::shared_ptr<HotUse
     }
   }
   column->bytes_ = sizeof(HotColumn) + column->states_.size() + column->packed_.capacity() + column->text_.size() +
-                   column->dictionary_.capacity() * sizeof(event::Value);
+                   column->hashes_.capacity() + column->dictionary_.capacity() * sizeof(event::Value);
   use->bytes += column->bytes_;
   return column;
 }

@@ -19,6 +19,7 @@
 
 #include "archive/duck.h"
 #include "archive/layout.h"
+#include "archive/pages.h"
 #include "base/arena.h"
 #include "cel/columns.h"
 
@@ -29,6 +30,9 @@ struct HotUse {
   std::atomic<uint64_t> bytes = 0;
   std::atomic<uint64_t> now = 1;
 };
+
+// Ids of dictionaries (cel::Column::dictionary_id), none twice.
+uint64_t new_dictionary_id();
 
 class HotColumn {
  public:
@@ -43,24 +47,39 @@ class HotColumn {
   bool is_large() const { return layout_ == cel::Column::Layout::kString || layout_ == cel::Column::Layout::kBytes; }
   // Rows [from, from + count) for the evaluator; numbers are unpacked into the arena.
   cel::Column slice(uint32_t from, uint32_t count, base::Arena& arena) const;
+  // The same of some rows, ascending.
+  cel::Column gather(const uint32_t* rows, uint32_t count, base::Arena& arena) const;
   // The same of a column of whole numbers or times (microseconds), which has no NULL.
   const int64_t* numbers(uint32_t from, uint32_t count, base::Arena& arena) const;
+  const int64_t* numbers(const uint32_t* rows, uint32_t count, base::Arena& arena) const;
 
   mutable std::atomic<uint64_t> used = 0;  // when it was last read, by HotUse::now
 
  private:
   friend class HotBuilder;
-  template <class T>
-  void unpack(uint32_t from, uint32_t count, int64_t* out) const;
+  friend class HotTest;
+  template <class T, class Place>
+  void unpack(Place place, uint32_t count, int64_t* out) const;
+  template <class Place>
+  const int64_t* numbers_at(Place place, uint32_t count, base::Arena& arena) const;
+  template <class T, class Place>
+  const uint32_t* codes_at(Place place, uint32_t count, base::Arena& arena) const;
+  template <class Place>
+  cel::Column at(Place place, uint32_t from, uint32_t count, base::Arena& arena) const;
+  // Of a text that lies behind others.
+  std::string_view text(uint32_t row) const;
+  static uint8_t hash_of(std::string_view text);
 
   cel::Column::Layout layout_ = cel::Column::Layout::kAbsent;
   uint32_t rows_ = 0;
   uint32_t width_ = 0;  // bytes a row in packed_
   int64_t base_ = 0, unit_ = 1;
+  bool steps_ = false;           // numbers: each is one more than the one before, and nothing is packed
   double scale_ = 0;             // doubles: numbers divided by it; 0: as they are
   std::vector<uint8_t> states_;  // empty: each row has a value
   std::vector<char> packed_;     // codes; numbers as base_ + unit_ * what is here; bools; doubles; where texts end
   std::vector<char> text_;
+  std::vector<uint8_t> hashes_;  // one byte of the hash of each text, or of each entry
   std::vector<event::Value> dictionary_;
   uint64_t dictionary_id_ = 0;
   uint64_t bytes_ = 0;
@@ -74,10 +93,15 @@ class HotBuilder {
   static bool can_hold(ColumnType type);
   // False: it would be too large.
   bool add(const Chunk& chunk, uint32_t column);
+  bool add(const PageColumn& column);
+  bool takes(const PageColumn& column) const;  // whether it is of the builder's type
   std::shared_ptr<const HotColumn> finish(const std::shared_ptr<HotUse>& use);
 
  private:
+  void add_state(uint32_t row, bool good);
   void add_text(std::string_view text);
+  void add_code(uint32_t code);
+  void add_texts(const PageColumn& column);
   uint32_t code_of(std::string_view text);
   void grow_table();
   void to_plain();
@@ -94,6 +118,7 @@ class HotBuilder {
   // Texts: codes into entries while there are few, then ends of one text after another.
   bool plain_ = false;
   std::vector<uint32_t> codes_, ends_, table_;  // ends_: of entries, or of rows
+  std::vector<uint32_t> known_;                 // codes of a page's dictionary
   std::vector<char> text_;
 };
 

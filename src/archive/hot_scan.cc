@@ -3,15 +3,18 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstring>
+#include <functional>
 
 #include "archive/archive_impl.h"
+#include "archive/hot_select.h"
 #include "archive/scan_plan.h"
 #include "base/thread.h"
 
 namespace tamis::archive {
 namespace {
 
-constexpr uint32_t kChunkRows = 2'048;
+constexpr uint32_t kChunkRows = 4'096;
 constexpr size_t kLayoutsKnown = 64;
 
 // What a scan reads from files of one layout: n, time, then the slots of the request; nothing where one of them is
@@ -58,18 +61,52 @@ class Wants {
   std::vector<std::pair<const Layout*, std::optional<std::vector<HotWanted>>>> known_;
 };
 
-// Reads those columns of a file that are not in memory. False: `go_on` said no.
-base::Result<bool> load(Connection& connection, const DataFile& file, const std::vector<HotWanted>& wanted,
-                        const std::shared_ptr<HotUse>& use, const std::atomic<bool>* stop) {
+base::Status too_large(const DataFile& file, const HotWanted& column) {
+  return base::fail(base::Code::kLimit, fmt::format("{} of {} does not fit into memory", column.column, file.path));
+}
+
+// Reads a column by its pages. False: it is not for them; or `stop` says so.
+base::Result<bool> load_pages(const DataFile& file, const HotWanted& wanted, const std::shared_ptr<HotUse>& use,
+                              const std::atomic<bool>* stop) {
+  TAMIS_TRY(parquet, file.parquet());
+  TAMIS_TRY(reader, ParquetFile::Reader::open(parquet));
+  const int32_t column = parquet->column(wanted.column);
+  if (column < 0) return false;
+  HotBuilder builder(wanted.type);
+  PageColumn pages;
+  uint64_t rows = 0;
+  for (size_t group = 0; group < parquet->groups().size(); ++group) {
+    if (stop != nullptr && *stop) return false;
+    TAMIS_CHECK(reader.read(group, column, UINT32_MAX, pages));
+    if (!builder.takes(pages)) return false;
+    if (!builder.add(pages)) return tl::unexpected<base::Error>(too_large(file, wanted).error());
+    rows += pages.rows;
+  }
+  if (rows != file.rows) return false;
+  file.hot.keep(wanted.column, builder.finish(use));
+  return true;
+}
+
+// Reads those columns of a file that are not in memory. False: `stop` said so.
+base::Result<bool> load(const std::function<base::Result<Connection*>()>& connect, const DataFile& file,
+                        const std::vector<HotWanted>& wanted, const std::shared_ptr<HotUse>& use,
+                        const std::atomic<bool>* stop) {
   std::vector<const HotWanted*> cold;
   std::string list;
   for (const HotWanted& one : wanted) {
     auto same = [&](const HotWanted* other) { return other->column == one.column; };
     if (std::any_of(cold.begin(), cold.end(), same) || file.hot.find(one.column) != nullptr) continue;
+    auto loaded = load_pages(file, one, use, stop);
+    if (stop != nullptr && *stop) return false;
+    if (loaded && *loaded) continue;
+    // What the pages cannot tell, or why they are damaged, DuckDB can.
+    if (!loaded && loaded.error().code == base::Code::kLimit) return loaded;
     cold.push_back(&one);
     list += (list.empty() ? "" : ", ") + sql_name(one.column);
   }
   if (cold.empty()) return true;
+  TAMIS_TRY(connection_of, connect());
+  Connection& connection = *connection_of;
   std::vector<HotBuilder> builders;
   for (const HotWanted* one : cold) builders.emplace_back(one->type);
   TAMIS_TRY(stream, Stream::open(connection, fmt::format("SELECT {} FROM read_parquet([{}], hive_partitioning = false)",
@@ -82,8 +119,7 @@ base::Result<bool> load(Connection& connection, const DataFile& file, const std:
     rows += chunk.rows();
     for (uint32_t i = 0; i < builders.size(); ++i) {
       if (builders[i].add(chunk, i)) continue;
-      return base::fail(base::Code::kLimit,
-                        fmt::format("{} of {} does not fit into memory", cold[i]->column, file.path));
+      return tl::unexpected<base::Error>(too_large(file, *cold[i]).error());
     }
   }
   if (rows != file.rows)
@@ -114,6 +150,7 @@ class HotScan final : public Scan {
       if (columns_.empty()) {
         if (at_file_ == files_.size()) return &batch_;
         TAMIS_CHECK(open_file());
+        prepare_tests(*files_[at_file_]);
       }
       const DataFile& file = *files_[at_file_];
       if (at_row_ == file.rows) {
@@ -146,45 +183,82 @@ class HotScan final : public Scan {
     // Between reading and looking, another may have dropped a column.
     for (int i = 0; i < 4; ++i) {
       if (have()) return {};
-      if (!connection_) {
-        TAMIS_TRY(connection, Connection::open(database_));
-        connection_ = std::make_unique<Connection>(std::move(connection));
-      }
-      TAMIS_TRY(loaded, load(*connection_, file, *wanted, use_, nullptr));
+      TAMIS_TRY(loaded, load([this] { return connection(); }, file, *wanted, use_, nullptr));
       (void)loaded;
     }
     columns_.clear();
     return base::fail(base::Code::kLimit, "there is no memory for the columns of " + file.path);
   }
 
-  // The next rows of the file that lie in the window; false: none in this chunk.
+  base::Result<Connection*> connection() {
+    if (!connection_) {
+      TAMIS_TRY(opened, Connection::open(database_));
+      connection_ = std::make_unique<Connection>(std::move(opened));
+    }
+    return connection_.get();
+  }
+
+  // What the request says that each row must be, made ready for the columns of the file. Cheap tests first.
+  void prepare_tests(const DataFile& file) {
+    tests_.clear();
+    partial_ = file.from_ms < request_.from_ms || file.to_ms >= request_.to_ms;
+    for (const cel::Predicate& must : request_.must) {
+      for (size_t i = 0; i < request_.slots.size(); ++i) {
+        if (request_.slots[i] != must.slot) continue;
+        HotTest test(*columns_[i + 2], must);
+        if (test.useful()) tests_.push_back(std::move(test));
+        break;
+      }
+    }
+    std::stable_sort(tests_.begin(), tests_.end(), [](const HotTest& a, const HotTest& b) { return a.cost() < b.cost(); });
+  }
+
+  // The next rows of the file that lie in the window and may hold; false: none in this chunk.
   bool next_rows(const DataFile& file) {
     arena_.reset();
-    const auto left = static_cast<uint32_t>(file.rows) - at_row_;
-    uint32_t from = at_row_, rows = std::min(left, kChunkRows);
-    const int64_t* micros = columns_[1]->numbers(from, rows, arena_);
-    auto* time_ms = arena_.allocate_array<int64_t>(rows);
-    for (uint32_t i = 0; i < rows; ++i) time_ms[i] = (micros[i] >= 0 ? micros[i] : micros[i] - 999) / 1'000;
-    uint32_t skip = 0;
-    if (file.from_ms < request_.from_ms || file.to_ms >= request_.to_ms) {
-      auto inside = [&](uint32_t i) { return time_ms[i] >= request_.from_ms && time_ms[i] < request_.to_ms; };
-      while (skip < rows && !inside(skip)) ++skip;
-      uint32_t end = skip;
-      while (end < rows && inside(end)) ++end;
-      at_row_ = from + std::max(end, skip);
-      from += skip;
-      rows = end - skip;
-      if (rows == 0) return false;
-    } else {
-      at_row_ += rows;
+    const uint32_t from = at_row_, rows = std::min(static_cast<uint32_t>(file.rows) - at_row_, kChunkRows);
+    at_row_ += rows;
+    if (!partial_ && tests_.empty()) return fill(from, rows, nullptr);
+    std::fill(keep_.begin(), keep_.begin() + rows, uint8_t{1});
+    if (partial_) {
+      const int64_t* micros = columns_[1]->numbers(from, rows, arena_);
+      for (uint32_t i = 0; i < rows; ++i) {
+        const int64_t time = ms_of(micros[i]);
+        keep_[i] = time >= request_.from_ms && time < request_.to_ms ? 1 : 0;
+      }
     }
-    batch_.rows = rows;
-    batch_.time_ms = time_ms + skip;
-    batch_.n = reinterpret_cast<const uint64_t*>(columns_[0]->numbers(from, rows, arena_));
+    for (HotTest& test : tests_) {
+      test.apply(from, rows, keep_.data());
+      if (std::memchr(keep_.data(), 1, rows) == nullptr) return false;
+    }
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < rows; ++i) {
+      chosen_[kept] = from + i;
+      kept += keep_[i];
+    }
+    if (kept == 0) return false;
+    return kept == rows ? fill(from, rows, nullptr) : fill(from, kept, chosen_.data());
+  }
+
+  static int64_t ms_of(int64_t micros) { return (micros >= 0 ? micros : micros - 999) / 1'000; }
+
+  // Rows that follow each other, or those chosen.
+  bool fill(uint32_t from, uint32_t count, const uint32_t* chosen) {
+    auto numbers = [&](const HotColumn& column) {
+      return chosen == nullptr ? column.numbers(from, count, arena_) : column.numbers(chosen, count, arena_);
+    };
+    const int64_t* micros = numbers(*columns_[1]);
+    auto* time_ms = arena_.allocate_array<int64_t>(count);
+    for (uint32_t i = 0; i < count; ++i) time_ms[i] = ms_of(micros[i]);
+    batch_.rows = count;
+    batch_.time_ms = time_ms;
+    batch_.n = reinterpret_cast<const uint64_t*>(numbers(*columns_[0]));
     std::fill(slots_.begin(), slots_.end(), cel::Column());
     for (size_t i = 0; i < request_.slots.size(); ++i) {
       if (request_.slots[i] < 0) continue;
-      slots_[static_cast<size_t>(request_.slots[i])] = columns_[i + 2]->slice(from, rows, arena_);
+      const HotColumn& column = *columns_[i + 2];
+      slots_[static_cast<size_t>(request_.slots[i])] =
+          chosen == nullptr ? column.slice(from, count, arena_) : column.gather(chosen, count, arena_);
     }
     batch_.columns = slots_;
     return true;
@@ -202,6 +276,10 @@ class HotScan final : public Scan {
   uint32_t at_row_ = 0;
   std::vector<std::shared_ptr<const HotColumn>> columns_;  // of the file: n, time, the request's slots
   std::vector<cel::Column> slots_;
+  std::vector<HotTest> tests_;
+  bool partial_ = false;  // part of the file lies outside the window
+  std::vector<uint8_t> keep_ = std::vector<uint8_t>(kChunkRows);
+  std::vector<uint32_t> chosen_ = std::vector<uint32_t>(kChunkRows + 1);
   base::Arena arena_;
   Batch batch_;
 };
@@ -301,11 +379,17 @@ void ArchiveImpl::warm_files(const Manifest& manifest, const std::vector<Cold>& 
   const uint64_t most = hot_bytes_max(options_), before = ++hot_use_->now;
   auto database = reader();
   if (!database) return;
-  auto connection = Connection::open(**database);
-  if (!connection) return;
+  std::unique_ptr<Connection> connection;
+  auto connect = [&]() -> base::Result<Connection*> {
+    if (!connection) {
+      TAMIS_TRY(opened, Connection::open(**database));
+      connection = std::make_unique<Connection>(std::move(opened));
+    }
+    return connection.get();
+  };
   for (const auto& [file, wanted] : files) {
     if (file->lost) return;
-    auto loaded = load(*connection, *file, wanted, hot_use_, &stop_warming_);
+    auto loaded = load(connect, *file, wanted, hot_use_, &stop_warming_);
     if (!loaded || !*loaded) return;
     bool large = false;
     for (const HotWanted& one : wanted) {

@@ -134,6 +134,15 @@ FilePointer read_file_entry(Value value, const std::string& folder,
 
 }  // namespace
 
+base::Result<std::shared_ptr<const ParquetFile>> DataFile::parquet() const {
+  std::lock_guard lock(parquet_mutex_);
+  if (parquet_ == nullptr) {
+    TAMIS_TRY(opened, ParquetFile::open(absolute));
+    parquet_ = std::move(opened);
+  }
+  return parquet_;
+}
+
 DataFile::~DataFile() {
   if (doomed) ::unlink(absolute.c_str());
 }
@@ -158,19 +167,31 @@ std::vector<FilePointer> Manifest::files_of(std::string_view type) const {
 std::string to_json(const Manifest& manifest) {
   std::vector<const Layout*> layouts;
   std::vector<size_t> layout_of_file;
-  for (const FilePointer& file : manifest.files) {
+  auto number_of = [&](const Layout* layout) {
     size_t at = 0;
-    while (at < layouts.size() && layouts[at] != file->layout.get() && !(*layouts[at] == *file->layout)) ++at;
-    if (at == layouts.size()) layouts.push_back(file->layout.get());
-    layout_of_file.push_back(at);
-  }
+    while (at < layouts.size() && layouts[at] != layout && !(*layouts[at] == *layout)) ++at;
+    if (at == layouts.size()) layouts.push_back(layout);
+    return at;
+  };
+  for (const FilePointer& file : manifest.files) layout_of_file.push_back(number_of(file->layout.get()));
+  for (const auto& [type, layout] : manifest.bare) number_of(layout.get());
   std::string rest = fmt::format("\"version\": {}, \"upto\": {},\n\"layouts\": [", kVersion, manifest.upto);
   for (size_t i = 0; i < layouts.size(); ++i) {
     rest += i == 0 ? "\n" : ",\n";
     event::JsonWriter json(rest);
     write_layout(*layouts[i], json);
   }
-  rest += "],\n\"files\": [";
+  rest += "],\n";
+  if (!manifest.bare.empty()) {
+    rest += "\"bare\": ";
+    event::JsonWriter json(rest);
+    json.begin_array();
+    for (const auto& [type, layout] : manifest.bare)
+      json.begin_object().key("type").string(type).key("layout").uinteger(number_of(layout.get())).end_object();
+    json.end_array();
+    rest += ",\n";
+  }
+  rest += "\"files\": [";
   for (size_t i = 0; i < manifest.files.size(); ++i) {
     const DataFile& file = *manifest.files[i];
     rest += i == 0 ? "\n" : ",\n";
@@ -205,6 +226,14 @@ base::Result<Manifest> parse_manifest(std::string_view text, const std::string& 
   manifest.upto = static_cast<uint64_t>(members.integer("upto"));
   std::vector<std::shared_ptr<const Layout>> layouts;
   for (const Value& layout : members.list("layouts")) layouts.push_back(read_layout(layout, fault));
+  const Value bare = members.get("bare");
+  for (const Value& item : bare.is(Kind::kList) ? bare.list_items() : std::span<const Value>{}) {
+    const Members one(item, fault);
+    const std::string type = one.text("type");
+    const auto layout = static_cast<uint64_t>(one.integer("layout"));
+    if (layout >= layouts.size() || layouts[layout]->columns.size() < kSystemColumns) return damaged("a bare type without columns");
+    manifest.bare.emplace(type, layouts[layout]);
+  }
   for (const Value& file : members.list("files")) {
     manifest.files.push_back(read_file_entry(file, folder, layouts, fault));
     if (!fault.empty()) break;

@@ -7,12 +7,15 @@
 
 #include <atomic>
 #include <cstdint>
+#include <map>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
 #include "archive/hot.h"
 #include "archive/layout.h"
+#include "archive/pages.h"
 #include "base/result.h"
 
 namespace tamis::archive {
@@ -29,17 +32,25 @@ struct DataFile : std::enable_shared_from_this<DataFile> {
   mutable std::atomic<bool> doomed = false;  // removed with the last reference
   mutable std::atomic<bool> lost = false;    // missing or of another size when the archive was opened
   mutable HotFile hot;                       // its columns in memory
+  // Where its pages lie; read once.
+  base::Result<std::shared_ptr<const ParquetFile>> parquet() const;
 
   DataFile() = default;
   DataFile(const DataFile&) = delete;
   DataFile& operator=(const DataFile&) = delete;
   ~DataFile();
+
+ private:
+  mutable std::mutex parquet_mutex_;
+  mutable std::shared_ptr<const ParquetFile> parquet_;
 };
 using FilePointer = std::shared_ptr<const DataFile>;
 
 struct Manifest {
   uint64_t upto = 0;
   std::vector<FilePointer> files;  // by type and first record
+  // Event types whose last row is gone, with the columns that they had: their tables are empty, not unknown.
+  std::map<std::string, std::shared_ptr<const Layout>> bare;
   uint64_t generation = 0;         // grows with each replacement; in memory only
 
   void sort();

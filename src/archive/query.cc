@@ -140,6 +140,8 @@ base::Status Query::make_tables(const Manifest& manifest, std::string_view sql) 
     if (!file->type.empty()) types[file->type].push_back(file);
   }
   for (const auto& type : types) TAMIS_CHECK(make(table_of(type.first), [&] { return table_sql(type.second); }));
+  for (const auto& bare : manifest.bare)
+    TAMIS_CHECK(make(table_of(bare.first), [&] { return empty_table(bare.second->columns); }));
   TAMIS_CHECK(make("events", [&] { return events_sql(manifest); }));
   TAMIS_CHECK(make("acts", [&] { return acts_sql(manifest); }));
   return make("truth", [&] { return truth_sql(manifest); });

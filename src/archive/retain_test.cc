@@ -131,5 +131,29 @@ TEST(ArchiveRetention, erasingAnEntityRemovesItsRowsRawAndAsTokens) {
   EXPECT_TRUE(folder.parquet_files().empty());
 }
 
+TEST(ArchiveErasure, leavesTheTableOfATypeWithoutRows) {
+  TAMIS_NEEDS_DUCKDB();
+  TestFolder folder;
+  World world(folder.path());
+  world.feed("login", kDay0, R"("account":"anna","ip":"10.0.0.1")");
+  world.flush();
+  auto erased = world.archive->erase(*world.policy, "account", "anna", [](std::string_view) { return std::string(); });
+  ASSERT_TRUE(erased) << erased.error().message;
+  EXPECT_EQ(*erased, 1u);
+  for (int i = 0; i < 2; ++i) {
+    auto table = world.archive->query("SELECT account, \"ip.net24\", amount FROM login", {}, [] { return true; });
+    ASSERT_TRUE(table) << table.error().message;
+    EXPECT_TRUE(table->rows.empty());
+    ASSERT_EQ(table->columns.size(), 3u);
+    EXPECT_EQ(table->columns[2].type, "BIGINT");
+    world.reopen();
+  }
+  world.feed("login", kDay0, R"("account":"bert","ip":"10.0.0.1")");
+  world.flush();
+  auto table = world.archive->query("SELECT account FROM login", {}, [] { return true; });
+  ASSERT_TRUE(table) << table.error().message;
+  EXPECT_EQ(table->rows.size(), 1u);
+}
+
 }  // namespace
 }  // namespace tamis::archive

@@ -14,12 +14,7 @@ namespace {
 using event::Value;
 
 constexpr size_t kOnlyInSqlMax = 1'000;
-constexpr std::string_view kExtraColumns[kExtras] = {"verdict", "points", "policy", "rules", "shadow", "id"};
 constexpr uint32_t kFixedColumns = 2;  // n and time
-
-bool is_wanted(const ScanRequest& request, uint32_t extra) {
-  return extra == kExtraId ? request.reasons_and_ids : request.decisions;
-}
 
 bool is_there(const Layout& layout, std::string_view column) {
   return std::any_of(layout.columns.begin(), layout.columns.end(),
@@ -36,7 +31,9 @@ cel::Column column_with(cel::Column::Layout layout, const uint8_t* states) {
 }  // namespace
 
 Cursor::Cursor(const Database& database, const ScanRequest& request, LayoutPlan plan, std::vector<FilePointer> files)
-    : database_(database), request_(request), plan_(std::move(plan)), files_(std::move(files)) {}
+    : database_(database), request_(request), plan_(std::move(plan)), files_(std::move(files)) {
+  by_pages_ = can_read_pages();
+}
 
 std::string Cursor::sql() const {
   std::string list = "\"n\", \"time\"";
@@ -47,7 +44,7 @@ std::string Cursor::sql() const {
                                                        : sql_name(source.column);
   }
   for (uint32_t extra = 0; extra < kExtras; ++extra) {
-    if (is_wanted(request_, extra)) list += ", " + sql_name(kExtraColumns[extra]);
+    if (wants_extra(extra)) list += ", " + sql_name(kExtraColumns[extra]);
   }
   std::string from = read_sql(files_);
   std::string where = "true";
@@ -58,6 +55,7 @@ std::string Cursor::sql() const {
   }
   if (oldest < request_.from_ms) where += " AND \"time\" >= " + time_sql(request_.from_ms);
   if (newest >= request_.to_ms) where += " AND \"time\" < " + time_sql(request_.to_ms);
+  if (page_last_) where += fmt::format(" AND \"n\" > {}", *page_last_);
   if (!request_.only.empty()) {
     where += fmt::format(" AND \"n\" BETWEEN {} AND {}", request_.only.front(), request_.only.back());
     if (request_.only.size() <= kOnlyInSqlMax) {
@@ -79,6 +77,19 @@ std::string Cursor::sql() const {
 }
 
 base::Result<bool> Cursor::load() {
+  if (by_pages_) {
+    base::Result<bool> loaded = load_pages();
+    if (loaded || loaded.error().code != base::Code::kNotFound) return loaded;
+    // DuckDB goes on behind the last row that was given.
+    by_pages_ = false;
+    rows_ = nullptr;
+    page_reader_.reset();
+    files_.erase(files_.begin(), files_.begin() + static_cast<std::ptrdiff_t>(page_file_));
+  }
+  return load_chunk();
+}
+
+base::Result<bool> Cursor::load_chunk() {
   if (!connection_) {
     TAMIS_TRY(connection, Connection::open(database_));
     connection_ = std::make_unique<Connection>(std::move(connection));
@@ -111,7 +122,7 @@ base::Result<bool> Cursor::load() {
   derive(rows);
   auto column = kFixedColumns + static_cast<uint32_t>(plan_.slots.size());
   for (uint32_t extra = 0; extra < kExtras; ++extra) {
-    if (!is_wanted(request_, extra)) continue;
+    if (!wants_extra(extra)) continue;
     if (extra == kExtraPoints) {
       rows.points = rows.chunk.data<double>(column);
       if (rows.chunk.validity(column) != nullptr) {

@@ -4,6 +4,7 @@
 
 #include <deque>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "archive/duck.h"
@@ -15,6 +16,7 @@ namespace tamis::archive {
 
 // What a request adds to each row besides the slots.
 enum Extra : uint32_t { kExtraVerdict, kExtraPoints, kExtraPolicy, kExtraRules, kExtraShadow, kExtraId, kExtras };
+inline constexpr std::string_view kExtraColumns[kExtras] = {"verdict", "points", "policy", "rules", "shadow", "id"};
 
 // The columns of one chunk, made once when it is loaded.
 struct Rows {
@@ -26,6 +28,7 @@ struct Rows {
   const std::string_view* texts[kExtras] = {};
   const double* points = nullptr;
   base::Arena arena;
+  std::vector<PageColumn> pages;  // where there is no chunk: n, time, the slots, what is added
 
   explicit Rows(Chunk from) : chunk(std::move(from)), arena(64 * 1024) {}
 };
@@ -43,7 +46,18 @@ class Cursor {
   uint64_t n() const { return rows_->n[at]; }
 
  private:
+  bool wants_extra(uint32_t extra) const {
+    return extra == kExtraId ? request_.reasons_and_ids : request_.decisions;
+  }
   std::string sql() const;
+  base::Result<bool> load_chunk();
+
+  static constexpr size_t kPageColumnsFixed = 2;  // n and time
+  bool can_read_pages() const;
+  base::Result<bool> load_pages();
+  base::Result<bool> load_group(const DataFile& file, size_t group);
+  base::Status read_pages(const DataFile& file, size_t group, Rows& rows);
+  void choose(Rows& rows);
   void read_slot(Rows& rows, size_t slot, uint32_t column);
   void derive(Rows& rows);
   void read_json(Rows& rows, const SlotSource& source, uint32_t column, cel::Column& to);
@@ -59,6 +73,12 @@ class Cursor {
   std::unique_ptr<Stream> stream_;
   std::shared_ptr<Rows> rows_;
   event::JsonReader json_;
+  // Reading pages: the next file and row group. page_last_: the last record that was given.
+  bool by_pages_ = false;
+  size_t page_file_ = 0, page_group_ = 0;
+  std::unique_ptr<ParquetFile::Reader> page_reader_;
+  std::optional<uint64_t> page_last_;
+  std::vector<uint32_t> chosen_;
 };
 
 }  // namespace tamis::archive

@@ -71,6 +71,13 @@ std::string select_of(const Group& group, const std::vector<TableColumn>& column
   return fmt::format("SELECT {} FROM {}", list, read_sql(group.files));
 }
 
+std::vector<FilePointer> present(std::vector<FilePointer> files) {
+  std::erase_if(files, [](const FilePointer& file) { return file->lost.load(); });
+  return files;
+}
+
+}  // namespace
+
 std::string empty_table(const std::vector<ColumnSpec>& columns) {
   std::string list;
   for (const ColumnSpec& spec : columns) {
@@ -78,13 +85,6 @@ std::string empty_table(const std::vector<ColumnSpec>& columns) {
   }
   return fmt::format("SELECT {} WHERE false", list);
 }
-
-std::vector<FilePointer> present(std::vector<FilePointer> files) {
-  std::erase_if(files, [](const FilePointer& file) { return file->lost.load(); });
-  return files;
-}
-
-}  // namespace
 
 std::string read_sql(const std::vector<FilePointer>& files) {
   std::string list;

@@ -7,14 +7,13 @@
 #include <optional>
 #include <set>
 #include <span>
-#include <unordered_map>
 
 #include "archive/layout.h"
-#include "base/hash.h"
 #include "event/json_event.h"
 #include "event/json_writer.h"
 #include "replay/match_plan.h"
 #include "replay/stored.h"
+#include "replay/value_counts.h"
 
 namespace tamis::replay {
 
@@ -25,8 +24,6 @@ namespace {
 
 constexpr int64_t kDayMs = 86'400'000;
 constexpr int64_t kBucketsMax = 200;
-constexpr size_t kFacetValuesMax = 200'000;  // counted a part
-constexpr size_t kNumbersMost = 1 << 18;
 constexpr uint32_t kRowsMax = 1000;
 // Rows of files that are read into memory before a search goes on.
 constexpr uint64_t kColdRowsFew = 100'000, kColdRowsMost = 300'000;
@@ -40,118 +37,6 @@ int64_t bucket_for(int64_t span_ms) {
   }
   return 365 * kDayMs;
 }
-
-struct TextHash {
-  using is_transparent = void;
-  size_t operator()(std::string_view text) const { return std::hash<std::string_view>()(text); }
-};
-
-// How often each value came; keys are JSON.
-class ValueCounts {
- public:
-  void add(const cel::Column& column, std::span<const uint32_t> rows) {
-    if (column.layout == cel::Column::Layout::kDictionary) return add_codes(column, rows);
-    if (column.layout == cel::Column::Layout::kInt) return add_numbers(column, rows);
-    for (uint32_t row : rows) add(column.at(row), 1);
-  }
-  void add(const std::string& json, uint64_t times) { counts_[json] += times; }
-  void add_absent(uint64_t times) { absent_ += times; }
-  void merge(const ValueCounts& other) {
-    absent_ += other.absent_, dropped_ += other.dropped_;
-    for (const auto& [json, count] : other.counts_) counts_[json] += count;
-  }
-  FindResult::Facet take(std::string name, size_t most) const {
-    FindResult::Facet facet;
-    facet.name = std::move(name);
-    facet.absent = absent_;
-    facet.others = dropped_;
-    facet.rough = dropped_ != 0;
-    for (const auto& [json, count] : counts_) facet.values.emplace_back(json, count);
-    std::sort(facet.values.begin(), facet.values.end(), [](const auto& a, const auto& b) {
-      return a.second != b.second ? a.second > b.second : a.first < b.first;
-    });
-    for (size_t i = most; i < facet.values.size(); ++i) facet.others += facet.values[i].second;
-    if (facet.values.size() > most) facet.values.resize(most);
-    return facet;
-  }
-
- private:
-  void add(Value value, uint64_t times) { *count_of(value) += times; }
-
-  void add_codes(const cel::Column& column, std::span<const uint32_t> rows) {
-    // Of a dictionary that comes again and again, the counts of its entries are looked up once.
-    if (column.dictionary_id == 0 || column.dictionary_id != dictionary_id_) {
-      dictionary_id_ = column.dictionary_id;
-      count_of_code_.assign(column.dictionary.size(), nullptr);
-    }
-    for (uint32_t row : rows) {
-      if (column.states != nullptr && column.states[row] != cel::Column::kOk) {
-        ++absent_;
-        continue;
-      }
-      uint64_t*& count = count_of_code_[column.codes[row]];
-      if (count == nullptr) count = count_of(column.dictionary[column.codes[row]]);
-      ++*count;
-    }
-  }
-
-  void add_numbers(const cel::Column& column, std::span<const uint32_t> rows) {
-    for (uint32_t row : rows) {
-      if (column.states != nullptr && column.states[row] != cel::Column::kOk) {
-        ++absent_;
-        continue;
-      }
-      ++*count_of_number(column.ints[row]);
-    }
-  }
-
-  // An open table in front of the texts. Its places stay true, so it may grow.
-  uint64_t* count_of_number(int64_t number) {
-    if (numbers_known_ * 2 >= numbers_.size()) grow_numbers();
-    Number& known = place_of(number);
-    if (known.count == nullptr) {
-      known = {number, count_of(Value::integer(number))};
-      ++numbers_known_;
-    }
-    return known.count;
-  }
-  struct Number {
-    int64_t number = 0;
-    uint64_t* count = nullptr;
-  };
-  Number& place_of(int64_t number) {
-    size_t mask = numbers_.size() - 1, at = base::mix64(static_cast<uint64_t>(number)) & mask;
-    while (numbers_[at].count != nullptr && numbers_[at].number != number) at = (at + 1) & mask;
-    return numbers_[at];
-  }
-  void grow_numbers() {
-    std::vector<Number> before(std::max<size_t>(numbers_.size() * 2, 1024));
-    if (before.size() > kNumbersMost) before.resize(kNumbersMost), numbers_.clear(), numbers_known_ = 0;
-    before.swap(numbers_);
-    for (const Number& known : before) {
-      if (known.count != nullptr) place_of(known.number) = known;
-    }
-  }
-
-  // Where values like this one are counted; stays true.
-  uint64_t* count_of(Value value) {
-    if (value.is(event::Kind::kAbsent) || value.is_error()) return &absent_;
-    json_.clear();
-    event::JsonWriter(json_).value(value);
-    auto found = counts_.find(std::string_view(json_));
-    if (found != counts_.end()) return &found->second;
-    return counts_.size() < kFacetValuesMax ? &counts_.emplace(json_, 0).first->second : &dropped_;
-  }
-
-  std::unordered_map<std::string, uint64_t, TextHash, std::equal_to<>> counts_;
-  uint64_t absent_ = 0, dropped_ = 0;
-  std::string json_;
-  // Of the last dictionary, and of whole numbers: where they are counted.
-  uint64_t dictionary_id_ = 0;
-  std::vector<uint64_t*> count_of_code_;
-  std::vector<Number> numbers_;
-  size_t numbers_known_ = 0;
-};
 
 struct RowKey {
   int64_t time_ms = 0;
@@ -187,10 +72,13 @@ class Collecting final : public MatchVisitor {
 
   void visit(size_t part, const MatchBatch& batch) override {
     Tally& tally = parts_[part];
-    tally.rows.clear();
+    tally.rows.resize(batch.rows + 1);
+    uint32_t matched = 0;
     for (uint32_t i = 0; i < batch.rows; ++i) {
-      if (batch.matched[i] != 0) tally.rows.push_back(i);
+      tally.rows[matched] = i;
+      matched += batch.matched[i];
     }
+    tally.rows.resize(matched);
     if (tally.rows.empty()) return;
     tally.count += tally.rows.size();
     count_times(tally.buckets, bucket_ms_, batch, tally.rows);
@@ -222,6 +110,16 @@ class Collecting final : public MatchVisitor {
  private:
   static void count_times(std::map<int64_t, uint64_t>& counts, int64_t width, const MatchBatch& batch,
                           const std::vector<uint32_t>& rows) {
+    // Rows mostly come in the order of their times, so those of a batch mostly lie together.
+    int64_t least = INT64_MAX, most = INT64_MIN;
+    for (const uint32_t row : rows) {
+      least = std::min(least, batch.time_ms[row]);
+      most = std::max(most, batch.time_ms[row]);
+    }
+    if (floor_to(least, width) == floor_to(most, width)) {
+      counts[floor_to(least, width)] += rows.size();
+      return;
+    }
     int64_t begin = 0;
     uint64_t* count = nullptr;
     for (uint32_t row : rows) {
@@ -246,11 +144,14 @@ class Collecting final : public MatchVisitor {
       trim(tally, rows_);
     }
     // Backwards, for rows mostly come in the order of their times: then only the last ones of a batch are kept.
+    int64_t first_ms = tally.newest.size() >= rows_ ? tally.newest.begin()->time_ms : INT64_MIN;
     for (auto row = tally.rows.rbegin(); row != tally.rows.rend(); ++row) {
+      if (batch.time_ms[*row] < first_ms) continue;
       RowKey key = key_of(*row);
       if (tally.newest.size() >= rows_ && key < *tally.newest.begin()) continue;
       tally.newest.insert(key);
       trim(tally, rows_);
+      if (tally.newest.size() >= rows_) first_ms = tally.newest.begin()->time_ms;
     }
   }
 

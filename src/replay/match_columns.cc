@@ -324,6 +324,7 @@ class ColumnsRun {
     request.from_ms = part.from_ms;
     request.to_ms = part.to_ms;
     request.where = part.needs->where;
+    request.must = part.needs->must;
     request.decisions = request_.verdicts || plan_.whole;
     request.reasons_and_ids = request_.ids;
     request.in_memory = request_.in_memory;

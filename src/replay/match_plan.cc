@@ -107,7 +107,12 @@ class Planner {
     needs.slots.assign(slots.begin(), slots.end());
     std::sort(needs.lists.begin(), needs.lists.end());
     needs.lists.erase(std::unique(needs.lists.begin(), needs.lists.end()), needs.lists.end());
-    if (!plan_.whole && request_.matches_only) needs.where = necessary_sql(policy_, type, type.rules[needs.rule].when);
+    if (plan_.whole || !request_.matches_only) return {};
+    const NodeId when = type.rules[needs.rule].when;
+    needs.where = necessary_sql(policy_, type, when);
+    for (NodeId part : type.plan.conjuncts(when)) {
+      if (auto predicate = type.plan.predicate(part)) needs.must.push_back(*predicate);
+    }
     return {};
   }
 
