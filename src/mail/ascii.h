@@ -1,7 +1,9 @@
 // ASCII helpers of the parsers: bytes over 127 are never letters here. Inline, because every byte of a message passes.
 #pragma once
 
+#include <array>
 #include <cstddef>
+#include <cstdint>
 #include <string_view>
 
 namespace tamis::mail {
@@ -17,6 +19,19 @@ constexpr int hex_value(char c) {
   const char lower = to_lower(c);
   return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
 }
+
+// A set of bytes as a table: one load a byte, where a chain of comparisons would be mispredicted.
+class ByteSet {
+ public:
+  template <class Test>
+  constexpr explicit ByteSet(const Test& test) {
+    for (size_t i = 0; i < has_.size(); ++i) has_[i] = test(static_cast<char>(static_cast<unsigned char>(i))) ? 1 : 0;
+  }
+  constexpr bool has(char c) const { return has_[static_cast<unsigned char>(c)] != 0; }
+
+ private:
+  std::array<uint8_t, 256> has_{};
+};
 
 // `lower` is lower case already.
 constexpr bool equals_lower(std::string_view text, std::string_view lower) {

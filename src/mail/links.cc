@@ -36,9 +36,11 @@ bool common_ending(std::string_view host) {
                      [&](std::string_view ending) { return equals_lower(last, ending); });
 }
 
-bool ends_url(char c) {
+constexpr ByteSet kEndsUrl([](char c) {
   return is_space(c) || c == '<' || c == '>' || c == '"' || c == '`' || c == '|' || c == '^' || c == '{' || c == '}';
-}
+});
+constexpr ByteSet kBeforeToken([](char c) { return kEndsUrl.has(c) || c == '(' || c == '[' || c == ',' || c == '\''; });
+constexpr ByteSet kMarksLink([](char c) { return c == ':' || c == '.' || c == '@'; });
 
 // Text with brackets and punctuation that belong to the sentence taken off its end.
 std::string_view without_sentence_end(std::string_view url) {
@@ -232,13 +234,12 @@ size_t find_in_text(std::string_view text, size_t found_max, base::Arena& arena,
   size_t at = 0;
   while (at < text.size()) {
     // A token between white space and brackets, and the characters in it that can make it a link.
-    while (at < text.size() &&
-           (ends_url(text[at]) || text[at] == '(' || text[at] == '[' || text[at] == ',' || text[at] == '\''))
-      ++at;
+    while (at < text.size() && kBeforeToken.has(text[at])) ++at;
     token_begin = at;
     size_t colon = std::string_view::npos, dot = std::string_view::npos, address = std::string_view::npos;
-    for (; at < text.size() && !ends_url(text[at]); ++at) {
+    for (; at < text.size() && !kEndsUrl.has(text[at]); ++at) {
       const char c = text[at];
+      if (!kMarksLink.has(c)) continue;
       if (c == ':' && colon == std::string_view::npos) colon = at;
       if (c == '.' && dot == std::string_view::npos) dot = at;
       if (c == '@' && address == std::string_view::npos) address = at;

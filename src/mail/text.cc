@@ -115,8 +115,12 @@ bool is_letter(uint32_t p, Script script) {
   return script != Script::kOther && !(p >= 0x3000 && p < 0x3040);
 }
 
-bool is_inner(char c) { return c == '.' || c == '-' || c == '\'' || c == '_' || c == '@' || c == '$' || c == '%'; }
-bool is_word_byte(char c) { return is_alnum(c) || (c & 0x80) != 0; }
+constexpr bool is_inner(char c) {
+  return c == '.' || c == '-' || c == '\'' || c == '_' || c == '@' || c == '$' || c == '%';
+}
+constexpr bool is_word_byte(char c) { return is_alnum(c) || (c & 0x80) != 0; }
+constexpr ByteSet kBeginsWord([](char c) { return is_word_byte(c) || c == '$'; });
+constexpr ByteSet kInWord([](char c) { return is_word_byte(c) || is_inner(c); });
 
 // Writes a text word by word: whether a letter is a look-alike shows only when its word is known.
 struct Folder {
@@ -369,9 +373,9 @@ std::string_view fold_text(std::string_view text, base::Arena& arena, TextCounts
 }
 
 std::string_view next_word(std::string_view folded, size_t& at) {
-  while (at < folded.size() && !is_word_byte(folded[at]) && folded[at] != '$') ++at;
+  while (at < folded.size() && !kBeginsWord.has(folded[at])) ++at;
   const size_t begin = at;
-  while (at < folded.size() && (is_word_byte(folded[at]) || is_inner(folded[at]))) ++at;
+  while (at < folded.size() && kInWord.has(folded[at])) ++at;
   size_t end = at;
   while (end > begin && is_inner(folded[end - 1]) && folded[end - 1] != '$' && folded[end - 1] != '%') --end;
   if (at < folded.size() && folded[at] == '!' && end == at && end > begin) end = ++at;

@@ -24,11 +24,6 @@ void FeatureCollector::clear() {
   for (auto& place : found_) place.clear();
 }
 
-void FeatureCollector::add(Place place, uint64_t hash) {
-  auto& found = found_[static_cast<size_t>(place)];
-  if (found.size() < kCandidatesMax) found.push_back(feature_id(place, hash));
-}
-
 namespace {
 
 // The ids are of one place, so their upper four bits are the same: a radix sort of 28 bits, several times faster than a
@@ -53,11 +48,13 @@ void sort_unique(std::vector<FeatureId>& found, std::vector<FeatureId>& spare) {
 }
 
 // Leaves the `keep` smallest, sorted and without duplicates. Hashes are spread evenly, so where there are many more
-// than wanted, those below a bound that holds twice as many are sorted first, and all of them only if that was too few.
+// than wanted, those below a bound that holds twice as many are sorted first; four times as many where most of them
+// were repetitions, as the four-byte grams of long texts are; and all of them only if that was too few as well.
 void keep_smallest(std::vector<FeatureId>& found, size_t keep, std::vector<FeatureId>& low,
                    std::vector<FeatureId>& spare) {
-  if (found.size() > 3 * keep && keep > 0) {
-    const uint64_t share = (uint64_t{kFeatureHashMask} + 1) * 2 * keep / found.size();
+  for (const size_t times : {2, 4}) {
+    if (found.size() <= (times + 1) * keep || keep == 0) break;
+    const uint64_t share = (uint64_t{kFeatureHashMask} + 1) * times * keep / found.size();
     const FeatureId bound = (found.front() & ~kFeatureHashMask) + static_cast<FeatureId>(share);
     low.clear();
     for (const FeatureId id : found) {

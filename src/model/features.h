@@ -52,7 +52,10 @@ inline constexpr std::array<uint16_t, kPlaces> kPlaceShare = {256, 128, 48, 256,
 class FeatureCollector {
  public:
   void clear();
-  void add(Place place, uint64_t hash);
+  void add(Place place, uint64_t hash) {  // thousands a message
+    auto& found = found_[static_cast<size_t>(place)];
+    if (found.size() < kCandidatesMax) found.push_back(feature_id(place, hash));
+  }
   // The set; valid until the next clear() or add().
   FeatureSpan finish();
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Run bogofilter, spamprobe or crm114 (Debian's packages) over a corpus, online or trained on its first part.
 
-usage: mail_peers.py PEER --index INDEX.tsv --root DIR --out SCORES.tsv [--split K] [--delay N] [--limit N]
+usage: peers.py PEER --index INDEX.tsv --root DIR --out SCORES.tsv [--split K] [--delay N] [--limit N]
 PEER: bogofilter, spamprobe, crm114. INDEX: path, label, order; SCORES: path, label, score, verdict, CPU us, for
 the same scorer that measures `tamis mail eval`. Each filter starts empty and learns every message it is told of.
 With --split K the scores hold only the messages after the first K, as there is no feedback on them.
