@@ -46,7 +46,7 @@ struct LoginProfile {
     NetClass net = NetClass::kResidential;
     uint8_t campaign = 0;  // 1: shared much with attempts on other accounts
     uint8_t second_factor = 0;
-    uint8_t spare1 = 0;
+    uint8_t told = 0;  // 1: a change has made it look like a takeover
     uint32_t spare2 = 0;
   };
   static constexpr int kPending = 3;

@@ -24,7 +24,7 @@ constexpr double kConfirmedAfterDoubt = 14 * kDay;
 // The factors are not independent: a new device is unknown as a device and as a cookie. What each adds beyond the
 // others, by logistic regression on simulated logins, rounded. What goes on from a login that was told of already is
 // the same incident, not one more.
-constexpr float kWeights[kLoginFactors] = {0.8f, 0.45f, 1.3f, 0.9f, 1, 1.8f, -1.5f};
+constexpr float kWeights[kLoginFactors] = {0.8f, 0.45f, 1.3f, 0.9f, 1, 1.8f, -1.5f, 1};
 
 constexpr int kCampaignKeys = 8;
 
@@ -42,6 +42,7 @@ class LoginRiskImpl final : public LoginRisk {
         usual_({1e6, 1e5, 2000, 100, 8000, 300, 30, 8, 100, 20, 1e6}, kNetClasses, options.values_max) {}
 
   LoginScore login(const Login& login) override;
+  LoginScore change(const Change& change) override;
   void signup(const Signup& signup) override;
   void confirm(std::string_view account, bool was_owner, int64_t t_ms) override;
   bool erase(std::string_view account) override;
@@ -62,6 +63,17 @@ class LoginRiskImpl final : public LoginRisk {
     const uint32_t v = f.value[size_t(attribute)];
     return v == 0 ? 0 : static_cast<uint32_t>(base::combine64(v ^ options_.secret, f.account)) | 1u;
   }
+  // One event, before its factors are weighed. `origin`: the place of the unconfirmed login that it goes on from, or -1.
+  struct Judged {
+    LoginFacts facts;
+    Profile* profile = nullptr;  // null: nothing is known of the account
+    LoginScore out;
+    double campaign = 0;
+    bool is_unfamiliar = false;
+    int origin = -1;
+  };
+  Judged judge(const Client& client, std::string_view account, bool is_session);
+  static void weigh(LoginScore& out);
   // Minus the log-likelihood under the user plus that under anyone, going down a hierarchy from fine to coarse.
   double surprise(const Profile& p, const LoginFacts& f, const int* levels, int count, double targeted) const;
   double cookie_factor(const Profile& p, const LoginFacts& f, bool is_session, bool* known, bool* bound) const;
@@ -366,58 +378,71 @@ void LoginRiskImpl::decay(int64_t t_ms) {
   now_ms_ = t_ms;
 }
 
-LoginScore LoginRiskImpl::login(const Login& login) {
-  decay(login.t_ms);
-  const LoginFacts f = facts_of(login.client, login.account, now_ms_);
+// How odd what a client does in the account's name is. Changes nothing but what has waited long enough.
+LoginRiskImpl::Judged LoginRiskImpl::judge(const Client& client, std::string_view account, bool is_session) {
   constexpr int kNetworkLevels[] = {kLogIp, kLogNet, kLogAsn, kLogCountry};
   constexpr int kClientLevels[] = {kLogDevice, kLogAgent, kLogFamily, kLogSystem};
   constexpr int kLocaleLevels[] = {kLogLocale};
-  LoginScore out;
-  Profile* p = find_profile(f.account);
-  Profile fresh;
-  if (p == nullptr) p = &fresh;
-  settle(*p, now_ms_);
-  bool known = false, bound = false;
-  auto& g = out.factor;
-  g[kLoginNetwork] = static_cast<float>(std::clamp(surprise(*p, f, kNetworkLevels, 4, 0.3), -5.0, 6.0));
-  g[kLoginClient] = static_cast<float>(std::clamp(surprise(*p, f, kClientLevels, 4, 0.3), -5.0, 6.0));
-  g[kLoginLocale] = static_cast<float>(std::clamp(surprise(*p, f, kLocaleLevels, 1, 0.3), -3.0, 3.0));
-  g[kLoginCookie] = static_cast<float>(cookie_factor(*p, f, login.is_session, &known, &bound));
+  static const Profile kNobody;
+  Judged j;
+  j.facts = facts_of(client, account, now_ms_);
+  const LoginFacts& f = j.facts;
+  j.profile = find_profile(f.account);
+  if (j.profile != nullptr) settle(*j.profile, now_ms_);
+  const Profile& p = j.profile != nullptr ? *j.profile : kNobody;
+  bool known = false;
+  auto& g = j.out.factor;
+  g[kLoginNetwork] = static_cast<float>(std::clamp(surprise(p, f, kNetworkLevels, 4, 0.3), -5.0, 6.0));
+  g[kLoginClient] = static_cast<float>(std::clamp(surprise(p, f, kClientLevels, 4, 0.3), -5.0, 6.0));
+  g[kLoginLocale] = static_cast<float>(std::clamp(surprise(p, f, kLocaleLevels, 1, 0.3), -3.0, 3.0));
+  bool bound = false;
+  g[kLoginCookie] = static_cast<float>(cookie_factor(p, f, is_session, &known, &bound));
   g[kLoginTls] = static_cast<float>(tls_factor(f));
   bool device_known = false;
-  for (const Profile::Entry& e : p->known[kLogDevice])
+  for (const Profile::Entry& e : p.known[kLogDevice])
     device_known = device_known || (e.count > 0 && e.value == own(f, kLogDevice));
-  const bool unfamiliar = !bound && !(device_known && !known);
-  double campaign = 0;
-  if (unfamiliar) campaign = campaign_factor(f);
-  g[kLoginCampaign] = static_cast<float>(campaign);
+  j.is_unfamiliar = !bound && !(device_known && !known);
+  if (j.is_unfamiliar) j.campaign = campaign_factor(f);
+  g[kLoginCampaign] = static_cast<float>(j.campaign);
   // A session may go on from an unconfirmed login. Nothing of that was learned, so it is as unfamiliar as that was.
   const uint32_t cookie = own(f, kLogCookie), device = own(f, kLogDevice);
-  const Profile::Pending* origin = nullptr;
-  for (const Profile::Pending& q : p->pending) {
+  for (const Profile::Pending& q : p.pending) {
     if (q.t_ms == 0 || known) continue;  // what the owner's own cookie brings along is judged by itself
-    if ((cookie != 0 && q.value[kLogCookie] == cookie) || (device != 0 && q.value[kLogDevice] == device))
-      if (origin == nullptr || q.log_odds > origin->log_odds) origin = &q;
+    if ((cookie != 0 && q.value[kLogCookie] == cookie) || (device != 0 && q.value[kLogDevice] == device)) {
+      const bool is_worse = j.origin < 0 || q.log_odds > p.pending[size_t(j.origin)].log_odds;
+      if (is_worse) j.origin = static_cast<int>(&q - p.pending.data());
+    }
   }
-  g[kLoginOrigin] = origin != nullptr && origin->campaign != 0 ? 1.0f : 0.0f;
+  g[kLoginOrigin] = j.origin >= 0 && p.pending[size_t(j.origin)].campaign != 0 ? 1.0f : 0.0f;
+  return j;
+}
+
+void LoginRiskImpl::weigh(LoginScore& out) {
   double log_odds = -8;
   for (size_t i = 0; i < kLoginFactors; ++i) {
-    g[i] *= kWeights[i];
-    log_odds += static_cast<double>(g[i]);
+    out.factor[i] *= kWeights[i];
+    log_odds += static_cast<double>(out.factor[i]);
   }
   out.log_odds = static_cast<float>(log_odds);
   out.score = logistic(log_odds / 3);
+}
+
+LoginScore LoginRiskImpl::login(const Login& login) {
+  decay(login.t_ms);
+  Judged j = judge(login.client, login.account, login.is_session);
+  weigh(j.out);
+  const LoginScore& out = j.out;
+  const LoginFacts& f = j.facts;
+  const double campaign = j.campaign, log_odds = static_cast<double>(out.log_odds);
+  const bool unfamiliar = j.is_unfamiliar, is_origin_known = j.origin >= 0;
 
   // What goes on from a login that was counted is not counted again.
-  if (unfamiliar && origin == nullptr) touch_campaign(f);
+  if (unfamiliar && !is_origin_known) touch_campaign(f);
   if (!login.account_exists) return out;
-  if (unfamiliar && origin == nullptr) unfamiliar_[size_t(f.net)] += campaign < 1.5 ? 1 : 0.3;
+  if (unfamiliar && !is_origin_known) unfamiliar_[size_t(f.net)] += campaign < 1.5 ? 1 : 0.3;
   if (!login.ok) return out;
-  if (p == &fresh) {
-    // The first that is seen of an account is taken for its owner's.
-    p = &profile(f.account);
-    *p = fresh;
-  }
+  // The first that is seen of an account is taken for its owner's.
+  Profile* p = j.profile != nullptr ? j.profile : &profile(f.account);
   const auto c = size_t(f.net);
   if (log_odds < static_cast<double>(kFamiliar) ||
       (p->events < 0.5f && campaign < static_cast<double>(kCampaignDoubt))) {
@@ -432,7 +457,7 @@ LoginScore LoginRiskImpl::login(const Login& login) {
     teach(*p, value, 1);
     bind(*p, f);
     teach_usual(f);
-  } else if (origin == nullptr) {
+  } else if (!is_origin_known) {
     Profile::Pending* to = &p->pending[0];
     for (Profile::Pending& q : p->pending)
       if (q.t_ms < to->t_ms) to = &q;
@@ -444,6 +469,28 @@ LoginScore LoginRiskImpl::login(const Login& login) {
     to->campaign = campaign > static_cast<double>(kCampaignDoubt) ? 1 : 0;
   }
   return out;
+}
+
+// What keeps the owner out, or in the dark, is what an intruder does first.
+LoginScore LoginRiskImpl::change(const Change& change) {
+  decay(change.t_ms);
+  Judged j = judge(change.client, change.account, true);
+  j.out.factor[kLoginOrigin] = 0;  // it is another act, not the same one again
+  if (j.profile != nullptr && change.kind != ChangeKind::kOther) {
+    float worst = kFamiliar;
+    for (const Profile::Pending& q : j.profile->pending) {
+      if (q.t_ms != 0 && double(now_ms_ - q.t_ms) < kDay) worst = std::max(worst, q.log_odds);
+    }
+    if (j.origin >= 0) worst = std::max(worst, j.profile->pending[size_t(j.origin)].log_odds + 2);
+    j.out.factor[kLoginChange] = std::clamp(0.5f * (worst - kFamiliar), 0.0f, 5.0f);
+  }
+  weigh(j.out);
+  if (j.origin >= 0 && j.out.log_odds > 0 && change.kind != ChangeKind::kOther) {
+    Profile::Pending& q = j.profile->pending[size_t(j.origin)];
+    j.out.is_takeover = q.told == 0;
+    q.told = 1;
+  }
+  return j.out;
 }
 
 void LoginRiskImpl::signup(const Signup& signup) {
@@ -475,7 +522,7 @@ bool LoginRiskImpl::erase(std::string_view account) {
 }
 
 enum LoginPiece : uint32_t { kIndexPart = 32, kProfilePart, kCampaignPart, kUsualPart };
-constexpr uint32_t kVersion = 2;
+constexpr uint32_t kVersion = 3;
 
 template <class Visit>
 void LoginRiskImpl::each_table(const Visit& visit) {
@@ -585,7 +632,7 @@ uint64_t LoginRiskImpl::digest() const {
 }  // namespace
 
 std::string_view login_factor_name(LoginFactor factor) {
-  constexpr std::string_view kNames[] = {"network", "client", "locale", "cookie", "tls", "campaign", "origin"};
+  constexpr std::string_view kNames[] = {"network", "client", "locale", "cookie", "tls", "campaign", "origin", "change"};
   return kNames[factor];
 }
 
