@@ -50,9 +50,9 @@ struct LoginProfile {
     uint32_t spare2 = 0;
   };
   static constexpr int kPending = 3;
-  // The device, system and locale that a cookie was last seen with.
+  // The device, browser, system and locale that a cookie was last seen with.
   struct Binding {
-    uint32_t cookie = 0, device = 0, family = 0, system = 0, locale = 0;
+    uint32_t cookie = 0, device = 0, agent = 0, tls = 0, family = 0, system = 0, locale = 0;
     uint32_t used = 0;  // hours since the epoch
   };
   static constexpr int kBindings = 6;
@@ -66,7 +66,7 @@ struct LoginProfile {
   std::array<Binding, kBindings> bindings{};
 };
 
-static_assert(sizeof(LoginProfile::Pending) == 64 && sizeof(LoginProfile) == 816);
+static_assert(sizeof(LoginProfile::Pending) == 64 && sizeof(LoginProfile) == 864);
 
 struct CampaignEntry {
   float fast = 0, slow = 0;  // decayed counts of accounts

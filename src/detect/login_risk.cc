@@ -77,6 +77,7 @@ class LoginRiskImpl final : public LoginRisk {
   // Minus the log-likelihood under the user plus that under anyone, going down a hierarchy from fine to coarse.
   double surprise(const Profile& p, const LoginFacts& f, const int* levels, int count, double targeted) const;
   double cookie_factor(const Profile& p, const LoginFacts& f, bool is_session, bool* known, bool* bound) const;
+  double bound_factor(const Profile::Binding& b, const LoginFacts& f, bool same_place, bool* bound) const;
   double tls_factor(const LoginFacts& f) const;
   std::array<uint64_t, kCampaignKeys> campaign_keys(const LoginFacts& f) const;
   double campaign_factor(const LoginFacts& f) const;
@@ -192,6 +193,30 @@ double LoginRiskImpl::surprise(const Profile& p, const LoginFacts& f, const int*
   return log_odds;
 }
 
+// A known cookie. Its browser may change its fingerprint by design, and its build by an update at a place that the
+// account uses; another fingerprint, build and TLS client elsewhere are another machine.
+double LoginRiskImpl::bound_factor(const Profile::Binding& b, const LoginFacts& f, bool same_place, bool* bound) const {
+  const auto same = [&](uint32_t was, int attribute) {
+    const uint32_t is = own(f, attribute);
+    return was == is || was == 0 || is == 0;
+  };
+  const bool same_family = b.family == own(f, kLogFamily), same_system = b.system == own(f, kLogSystem);
+  const bool same_locale = b.locale == own(f, kLogLocale);
+  const bool same_agent = same(b.agent, kLogAgent), same_tls = same(b.tls, kLogTls);
+  if (b.device == own(f, kLogDevice)) {
+    *bound = true;
+    return -4;
+  }
+  if (!same_family) return (same_system ? (same_locale ? 5 : 7) : (same_locale ? 6 : 8)) + (same_place ? 0 : 0.5);
+  if (same_agent && same_tls) {
+    *bound = same_place;
+    return same_place ? (same_locale ? -2.5 : -1.5) : (same_locale ? 1.5 : 2.5);
+  }
+  *bound = same_place && same_locale && same_tls;
+  if (*bound) return -2.5;
+  return (same_tls ? 3.4 : 4.5) + (same_place ? 0 : 1.5) + (same_locale ? 0 : 0.5);
+}
+
 double LoginRiskImpl::cookie_factor(const Profile& p, const LoginFacts& f, bool is_session, bool* known,
                                     bool* bound) const {
   *known = *bound = false;
@@ -200,24 +225,13 @@ double LoginRiskImpl::cookie_factor(const Profile& p, const LoginFacts& f, bool 
   for (const Profile::Binding& b : p.bindings) {
     if (b.cookie != cookie) continue;
     *known = true;
-    // The same browser on the same system is bound; a new version changes the device's fingerprint, not these.
-    const bool same_device = b.device == own(f, kLogDevice), same_family = b.family == own(f, kLogFamily);
-    const bool same_system = b.system == own(f, kLogSystem), same_locale = b.locale == own(f, kLogLocale);
     // Two changes at once, the browser's and the provider's, are what an update does not bring along.
     const uint32_t provider = own(f, kLogAsn);
     const auto& providers = p.known[kLogAsn];
     const bool same_place = provider == 0 || std::any_of(providers.begin(), providers.end(), [&](const auto& e) {
                               return e.count > 0 && e.value == provider;
                             });
-    *bound = same_device || (same_family && same_locale && same_place);
-    if (same_device) return -4;
-    if (same_family && same_locale) return same_place ? -2.5 : 1.5;
-    if (same_family) {
-      // Some browsers change their fingerprint and locale by design: then this account has shown many.
-      const double changing = static_cast<double>(p.distinct[kLogDevice]) / static_cast<double>(p.events + 1);
-      return 3.4 * std::max(0.0, 1 - 3 * changing);
-    }
-    return same_system ? (same_locale ? 5 : 7) : (same_locale ? 6 : 8);
+    return bound_factor(b, f, same_place, bound);
   }
   // A cookie that came with a login which is not confirmed yet is bound as well.
   for (const Profile::Pending& q : p.pending) {
@@ -346,6 +360,8 @@ void LoginRiskImpl::bind(Profile& p, const LoginFacts& f) {
   }
   *to = {cookie,
          own(f, kLogDevice),
+         own(f, kLogAgent),
+         own(f, kLogTls),
          own(f, kLogFamily),
          own(f, kLogSystem),
          own(f, kLogLocale),
@@ -364,8 +380,14 @@ void LoginRiskImpl::settle(Profile& p, int64_t t_ms) {
     Profile::Binding* to = &p.bindings[0];
     for (Profile::Binding& b : p.bindings)
       if (b.used < to->used) to = &b;
-    *to = {q.value[kLogCookie], q.value[kLogDevice], q.value[kLogFamily],
-           q.value[kLogSystem], q.value[kLogLocale], static_cast<uint32_t>(t_ms / int64_t(kHour))};
+    *to = {q.value[kLogCookie],
+           q.value[kLogDevice],
+           q.value[kLogAgent],
+           q.value[kLogTls],
+           q.value[kLogFamily],
+           q.value[kLogSystem],
+           q.value[kLogLocale],
+           static_cast<uint32_t>(t_ms / int64_t(kHour))};
     q = {};
   }
 }

@@ -225,7 +225,7 @@ void AuthPolicyApi::Impl::command(const Request& in, Response& out) {
   const auto wanted = in.query_value("command");
   const bool is_report = wanted && *wanted == "report";
   if (!is_report && (!wanted || *wanted != "allow")) {
-    return answer(base::invalid("?command= is missing or unknown: expected allow or report"), out);
+    return answer({base::Code::kInvalid, "?command= is missing or unknown: expected allow or report"}, out);
   }
   const auto asked = Asked::read(in.body());
   if (!asked) return answer(asked.error(), out);
