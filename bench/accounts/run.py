@@ -141,11 +141,12 @@ class Table:
 
 def replay(options, scenario, folder):
     decisions, retro = os.path.join(folder, "decisions.ndjson"), os.path.join(folder, "retro.ndjson")
-    command = [TAMIS, "replay", "--policy", options.policy, "--out", decisions, "--retro", retro, "--quiet"]
+    command = [TAMIS, "replay", "--policy", options.policy]
     for option, name in (("--intel", "ip_intel.csv"), ("--accounts", "accounts_seed.jsonl")):
         path = os.path.join(scenario, name)
         if os.path.exists(path):
             command += [option, path]
+    command += ["--out", decisions, "--retro", retro, "--quiet"]  # behind --intel, which takes several files
     before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
     subprocess.run([*command, os.path.join(scenario, "events.jsonl")], check=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)

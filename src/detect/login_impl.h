@@ -46,13 +46,13 @@ struct LoginProfile {
     NetClass net = NetClass::kResidential;
     uint8_t campaign = 0;  // 1: shared much with attempts on other accounts
     uint8_t second_factor = 0;
-    uint8_t spare1 = 0;
+    uint8_t told = 0;  // 1: a change has made it look like a takeover
     uint32_t spare2 = 0;
   };
   static constexpr int kPending = 3;
-  // The device, system and locale that a cookie was last seen with.
+  // The device, browser, system and locale that a cookie was last seen with.
   struct Binding {
-    uint32_t cookie = 0, device = 0, family = 0, system = 0, locale = 0;
+    uint32_t cookie = 0, device = 0, agent = 0, tls = 0, family = 0, system = 0, locale = 0;
     uint32_t used = 0;  // hours since the epoch
   };
   static constexpr int kBindings = 6;
@@ -66,7 +66,7 @@ struct LoginProfile {
   std::array<Binding, kBindings> bindings{};
 };
 
-static_assert(sizeof(LoginProfile::Pending) == 64 && sizeof(LoginProfile) == 816);
+static_assert(sizeof(LoginProfile::Pending) == 64 && sizeof(LoginProfile) == 864);
 
 struct CampaignEntry {
   float fast = 0, slow = 0;  // decayed counts of accounts

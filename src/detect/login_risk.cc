@@ -24,7 +24,7 @@ constexpr double kConfirmedAfterDoubt = 14 * kDay;
 // The factors are not independent: a new device is unknown as a device and as a cookie. What each adds beyond the
 // others, by logistic regression on simulated logins, rounded. What goes on from a login that was told of already is
 // the same incident, not one more.
-constexpr float kWeights[kLoginFactors] = {0.8f, 0.45f, 1.3f, 0.9f, 1, 1.8f, -1.5f};
+constexpr float kWeights[kLoginFactors] = {0.8f, 0.45f, 1.3f, 0.9f, 1, 1.8f, -1.5f, 1};
 
 constexpr int kCampaignKeys = 8;
 
@@ -42,6 +42,7 @@ class LoginRiskImpl final : public LoginRisk {
         usual_({1e6, 1e5, 2000, 100, 8000, 300, 30, 8, 100, 20, 1e6}, kNetClasses, options.values_max) {}
 
   LoginScore login(const Login& login) override;
+  LoginScore change(const Change& change) override;
   void signup(const Signup& signup) override;
   void confirm(std::string_view account, bool was_owner, int64_t t_ms) override;
   bool erase(std::string_view account) override;
@@ -62,9 +63,21 @@ class LoginRiskImpl final : public LoginRisk {
     const uint32_t v = f.value[size_t(attribute)];
     return v == 0 ? 0 : static_cast<uint32_t>(base::combine64(v ^ options_.secret, f.account)) | 1u;
   }
+  // One event, before its factors are weighed. `origin`: the place of the unconfirmed login that it goes on from, or -1.
+  struct Judged {
+    LoginFacts facts;
+    Profile* profile = nullptr;  // null: nothing is known of the account
+    LoginScore out;
+    double campaign = 0;
+    bool is_unfamiliar = false;
+    int origin = -1;
+  };
+  Judged judge(const Client& client, std::string_view account, bool is_session);
+  static void weigh(LoginScore& out);
   // Minus the log-likelihood under the user plus that under anyone, going down a hierarchy from fine to coarse.
   double surprise(const Profile& p, const LoginFacts& f, const int* levels, int count, double targeted) const;
   double cookie_factor(const Profile& p, const LoginFacts& f, bool is_session, bool* known, bool* bound) const;
+  double bound_factor(const Profile::Binding& b, const LoginFacts& f, bool same_place, bool* bound) const;
   double tls_factor(const LoginFacts& f) const;
   std::array<uint64_t, kCampaignKeys> campaign_keys(const LoginFacts& f) const;
   double campaign_factor(const LoginFacts& f) const;
@@ -180,6 +193,30 @@ double LoginRiskImpl::surprise(const Profile& p, const LoginFacts& f, const int*
   return log_odds;
 }
 
+// A known cookie. Its browser may change its fingerprint by design, and its build by an update at a place that the
+// account uses; another fingerprint, build and TLS client elsewhere are another machine.
+double LoginRiskImpl::bound_factor(const Profile::Binding& b, const LoginFacts& f, bool same_place, bool* bound) const {
+  const auto same = [&](uint32_t was, int attribute) {
+    const uint32_t is = own(f, attribute);
+    return was == is || was == 0 || is == 0;
+  };
+  const bool same_family = b.family == own(f, kLogFamily), same_system = b.system == own(f, kLogSystem);
+  const bool same_locale = b.locale == own(f, kLogLocale);
+  const bool same_agent = same(b.agent, kLogAgent), same_tls = same(b.tls, kLogTls);
+  if (b.device == own(f, kLogDevice)) {
+    *bound = true;
+    return -4;
+  }
+  if (!same_family) return (same_system ? (same_locale ? 5 : 7) : (same_locale ? 6 : 8)) + (same_place ? 0 : 0.5);
+  if (same_agent && same_tls) {
+    *bound = same_place;
+    return same_place ? (same_locale ? -2.5 : -1.5) : (same_locale ? 1.5 : 2.5);
+  }
+  *bound = same_place && same_locale && same_tls;
+  if (*bound) return -2.5;
+  return (same_tls ? 3.4 : 4.5) + (same_place ? 0 : 1.5) + (same_locale ? 0 : 0.5);
+}
+
 double LoginRiskImpl::cookie_factor(const Profile& p, const LoginFacts& f, bool is_session, bool* known,
                                     bool* bound) const {
   *known = *bound = false;
@@ -188,24 +225,13 @@ double LoginRiskImpl::cookie_factor(const Profile& p, const LoginFacts& f, bool 
   for (const Profile::Binding& b : p.bindings) {
     if (b.cookie != cookie) continue;
     *known = true;
-    // The same browser on the same system is bound; a new version changes the device's fingerprint, not these.
-    const bool same_device = b.device == own(f, kLogDevice), same_family = b.family == own(f, kLogFamily);
-    const bool same_system = b.system == own(f, kLogSystem), same_locale = b.locale == own(f, kLogLocale);
     // Two changes at once, the browser's and the provider's, are what an update does not bring along.
     const uint32_t provider = own(f, kLogAsn);
     const auto& providers = p.known[kLogAsn];
     const bool same_place = provider == 0 || std::any_of(providers.begin(), providers.end(), [&](const auto& e) {
                               return e.count > 0 && e.value == provider;
                             });
-    *bound = same_device || (same_family && same_locale && same_place);
-    if (same_device) return -4;
-    if (same_family && same_locale) return same_place ? -2.5 : 1.5;
-    if (same_family) {
-      // Some browsers change their fingerprint and locale by design: then this account has shown many.
-      const double changing = static_cast<double>(p.distinct[kLogDevice]) / static_cast<double>(p.events + 1);
-      return 3.4 * std::max(0.0, 1 - 3 * changing);
-    }
-    return same_system ? (same_locale ? 5 : 7) : (same_locale ? 6 : 8);
+    return bound_factor(b, f, same_place, bound);
   }
   // A cookie that came with a login which is not confirmed yet is bound as well.
   for (const Profile::Pending& q : p.pending) {
@@ -334,6 +360,8 @@ void LoginRiskImpl::bind(Profile& p, const LoginFacts& f) {
   }
   *to = {cookie,
          own(f, kLogDevice),
+         own(f, kLogAgent),
+         own(f, kLogTls),
          own(f, kLogFamily),
          own(f, kLogSystem),
          own(f, kLogLocale),
@@ -352,8 +380,14 @@ void LoginRiskImpl::settle(Profile& p, int64_t t_ms) {
     Profile::Binding* to = &p.bindings[0];
     for (Profile::Binding& b : p.bindings)
       if (b.used < to->used) to = &b;
-    *to = {q.value[kLogCookie], q.value[kLogDevice], q.value[kLogFamily],
-           q.value[kLogSystem], q.value[kLogLocale], static_cast<uint32_t>(t_ms / int64_t(kHour))};
+    *to = {q.value[kLogCookie],
+           q.value[kLogDevice],
+           q.value[kLogAgent],
+           q.value[kLogTls],
+           q.value[kLogFamily],
+           q.value[kLogSystem],
+           q.value[kLogLocale],
+           static_cast<uint32_t>(t_ms / int64_t(kHour))};
     q = {};
   }
 }
@@ -366,58 +400,71 @@ void LoginRiskImpl::decay(int64_t t_ms) {
   now_ms_ = t_ms;
 }
 
-LoginScore LoginRiskImpl::login(const Login& login) {
-  decay(login.t_ms);
-  const LoginFacts f = facts_of(login.client, login.account, now_ms_);
+// How odd what a client does in the account's name is. Changes nothing but what has waited long enough.
+LoginRiskImpl::Judged LoginRiskImpl::judge(const Client& client, std::string_view account, bool is_session) {
   constexpr int kNetworkLevels[] = {kLogIp, kLogNet, kLogAsn, kLogCountry};
   constexpr int kClientLevels[] = {kLogDevice, kLogAgent, kLogFamily, kLogSystem};
   constexpr int kLocaleLevels[] = {kLogLocale};
-  LoginScore out;
-  Profile* p = find_profile(f.account);
-  Profile fresh;
-  if (p == nullptr) p = &fresh;
-  settle(*p, now_ms_);
-  bool known = false, bound = false;
-  auto& g = out.factor;
-  g[kLoginNetwork] = static_cast<float>(std::clamp(surprise(*p, f, kNetworkLevels, 4, 0.3), -5.0, 6.0));
-  g[kLoginClient] = static_cast<float>(std::clamp(surprise(*p, f, kClientLevels, 4, 0.3), -5.0, 6.0));
-  g[kLoginLocale] = static_cast<float>(std::clamp(surprise(*p, f, kLocaleLevels, 1, 0.3), -3.0, 3.0));
-  g[kLoginCookie] = static_cast<float>(cookie_factor(*p, f, login.is_session, &known, &bound));
+  static const Profile kNobody;
+  Judged j;
+  j.facts = facts_of(client, account, now_ms_);
+  const LoginFacts& f = j.facts;
+  j.profile = find_profile(f.account);
+  if (j.profile != nullptr) settle(*j.profile, now_ms_);
+  const Profile& p = j.profile != nullptr ? *j.profile : kNobody;
+  bool known = false;
+  auto& g = j.out.factor;
+  g[kLoginNetwork] = static_cast<float>(std::clamp(surprise(p, f, kNetworkLevels, 4, 0.3), -5.0, 6.0));
+  g[kLoginClient] = static_cast<float>(std::clamp(surprise(p, f, kClientLevels, 4, 0.3), -5.0, 6.0));
+  g[kLoginLocale] = static_cast<float>(std::clamp(surprise(p, f, kLocaleLevels, 1, 0.3), -3.0, 3.0));
+  bool bound = false;
+  g[kLoginCookie] = static_cast<float>(cookie_factor(p, f, is_session, &known, &bound));
   g[kLoginTls] = static_cast<float>(tls_factor(f));
   bool device_known = false;
-  for (const Profile::Entry& e : p->known[kLogDevice])
+  for (const Profile::Entry& e : p.known[kLogDevice])
     device_known = device_known || (e.count > 0 && e.value == own(f, kLogDevice));
-  const bool unfamiliar = !bound && !(device_known && !known);
-  double campaign = 0;
-  if (unfamiliar) campaign = campaign_factor(f);
-  g[kLoginCampaign] = static_cast<float>(campaign);
+  j.is_unfamiliar = !bound && !(device_known && !known);
+  if (j.is_unfamiliar) j.campaign = campaign_factor(f);
+  g[kLoginCampaign] = static_cast<float>(j.campaign);
   // A session may go on from an unconfirmed login. Nothing of that was learned, so it is as unfamiliar as that was.
   const uint32_t cookie = own(f, kLogCookie), device = own(f, kLogDevice);
-  const Profile::Pending* origin = nullptr;
-  for (const Profile::Pending& q : p->pending) {
+  for (const Profile::Pending& q : p.pending) {
     if (q.t_ms == 0 || known) continue;  // what the owner's own cookie brings along is judged by itself
-    if ((cookie != 0 && q.value[kLogCookie] == cookie) || (device != 0 && q.value[kLogDevice] == device))
-      if (origin == nullptr || q.log_odds > origin->log_odds) origin = &q;
+    if ((cookie != 0 && q.value[kLogCookie] == cookie) || (device != 0 && q.value[kLogDevice] == device)) {
+      const bool is_worse = j.origin < 0 || q.log_odds > p.pending[size_t(j.origin)].log_odds;
+      if (is_worse) j.origin = static_cast<int>(&q - p.pending.data());
+    }
   }
-  g[kLoginOrigin] = origin != nullptr && origin->campaign != 0 ? 1.0f : 0.0f;
+  g[kLoginOrigin] = j.origin >= 0 && p.pending[size_t(j.origin)].campaign != 0 ? 1.0f : 0.0f;
+  return j;
+}
+
+void LoginRiskImpl::weigh(LoginScore& out) {
   double log_odds = -8;
   for (size_t i = 0; i < kLoginFactors; ++i) {
-    g[i] *= kWeights[i];
-    log_odds += static_cast<double>(g[i]);
+    out.factor[i] *= kWeights[i];
+    log_odds += static_cast<double>(out.factor[i]);
   }
   out.log_odds = static_cast<float>(log_odds);
   out.score = logistic(log_odds / 3);
+}
+
+LoginScore LoginRiskImpl::login(const Login& login) {
+  decay(login.t_ms);
+  Judged j = judge(login.client, login.account, login.is_session);
+  weigh(j.out);
+  const LoginScore& out = j.out;
+  const LoginFacts& f = j.facts;
+  const double campaign = j.campaign, log_odds = static_cast<double>(out.log_odds);
+  const bool unfamiliar = j.is_unfamiliar, is_origin_known = j.origin >= 0;
 
   // What goes on from a login that was counted is not counted again.
-  if (unfamiliar && origin == nullptr) touch_campaign(f);
+  if (unfamiliar && !is_origin_known) touch_campaign(f);
   if (!login.account_exists) return out;
-  if (unfamiliar && origin == nullptr) unfamiliar_[size_t(f.net)] += campaign < 1.5 ? 1 : 0.3;
+  if (unfamiliar && !is_origin_known) unfamiliar_[size_t(f.net)] += campaign < 1.5 ? 1 : 0.3;
   if (!login.ok) return out;
-  if (p == &fresh) {
-    // The first that is seen of an account is taken for its owner's.
-    p = &profile(f.account);
-    *p = fresh;
-  }
+  // The first that is seen of an account is taken for its owner's.
+  Profile* p = j.profile != nullptr ? j.profile : &profile(f.account);
   const auto c = size_t(f.net);
   if (log_odds < static_cast<double>(kFamiliar) ||
       (p->events < 0.5f && campaign < static_cast<double>(kCampaignDoubt))) {
@@ -432,7 +479,7 @@ LoginScore LoginRiskImpl::login(const Login& login) {
     teach(*p, value, 1);
     bind(*p, f);
     teach_usual(f);
-  } else if (origin == nullptr) {
+  } else if (!is_origin_known) {
     Profile::Pending* to = &p->pending[0];
     for (Profile::Pending& q : p->pending)
       if (q.t_ms < to->t_ms) to = &q;
@@ -444,6 +491,28 @@ LoginScore LoginRiskImpl::login(const Login& login) {
     to->campaign = campaign > static_cast<double>(kCampaignDoubt) ? 1 : 0;
   }
   return out;
+}
+
+// What keeps the owner out, or in the dark, is what an intruder does first.
+LoginScore LoginRiskImpl::change(const Change& change) {
+  decay(change.t_ms);
+  Judged j = judge(change.client, change.account, true);
+  j.out.factor[kLoginOrigin] = 0;  // it is another act, not the same one again
+  if (j.profile != nullptr && change.kind != ChangeKind::kOther) {
+    float worst = kFamiliar;
+    for (const Profile::Pending& q : j.profile->pending) {
+      if (q.t_ms != 0 && double(now_ms_ - q.t_ms) < kDay) worst = std::max(worst, q.log_odds);
+    }
+    if (j.origin >= 0) worst = std::max(worst, j.profile->pending[size_t(j.origin)].log_odds + 2);
+    j.out.factor[kLoginChange] = std::clamp(0.5f * (worst - kFamiliar), 0.0f, 5.0f);
+  }
+  weigh(j.out);
+  if (j.origin >= 0 && j.out.log_odds > 0 && change.kind != ChangeKind::kOther) {
+    Profile::Pending& q = j.profile->pending[size_t(j.origin)];
+    j.out.is_takeover = q.told == 0;
+    q.told = 1;
+  }
+  return j.out;
 }
 
 void LoginRiskImpl::signup(const Signup& signup) {
@@ -475,7 +544,7 @@ bool LoginRiskImpl::erase(std::string_view account) {
 }
 
 enum LoginPiece : uint32_t { kIndexPart = 32, kProfilePart, kCampaignPart, kUsualPart };
-constexpr uint32_t kVersion = 2;
+constexpr uint32_t kVersion = 3;
 
 template <class Visit>
 void LoginRiskImpl::each_table(const Visit& visit) {
@@ -585,7 +654,7 @@ uint64_t LoginRiskImpl::digest() const {
 }  // namespace
 
 std::string_view login_factor_name(LoginFactor factor) {
-  constexpr std::string_view kNames[] = {"network", "client", "locale", "cookie", "tls", "campaign", "origin"};
+  constexpr std::string_view kNames[] = {"network", "client", "locale", "cookie", "tls", "campaign", "origin", "change"};
   return kNames[factor];
 }
 

@@ -30,6 +30,7 @@ enum LoginFactor : uint8_t {
   kLoginTls,       // a TLS client that does not go with the browser that it says it is
   kLoginCampaign,  // what it shares with unfamiliar attempts on other accounts
   kLoginOrigin,    // goes on from a login that was told of already and is not confirmed
+  kLoginChange,    // changes what keeps the owner out, soon after a login that is not confirmed
   kLoginFactors,
 };
 std::string_view login_factor_name(LoginFactor factor);
@@ -37,6 +38,7 @@ std::string_view login_factor_name(LoginFactor factor);
 struct LoginScore {
   double score = 0;  // 0..1, comparable among logins and sessions
   float log_odds = 0;
+  bool is_takeover = false;  // of a change: the first that makes an unconfirmed login look like a takeover
   std::array<float, kLoginFactors> factor{};
 };
 
@@ -52,6 +54,9 @@ class LoginRisk : public state::SnapshotPart {
   static std::unique_ptr<LoginRisk> make(const LoginRiskOptions& options = {});
 
   virtual LoginScore login(const Login& login) = 0;
+  // A change of forwarding, recovery, password and the like: as odd as its client, and as the unconfirmed login that it
+  // goes on from. It teaches nothing.
+  virtual LoginScore change(const Change& change) = 0;
   // The first sight of an account: its client is the owner's.
   virtual void signup(const Signup& signup) = 0;
   // The owner, or whoever speaks for the account, says what the unconfirmed logins were.

@@ -376,7 +376,7 @@ SignupScore SignupClustersImpl::score_of(const Expected& expected, const Match& 
     }
     evidence = evidence_of(c);
     f[kClusterSize] = static_cast<float>(fast_log1p(c.model.members()));
-    f[kAftermath] = c.aftermath;
+    f[kAftermath] = static_cast<float>(aftermath_of(c));
   }
   f[kKeySurprise] = static_cast<float>(fast_log1p(static_cast<double>(key_surprise)));
   f[kRareFill] = -static_cast<float>(fast_log(expected.density[kFill]));

@@ -96,6 +96,7 @@ struct ClusterFacts {
   std::array<float, kViews> view{};  // log-odds that each view adds for a member, on average
   float aftermath = 0;               // log-odds from what members did later
   double active = 0, ill = 0;        // members that did something, and something ill
+  double bad = 0, good = 0;          // members of whom people have found out what they are
   double spread_fill = 0;            // standard deviation of the logarithm of the time to fill the form
 };
 
@@ -154,6 +155,10 @@ class SignupClusters : public state::SnapshotPart {
   virtual void feedback(const Feedback& feedback) = 0;
   virtual void login(const Login& login) = 0;
   virtual void payment(const Payment& payment) = 0;
+
+  // What somebody has found out about one account. It holds for the account from then on, and tells of its cluster.
+  enum class Truth : uint8_t { kNone, kGood, kBad };
+  virtual void truth(std::string_view account, Truth truth, int64_t t_ms) = 0;
 
   virtual AccountScore account(std::string_view account) const = 0;
   virtual size_t accounts() const = 0;

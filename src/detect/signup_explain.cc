@@ -48,10 +48,11 @@ ClusterFacts SignupClustersImpl::facts_of(const Cluster& c) const {
   out.suppressed_until_ms = is_suppressed(c) ? c.suppressed_until_ms : 0;
   out.is_confirmed = c.is_confirmed != 0;
   for (size_t v = 0; v < kViews; ++v) out.view[v] = c.view[v] / static_cast<float>(c.joined + 2);
-  out.aftermath = c.aftermath;
+  out.aftermath = static_cast<float>(aftermath_of(c));
+  out.bad = c.bad, out.good = c.good;
   out.active = c.active, out.ill = c.ill;
   out.spread_fill = c.model.spread(kFill);
-  const double z = evidence_of(c) + static_cast<double>(c.aftermath) + fast_log1p(c.joined) - 6;
+  const double z = evidence_of(c) + aftermath_of(c) + fast_log1p(c.joined) - 6;
   out.score = is_suppressed(c) ? 0 : logistic(z);
   return out;
 }

@@ -32,7 +32,8 @@ struct Account {
   uint32_t first_use = 0;  // of the first thing it did; 0: nothing yet
   ClusterRef later = 0;    // the cluster of what it did later
   uint16_t sends = 0, bounces = 0;
-  uint8_t complaints = 0, declines = 0, hot = 0, spare = 0;
+  uint8_t complaints = 0, declines = 0, hot = 0;
+  uint8_t truth = 0;  // a SignupClusters::Truth
   uint32_t spare2 = 0;
 
   // Moments after the signup, in steps of 16 ms, two years at most.
@@ -69,6 +70,7 @@ struct Cluster {
   std::array<float, kViews> view{};  // what they were worth, by view
   float aftermath = 0;               // log-odds from what members did later
   uint32_t active = 0, ill = 0;      // members that did something, and something ill
+  uint32_t bad = 0, good = 0;        // members of whom people have found out what they are
   std::array<float, kNetClasses> by_class{};
   std::array<uint32_t, 4> first{}, last{};  // numbers of members, + 1
   ClusterModel model;
@@ -84,6 +86,7 @@ class SignupClustersImpl final : public SignupClusters {
   void feedback(const Feedback& feedback) override;
   void login(const Login& login) override;
   void payment(const Payment& payment) override;
+  void truth(std::string_view account, Truth truth, int64_t t_ms) override;
   AccountScore account(std::string_view account) const override;
   size_t accounts() const override { return accounts_.size(); }
   uint64_t bytes() const override;
@@ -137,6 +140,7 @@ class SignupClustersImpl final : public SignupClusters {
   double share(uint64_t key, Account& a, uint32_t number, double by_chance);
   void gather(SharedEntry& entry, uint32_t number);
   void reconsider(Account& a, float before);
+  double aftermath_of(const Cluster& c) const;
   ClusterFacts facts_of(const Cluster& cluster) const;
   ClusterMember member_of(const Account& a, ClusterRef cluster) const;
   SignupScore score_of(const Expected& expected, const Match& match, float surprise) const;

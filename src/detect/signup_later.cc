@@ -18,6 +18,7 @@ constexpr double kMonth = 30 * kDay;
 constexpr double kSleep = 3 * kDay;  // of an account that did nothing since its signup
 constexpr double kSharedSurprise = 10;
 constexpr double kGathered = 9;  // log-odds of who is in a cluster by what it did
+constexpr double kKnown = 20;    // of whom people know what it is
 
 template <class Count>
 void add_one(Count& n) {
@@ -28,8 +29,11 @@ float worth_shared(const SharedEntry& e) { return e.day + 0.1f * e.month + stati
 
 }  // namespace
 
-// What speaks against the account by itself: complaints, bounces, mass mail to strangers, declined cards.
+// What speaks against the account by itself: complaints, bounces, mass mail to strangers, declined cards; or what
+// somebody has found out.
 double SignupClustersImpl::later_odds(const Account& a) const {
+  if (a.truth == static_cast<uint8_t>(Truth::kBad)) return kKnown;
+  if (a.truth == static_cast<uint8_t>(Truth::kGood)) return -kKnown;
   double odds = 0;
   odds += std::min(4.0, 1.5 * a.complaints);
   if (a.bounces >= 4 && a.bounces > a.sends) odds += 2;
@@ -100,7 +104,8 @@ void SignupClustersImpl::gather(SharedEntry& entry, uint32_t number) {
 // The account's score after something that it did, and what that says of its cluster.
 void SignupClustersImpl::reconsider(Account& a, float before) {
   const bool was_ill = a.after >= 2;
-  a.after = static_cast<float>(later_odds(a) + (cluster_of(a.later) != nullptr ? kGathered : 0.0));
+  const bool is_known = a.truth != static_cast<uint8_t>(Truth::kNone);
+  a.after = static_cast<float>(later_odds(a) + (!is_known && cluster_of(a.later) != nullptr ? kGathered : 0.0));
   Cluster* cluster = !was_ill && a.after >= 2 ? change_cluster(a.cluster) : nullptr;
   if (cluster != nullptr) {
     Cluster& c = *cluster;
@@ -194,6 +199,33 @@ void SignupClustersImpl::payment(const Payment& payment) {
   reconsider(a, a.score);
 }
 
+void SignupClustersImpl::truth(std::string_view account, Truth truth, int64_t t_ms) {
+  decay(t_ms);
+  const uint64_t number = number_of(account);
+  if (number == UINT64_MAX || at(number).truth == static_cast<uint8_t>(truth)) return;
+  Account& a = change(number);
+  const auto before = static_cast<Truth>(a.truth);
+  const bool was_ill = a.after >= 2;
+  a.truth = static_cast<uint8_t>(truth);
+  if (Cluster* c = change_cluster(a.cluster)) {
+    if (before == Truth::kBad) --c->bad;
+    if (before == Truth::kGood) --c->good;
+    c->bad += truth == Truth::kBad;
+    c->good += truth == Truth::kGood;
+  }
+  reconsider(a, a.score);
+  Cluster* c = was_ill && a.after < 2 ? change_cluster(a.cluster) : nullptr;
+  if (c != nullptr && c->ill > 0) --c->ill;
+  if (truth == Truth::kGood) a.acted = 0;
+}
+
+// What members did later, less what people have found good among them: where that is most of those that were looked at,
+// the cluster is something that honest people share.
+double SignupClustersImpl::aftermath_of(const Cluster& c) const {
+  const double doubt = 1.5 * fast_log((1.0 + c.good) / (1.0 + 2.0 * c.bad));
+  return static_cast<double>(c.aftermath) - std::clamp(doubt, 0.0, 6.0);
+}
+
 AccountScore SignupClustersImpl::account(std::string_view account) const {
   const uint64_t number = number_of(account);
   if (number == UINT64_MAX) return {};
@@ -210,7 +242,7 @@ AccountScore SignupClustersImpl::account(std::string_view account) const {
   const double z = fast_log(base / (1 - base)) +
                    (later != nullptr && is_suppressed(*later) ? later_odds(a) : static_cast<double>(a.after));
   AccountScore out;
-  out.score = logistic(z);
+  out.score = logistic(a.truth == static_cast<uint8_t>(Truth::kNone) ? z : later_odds(a));
   out.cluster = m.log_odds > 0 ? s.cluster : 0;
   if (out.cluster == 0 && later != nullptr) out.cluster = later->id;
   out.at_ms = a.time_of(a.acted);

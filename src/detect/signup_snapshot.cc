@@ -6,7 +6,7 @@ namespace tamis::detect {
 namespace {
 
 enum Kind : uint32_t { kIndex = 16, kKeyPart, kSharedPart, kUsual, kSingles, kPeople, kGroups };
-constexpr uint32_t kVersion = 2;
+constexpr uint32_t kVersion = 3;
 
 base::Status damaged(const char* what) {
   return base::invalid(std::string("snapshot of signup clusters: a piece of ") + what + " is damaged or does not fit");
@@ -101,7 +101,7 @@ base::Status SignupClustersImpl::finish_restore() {
        background_.counts().finish_load() && ok;
   for (size_t i = 0; i < accounts_.size() && ok; ++i) {
     const SignupFacts& f = accounts_[i].facts;
-    ok = static_cast<int>(f.net) < kNetClasses && f.kind < kCaptchaKinds;
+    ok = static_cast<int>(f.net) < kNetClasses && f.kind < kCaptchaKinds && accounts_[i].truth <= 2;
   }
   for (size_t i = 0; i < clusters_.size() && ok; ++i) ok = (clusters_[i].ref & 0xffff) == i + 1;
   by_account_.for_each([&](uint64_t, uint32_t n) { ok = ok && n > 0 && n <= next_; });

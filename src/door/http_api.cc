@@ -2,7 +2,9 @@
 
 #include <algorithm>
 
+#include "door/auth_policy_api.h"
 #include "door/background.h"
+#include "door/challenge_api.h"
 #include "door/cluster_api.h"
 #include "door/desk.h"
 #include "door/http_answer.h"
@@ -184,6 +186,8 @@ struct HttpApi::Impl {
   std::unique_ptr<PastApi> past;
   std::unique_ptr<MailApi> mail;
   std::unique_ptr<ClusterApi> clusters;
+  std::unique_ptr<AuthPolicyApi> auth_policy;
+  std::unique_ptr<ChallengeApi> challenges;
 
   net::RouteOptions route(net::RoleSet roles, size_t body_bytes_max) const {
     net::RouteOptions r;
@@ -223,6 +227,8 @@ base::Result<std::unique_ptr<HttpApi>> HttpApi::open(net::HttpServer& server, Se
     impl->mail = std::make_unique<MailApi>(server, impl->desk, *impl->options.mail, route);
   }
   impl->marks = std::make_unique<MarksApi>(server, impl->desk, route);
+  impl->auth_policy = std::make_unique<AuthPolicyApi>(server, service, route);
+  impl->challenges = std::make_unique<ChallengeApi>(server, service, route);
   action::Batches* batches = nullptr;
   if (service.data() != nullptr) {
     TAMIS_TRY(past, PastApi::open(server, impl->desk, route));

@@ -50,6 +50,17 @@ base::Result<std::string> JsonBody::needed_text(std::string_view key) const {
   return found;
 }
 
+base::Result<double> JsonBody::number(std::string_view key, double fallback, double low, double high) const {
+  const Value* v = find(key);
+  if (v == nullptr) return fallback;
+  const double number = v->is(Kind::kInt) ? static_cast<double>(v->i) : v->is(Kind::kDouble) ? v->d : low - 1;
+  if (!(number >= low && number <= high)) {
+    return base::invalid("\"" + std::string(key) + "\": expected a number from " + std::to_string(low) + " to " +
+                         std::to_string(high));
+  }
+  return number;
+}
+
 base::Result<int64_t> JsonBody::whole(std::string_view key, int64_t fallback, int64_t low, int64_t high) const {
   const Value* v = find(key);
   if (v == nullptr) return fallback;

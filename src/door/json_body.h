@@ -24,6 +24,7 @@ class JsonBody {
   base::Result<std::string> text(std::string_view key, std::string_view fallback = {}) const;
   base::Result<std::string> needed_text(std::string_view key) const;
   base::Result<int64_t> whole(std::string_view key, int64_t fallback, int64_t low, int64_t high) const;
+  base::Result<double> number(std::string_view key, double fallback, double low, double high) const;
   base::Result<bool> flag(std::string_view key, bool fallback) const;
   base::Result<std::vector<std::string>> texts(std::string_view key) const;
   base::Result<std::vector<int64_t>> wholes(std::string_view key) const;

@@ -148,7 +148,7 @@ base::Status apply(Engine& engine, const Act& act) {
       return engine.restore_label(act.entity_kind, act.value,
                                   {act.name, act.author, act.reason, act.since_ms, act.expires_ms});
     case Act::Kind::kTruth:
-      return engine.check_entity_kind(act.entity_kind);
+      return engine.set_truth(act.entity_kind, act.value, act.name);
     case Act::Kind::kLabelClear:
       if (engine.clear_label(act.entity_kind, act.value, act.name)) return {};
       return base::fail(base::Code::kNotFound, "no label \"" + act.name + "\" on " + act.entity_kind + " " + act.value);

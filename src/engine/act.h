@@ -3,8 +3,8 @@
 //
 // list_restore and label_restore take back: they set author, since and expiry exactly as given, where list_add and
 // label_set would keep the `since` and the later expiry of what is in force. A truth says what an entity or an event
-// turned out to be ("good", "bad" or a class of one's own); it is kept in the archive and changes nothing in the
-// engine.
+// turned out to be ("good", "bad" or a class of one's own); it is kept in the archive, and the detectors of the engine
+// hear of it where it is about an account.
 #pragma once
 
 #include <string>

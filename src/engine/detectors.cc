@@ -4,6 +4,7 @@
 #include <charconv>
 #include <map>
 
+#include "base/assert.h"
 #include "base/hash.h"
 #include "detect/account_event.h"
 #include "detect/login_risk.h"
@@ -119,6 +120,12 @@ class ClusterDetector final : public Detector {
     options.clusters_max = static_cast<uint32_t>(decl.limits[3]);
     told_max_ = size_t{4} * options.clusters_max;
     clusters_ = detect::SignupClusters::make(options);
+    use_model(decl);
+  }
+
+  void use_model(const policy::DetectorDecl& decl) override {
+    const base::Status used = clusters_->use_head(decl.model);
+    TAMIS_ASSERT(used.has_value());  // the policy's compiler has refused other features
   }
 
   void feed(Part part, int64_t t_ms, const DetectorInputs& inputs) override {
@@ -161,6 +168,10 @@ class ClusterDetector final : public Detector {
     return AccountHindsight{s.score, s.cluster, s.at_ms};
   }
   void erase(std::string_view) override {}  // it keeps no names, only hashes of what is shared
+  void truth(std::string_view account, std::optional<bool> is_bad, int64_t t_ms) override {
+    using Truth = detect::SignupClusters::Truth;
+    clusters_->truth(account, !is_bad ? Truth::kNone : *is_bad ? Truth::kBad : Truth::kGood, t_ms);
+  }
   uint64_t bytes() const override { return clusters_->bytes(); }
   uint64_t digest() const override {
     uint64_t digest = clusters_->digest();
@@ -341,11 +352,17 @@ class LoginDetector final : public Detector {
     const Inputs in(inputs);
     const std::string_view account = in.text(In::kAccount);
     has_score_ = false;
+    found_ = {};
     if (account.empty()) return;
-    if (part == Part::kSignup) {
+    if (part == Part::kChange) {
+      score_ = risk_->change({t_ms, account, in.client(), change_of(in.text(In::kWhat))});
+      has_score_ = true;
+      if (score_.is_takeover) found_.finding = "takeover", found_.cluster.score = score_.score;
+    } else if (part == Part::kSignup) {
       risk_->signup(signup_of(in, t_ms));
     } else if (part == Part::kConfirm) {
-      risk_->confirm(account, in.flag(In::kWasOwner), t_ms);
+      // Nothing: it says nothing of who it was, as a challenge that anybody can solve does not.
+      if (in.at(In::kWasOwner).is(Kind::kBool)) risk_->confirm(account, in.flag(In::kWasOwner), t_ms);
     } else {
       score_ = risk_->login(login_of(in, part, t_ms));
       has_score_ = true;
@@ -358,6 +375,7 @@ class LoginDetector final : public Detector {
     if (output == out::kLogOdds) return Value::real(static_cast<double>(score_.log_odds));
     return Value::real(static_cast<double>(score_.factor[output - out::kFirstFactor]));
   }
+  Found found() const override { return found_; }
   void erase(std::string_view account) override { (void)risk_->erase(account); }
   uint64_t bytes() const override { return risk_->bytes(); }
   uint64_t digest() const override { return risk_->digest(); }
@@ -369,9 +387,19 @@ class LoginDetector final : public Detector {
   base::Status finish_restore() override { return risk_->finish_restore(); }
 
  private:
+  static detect::ChangeKind change_of(std::string_view what) {
+    static constexpr std::string_view kNames[] = {"recovery",   "password", "password_reset",
+                                                  "forwarding", "filter",   "second_factor"};
+    for (size_t i = 0; i < std::size(kNames); ++i) {
+      if (kNames[i] == what) return static_cast<detect::ChangeKind>(i + 1);
+    }
+    return detect::ChangeKind::kOther;
+  }
+
   std::unique_ptr<detect::LoginRisk> risk_;
   detect::LoginScore score_;
   bool has_score_ = false;
+  Found found_;
 };
 
 }  // namespace

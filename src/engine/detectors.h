@@ -22,10 +22,10 @@ namespace tamis::engine {
 // The inputs of one event, by DetectorInput; absent where not given.
 using DetectorInputs = std::array<event::Value, policy::kDetectorInputs>;
 
-// What a detector found while it took an event: about one cluster.
+// What a detector found while it took an event: about one cluster, or about the event's account.
 struct Found {
-  std::string_view finding;  // found, grown, actionable; empty: nothing
-  detect::ClusterFacts cluster;
+  std::string_view finding;      // found, grown, actionable, takeover; empty: nothing
+  detect::ClusterFacts cluster;  // number zero: it is about the account itself, and of this only the score counts
 };
 
 class Detector : public state::SnapshotPart {
@@ -37,7 +37,12 @@ class Detector : public state::SnapshotPart {
   virtual event::Value output(uint32_t output) = 0;
   virtual Found found() const { return {}; }
 
+  // A policy that keeps this detector's state may bring another model, or none.
+  virtual void use_model(const policy::DetectorDecl&) {}
+
   virtual void erase(std::string_view account) = 0;
+  // What somebody has found out about one account; nothing: it is not known any more.
+  virtual void truth(std::string_view, std::optional<bool>, int64_t) {}
   virtual std::optional<AccountHindsight> hindsight(std::string_view) const { return std::nullopt; }
   // What people say of a cluster: confirmed; or cleared until then (0: not any more).
   enum class ClusterSaying : uint8_t { kConfirmed, kCleared };

@@ -330,5 +330,33 @@ TEST(Detectors, AClusterThatPeopleRefuteSpeaksAgainstNobody) {
   EXPECT_TRUE(world.engine.clusters()->facts(before->cluster)->is_confirmed);
 }
 
+// What somebody finds out about one account settles that account, and tells of its cluster.
+TEST(Detectors, HearTheTruthAboutAccounts) {
+  World world;
+  world.run(0, 800);
+  const auto before = world.engine.hindsight("a798");
+  ASSERT_TRUE(before && before->cluster != 0);
+  EXPECT_GT(before->score, 0.5);
+  const auto say = [&](const std::string& account, const std::string& name) {
+    auto act = parse_act(R"({"act":"truth","on":"account","value":")" + account + R"(","name":")" + name + "\"}",
+                         world.engine.now_ms());
+    ASSERT_TRUE(act) << act.error().message;
+    ASSERT_TRUE(apply(world.engine, *act));
+  };
+  const double cluster = world.engine.clusters()->facts(before->cluster)->score;
+  for (int n = 700; n < 800; n += 2) say("a" + std::to_string(n), "good");
+  EXPECT_LT(world.engine.hindsight("a798")->score, 0.01);
+  const auto doubted = world.engine.clusters()->facts(before->cluster);
+  EXPECT_LT(doubted->score, cluster);
+  EXPECT_GT(doubted->good, 10);
+  EXPECT_EQ(doubted->bad, 0);
+  say("a798", "bad");
+  EXPECT_GT(world.engine.hindsight("a798")->score, 0.99);
+  EXPECT_EQ(world.engine.clusters()->facts(before->cluster)->bad, 1);
+  say("a798", "unclear");
+  EXPECT_EQ(world.engine.clusters()->facts(before->cluster)->bad, 0);
+  EXPECT_FALSE(world.engine.set_truth("moon", "a", "bad"));
+}
+
 }  // namespace
 }  // namespace tamis::engine

@@ -66,7 +66,9 @@ void Engine::Impl::take_over(Prepared& next) {
     for (size_t k = 0; k < old_policy.detectors.size(); ++k) {
       const policy::DetectorDecl& old = old_policy.detectors[k];
       bool same = old.name == decl.name && old.fingerprint == decl.fingerprint;
-      if (same && active->detectors[k] != nullptr) next.detectors[i] = std::move(active->detectors[k]);
+      if (!same || active->detectors[k] == nullptr) continue;
+      next.detectors[i] = std::move(active->detectors[k]);
+      next.detectors[i]->use_model(decl);
     }
   }
   for (size_t i = 0; i < next.policy->lists.size(); ++i) {

@@ -71,15 +71,16 @@ Value as_type(Value v, const event::Type& type, base::Arena& arena) {
 void Engine::Impl::fill_finding(const PendingFinding& of, PreparedEvent& prepared) const {
   const detect::ClusterFacts& cluster = of.found.cluster;
   base::Arena& arena = prepared.arena();
+  const auto of_cluster = [&](Value v) { return cluster.id == 0 ? Value::absent() : v; };
   const Value values[] = {
       Value::string(active->policy->detectors[of.detector].name),
       Value::string(of.found.finding),
-      Value::integer(static_cast<int64_t>(cluster.id)),
+      of_cluster(Value::integer(static_cast<int64_t>(cluster.id))),
       Value::real(cluster.score),
-      Value::real(cluster.members),
-      Value::integer(views_of(cluster)),
-      Value::boolean(cluster.acted_ms != 0),
-      timestamp_of(cluster.first_ms),
+      of_cluster(Value::real(cluster.members)),
+      of_cluster(Value::integer(views_of(cluster))),
+      of_cluster(Value::boolean(cluster.acted_ms != 0)),
+      of_cluster(timestamp_of(cluster.first_ms)),
       Value::string(arena.copy(of.account)),
       Value::string(arena.copy(of.cause)),
       Value::string(arena.copy(of.cause_type)),
@@ -137,6 +138,14 @@ const detect::SignupClusters* Engine::clusters(std::string_view detector) const 
     if (const auto* clusters = impl_->active->detectors[i]->clusters(); clusters != nullptr) return clusters;
   }
   return nullptr;
+}
+
+base::Status Engine::set_truth(std::string_view entity_kind, std::string_view value, std::string_view name) {
+  TAMIS_CHECK(check_entity_kind(entity_kind));
+  if (entity_kind != "account") return {};
+  const std::optional<bool> is_bad = name == "bad" ? std::optional(true) : name == "good" ? std::optional(false) : std::nullopt;
+  for (auto& detector : impl_->active->detectors) detector->truth(value, is_bad, impl_->now);
+  return {};
 }
 
 // A label that people put on a cluster, or take off, is what they say of it.

@@ -19,11 +19,10 @@ const EventType* Policy::find_type(std::string_view wanted) const {
   return nullptr;
 }
 
-Compiler::Compiler(const PolicySource& source, Diagnostics& diagnostics, ReadList read_list, void* context)
+Compiler::Compiler(const PolicySource& source, Diagnostics& diagnostics, NamedFiles* files)
     : source_(source),
       diagnostics_(diagnostics),
-      read_list_(read_list),
-      read_list_context_(context),
+      files_(files),
       expressions_(diagnostics, [this](const Scope& scope, std::string_view name) { return explain(scope, name); }),
       policy_(std::make_shared<Policy>()) {
   policy_->memory = std::make_shared<base::Arena>();
@@ -193,9 +192,9 @@ void Compiler::add_lists() {
     if (list.entries_max) out.entries_max = static_cast<uint64_t>(*list.entries_max);
     check_entries(list, out);
     if (list.file.given()) {
-      auto entries = read_list_ == nullptr
+      auto entries = files_ == nullptr
                          ? base::Result<std::vector<state::ListEntry>>(base::invalid("list files cannot be read here"))
-                         : read_list_(read_list_context_, list.file.text);
+                         : files_->list(list.file.text);
       if (!entries) {
         diagnostics_.error(*list.file.node, entries.error().message);
       } else {

@@ -16,11 +16,17 @@
 
 namespace tamis::policy {
 
-using ReadList = base::Result<std::vector<state::ListEntry>> (*)(void* context, const std::string& name);
+// Files that the policy names, from its folder or from what came with it. Null: there are none.
+class NamedFiles {
+ public:
+  virtual ~NamedFiles() = default;
+  virtual base::Result<std::vector<state::ListEntry>> list(const std::string& name) = 0;
+  virtual base::Result<std::string_view> text(const std::string& name, uint64_t bytes_max) = 0;
+};
 
 class Compiler {
  public:
-  Compiler(const PolicySource& source, Diagnostics& diagnostics, ReadList read_list, void* context);
+  Compiler(const PolicySource& source, Diagnostics& diagnostics, NamedFiles* files);
 
   // Null if there are errors. `version` is what the policy will be known by; the contents of list files are added.
   std::shared_ptr<const Policy> run(uint64_t version);
@@ -97,6 +103,7 @@ class Compiler {
   void add_detectors();
   void check_name(const Name& name);
   void fill_limits(Detector& detector, DetectorDecl& out);
+  void read_model(const Detector& detector, DetectorDecl& out);
   void find_feeds(Detector& detector);
   std::optional<Expression> input_of(const Detector& detector, DetectorInput input, const Draft& draft) const;
   void check_inputs(Detector& detector);
@@ -137,8 +144,7 @@ class Compiler {
 
   const PolicySource& source_;
   Diagnostics& diagnostics_;
-  ReadList read_list_;
-  void* read_list_context_;
+  NamedFiles* files_;
   Expressions expressions_;
   std::shared_ptr<Policy> policy_;
   std::vector<std::unique_ptr<Draft>> drafts_;

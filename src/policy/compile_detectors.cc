@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "base/hash.h"
+#include "model/trees.h"
 #include "policy/compile.h"
 
 namespace tamis::policy {
@@ -68,6 +69,7 @@ void Compiler::add_detectors() {
     } else {
       decl.kind = detector.info->kind;
       fill_limits(detector, decl);
+      read_model(detector, decl);
       check_name(source.name);
       find_feeds(detector);
       check_inputs(detector);
@@ -112,8 +114,47 @@ void Compiler::fill_limits(Detector& detector, DetectorDecl& out) {
     }
     out.limits[place] = number;
   }
-  out.fingerprint = base::hash64(info.name);
+  out.fingerprint = base::combine64(base::hash64(info.name), info.state_version);
   for (int64_t limit : out.limits) out.fingerprint = base::combine64(out.fingerprint, static_cast<uint64_t>(limit));
+}
+
+// Trees over what the detector computes itself. Their text is part of the policy, and of its version.
+void Compiler::read_model(const Detector& detector, DetectorDecl& out) {
+  const Name& file = detector.source->model;
+  if (!file.given()) return;
+  const std::span<const std::string_view> wanted = detector.info->model_features;
+  if (wanted.empty()) {
+    diagnostics_.error(*file.node, fmt::format("{} takes no model", quoted(detector.info->name)));
+    return;
+  }
+  if (files_ == nullptr) {
+    diagnostics_.error(*file.node, "model files cannot be read here");
+    return;
+  }
+  const auto text = files_->text(file.text, model::Trees::kTextBytesMax);
+  if (!text) {
+    diagnostics_.error(*file.node, text.error().message);
+    return;
+  }
+  version_ = base::combine64(version_, base::hash64(*text, base::hash64(file.text)));
+  auto trees = model::Trees::parse(*text);
+  if (!trees) {
+    diagnostics_.error(*file.node, fmt::format("{}: {}", file.text, trees.error().message));
+    return;
+  }
+  const auto& has = trees->features();
+  if (!std::equal(has.begin(), has.end(), wanted.begin(), wanted.end())) {
+    const auto [other, own] = std::mismatch(has.begin(), has.end(), wanted.begin(), wanted.end());
+    diagnostics_.error(
+        *file.node,
+        fmt::format("{}: the trees read {}, where {} gives {}", file.text,
+                    other == has.end() ? "nothing more" : quoted(*other), quoted(detector.info->name),
+                    own == wanted.end() ? "nothing more" : quoted(*own)),
+        "train it anew on this version: `tamis train accounts`");
+    return;
+  }
+  out.model_file = file.text;
+  out.model = std::make_shared<const model::Trees>(std::move(*trees));
 }
 
 void Compiler::find_feeds(Detector& detector) {

@@ -97,7 +97,7 @@ constexpr uint32_t bits(std::initializer_list<Part> parts) {
 constexpr uint32_t kOfSignup = bits({Part::kSignup});
 constexpr uint32_t kOfAccount =
     bits({Part::kSignup, Part::kLogin, Part::kSession, Part::kSend, Part::kBounce, Part::kComplaint, Part::kPayment});
-constexpr uint32_t kOfLogin = bits({Part::kLogin, Part::kSession});
+constexpr uint32_t kOfLogin = bits({Part::kLogin, Part::kSession, Part::kChange});
 
 std::span<const DetectorOutput> signup_outputs() {
   static const DetectorOutput kOutputs[] = {
@@ -140,6 +140,7 @@ std::span<const DetectorOutput> login_outputs() {
       {"factors.tls", Type::real(), kOfLogin, "", "a TLS client that does not go with the browser that it says it is"},
       {"factors.campaign", Type::real(), kOfLogin, "", "what it shares with unfamiliar attempts on other accounts"},
       {"factors.origin", Type::real(), kOfLogin, "", "goes on from a login that was told of already"},
+      {"factors.change", Type::real(), kOfLogin, "", "a change that keeps the owner out, after an unconfirmed login"},
   };
   return kOutputs;
 }
@@ -190,11 +191,17 @@ std::span<const DetectorKindInfo> detector_kinds() {
       {"values_max", 2'000'000, 1'000, 1'000'000'000, "attribute values of the background"},
       {"campaign_keys_max", 1'000'000, 1'000, 100'000'000, "what unfamiliar attempts share"},
   };
+  static constexpr std::string_view kSignupFeatures[] = {
+      "log_odds",  "prior",         "name",         "device",      "network",       "locale",
+      "recovery",  "behaviour",     "reuse",        "cluster_size", "mean_name",    "mean_device",
+      "mean_network", "mean_locale", "mean_recovery", "mean_behaviour", "mean_reuse", "key_surprise",
+      "rare_fill", "rare_form",     "rare_device",  "rare_locale", "rare_name",     "aftermath"};
   static const DetectorKindInfo kKinds[] = {
       {DetectorKind::kSignupClusters, "signup_clusters", "bulk registrations found as clusters", kOfAccount,
-       signup_outputs(), kSignupLimits},
+       signup_outputs(), kSignupLimits, kSignupFeatures, 3},
       {DetectorKind::kLoginRisk, "login_risk", "how much likelier a login is an intruder's than the owner's",
-       bits({Part::kSignup, Part::kLogin, Part::kSession, Part::kConfirm}), login_outputs(), kLoginLimits},
+       bits({Part::kSignup, Part::kLogin, Part::kSession, Part::kChange, Part::kConfirm}), login_outputs(), kLoginLimits,
+       {}, 3},
   };
   return kKinds;
 }

@@ -106,6 +106,9 @@ struct DetectorKindInfo {
   uint32_t parts;  // a bit for each that it watches
   std::span<const DetectorOutput> outputs;
   std::span<const DetectorLimit> limits;
+  // What a trained model over the detector reads, in this order; empty: it takes none.
+  std::span<const std::string_view> model_features;
+  uint32_t state_version;  // of what it keeps: another one begins anew
 };
 std::span<const DetectorKindInfo> detector_kinds();
 const DetectorKindInfo& info_of(DetectorKind kind);

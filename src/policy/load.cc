@@ -19,14 +19,14 @@ constexpr size_t kFilesMax = 2'000;
 constexpr uint64_t kBytesMax = 64 << 20;
 constexpr uint64_t kListBytesMax = 1 << 30;
 
-// Names of list files stay inside the folder: a policy that comes over the network must not reach others.
-base::Status check_list_name(const std::string& name) {
+// Names of files that a policy names stay inside the folder: a policy that comes over the network must not reach others.
+base::Status check_file_name(const std::string& name) {
   fs::path path(name);
   bool outside = path.is_absolute() || name.empty();
   for (const fs::path& part : path) outside = outside || part == "..";
   if (outside)
     return base::invalid(
-        fmt::format("{}: a list file lies in the policy's folder and is named from there", policy::quoted(name)));
+        fmt::format("{}: files lie in the policy's folder and are named from there", policy::quoted(name)));
   return {};
 }
 
@@ -35,31 +35,46 @@ bool is_yaml(const std::string& name) {
   return extension == ".yaml" || extension == ".yml";
 }
 
-// Where list files come from: a folder, or the files that came with the policy. What is read is kept.
-struct ListFiles {
-  std::string folder;  // empty: `given`
-  const std::vector<SourceFile>* given = nullptr;
-  std::vector<SourceFile> read;
-};
+// Where files that the policy names come from: a folder, or the files that came with it. What is read is kept.
+class PolicyFiles final : public NamedFiles {
+ public:
+  explicit PolicyFiles(std::string folder) : folder_(std::move(folder)) {}
+  explicit PolicyFiles(const std::vector<SourceFile>* given) : given_(given) {}
 
-base::Result<std::vector<state::ListEntry>> read_list(void* context, const std::string& name) {
-  auto& source = *static_cast<ListFiles*>(context);
-  TAMIS_CHECK(check_list_name(name));
-  std::string text;
-  if (source.given != nullptr) {
-    auto same = [&](const SourceFile& file) { return file.name == name; };
-    auto found = std::find_if(source.given->begin(), source.given->end(), same);
-    if (found == source.given->end()) return base::fail(base::Code::kNotFound, "the list file did not come along");
-    text = found->text;
-  } else {
-    TAMIS_TRY(from_disk, base::read_file((fs::path(source.folder) / name).string(), kListBytesMax));
-    text = std::move(from_disk);
+  base::Result<std::vector<state::ListEntry>> list(const std::string& name) override {
+    TAMIS_TRY(content, text(name, kListBytesMax));
+    return state::read_list_text(name, content);
   }
-  TAMIS_TRY(entries, state::read_list_text(name, text));
-  bool known = std::any_of(source.read.begin(), source.read.end(), [&](const SourceFile& f) { return f.name == name; });
-  if (!known) source.read.push_back({name, std::move(text)});
-  return entries;
-}
+  base::Result<std::string_view> text(const std::string& name, uint64_t bytes_max) override {
+    TAMIS_CHECK(check_file_name(name));
+    auto same = [&](const SourceFile& file) { return file.name == name; };
+    auto known = std::find_if(read_.begin(), read_.end(), same);
+    if (known == read_.end()) {
+      if (given_ != nullptr) {
+        auto found = std::find_if(given_->begin(), given_->end(), same);
+        if (found == given_->end()) {
+          return base::fail(base::Code::kNotFound, fmt::format("{}: the file did not come along", name));
+        }
+        read_.push_back(*found);
+      } else {
+        TAMIS_TRY(from_disk, base::read_file((fs::path(folder_) / name).string(), bytes_max));
+        read_.push_back({name, std::move(from_disk)});
+      }
+      known = std::prev(read_.end());
+    }
+    if (known->text.size() > bytes_max) {
+      return base::fail(base::Code::kLimit, fmt::format("{} has more than {} bytes", name, bytes_max));
+    }
+    return std::string_view(known->text);
+  }
+
+  const std::deque<SourceFile>& read() const { return read_; }
+
+ private:
+  std::string folder_;
+  const std::vector<SourceFile>* given_ = nullptr;
+  std::deque<SourceFile> read_;  // stays where it is
+};
 
 Loaded failed(std::string file, std::string message) {
   Diagnostics diagnostics;
@@ -67,7 +82,7 @@ Loaded failed(std::string file, std::string message) {
   return {nullptr, diagnostics.take(), {}};
 }
 
-Loaded load(const std::vector<SourceFile>& files, ListFiles& lists) {
+Loaded load(const std::vector<SourceFile>& files, PolicyFiles& named) {
   Diagnostics diagnostics;
   std::deque<SourceText> texts;
   std::deque<std::vector<Node>> documents;  // stay where they are: what is read points to nodes
@@ -91,23 +106,22 @@ Loaded load(const std::vector<SourceFile>& files, ListFiles& lists) {
     for (const Node& document : file) read_document(document, source, diagnostics);
   }
   Loaded loaded;
-  Compiler compiler(source, diagnostics, read_list, &lists);
+  Compiler compiler(source, diagnostics, &named);
   loaded.policy = compiler.run(version);
   loaded.diagnostics = diagnostics.take();
   loaded.files = files;
-  loaded.files.insert(loaded.files.end(), lists.read.begin(), lists.read.end());
+  loaded.files.insert(loaded.files.end(), named.read().begin(), named.read().end());
   return loaded;
 }
 
 }  // namespace
 
 Loaded load_files(const std::vector<SourceFile>& files) {
-  ListFiles lists;
-  lists.given = &files;
+  PolicyFiles named(&files);
   std::vector<SourceFile> yaml;
   std::copy_if(files.begin(), files.end(), std::back_inserter(yaml),
                [](const SourceFile& f) { return is_yaml(f.name); });
-  return load(yaml, lists);
+  return load(yaml, named);
 }
 
 Loaded load_folder(const std::string& folder) {
@@ -127,9 +141,8 @@ Loaded load_folder(const std::string& folder) {
     files.push_back({std::move(name), std::move(*text)});
   }
   if (files.empty()) return failed({}, fmt::format("{} has no .yaml files", folder));
-  ListFiles lists;
-  lists.folder = folder;
-  return load(files, lists);
+  PolicyFiles named(folder);
+  return load(files, named);
 }
 
 }  // namespace tamis::policy

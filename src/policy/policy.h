@@ -19,6 +19,10 @@
 #include "state/label.h"
 #include "state/list.h"
 
+namespace tamis::model {
+class Trees;
+}
+
 namespace tamis::policy {
 
 using cel::kNoNode;
@@ -187,7 +191,10 @@ struct DetectorDecl {
   std::string name;
   DetectorKind kind = DetectorKind::kSignupClusters;
   std::vector<int64_t> limits;  // by place in DetectorKindInfo::limits
-  // Changes exactly when kept state no longer fits: with the kind and its limits, not with what feeds it.
+  std::string model_file;       // as the policy names it; empty: no model
+  std::shared_ptr<const model::Trees> model;
+  // Changes exactly when kept state no longer fits: with the kind and its limits, not with what feeds it
+  // or with the model over it.
   uint64_t fingerprint = 0;
   std::string doc;
 };

@@ -62,13 +62,14 @@ void read_detector(const Node& key, const Node& value, PolicySource& policy, Dia
         key, fmt::format("{} has a meaning of its own in expressions and cannot be a detector", quoted(key.text)));
     return;
   }
-  MapReader map(value, fmt::format("detector {}", quoted(key.text)), {"kind", "on", "inputs", "limits", "doc"},
+  MapReader map(value, fmt::format("detector {}", quoted(key.text)), {"kind", "on", "inputs", "limits", "model", "doc"},
                 diagnostics);
   if (!map.ok()) return;
   detector.kind = map.name("kind");
   if (const Node* on = map.get("on")) read_on(*on, detector, diagnostics);
   if (const Node* inputs = map.get("inputs")) read_inputs(*inputs, detector, diagnostics);
   if (const Node* limits = map.get("limits")) read_limits(*limits, detector, diagnostics);
+  detector.model = map.name("model");
   detector.doc = map.text("doc").value_or("");
   policy.detectors.push_back(std::move(detector));
 }

@@ -80,6 +80,7 @@ struct DetectorSource {
   std::vector<std::pair<Name, Name>> on;  // event type, part; empty: the types that have the names of parts
   std::vector<std::pair<Name, Expression>> inputs;
   std::vector<std::pair<Name, int64_t>> limits;
+  Name model;  // a file of the policy's folder
   std::string doc;
 };
 

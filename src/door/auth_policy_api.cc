@@ -1,0 +1,250 @@
+#include "door/auth_policy_api.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <deque>
+#include <mutex>
+#include <unordered_map>
+
+#include "base/hash.h"
+#include "door/http_answer.h"
+#include "event/json_event.h"
+#include "event/json_writer.h"
+
+namespace tamis::door {
+
+using event::JsonWriter;
+using event::Kind;
+using event::Value;
+using net::Request;
+using net::Response;
+
+namespace {
+
+constexpr size_t kBodyBytesMax = 64 << 10;
+constexpr size_t kTextBytesMax = 1024;
+constexpr std::string_view kAttempt = "attempt", kLogin = "login", kChallenge = "challenge";
+constexpr int kDelaySeconds = 5;  // where the rule that delays does not say how long
+constexpr int kDelaySecondsMax = 60;
+// What Dovecot shows to whoever was refused. It says nothing that would help to do better.
+constexpr std::string_view kRefused = "This login is not possible now. Please try again later.";
+
+// What the verdicts of an attempt mean to a mail server, which knows no more than these three.
+enum class Answer : uint8_t { kGoOn, kWait, kRefuse };
+Answer answer_for(std::string_view verdict) {
+  constexpr std::string_view kWaits[] = {"delay", "challenge"};
+  constexpr std::string_view kRefusals[] = {"refuse", "reject", "hold", "lock"};
+  if (std::find(std::begin(kWaits), std::end(kWaits), verdict) != std::end(kWaits)) return Answer::kWait;
+  if (std::find(std::begin(kRefusals), std::end(kRefusals), verdict) != std::end(kRefusals)) return Answer::kRefuse;
+  return Answer::kGoOn;
+}
+
+// The rules that act say how many seconds by their `value:`; the longest counts.
+int delay_of(const engine::Decision& decision) {
+  double seconds = 0;
+  for (const engine::Match& match : decision.matches) {
+    if (!match.acts) continue;
+    if (match.value.is(Kind::kInt)) seconds = std::max(seconds, static_cast<double>(match.value.i));
+    if (match.value.is(Kind::kDouble) && std::isfinite(match.value.d)) seconds = std::max(seconds, match.value.d);
+  }
+  if (seconds <= 0) return kDelaySeconds;
+  return static_cast<int>(std::clamp(std::ceil(seconds), 1.0, static_cast<double>(kDelaySecondsMax)));
+}
+
+// What a mail server sends, under its own names.
+class Asked {
+ public:
+  static base::Result<Asked> read(std::string_view body) {
+    Asked asked;
+    event::JsonLimits limits;
+    limits.bytes_max = kBodyBytesMax + 1;
+    TAMIS_TRY(value, event::JsonReader::to_value(body, *asked.arena_, limits));
+    if (!value.is(Kind::kMap)) return base::invalid("expected a JSON object");
+    asked.object_ = value;
+    if (asked.text("login").empty()) return base::invalid("\"login\" is missing: the name that somebody signs in with");
+    return asked;
+  }
+
+  std::string_view text(std::string_view key) const {
+    const Value* v = event::map_find(*object_.map, Value::string(key));
+    return v != nullptr && v->is(Kind::kString) ? v->str().substr(0, kTextBytesMax) : std::string_view();
+  }
+  bool flag(std::string_view key) const {
+    const Value* v = event::map_find(*object_.map, Value::string(key));
+    return v != nullptr && v->is(Kind::kBool) && v->b;
+  }
+
+ private:
+  Asked() : arena_(std::make_unique<base::Arena>()) {}
+  std::unique_ptr<base::Arena> arena_;
+  Value object_;
+};
+
+// The event as policies/accounts names its fields; a policy with other names maps them by `path`. What was not given is
+// left out.
+void write_client(const Asked& asked, JsonWriter& json) {
+  static constexpr std::array<std::pair<std::string_view, std::string_view>, 6> kNames = {
+      {{"login", "acct"}, {"remote", "ip"}, {"device_id", "fp"}, {"protocol", "protocol"}, {"session_id", "session"},
+       {"pwhash", "pwhash"}}};
+  for (const auto& [from, to] : kNames) {
+    if (const std::string_view text = asked.text(from); !text.empty()) json.key(to).string(text);
+  }
+}
+
+// Why a login failed, in the words of the `login` event.
+std::string_view reason_of(const Asked& asked) {
+  if (asked.flag("policy_reject")) return "policy";
+  const std::string_view type = asked.text("fail_type");
+  if (type == "account_doesnt_exist" || type == "unknown_user" || type == "user_unknown") return "no_user";
+  if (type == "policy") return "policy";
+  return "bad_pw";
+}
+
+// Logins that were told to wait and have not ended yet: at most so many, for so long.
+class Waiting {
+ public:
+  void add(uint64_t key, int64_t now_ms) {
+    std::lock_guard lock(mutex_);
+    forget(now_ms);
+    if (order_.size() >= kMax) return;  // then their ends are no challenges
+    keys_[key] = now_ms;
+    order_.emplace_back(now_ms, key);
+  }
+  bool take(uint64_t key, int64_t now_ms) {
+    std::lock_guard lock(mutex_);
+    forget(now_ms);
+    return keys_.erase(key) != 0;
+  }
+
+ private:
+  static constexpr size_t kMax = 100'000;
+  static constexpr int64_t kForMs = 300'000;
+  void forget(int64_t now_ms) {
+    while (!order_.empty() && order_.front().first + kForMs < now_ms) {
+      const auto [since, key] = order_.front();
+      const auto found = keys_.find(key);
+      if (found != keys_.end() && found->second == since) keys_.erase(found);
+      order_.pop_front();
+    }
+  }
+  std::mutex mutex_;
+  std::unordered_map<uint64_t, int64_t> keys_;  // since when
+  std::deque<std::pair<int64_t, uint64_t>> order_;
+};
+
+uint64_t login_key(const Asked& asked) {
+  return base::combine64(base::combine64(base::hash64(asked.text("login")), base::hash64(asked.text("remote"))),
+                         base::hash64(asked.text("session_id")));
+}
+
+void write_answer(int status, std::string_view message, std::string& out) {
+  JsonWriter json(out);
+  json.begin_object().key("status").integer(status).key("msg").string(message).end_object();
+  out.push_back('\n');
+}
+
+}  // namespace
+
+struct AuthPolicyApi::Impl {
+  explicit Impl(Service& s) : service(s) {}
+
+  bool has_type(std::string_view type) const {
+    const auto policy = service.policy();
+    return policy != nullptr && policy->find_type(type) != nullptr;
+  }
+  base::Result<int> allow(const Asked& asked);
+  base::Status report(const Asked& asked);
+  void command(const Request& in, Response& out);
+
+  Service& service;
+  Waiting waiting;
+};
+
+base::Result<int> AuthPolicyApi::Impl::allow(const Asked& asked) {
+  if (!has_type(kAttempt)) return 0;
+  std::string event, decided;
+  JsonWriter json(event);
+  json.begin_object();
+  write_client(asked, json);
+  json.end_object();
+  std::string verdict;
+  int delay_s = kDelaySeconds;
+  Service::Lease lease(service);
+  const auto use = [&](const engine::Decision& decision) {
+    verdict = decision.verdict_name();
+    delay_s = delay_of(decision);
+  };
+  TAMIS_TRY(outcome, service.decide(*lease, kAttempt, event, decided, engine::Engine::Explain::kNo, use));
+  if (outcome != Service::Outcome::kDecided) {
+    // Not decided in time: what the type declares for that case is in the answer's text.
+    base::Arena arena;
+    TAMIS_TRY(answer, event::JsonReader::to_value(decided, arena));
+    const Value* v = answer.is(Kind::kMap) ? event::map_find(*answer.map, Value::string("verdict")) : nullptr;
+    if (v != nullptr && v->is(Kind::kString)) verdict = v->str();
+  }
+  switch (answer_for(verdict)) {
+    case Answer::kRefuse:
+      return -1;
+    case Answer::kWait:
+      waiting.add(login_key(asked), service.now_ms());
+      return delay_s;
+    case Answer::kGoOn:
+      break;
+  }
+  return 0;
+}
+
+base::Status AuthPolicyApi::Impl::report(const Asked& asked) {
+  const bool success = asked.flag("success");
+  Service::Lease lease(service);
+  std::string event, decided;
+  if (has_type(kLogin)) {
+    JsonWriter json(event);
+    json.begin_object();
+    write_client(asked, json);
+    json.key("ok").boolean(success);
+    if (!success) json.key("why").string(reason_of(asked));
+    json.end_object();
+    TAMIS_CHECK(service.decide(*lease, kLogin, event, decided));
+  }
+  const bool has_waited = waiting.take(login_key(asked), service.now_ms());
+  if (!has_waited || asked.flag("policy_reject") || !has_type(kChallenge)) return {};
+  // To wait is the one challenge that a mail server can put. Whoever passes it has shown patience, not who they are.
+  event.clear();
+  decided.clear();
+  JsonWriter json(event);
+  json.begin_object();
+  write_client(asked, json);
+  json.key("passed").boolean(success).key("proves").string("patience").end_object();
+  TAMIS_CHECK(service.decide(*lease, kChallenge, event, decided));
+  return {};
+}
+
+void AuthPolicyApi::Impl::command(const Request& in, Response& out) {
+  const auto wanted = in.query_value("command");
+  const bool is_report = wanted && *wanted == "report";
+  if (!is_report && (!wanted || *wanted != "allow")) {
+    return answer({base::Code::kInvalid, "?command= is missing or unknown: expected allow or report"}, out);
+  }
+  const auto asked = Asked::read(in.body());
+  if (!asked) return answer(asked.error(), out);
+  if (is_report) {
+    if (const base::Status done = report(*asked); !done) return answer(done.error(), out);
+    return write_answer(0, "", out.body());
+  }
+  const auto status = allow(*asked);
+  if (!status) return answer(status.error(), out);
+  write_answer(*status, *status < 0 ? kRefused : std::string_view(), out.body());
+}
+
+AuthPolicyApi::AuthPolicyApi(net::HttpServer& server, Service& service, const MakeRoute& route)
+    : impl_(std::make_unique<Impl>(service)) {
+  server.post(
+      "/v1/auth-policy", [impl = impl_.get()](const Request& in, Response& out) { impl->command(in, out); },
+      route(net::Role::kDecide, kBodyBytesMax));
+}
+
+AuthPolicyApi::~AuthPolicyApi() = default;
+
+}  // namespace tamis::door
