@@ -80,7 +80,7 @@ void ChainedLine::append_to(std::string& out) const {
 base::Result<ChainedLine> read_chained_line(std::string_view text, base::Arena& arena) {
   TAMIS_TRY(json, JsonObject::read(text, arena));
   ChainedLine out;
-  out.line.n = static_cast<uint64_t>(json.number("n"));
+  out.line.n = json.count("n");
   out.time = json.text("t");
   auto time_ms = event::parse_time_ms(out.time, event::TimeFormat::kRfc3339);
   if (out.line.n == 0 || !time_ms) return base::invalid("it has no number or no time");

@@ -449,7 +449,7 @@ Result<uint64_t> FileBatches::erase_in(Entry& entry, std::string_view value) {
     TAMIS_TRY(json, JsonObject::read(line, arena));
     std::string_view step = json.text("step");
     bool of_item = (step == "before" || step == "kept" || step == "failed") &&
-                   std::binary_search(erased.begin(), erased.end(), static_cast<uint64_t>(json.number("item")));
+                   std::binary_search(erased.begin(), erased.end(), json.count("item"));
     if (!of_item) log.append(line).append("\n");
   }
   std::string sha256 = sha256_hex(items);

@@ -40,7 +40,7 @@ void take_step(const JsonObject& json, std::string_view step, BatchInfo& info) {
     info.applied_ms = json.time_ms("t");
     info.stop_reason.clear();
   } else if (step == "done") {
-    for (const Count& count : kApplyCounts) info.*count.member = static_cast<uint64_t>(json.number(count.key));
+    for (const Count& count : kApplyCounts) info.*count.member = json.count(count.key);
   } else if (step == "stopped") {
     if (info.state == BatchState::kApplying) info.state = BatchState::kStopped;
     info.stop_reason = json.text("why");
@@ -54,7 +54,7 @@ void take_step(const JsonObject& json, std::string_view step, BatchInfo& info) {
     info.stop_reason.clear();
     if (json.number("again") != 0) info.undone = info.kept = 0;
   } else if (step == "back") {
-    for (const Count& count : kUndoCounts) info.*count.member = static_cast<uint64_t>(json.number(count.key));
+    for (const Count& count : kUndoCounts) info.*count.member = json.count(count.key);
   } else if (step == "undone") {
     info.state = BatchState::kUndone;
   }
@@ -62,13 +62,12 @@ void take_step(const JsonObject& json, std::string_view step, BatchInfo& info) {
 
 void take_detail(const JsonObject& json, std::string_view step, BatchLog& log) {
   if (step == "chunk") {
-    log.chunks.push_back(
-        {static_cast<uint64_t>(json.number("from")), static_cast<uint64_t>(json.number("to")), json.time_ms("t")});
+    log.chunks.push_back({json.count("from"), json.count("to"), json.time_ms("t")});
   } else if (step == "before") {
-    log.before[static_cast<uint64_t>(json.number("item"))] = read_mark(json, "mark");
+    log.before[json.count("item")] = read_mark(json, "mark");
   } else if (step == "failed" || step == "kept") {
     BatchFault fault;
-    fault.item = static_cast<uint64_t>(json.number("item"));
+    fault.item = json.count("item");
     fault.kept = step == "kept";
     fault.who = json.text("who");
     fault.when_ms = json.time_ms("when");
@@ -132,7 +131,7 @@ base::Result<BatchInfo> read_header(std::string_view line, base::Arena& arena) {
   info.from_ms = json.time_ms("from");
   info.to_ms = json.time_ms("to");
   info.planned_ms = json.time_ms("t");
-  info.items = static_cast<uint64_t>(json.number("items"));
+  info.items = json.count("items");
   if (info.id.empty() || info.items == 0) return base::invalid("it has no id or no items");
   return info;
 }
@@ -194,7 +193,7 @@ base::Result<StoredItem> read_item(std::string_view line, base::Arena& arena) {
   stored.erased = place.value.empty();
   stored.item.lasts_ms = json.number("lasts_ms");
   stored.item.expires_ms = json.time_ms("expires", state::kNeverExpires);
-  stored.item.records = static_cast<uint64_t>(json.number("records"));
+  stored.item.records = json.count("records");
   stored.before = read_mark(json, "before");
   return stored;
 }

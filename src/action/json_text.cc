@@ -1,5 +1,7 @@
 #include "action/json_text.h"
 
+#include <algorithm>
+
 #include "event/json_event.h"
 
 namespace tamis::action {
@@ -50,6 +52,10 @@ std::string_view JsonObject::text(std::string_view key) const {
 int64_t JsonObject::number(std::string_view key) const {
   const Value* value = find(key);
   return value != nullptr && value->is(Kind::kInt) ? value->i : 0;
+}
+
+uint64_t JsonObject::count(std::string_view key) const {
+  return static_cast<uint64_t>(std::max<int64_t>(number(key), 0));
 }
 
 int64_t JsonObject::time_ms(std::string_view key, int64_t absent) const {

@@ -19,6 +19,7 @@ class JsonObject {
   bool has(std::string_view key) const { return find(key) != nullptr; }
   std::string_view text(std::string_view key) const;
   int64_t number(std::string_view key) const;
+  uint64_t count(std::string_view key) const;  // a negative one is none
   // RFC 3339 text; `absent` if there is none.
   int64_t time_ms(std::string_view key, int64_t absent = 0) const;
   JsonObject object(std::string_view key) const;
