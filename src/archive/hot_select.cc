@@ -253,7 +253,13 @@ void HotTest::allow_codes() {
   if (predicate_.negated) {
     for (uint8_t& allowed : allowed_) allowed ^= 1;
   }
-  if (std::find(allowed_.begin(), allowed_.end(), uint8_t{1}) == allowed_.end()) how_ = How::kNone;
+  const auto found = std::find(allowed_.begin(), allowed_.end(), uint8_t{1});
+  if (found == allowed_.end()) {
+    how_ = How::kNone;
+    return;
+  }
+  first_ = static_cast<uint32_t>(found - allowed_.begin());
+  single_ = std::find(found + 1, allowed_.end(), uint8_t{1}) == allowed_.end();
 }
 
 void HotTest::apply(uint32_t from, uint32_t count, uint8_t* keep) {
@@ -326,9 +332,8 @@ void HotTest::apply_ranges(uint32_t from, uint32_t count, uint8_t* keep) const {
 template <class T>
 void HotTest::apply_codes(uint32_t from, uint32_t count, uint8_t* keep) const {
   const auto* codes = reinterpret_cast<const T*>(column_->packed_.data()) + from;
-  const auto found = std::find(allowed_.begin(), allowed_.end(), uint8_t{1});
-  if (std::count(found, allowed_.end(), uint8_t{1}) == 1) {
-    const auto one = static_cast<T>(found - allowed_.begin());
+  if (single_) {
+    const auto one = static_cast<T>(first_);
     for (uint32_t i = 0; i < count; ++i) keep[i] = static_cast<uint8_t>(keep[i] & (codes[i] == one ? 1 : 0));
     return;
   }

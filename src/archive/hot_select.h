@@ -49,6 +49,8 @@ class HotTest {
   bool inverted_ = false;       // kRanges: all but those in the ranges
   std::vector<Range> ranges_;
   std::vector<uint8_t> allowed_;  // by code
+  bool single_ = false;           // only the code first_ is
+  uint32_t first_ = 0;
   double number_ = 0;
   std::vector<uint32_t> hits_;
 };
