@@ -36,8 +36,8 @@ class Written {
   }
   std::vector<std::string> by_sql(const std::string& expression) {
     auto connection = Connection::open(*database_);
-    auto stream = Stream::open(*connection, "SELECT (" + expression + ")::VARCHAR FROM read_parquet(" +
-                                                sql_text(path()) + ")");
+    auto stream =
+        Stream::open(*connection, "SELECT (" + expression + ")::VARCHAR FROM read_parquet(" + sql_text(path()) + ")");
     std::vector<std::string> out;
     if (!stream) {
       ADD_FAILURE() << stream.error().message;
@@ -111,8 +111,10 @@ TEST(ArchivePages, areWhatDuckDbReads) {
       {"word", {"['a', '', 'words of some length', 'ü'][(hash(i) % 4 + 1)::INT]", "word"}},
       {"text", {"CASE WHEN i % 11 = 0 THEN NULL ELSE 'text ' || hash(i) END", "text"}},
       {"nothing", {"NULL::VARCHAR", "nothing"}},
-      {"list", {"CASE WHEN i % 5 = 0 THEN NULL ELSE list_transform(range((hash(i) % 4)::BIGINT), x -> 'r' || (hash(i + x) % 3)::VARCHAR) END",
-                "list_aggregate(list_transform(list, x -> x || ';'), 'string_agg', '')"}},
+      {"list",
+       {"CASE WHEN i % 5 = 0 THEN NULL ELSE list_transform(range((hash(i) % 4)::BIGINT), x -> 'r' || (hash(i + x) % "
+        "3)::VARCHAR) END",
+        "list_aggregate(list_transform(list, x -> x || ';'), 'string_agg', '')"}},
   };
   std::string select;
   for (const auto& [name, how] : columns) {
@@ -124,7 +126,8 @@ TEST(ArchivePages, areWhatDuckDbReads) {
     if (name == "list") {
       // DuckDB gives NULL for the sum of no items.
       std::vector<std::string> nulls = written.by_sql("list IS NULL");
-      for (size_t i = 0; i < expected.size(); ++i) expected[i] = nulls[i] == "true" ? "NULL" : expected[i] == "NULL" ? "" : expected[i];
+      for (size_t i = 0; i < expected.size(); ++i)
+        expected[i] = nulls[i] == "true" ? "NULL" : expected[i] == "NULL" ? "" : expected[i];
     }
     EXPECT_EQ(written.by_pages(name), expected) << name;
     EXPECT_EQ(written.by_pages(name, 1'000).size(), 3'000u) << name;
@@ -159,7 +162,8 @@ TEST(ArchivePages, damageIsFoundOrHarmless) {
   Written written(folder);
   written.write(
       "SELECT i::UBIGINT AS n, 'text ' || hash(i) AS text, ['a', 'b'][(i % 2 + 1)::INT] AS word, "
-      "list_transform(range((hash(i) % 4)::BIGINT), x -> 'r' || x) AS list, hash(i)::DOUBLE AS d FROM range(3000) t(i)");
+      "list_transform(range((hash(i) % 4)::BIGINT), x -> 'r' || x) AS list, hash(i)::DOUBLE AS d FROM range(3000) "
+      "t(i)");
   std::ifstream in(written.path(), std::ios::binary);
   const std::string whole((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
   const std::string path = folder.root() + "/b.parquet";
@@ -176,7 +180,7 @@ TEST(ArchivePages, damageIsFoundOrHarmless) {
     for (size_t group = 0; group < (*file)->groups().size(); ++group) {
       for (size_t column = 0; column < (*file)->columns().size(); ++column) {
         if (!reader->read(group, static_cast<int32_t>(column), UINT32_MAX, page)) continue;
-        for (uint32_t row = 0; row < page.rows; ++row) RC_ASSERT(!page.lists || page.ends[row] <= 1u << 26);
+        for (uint32_t row = 0; row < page.rows; ++row) RC_ASSERT((!page.lists || page.ends[row] <= 1u << 26));
       }
     }
   }));
