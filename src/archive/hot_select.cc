@@ -52,8 +52,8 @@ bool to_double(const Value& value, double& out) {
   return true;
 }
 
-// The first place of `part` at or behind `from`, or npos. Looks for its first and last byte at once, sixteen places at a
-// time: on text both together are rare.
+// The first place of `part` at or behind `from`, or npos. Looks for its first and last byte at once, sixteen places at
+// a time: on text both together are rare.
 size_t find_part(std::string_view text, std::string_view part, size_t from) {
   if (part.size() > text.size()) return std::string_view::npos;
   const size_t last = text.size() - part.size();
@@ -62,8 +62,7 @@ size_t find_part(std::string_view text, std::string_view part, size_t from) {
   for (; from + 16 <= last + 1; from += 16) {
     const auto* at = text.data() + from;
     const __m128i heads = _mm_cmpeq_epi8(_mm_loadu_si128(reinterpret_cast<const __m128i*>(at)), head);
-    const __m128i tails =
-        _mm_cmpeq_epi8(_mm_loadu_si128(reinterpret_cast<const __m128i*>(at + part.size() - 1)), tail);
+    const __m128i tails = _mm_cmpeq_epi8(_mm_loadu_si128(reinterpret_cast<const __m128i*>(at + part.size() - 1)), tail);
     auto mask = static_cast<unsigned>(_mm_movemask_epi8(_mm_and_si128(heads, tails)));
     for (; mask != 0; mask &= mask - 1) {
       const size_t place = from + static_cast<size_t>(__builtin_ctz(mask));
@@ -106,7 +105,8 @@ void HotTest::prepare_number() {
   const Op op = predicate_.op;
   if (column_->steps_) return;
   if (column_->layout_ == In::kDouble && column_->scale_ == 0) {
-    const bool good = is_comparison(op) && predicate_.constants.size() == 1 && to_double(predicate_.constants[0], number_);
+    const bool good =
+        is_comparison(op) && predicate_.constants.size() == 1 && to_double(predicate_.constants[0], number_);
     if (good) how_ = How::kDoubles;
     return;
   }
@@ -135,7 +135,8 @@ bool HotTest::add_range(const Value& constant, Op op) {
     if (!constant.is(Kind::kInt)) return false;
     wanted = static_cast<uint64_t>(constant.i) ^ kSign;
   }
-  const uint64_t base = is_unsigned ? static_cast<uint64_t>(column_->base_) : static_cast<uint64_t>(column_->base_) ^ kSign;
+  const uint64_t base =
+      is_unsigned ? static_cast<uint64_t>(column_->base_) : static_cast<uint64_t>(column_->base_) ^ kSign;
   Range range = {0, UINT64_MAX - base};
   switch (op) {
     case Op::kEq:
@@ -210,7 +211,8 @@ void HotTest::prepare_text() {
   const bool known = op == Op::kEq || op == Op::kNe || op == Op::kIn || op == Op::kContains || op == Op::kStartsWith ||
                      op == Op::kEndsWith;
   const auto& constants = predicate_.constants;
-  const bool texts = std::all_of(constants.begin(), constants.end(), [](const Value& v) { return v.is(Kind::kString); });
+  const bool texts =
+      std::all_of(constants.begin(), constants.end(), [](const Value& v) { return v.is(Kind::kString); });
   if (!known || !texts || constants.empty() || (op != Op::kIn && constants.size() != 1)) return;
   if (column_->layout_ == In::kDictionary) {
     // Bytes have dictionaries, too; a comparison with a text is another thing there.
@@ -253,7 +255,13 @@ void HotTest::allow_codes() {
   if (predicate_.negated) {
     for (uint8_t& allowed : allowed_) allowed ^= 1;
   }
-  if (std::find(allowed_.begin(), allowed_.end(), uint8_t{1}) == allowed_.end()) how_ = How::kNone;
+  const auto found = std::find(allowed_.begin(), allowed_.end(), uint8_t{1});
+  if (found == allowed_.end()) {
+    how_ = How::kNone;
+    return;
+  }
+  first_ = static_cast<uint32_t>(found - allowed_.begin());
+  single_ = std::find(found + 1, allowed_.end(), uint8_t{1}) == allowed_.end();
 }
 
 void HotTest::apply(uint32_t from, uint32_t count, uint8_t* keep) {
@@ -270,18 +278,19 @@ void HotTest::apply(uint32_t from, uint32_t count, uint8_t* keep) {
       return apply_bools(from, count, keep);
     case How::kRanges:
       if (column_->width_ == 0) {
-        const bool in = std::any_of(ranges_.begin(), ranges_.end(), [](const Range& range) { return range.least == 0; });
+        const bool in =
+            std::any_of(ranges_.begin(), ranges_.end(), [](const Range& range) { return range.least == 0; });
         if (in == inverted_) std::memset(keep, 0, count);
         return;
       }
       return column_->width_ == 1   ? apply_ranges<uint8_t>(from, count, keep)
              : column_->width_ == 2 ? apply_ranges<uint16_t>(from, count, keep)
              : column_->width_ == 4 ? apply_ranges<uint32_t>(from, count, keep)
-                                   : apply_ranges<uint64_t>(from, count, keep);
+                                    : apply_ranges<uint64_t>(from, count, keep);
     case How::kCodes:
       return column_->width_ == 1   ? apply_codes<uint8_t>(from, count, keep)
              : column_->width_ == 2 ? apply_codes<uint16_t>(from, count, keep)
-                                   : apply_codes<uint32_t>(from, count, keep);
+                                    : apply_codes<uint32_t>(from, count, keep);
     case How::kHashes:
       return apply_hashes(from, count, keep);
     case How::kDoubles:
@@ -326,9 +335,8 @@ void HotTest::apply_ranges(uint32_t from, uint32_t count, uint8_t* keep) const {
 template <class T>
 void HotTest::apply_codes(uint32_t from, uint32_t count, uint8_t* keep) const {
   const auto* codes = reinterpret_cast<const T*>(column_->packed_.data()) + from;
-  const auto found = std::find(allowed_.begin(), allowed_.end(), uint8_t{1});
-  if (std::count(found, allowed_.end(), uint8_t{1}) == 1) {
-    const auto one = static_cast<T>(found - allowed_.begin());
+  if (single_) {
+    const auto one = static_cast<T>(first_);
     for (uint32_t i = 0; i < count; ++i) keep[i] = static_cast<uint8_t>(keep[i] & (codes[i] == one ? 1 : 0));
     return;
   }

@@ -46,12 +46,13 @@ class HotTest {
   const HotColumn* column_;
   cel::Predicate predicate_;
   How how_ = How::kUnknown;
-  bool inverted_ = false;       // kRanges: all but those in the ranges
+  bool inverted_ = false;  // kRanges: all but those in the ranges
   std::vector<Range> ranges_;
   std::vector<uint8_t> allowed_;  // by code
+  bool single_ = false;           // only the code first_ is
+  uint32_t first_ = 0;
   double number_ = 0;
   std::vector<uint32_t> hits_;
 };
-
 
 }  // namespace tamis::archive

@@ -36,10 +36,13 @@ class Written {
   }
   std::vector<std::string> by_sql(const std::string& expression) {
     auto connection = Connection::open(*database_);
-    auto stream = Stream::open(*connection, "SELECT (" + expression + ")::VARCHAR FROM read_parquet(" +
-                                                sql_text(path()) + ")");
-    EXPECT_TRUE(stream) << stream.error().message;
+    auto stream =
+        Stream::open(*connection, "SELECT (" + expression + ")::VARCHAR FROM read_parquet(" + sql_text(path()) + ")");
     std::vector<std::string> out;
+    if (!stream) {
+      ADD_FAILURE() << stream.error().message;
+      return out;
+    }
     while (true) {
       auto chunk = (*stream)->next();
       EXPECT_TRUE(chunk);
@@ -99,7 +102,7 @@ TEST(ArchivePages, areWhatDuckDbReads) {
       {"n", {"i::UBIGINT", "n"}},
       {"same", {"7::BIGINT", "same"}},
       {"few", {"(hash(i) % 5)::BIGINT - 2", "few"}},
-      {"many", {"hash(i)::HUGEINT % 1000000007 - 500000000", "many::BIGINT"}},
+      {"many", {"(hash(i) % 1000000007)::BIGINT - 500000000", "many"}},
       {"wide", {"(hash(i) // 2)::BIGINT * (CASE WHEN i % 2 = 0 THEN -1 ELSE 1 END)", "wide"}},
       {"holes", {"CASE WHEN hash(i) % 3 = 0 THEN NULL ELSE i::BIGINT END", "holes"}},
       {"late", {"CASE WHEN i < 25000 THEN NULL ELSE i::BIGINT * 3 END", "late"}},
@@ -108,14 +111,14 @@ TEST(ArchivePages, areWhatDuckDbReads) {
       {"word", {"['a', '', 'words of some length', 'ü'][(hash(i) % 4 + 1)::INT]", "word"}},
       {"text", {"CASE WHEN i % 11 = 0 THEN NULL ELSE 'text ' || hash(i) END", "text"}},
       {"nothing", {"NULL::VARCHAR", "nothing"}},
-      {"list", {"CASE WHEN i % 5 = 0 THEN NULL ELSE list_transform(range(hash(i) % 4), x -> 'r' || (hash(i + x) % 3)) END",
-                "list_aggregate(list_transform(list, x -> x || ';'), 'string_agg', '')"}},
+      {"list",
+       {"CASE WHEN i % 5 = 0 THEN NULL ELSE list_transform(range((hash(i) % 4)::BIGINT), x -> 'r' || (hash(i + x) % "
+        "3)::VARCHAR) END",
+        "list_aggregate(list_transform(list, x -> x || ';'), 'string_agg', '')"}},
   };
   std::string select;
   for (const auto& [name, how] : columns) {
-    const bool whole = name == "many";
-    select += (select.empty() ? "SELECT " : ", ") + std::string("(") + how.first + ")" + (whole ? "::BIGINT" : "") +
-              " AS " + sql_name(name);
+    select += (select.empty() ? "SELECT (" : ", (") + how.first + ") AS " + sql_name(name);
   }
   written.write(select + " FROM range(50000) t(i)");
   for (const auto& [name, how] : columns) {
@@ -123,7 +126,8 @@ TEST(ArchivePages, areWhatDuckDbReads) {
     if (name == "list") {
       // DuckDB gives NULL for the sum of no items.
       std::vector<std::string> nulls = written.by_sql("list IS NULL");
-      for (size_t i = 0; i < expected.size(); ++i) expected[i] = nulls[i] == "true" ? "NULL" : expected[i] == "NULL" ? "" : expected[i];
+      for (size_t i = 0; i < expected.size(); ++i)
+        expected[i] = nulls[i] == "true" ? "NULL" : expected[i] == "NULL" ? "" : expected[i];
     }
     EXPECT_EQ(written.by_pages(name), expected) << name;
     EXPECT_EQ(written.by_pages(name, 1'000).size(), 3'000u) << name;
@@ -158,7 +162,8 @@ TEST(ArchivePages, damageIsFoundOrHarmless) {
   Written written(folder);
   written.write(
       "SELECT i::UBIGINT AS n, 'text ' || hash(i) AS text, ['a', 'b'][(i % 2 + 1)::INT] AS word, "
-      "list_transform(range(hash(i) % 4), x -> 'r' || x) AS list, hash(i)::DOUBLE AS d FROM range(3000) t(i)");
+      "list_transform(range((hash(i) % 4)::BIGINT), x -> 'r' || x) AS list, hash(i)::DOUBLE AS d FROM range(3000) "
+      "t(i)");
   std::ifstream in(written.path(), std::ios::binary);
   const std::string whole((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
   const std::string path = folder.root() + "/b.parquet";
@@ -175,7 +180,7 @@ TEST(ArchivePages, damageIsFoundOrHarmless) {
     for (size_t group = 0; group < (*file)->groups().size(); ++group) {
       for (size_t column = 0; column < (*file)->columns().size(); ++column) {
         if (!reader->read(group, static_cast<int32_t>(column), UINT32_MAX, page)) continue;
-        for (uint32_t row = 0; row < page.rows; ++row) RC_ASSERT(!page.lists || page.ends[row] <= 1u << 26);
+        for (uint32_t row = 0; row < page.rows; ++row) RC_ASSERT((!page.lists || page.ends[row] <= 1u << 26));
       }
     }
   }));
