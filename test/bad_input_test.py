@@ -35,13 +35,15 @@ REFUSED = {  # as the JSON of a login
     "an array": b'[{"type":"login","ok":true}]',
     "a text": b'"login"',
     "a key twice": b'{"type":"login","ok":true,"ok":false}',
-    "an integer beyond 64 bits": b'{"type":"login","ok":true,"x":123456789012345678901234567890}',
-    "a number beyond all doubles": b'{"type":"login","ok":true,"x":1e400}',
+    "an integer beyond 64 bits": b'{"type":"login","ok":true,"acct":123456789012345678901234567890}',
+    "a number beyond all doubles": b'{"type":"login","ok":true,"fp":1e400}',
     "a comment": b'{"type":"login",/* */"ok":true}',
     "a time out of range": b'{"type":"login","ok":true,"t":1e300}',
     "an id that is an object": b'{"type":"login","ok":true,"id":{"a":1}}',
 }
 DECIDED = {
+    "an integer beyond 64 bits that nobody reads": b'{"type":"login","ok":true,"id":"a","x":{"y":[123456789012345678901234567890]}}',
+    "a number beyond all doubles that nobody reads": b'{"type":"login","ok":true,"id":"b","x":1e400}',
     "a field nobody knows": b'{"type":"login","ok":true,"id":"c","constructor":{"__proto__":[1,2,{"x":null}]}}',
     "numbers without measure where nobody looks": b'{"type":"login","ok":true,"id":"d","x":1e300,"y":-0,"z":18446744073709551615}',
     "escapes in keys": b'{"type":"login","\\u006fk":true,"id":"e"}',
@@ -101,7 +103,7 @@ class BadInput(harness.TestCase):
                 answer = self.server.post("/v1/decide/login", body)
                 self.assertEqual(200, answer.status, answer)
                 live.append(json.loads(answer.body))
-        self.assertEqual("cdefghi", "".join(decision["id"][0] for decision in live))
+        self.assertEqual("abcdefghi", "".join(decision["id"][0] for decision in live))
         # And it is the same in a file.
         source = self.folder / "odd.jsonl"
         source.write_bytes(b"\n".join(DECIDED.values()) + b"\n")

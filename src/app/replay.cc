@@ -91,6 +91,8 @@ class Replay {
       replay.what_if = loaded.policy;
     }
     if (!options_.accounts.empty()) return base::invalid("--accounts and --data do not go together");
+    std::vector<std::string> notes;
+    replay.notes = &notes;
     TAMIS_CHECK(describe_run(replay.what_if == nullptr ? "" : replay.what_if->version));
     TAMIS_CHECK(open_outputs());
     replay.place = &state_.journal;
@@ -113,6 +115,7 @@ class Replay {
     };
     TAMIS_TRY(result, replay::replay_journal(replay, engine_, on_decision, keep_going));
     TAMIS_CHECK(kept);
+    for (const std::string& note : notes) std::fprintf(stderr, "%s\n", note.c_str());
     tally_.refused = result.refused;
     if (result.dropped_bytes > 0) {
       std::fprintf(stderr, "the last record was cut off by a crash; its %llu bytes are left out\n",
