@@ -7,6 +7,8 @@
 #include <filesystem>
 #include <thread>
 
+#include "base/hash.h"
+
 namespace tamis::learn {
 namespace {
 
@@ -248,6 +250,75 @@ TEST_F(MailLearnerTest, ScoresAndLearnsFromManyThreads) {
   for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(learner_->stats().corrections, 10u + 180u);
   EXPECT_EQ(learner_->stats().ham_learned + learner_->stats().spam_learned, 190u);
+}
+
+TEST_F(MailLearnerTest, ARecipientHasATasteThatOutlivesARestart) {
+  MailLearner* learner = &open();
+  teach(40);
+  const auto letter = message(7, true);  // spam to all others
+  const auto logit_for = [&](std::string_view who) {
+    model::SpamModel::Scratch scratch;
+    MailLearner::Scored scored;
+    learner->score(letter, scratch, scored, who);
+    EXPECT_EQ(scored.score.spam, scored.score.logit > 0);
+    return scored.score.logit;
+  };
+  EXPECT_EQ(logit_for("ann@example.net"), logit_for(""));
+  for (uint64_t n = 0; n < 4; ++n) {
+    ASSERT_TRUE(learner->learn(5'000 + n, message(7 + n, true), MailLabel::kHam, "ann", "Ann@Example.net", kNowMs));
+  }
+  const float common = logit_for("");
+  const float ann = logit_for("ann@example.net");
+  EXPECT_LT(ann, common - 0.5f) << "and the case of the address does not matter";
+  EXPECT_NEAR(logit_for("bob@example.net"), common, 0.3f);
+  // From the log alone, and from the files of a checkpoint.
+  learner = &open();
+  EXPECT_EQ(logit_for("ann@example.net"), ann);
+  EXPECT_EQ(logit_for(""), common);
+  ASSERT_TRUE(learner->checkpoint(kNowMs));
+  learner = &open();
+  EXPECT_EQ(logit_for("ann@example.net"), ann);
+  ASSERT_TRUE(learner->learn(6'000, message(30, true), MailLabel::kHam, "ann", "ann@example.net", kNowMs));
+  const float more = logit_for("ann@example.net");
+  learner = &open();
+  EXPECT_EQ(logit_for("ann@example.net"), more);
+}
+
+TEST_F(MailLearnerTest, WhoContradictedConfirmedTruthTeachesNoMore) {
+  options_.weigh_reports = true;
+  MailLearner* learner = &open();
+  // Twenty messages whose truth is confirmed: the honest said the same before, the liar the contrary.
+  for (uint64_t n = 0; n < 20; ++n) {
+    const std::string id = "m" + std::to_string(n);
+    const bool spam = n % 2 == 1;
+    const auto label = spam ? MailLabel::kSpam : MailLabel::kHam;
+    ASSERT_TRUE(learner->remember(id, 100 + n, message(n, spam), kNowMs));
+    ASSERT_TRUE(learner->learn_by_id(id, label, "honest", "", kNowMs));
+    ASSERT_TRUE(learner->learn_by_id(id, spam ? MailLabel::kHam : MailLabel::kSpam, "liar", "", kNowMs));
+    auto truth = learner->learn_truth_soon(id, label, "moderator", kNowMs);
+    ASSERT_TRUE(truth);
+    EXPECT_EQ(truth->after, label);
+    EXPECT_EQ(truth->weight, 1);
+  }
+  const auto believed = [&](std::string_view who) {
+    int count = 0;
+    for (uint64_t n = 0; n < 20; ++n) {
+      // What is new to the model, so that nothing is contradicted.
+      std::vector<FeatureId> letter;
+      for (uint64_t i = 0; i < 20; ++i) letter.push_back(model::feature_id(model::Place::kHeader, n * 1000 + i + 7e6));
+      std::sort(letter.begin(), letter.end());
+      auto told = learner->learn(base::hash64(who) + n, letter, MailLabel::kSpam, who, "", kNowMs + kDayMs);
+      EXPECT_TRUE(told);
+      count += told && told->changed;
+    }
+    return count;
+  };
+  learner = &open();  // the log has what was confirmed
+  EXPECT_GE(believed("honest"), 14);
+  EXPECT_EQ(believed("liar"), 0);
+  EXPECT_LE(believed("stranger"), 12);
+  EXPECT_GE(learner->stats().not_believed, 20u);
+  EXPECT_GE(learner->stats().reporters, 2u);
 }
 
 }  // namespace
