@@ -345,6 +345,7 @@ MailLearner::Learned MailLearner::apply_vote(const Record& record, bool teach) {
   Case& known = place->second;
   if (is_new) case_order_.push_back(record.key);
   if (record.id_hash != 0) known.id_hash = record.id_hash;
+  known.day = std::max(known.day, day_of(record.time_ms));
   Learned learned;
   learned.weight = record.weight;
   learned.before = known.counts();
@@ -426,6 +427,16 @@ void MailLearner::bound_cases() {
     cases_.erase(case_order_.front());
     case_order_.pop_front();
   }
+}
+
+// Under teach_mutex_. A message without a case was taught by corrections whose key is gone.
+void MailLearner::drop_old_examples(int32_t oldest) {
+  std::lock_guard turn(turn_);
+  std::unique_lock lock(model_mutex_);
+  model_.drop_examples([&](uint64_t id) {
+    const auto known = cases_.find(id);
+    return known != cases_.end() && known->second.day >= oldest;
+  });
 }
 
 base::Status MailLearner::open_log(int32_t day) {
@@ -614,6 +625,7 @@ base::Status MailLearner::checkpoint(int64_t now_ms) {
   std::string plain, sealed;
   std::lock_guard lock(teach_mutex_);  // nothing is learned meanwhile; scores go on
   const int32_t day = day_of(now_ms);
+  drop_old_examples(day - options_.remember_days);
   put(sequence_, 8, plain);
   put(model_name_.size(), 1, plain);
   plain += model_name_;

@@ -113,7 +113,8 @@ class MailLearner {
   };
   base::Result<TakenBack> take_back(std::string_view reporter, int64_t now_ms);
 
-  // Writes the model, so that the next start is short.
+  // Writes the model, so that the next start is short. Feature sets in it whose newest vote is older than
+  // `remember_days` go before; what they taught stays.
   base::Status checkpoint(int64_t now_ms);
   // Now and then: a checkpoint where there are many corrections or the day is new, and the end of keys that are too
   // old.
@@ -141,6 +142,7 @@ class MailLearner {
   struct Case {
     std::vector<Vote> votes;  // oldest first
     uint64_t id_hash = 0;     // 0: only known by text
+    int32_t day = 0;          // of the newest vote
     MailLabel counts() const;
   };
   struct Record;
@@ -165,6 +167,7 @@ class MailLearner {
   void with_model(uint64_t sequence, const Use& use);
   base::Status open_log(int32_t day);
   void bound_cases();
+  void drop_old_examples(int32_t oldest);
 
   MailLearnerOptions options_;
   std::unique_ptr<DayKeys> keys_;
