@@ -3,8 +3,10 @@
 
 #include "app/command.h"
 #include "app/data_session.h"
+#include "app/filter_import.h"
 #include "app/progress.h"
 #include "archive/convert.h"
+#include "base/file.h"
 #include "event/ndjson.h"
 
 namespace tamis::app {
@@ -131,13 +133,56 @@ class Import {
   uint64_t lines_ = 0, imported_ = 0, refused_ = 0, older_ = 0, repeated_ = 0;
 };
 
+struct FilterOptions {
+  std::string folder, out;
+};
+
+base::Status write_files(const std::vector<policy::SourceFile>& files, const std::string& out) {
+  auto there = base::list_files(out);
+  if (there && !there->empty()) return base::invalid(out + " has files; expected a folder that is new or empty");
+  for (const policy::SourceFile& file : files) {
+    const std::string path = out + "/" + file.name;
+    TAMIS_CHECK(base::make_folders(path.substr(0, path.rfind('/'))));
+    TAMIS_CHECK(base::write_file_atomically(path, file.text));
+  }
+  return {};
+}
+
+base::Result<int> import_filter(const FilterOptions& options,
+                                base::Result<ImportedFilter> (*read)(const std::string&)) {
+  TAMIS_TRY(imported, read(options.folder));
+  TAMIS_TRY(files, policy_of(imported));
+  TAMIS_CHECK(write_files(files, options.out));
+  size_t entries = 0;
+  for (const auto& [name, list] : imported.own_lists) entries += list.entries.size();
+  for (const auto& [name, values] : imported.entries) entries += values.size();
+  std::string text;
+  for (const ImportNote& note : imported.left_behind) text += note.where + ": " + note.what + ": " + note.why + "\n";
+  std::fputs(text.c_str(), stdout);
+  std::fprintf(stderr, "%zu rules and %zu entries of lists are in %s; %zu items did not translate\n",
+               imported.rules.size(), entries, options.out.c_str(), imported.left_behind.size());
+  return kGood;
+}
+
+void add_filter(CLI::App& app, const char* name, const char* help, std::shared_ptr<int>& which, int number,
+                const std::shared_ptr<FilterOptions>& options) {
+  CLI::App* command = app.add_subcommand(name, help);
+  command->add_option("DIR", options->folder, "Folder of its configuration")->required();
+  command->add_option("--out", options->out, "Folder of the new policy, which must be new or empty")->required();
+  command->callback([which, number] { *which = number; });
+}
+
 }  // namespace
 
 Command add_import(CLI::App& app) {
+  auto filter = std::make_shared<FilterOptions>();
+  auto which = std::make_shared<int>(0);
+  add_filter(app, "rspamd", "Maps, lists and thresholds of rspamd as a policy for mail", which, 1, filter);
+  add_filter(app, "spamassassin", "Lists and rules of SpamAssassin as a policy for mail", which, 2, filter);
   auto options = std::make_shared<Options>();
   options->session.must_exist = false;
-  app.add_option("--data", options->session.data, "The data folder; made if it is not there")->required();
-  app.add_option("--policy", options->session.policy, "Folder of the policy that decides the events")->required();
+  app.add_option("--data", options->session.data, "The data folder; made if it is not there");
+  app.add_option("--policy", options->session.policy, "Folder of the policy that decides the events");
   app.add_option("--intel", options->session.intel, "CSV files of network facts: prefix, asn, country, tag");
   app.add_flag("--archive-only", options->archive_only,
                "Keep the events without deciding them; they may be of any age");
@@ -145,14 +190,21 @@ Command add_import(CLI::App& app) {
   app.add_flag("-q,--quiet", options->session.quiet, "No progress and no summary");
   app.add_option("EVENTS", options->events,
                  "Files of events: one JSON object a line (also .jsonl.gz, .jsonl.zst), CSV (.csv, .tsv, also .gz and "
-                 ".zst) or Parquet (.parquet); - is stdin")
-      ->required();
+                 ".zst) or Parquet (.parquet); - is stdin");
   app.footer(
       "Decides and stores past events as if they had arrived live: an event's own time stands for its arrival, and\n"
       "nothing is done outside. A column of CSV or Parquet is the key of its name; its cells are read as the policy's\n"
       "field says, and empty ones are absent. Refused events are told as FILE:LINE, or FILE:ROW without the line of\n"
       "names. Exit code 1 if events were refused or left out.");
-  return [options] {
+  return [options, filter, which] {
+    if (*which != 0) {
+      const base::Result<int> code = import_filter(*filter, *which == 1 ? read_rspamd : read_spamassassin);
+      return code ? *code : complain(code.error().message);
+    }
+    if (options->session.data.empty() || options->session.policy.empty() || options->events.empty()) {
+      std::fputs("tamis: --data, --policy and EVENTS are required, or rspamd or spamassassin and its folder\n", stderr);
+      return kFailed;
+    }
     base::Result<int> code = Import(*options).run();
     return code ? *code : complain(code.error().message);
   };

@@ -138,6 +138,7 @@ base::Result<std::unique_ptr<door::MailService>> open_mail(door::Service& servic
   }
   if (!data.empty()) mail.learner.folder = data + "/mail";
   mail.learner.remember_days = options.remember_days;
+  mail.learner.weigh_reports = options.weigh_reports;
   // A folder that has a model of its own needs no starter.
   if (data.empty() || ::access((mail.learner.folder + "/model").c_str(), F_OK) != 0) {
     TAMIS_TRY(starter, starter_model(options.setup));

@@ -36,6 +36,7 @@ bool decides_mail(const door::Service& service);
 struct MailServerOptions {
   MailSetupOptions setup;
   int32_t remember_days = 14;
+  bool weigh_reports = false;
   std::string host;  // empty: this machine's name
   decltype(door::MailServiceOptions::authenticate) authenticate;
 };

@@ -222,6 +222,7 @@ class Server {
     TAMIS_TRY(routes, door::HttpApi::open(*server_, *service_, metrics_, std::move(api)));
     api_ = std::move(routes);
     server_->register_metrics(metrics_);
+    if (mail_ != nullptr) mail_->register_metrics(metrics_);
     TAMIS_CHECK(server_->start());
     TAMIS_CHECK(open_doors());
     return announce();
@@ -306,6 +307,8 @@ Command add_serve(CLI::App& app) {
                  "Features of messages are kept so long for corrections")
       ->check(CLI::Range(1, 365))
       ->capture_default_str();
+  app.add_flag("--mail-weigh-reports", options->mail.weigh_reports,
+               "Corrections teach by how often their reporter agreed with confirmed truth; without it all do");
   app.add_option("--mail-threads", options->mail_threads, "Messages looked at at once")
       ->check(CLI::Range(1, 256))
       ->capture_default_str();

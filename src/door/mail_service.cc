@@ -1,5 +1,6 @@
 #include "door/mail_service.h"
 
+#include <algorithm>
 #include <chrono>
 
 #include "base/hash.h"
@@ -72,6 +73,7 @@ void MailService::stop() {
 std::string MailService::new_id() { return fmt::format("m{:x}-{:016x}", service_.now_ms(), learn::unguessable64()); }
 
 base::Result<MailVerdict> MailService::overloaded(std::string_view why) {
+  ++overloaded_;
   const auto policy = service_.policy();
   const policy::EventType* type = policy == nullptr ? nullptr : policy->find_type(kType);
   if (type == nullptr || type->overload == policy::FailMode::kClosed) {
@@ -92,7 +94,9 @@ base::Status MailService::read(Work& work, const MailRequest& request, std::stri
   }
   const mail::Analysis& analysis = work.filter.read(message);
   const model::FeatureSpan features = work.filter.features();
-  learner_->score(features, work.scratch, out.scored);
+  // One mailbox has a taste; what goes to several is judged as by all.
+  const bool one_mailbox = request.direction == MailDirection::kIn && request.recipients.size() == 1;
+  learner_->score(features, work.scratch, out.scored, one_mailbox ? request.recipients[0] : std::string_view());
   out.verdict.id = id.empty() ? new_id() : std::string(id);
   out.verdict.remove_headers = forged_headers(analysis.message, own_name(request));
   out.text_key = work.filter.text_key();
@@ -106,6 +110,8 @@ base::Status MailService::read(Work& work, const MailRequest& request, std::stri
   event.threshold = out.scored.threshold;
   event.model_version = out.scored.version;
   event.learned_min = out.scored.learned_min;
+  event.forged_results = std::find(out.verdict.remove_headers.begin(), out.verdict.remove_headers.end(),
+                                   "Authentication-Results") != out.verdict.remove_headers.end();
   work.filter.begin_event(event, out.event_json);
   if (explain) explain_score(work.filter, *learner_, work.scratch, out);
   return {};
@@ -134,12 +140,66 @@ base::Result<MailVerdict> MailService::decide(const MailRequest& request, bool e
 base::Result<MailVerdict> MailService::scan_now(Work& work, const MailRequest& request, bool explain,
                                                 std::string_view id) {
   MailJudgement judgement;
+  const auto begin = std::chrono::steady_clock::now();
   TAMIS_CHECK(read(work, request, request.message, explain, id, judgement));
-  return decide(request, explain, judgement);
+  auto verdict = decide(request, explain, judgement);
+  note_time(begin);
+  return verdict;
 }
 
 const std::string& MailService::own_name(const MailRequest& request) const {
   return request.received_by.empty() ? options_.host : request.received_by;
+}
+
+void MailService::note_time(std::chrono::steady_clock::time_point begin) {
+  if (base::Histogram* histogram = scan_ns_.load(std::memory_order_acquire); histogram != nullptr) {
+    const auto took = std::chrono::steady_clock::now() - begin;
+    histogram->record(static_cast<uint64_t>(
+        std::max<int64_t>(0, std::chrono::duration_cast<std::chrono::nanoseconds>(took).count())));
+  }
+}
+
+void MailService::register_metrics(base::MetricRegistry& registry) {
+  const auto number = [](const std::atomic<uint64_t>& of) { return [&of] { return static_cast<double>(of.load()); }; };
+  constexpr std::array<const char*, 5> kVerdicts = {"accept", "greylist", "tag", "quarantine", "reject"};
+  for (size_t i = 0; i < kVerdicts.size(); ++i) {
+    registry.counter_from("tamis_mail_scans_total", "Messages judged, by what became of them.",
+                          {{"verdict", kVerdicts[i]}}, number(actions_[i]));
+  }
+  registry.counter_from("tamis_mail_overloaded_total", "Messages answered as overload: declares.", {},
+                        number(overloaded_));
+  registry.counter_from("tamis_mail_dns_timeouts_total", "Messages whose budget of DNS ran out.", {},
+                        number(dns_timeouts_));
+  registry.counter_from("tamis_mail_dns_failures_total", "Questions of DNS without an answer.", {},
+                        number(dns_failures_));
+  scan_ns_ = &registry.histogram("tamis_mail_scan_seconds", "From the wait's end to the verdict, DNS included.", {},
+                                 {1e-9,
+                                  {50'000, 100'000, 200'000, 500'000, 1'000'000, 2'000'000, 5'000'000, 10'000'000,
+                                   50'000'000, 200'000'000, 1'000'000'000, 5'000'000'000}});
+  using Stats = learn::MailLearner::Stats;
+  const auto stat = [this](auto read) { return [this, read] { return static_cast<double>(read(learner_->stats())); }; };
+  registry.counter_from("tamis_mail_corrections_total", "Corrections ever made.", {},
+                        stat([](const Stats& s) { return s.corrections; }));
+  registry.counter_from("tamis_mail_corrections_refused_total", "Corrections noted and not believed.", {},
+                        stat([](const Stats& s) { return s.not_believed; }));
+  registry.gauge_from("tamis_mail_model_messages", "Messages that the model learned.", {{"label", "ham"}},
+                      stat([](const Stats& s) { return s.ham_learned; }));
+  registry.gauge_from("tamis_mail_model_messages", "Messages that the model learned.", {{"label", "spam"}},
+                      stat([](const Stats& s) { return s.spam_learned; }));
+  registry.gauge_from("tamis_mail_model_bytes", "Memory of the model.", {},
+                      stat([](const Stats& s) { return s.model_bytes; }));
+  registry.gauge_from("tamis_mail_remembered_messages", "Scanned messages that a correction by id still reaches.", {},
+                      stat([](const Stats& s) { return s.remembered; }));
+  registry.gauge_from("tamis_mail_remembered_bytes", "What they take on disk.", {},
+                      stat([](const Stats& s) { return s.remembered_bytes; }));
+  registry.gauge_from("tamis_mail_model_age_seconds", "Since the model last learned, or since the start.", {}, [this] {
+    const int64_t last = std::max(started_ms_, learner_->stats().learned_last_ms);
+    return static_cast<double>(service_.now_ms() - last) * 1e-3;
+  });
+  registry.gauge_from("tamis_mail_waiting_messages", "Messages that wait to be looked at, or for DNS.", {}, [this] {
+    std::lock_guard lock(mutex_);
+    return static_cast<double>(queue_.size() + in_dns_);
+  });
 }
 
 void MailService::count(const MailVerdict& verdict) {
@@ -183,7 +243,7 @@ base::Result<learn::MailLearner::Learned> MailService::learn_now(Work& work, con
 base::Status MailService::learn_truth(std::string_view id, std::string_view label, std::string_view source) {
   const bool good = label == "good" || label == "ham" || label == "legit";
   const auto told = good ? learn::MailLabel::kHam : learn::MailLabel::kSpam;
-  auto learned = learner_->learn_by_id_soon(id, told, source, {}, service_.now_ms());
+  auto learned = learner_->learn_truth_soon(id, told, source, service_.now_ms());
   if (!learned) return tl::unexpected(learned.error());
   ++learned_;
   return {};
@@ -226,6 +286,7 @@ void MailService::do_task(Work& work, Task& task) {
     return task.learn_done(learned ? base::Status() : tl::unexpected(learned.error()));
   }
   if (task.judgement != nullptr) return answer(task);
+  task.begin = std::chrono::steady_clock::now();
   if (service_.now_ms() > task.deadline_ms) return task.scan_done(overloaded("the message waited too long"));
   // The content ends with this call, whatever is waited for afterwards.
   const std::string message = std::move(task.request.message);
@@ -251,6 +312,8 @@ void MailService::ask_dns(Work& work, Task& task) {
   options_.authenticate(work.filter.analysis(), shared->request, chance,
                         [this, shared](const mail::MailAuthResults& found) {
                           shared->judgement->authentication = found;
+                          dns_timeouts_ += found.out_of_time;
+                          dns_failures_ += found.questions_failed;
                           std::lock_guard lock(mutex_);
                           --in_dns_;
                           queue_bytes_ += shared->bytes();
@@ -261,6 +324,7 @@ void MailService::ask_dns(Work& work, Task& task) {
 
 void MailService::answer(Task& task) {
   auto verdict = decide(task.request, task.explain, *task.judgement);
+  note_time(task.begin);
   // Before the answer: a correction may come as soon as it is there. Without it the verdict still stands.
   if (verdict) {
     const MailJudgement& known = *task.judgement;

@@ -7,7 +7,9 @@
 // open) or an error (fail closed).
 #pragma once
 
+#include <array>
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <deque>
 #include <functional>
@@ -17,6 +19,7 @@
 #include <thread>
 #include <vector>
 
+#include "base/metrics.h"
 #include "door/mail_scanner.h"
 #include "door/service.h"
 #include "learn/mail_filter.h"
@@ -69,6 +72,8 @@ class MailService final : public MailScanner {
   base::Status learn_truth(std::string_view id, std::string_view label, std::string_view source);
 
   learn::MailLearner& learner() { return *learner_; }
+  // Once, and the registry is read no more when this ends.
+  void register_metrics(base::MetricRegistry& registry);
 
  private:
   struct Task {
@@ -78,7 +83,8 @@ class MailService final : public MailScanner {
     MailCorrection correction;
     LearnDone learn_done;
     int64_t deadline_ms = 0;
-    std::unique_ptr<MailJudgement> judgement;  // what came of its message, when only DNS was waited for
+    std::chrono::steady_clock::time_point begin;  // of the look at it
+    std::unique_ptr<MailJudgement> judgement;     // what came of its message, when only DNS was waited for
     size_t bytes() const { return request.message.size() + correction.message.size(); }
   };
 
@@ -98,6 +104,7 @@ class MailService final : public MailScanner {
   std::string new_id();
   base::Status write_truth(const MailCorrection& correction);
   void count(const MailVerdict& verdict);
+  void note_time(std::chrono::steady_clock::time_point begin);
 
   Service& service_;
   MailServiceOptions options_;
@@ -105,6 +112,8 @@ class MailService final : public MailScanner {
   int64_t started_ms_ = 0;
   std::atomic<uint64_t> scanned_{0}, learned_{0};
   std::array<std::atomic<uint64_t>, 5> actions_{};
+  std::atomic<uint64_t> overloaded_{0}, dns_timeouts_{0}, dns_failures_{0};
+  std::atomic<base::Histogram*> scan_ns_{nullptr};
 
   std::mutex mutex_;
   std::condition_variable ready_, tidy_ready_;

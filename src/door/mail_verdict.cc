@@ -83,19 +83,14 @@ void take_decision(const engine::Decision& decision, MailVerdict& verdict) {
 std::vector<std::string> forged_headers(const mail::Message& message, std::string_view own_name) {
   std::vector<std::string> names;
   if (message.parts.empty()) return names;
-  base::Arena arena;
   for (const mail::Header& header : message.headers_of(message.parts[0])) {
     for (const std::string_view name : kOurHeaders) {
       const bool is_new = std::find(names.begin(), names.end(), name) == names.end();
       if (is_new && same_name(header.name, name)) names.emplace_back(name);
     }
-    if (header.id != mail::HeaderId::kAuthenticationResults) continue;
-    std::vector<mail::AuthResult> claims;
-    mail::parse_authentication_results(header.value, 64, arena, claims);
-    const std::string_view value = mail::unfold(header.value, arena);
-    const std::string_view server = claims.empty() ? value.substr(0, value.find_first_of("; ")) : claims[0].server;
-    if (same_name(server, own_name)) names.emplace_back("Authentication-Results");
   }
+  const size_t forged = mail::forged_authentication_results(message, own_name).size();
+  names.insert(names.end(), forged, "Authentication-Results");
   return names;
 }
 

@@ -339,6 +339,7 @@ void MailFilter::begin_event(const MailEvent& in, std::string& json_text) {
   write_content(facts, fields);
   write_attachments(facts, fields);
   write_campaign(facts, fields);
+  fields.flag("forged_results", in.forged_results);
   write_model(in, fields, json);
 }
 

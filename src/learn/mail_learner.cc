@@ -6,10 +6,12 @@
 #include <algorithm>
 #include <bit>
 #include <cerrno>
+#include <cmath>
 #include <cstring>
 
 #include "base/file.h"
 #include "base/hash.h"
+#include "model/numeric.h"
 
 #include <fmt/format.h>
 
@@ -24,9 +26,32 @@ constexpr uint64_t kUnsavedMax = 2'000;
 constexpr size_t kModelBytesMax = size_t{1} << 30;
 constexpr std::string_view kAboutRecord = "tamis correction 1";
 constexpr std::string_view kAboutModel = "tamis mail model 1";
+constexpr std::string_view kAboutPeople = "tamis mail people 1";
+// What the kind of a record may have, as bits.
+constexpr uint64_t kTakesBack = 1, kIsTruth = 2, kHasRecipient = 4;
 
 void put(uint64_t value, size_t bytes, std::string& out) {
   for (size_t i = 0; i < bytes; ++i) out.push_back(static_cast<char>(value >> (8 * i)));
+}
+
+uint64_t hash_of_name(std::string_view name) {
+  if (name.empty()) return 0;
+  std::string lower(name);
+  for (char& c : lower) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  return base::hash64(lower, 0x7461737465) | 1;  // 0 is nobody
+}
+
+// Near-copies share the words with the smallest hashes, unless just one of these is among what was changed.
+uint64_t campaign_of(model::FeatureSpan features) {
+  constexpr size_t kWords = 4;
+  uint64_t campaign = 0;
+  size_t words = 0;
+  for (const model::FeatureId id : features) {
+    if (model::place_of(id) != static_cast<size_t>(model::Place::kBody)) continue;
+    campaign = base::combine64(campaign, id);
+    if (++words == kWords) return campaign | 1;
+  }
+  return 0;  // too short to be told from others
 }
 
 // Reads little-endian numbers and texts from the front of bytes; `good` turns false at their end.
@@ -62,6 +87,8 @@ struct Taker {
 struct MailLearner::Record {
   uint64_t sequence = 0;
   bool takes_back = false;
+  bool is_truth = false;
+  uint64_t recipient = 0;  // by hash; 0: not known
   MailLabel label = MailLabel::kForget;
   float weight = 1;
   int64_t time_ms = 0;
@@ -71,12 +98,13 @@ struct MailLearner::Record {
 
   void write(std::string& out) const {
     put(sequence, 8, out);
-    put(takes_back, 1, out);
+    put((takes_back ? kTakesBack : 0) | (is_truth ? kIsTruth : 0) | (recipient != 0 ? kHasRecipient : 0), 1, out);
     put(static_cast<uint64_t>(label), 1, out);
     put(std::bit_cast<uint32_t>(weight), 4, out);
     put(static_cast<uint64_t>(time_ms), 8, out);
     put(key, 8, out);
     put(id_hash, 8, out);
+    if (recipient != 0) put(recipient, 8, out);
     put(reporter.size(), 2, out);
     out += reporter;
     append_features(features, out);
@@ -84,15 +112,19 @@ struct MailLearner::Record {
   bool read(std::string_view bytes) {
     Taker taker{bytes};
     sequence = taker.number(8);
-    takes_back = taker.number(1) != 0;
+    const uint64_t kind = taker.number(1);
+    takes_back = (kind & kTakesBack) != 0;
+    is_truth = (kind & kIsTruth) != 0;
     const uint64_t of_label = taker.number(1);
     label = static_cast<MailLabel>(of_label);
     weight = std::bit_cast<float>(static_cast<uint32_t>(taker.number(4)));
     time_ms = static_cast<int64_t>(taker.number(8));
     key = taker.number(8);
     id_hash = taker.number(8);
+    recipient = (kind & kHasRecipient) != 0 ? taker.number(8) : 0;
     reporter = taker.text(taker.number(2));
-    return taker.good && of_label <= 2 && weight >= 0 && weight <= 1 && read_features(taker.bytes, features);
+    return taker.good && kind < 8 && of_label <= 2 && weight >= 0 && weight <= 1 &&
+           read_features(taker.bytes, features);
   }
 };
 
@@ -103,7 +135,8 @@ MailLabel MailLearner::Case::counts() const {
   return MailLabel::kForget;
 }
 
-MailLearner::MailLearner(MailLearnerOptions options) : options_(std::move(options)), model_(options_.model) {}
+MailLearner::MailLearner(MailLearnerOptions options)
+    : options_(std::move(options)), model_(options_.model), reporters_(options_.reporters) {}
 
 MailLearner::~MailLearner() {
   if (log_fd_ >= 0) ::close(log_fd_);
@@ -125,6 +158,7 @@ base::Result<std::unique_ptr<MailLearner>> MailLearner::open(MailLearnerOptions 
   own.starter.clear();
   own.starter.shrink_to_fit();
   if (!kept) return learner;
+  TAMIS_CHECK(learner->load_people());
   TAMIS_CHECK(base::make_folders(own.folder + "/corrections"));
   TAMIS_CHECK(learner->read_corrections());
   TAMIS_CHECK(learner->tidy(now_ms));
@@ -157,6 +191,40 @@ base::Status MailLearner::load_model() {
   for (size_t i = 0; i < 4; ++i) day |= static_cast<uint32_t>(static_cast<unsigned char>((*sealed)[i])) << (8 * i);
   saved_day_ = static_cast<int32_t>(day);
   return {};
+}
+
+// Tastes and trust are of less worth than the model: without their key (all of it older than what is remembered) they
+// begin anew.
+base::Status MailLearner::load_people() {
+  const std::string path = options_.folder + "/people";
+  auto sealed = base::read_file(path, kModelBytesMax);
+  if (!sealed) return sealed.error().code == base::Code::kNotFound ? base::Status() : tl::unexpected(sealed.error());
+  std::string plain;
+  if (base::Status opened = keys_->open(*sealed, kAboutPeople, plain); !opened) {
+    if (opened.error().code == base::Code::kNotFound) return {};
+    return base::fail(opened.error().code, path + ": " + opened.error().message);
+  }
+  Taker taker{plain};
+  const uint64_t saved = taker.number(8);
+  const std::string_view of_reporters = taker.text(taker.number(4));
+  if (!taker.good) return base::invalid(path + ": cut off");
+  TAMIS_TRY(reporters, Reporters::load(of_reporters, options_.reporters));
+  TAMIS_TRY(taste, model::Taste::load(taker.bytes));
+  reporters_ = std::move(reporters);
+  taste_ = std::move(taste);
+  people_saved_ = saved;
+  return {};
+}
+
+base::Result<std::string> MailLearner::people_bytes(int32_t day) const {
+  std::string plain, sealed;
+  put(sequence_, 8, plain);
+  const std::string of_reporters = reporters_.save();
+  put(of_reporters.size(), 4, plain);
+  plain += of_reporters;
+  plain += taste_.save();
+  TAMIS_CHECK(keys_->seal(day, plain, kAboutPeople, sealed));
+  return sealed;
 }
 
 base::Status MailLearner::read_corrections() {
@@ -211,11 +279,18 @@ void MailLearner::with_model(uint64_t sequence, const Use& use) {
   generation_ = sequence;
 }
 
-void MailLearner::score(model::FeatureSpan features, model::SpamModel::Scratch& scratch, Scored& out) const {
+void MailLearner::score(model::FeatureSpan features, model::SpamModel::Scratch& scratch, Scored& out,
+                        std::string_view recipient) const {
+  const uint64_t who = hash_of_name(recipient);
   std::unique_lock turn(turn_);
   std::shared_lock lock(model_mutex_);
   turn.unlock();
   out.score = model_.score(features, scratch);
+  if (const float wants = taste_.logit_of(who, features); wants != 0) {
+    out.score.logit += wants;
+    out.score.probability = static_cast<float>(model::logistic(out.score.logit));
+    out.score.spam = out.score.probability > model_.options().threshold;
+  }
   out.threshold = model_.options().threshold;
   out.learned_min = std::min(model_.learned_ham(), model_.learned_spam());
   out.version = fmt::format("{}+{}", model_name_, generation_);
@@ -235,7 +310,7 @@ base::Status MailLearner::remember(std::string_view id, uint64_t text_key, model
 
 // Brings the model from what counted before to what counts now. False: the message is out of its reach.
 bool MailLearner::change(uint64_t key, const Case& known, model::FeatureSpan features, MailLabel before,
-                         MailLabel after, uint64_t sequence) {
+                         MailLabel after, uint64_t sequence, uint64_t recipient) {
   if (before == after) return true;
   bool reached = true;
   std::vector<model::FeatureId> recalled;
@@ -247,10 +322,22 @@ bool MailLearner::change(uint64_t key, const Case& known, model::FeatureSpan fea
     if (after == MailLabel::kForget || features.empty()) {
       reached = model.forget(key).has_value();
     } else {
+      // The taste takes what the common model got wrong before it learned the same.
+      if (recipient != 0 && sequence > people_saved_) {
+        taste_.learn(recipient, features, model.score(features, scratch_).logit, after == MailLabel::kSpam);
+      }
       reached = model.learn(key, features, after == MailLabel::kSpam).has_value();
     }
   });
   return reached;
+}
+
+// Confirmed truth judges those who spoke of the same message before.
+void MailLearner::judge_others(const Case& known, const Record& record) {
+  if (record.sequence <= people_saved_ || record.label == MailLabel::kForget) return;
+  for (const Vote& vote : known.votes) {
+    if (vote.reporter != record.reporter) reporters_.confirm(hash_of_name(vote.reporter), vote.label == record.label);
+  }
 }
 
 MailLearner::Learned MailLearner::apply_vote(const Record& record, bool teach) {
@@ -258,9 +345,11 @@ MailLearner::Learned MailLearner::apply_vote(const Record& record, bool teach) {
   Case& known = place->second;
   if (is_new) case_order_.push_back(record.key);
   if (record.id_hash != 0) known.id_hash = record.id_hash;
+  known.day = std::max(known.day, day_of(record.time_ms));
   Learned learned;
   learned.weight = record.weight;
   learned.before = known.counts();
+  if (record.is_truth) judge_others(known, record);
   auto own = std::find_if(known.votes.begin(), known.votes.end(),
                           [&](const Vote& vote) { return vote.reporter == record.reporter; });
   if (own != known.votes.end()) known.votes.erase(own);
@@ -270,7 +359,9 @@ MailLearner::Learned MailLearner::apply_vote(const Record& record, bool teach) {
   }
   learned.after = known.counts();
   learned.changed = learned.before != learned.after;
-  if (teach) (void)change(record.key, known, record.features, learned.before, learned.after, record.sequence);
+  if (teach) {
+    (void)change(record.key, known, record.features, learned.before, learned.after, record.sequence, record.recipient);
+  }
   bound_cases();
   return learned;
 }
@@ -338,6 +429,16 @@ void MailLearner::bound_cases() {
   }
 }
 
+// Under teach_mutex_. A message without a case was taught by corrections whose key is gone.
+void MailLearner::drop_old_examples(int32_t oldest) {
+  std::lock_guard turn(turn_);
+  std::unique_lock lock(model_mutex_);
+  model_.drop_examples([&](uint64_t id) {
+    const auto known = cases_.find(id);
+    return known != cases_.end() && known->second.day >= oldest;
+  });
+}
+
 base::Status MailLearner::open_log(int32_t day) {
   if (log_fd_ >= 0 && log_day_ == day) return {};
   if (log_fd_ >= 0) {
@@ -382,7 +483,7 @@ base::Status MailLearner::append(const Record& record) {
 
 base::Result<MailLearner::Learned> MailLearner::vote(uint64_t text_key, uint64_t id_hash, model::FeatureSpan features,
                                                      MailLabel label, std::string_view reporter,
-                                                     std::string_view recipient, int64_t now_ms) {
+                                                     std::string_view recipient, bool is_truth, int64_t now_ms) {
   if (!model::is_feature_set(features)) return base::invalid("these features are no set");
   Record record;
   record.label = label;
@@ -391,6 +492,8 @@ base::Result<MailLearner::Learned> MailLearner::vote(uint64_t text_key, uint64_t
   record.reporter = reporter.substr(0, kReporterBytesMax);
   record.time_ms = now_ms;
   record.features.assign(features.begin(), features.end());
+  record.recipient = hash_of_name(recipient);
+  record.is_truth = is_truth;
   std::lock_guard lock(teach_mutex_);
   Learned nothing_new;
   const auto known = cases_.find(text_key);
@@ -407,16 +510,40 @@ base::Result<MailLearner::Learned> MailLearner::vote(uint64_t text_key, uint64_t
     nothing_new.weight = own->weight;
     return nothing_new;
   }
-  if (options_.weigh && label != MailLabel::kForget) {
-    Scored scored;
-    score(features, scratch_, scored);
-    const MailVote told{label, text_key, record.reporter, std::string(recipient)};
-    record.weight = std::clamp(options_.weigh(told, scored.score), 0.0f, 1.0f);
-  }
+  if (label != MailLabel::kForget && !is_truth) record.weight = weight_of(record, recipient);
+  if (record.weight <= 0) ++not_believed_;
+  learned_last_ms_ = now_ms;
   record.sequence = sequence_ + 1;
   TAMIS_CHECK(append(record));
   sequence_ = record.sequence;
   return apply_vote(record, true);
+}
+
+// Under teach_mutex_. A report that its reporter's weight does not carry has weight 0: which one that is, chance says
+// that belongs to message and reporter, so asking again gives the same.
+float MailLearner::weight_of(const Record& record, std::string_view recipient) {
+  if (!options_.weigh && !options_.weigh_reports) return 1;
+  Scored scored;
+  score(record.features, scratch_, scored);
+  if (options_.weigh) {
+    const MailVote told{record.label, record.key, record.reporter, std::string(recipient)};
+    return std::clamp(options_.weigh(told, scored.score), 0.0f, 1.0f);
+  }
+  Report report;
+  report.reporter = hash_of_name(record.reporter);
+  report.campaign = campaign_of(record.features);
+  report.now_ms = record.time_ms;
+  report.contradicted = record.label == MailLabel::kSpam ? -scored.score.logit : scored.score.logit;
+  const float weight = reporters_.weight_of(report);
+  const uint64_t chance = base::mix64(record.key ^ base::mix64(report.reporter));
+  return static_cast<double>(chance >> 11) * 0x1p-53 < static_cast<double>(weight) ? weight : 0;
+}
+
+base::Result<MailLearner::Learned> MailLearner::learn_truth_soon(std::string_view id, MailLabel label,
+                                                                 std::string_view source, int64_t now_ms) {
+  const uint64_t hash = MailMemory::hash_of(id);
+  TAMIS_TRY(remembered, memory_->recall(hash));
+  return vote(remembered.text_key, hash, remembered.features, label, source, {}, true, now_ms);
 }
 
 base::Result<MailLearner::Learned> MailLearner::learn_by_id(std::string_view id, MailLabel label,
@@ -432,13 +559,13 @@ base::Result<MailLearner::Learned> MailLearner::learn_by_id_soon(std::string_vie
                                                                  int64_t now_ms) {
   const uint64_t hash = MailMemory::hash_of(id);
   TAMIS_TRY(remembered, memory_->recall(hash));
-  return vote(remembered.text_key, hash, remembered.features, label, reporter, recipient, now_ms);
+  return vote(remembered.text_key, hash, remembered.features, label, reporter, recipient, false, now_ms);
 }
 
 base::Result<MailLearner::Learned> MailLearner::learn(uint64_t text_key, model::FeatureSpan features, MailLabel label,
                                                       std::string_view reporter, std::string_view recipient,
                                                       int64_t now_ms) {
-  TAMIS_TRY(learned, vote(text_key, 0, features, label, reporter, recipient, now_ms));
+  TAMIS_TRY(learned, vote(text_key, 0, features, label, reporter, recipient, false, now_ms));
   TAMIS_CHECK(sync());
   return learned;
 }
@@ -446,7 +573,7 @@ base::Result<MailLearner::Learned> MailLearner::learn(uint64_t text_key, model::
 base::Result<MailLearner::Learned> MailLearner::learn_soon(uint64_t text_key, model::FeatureSpan features,
                                                            MailLabel label, std::string_view reporter,
                                                            std::string_view recipient, int64_t now_ms) {
-  return vote(text_key, 0, features, label, reporter, recipient, now_ms);
+  return vote(text_key, 0, features, label, reporter, recipient, false, now_ms);
 }
 
 base::Status MailLearner::sync() {
@@ -498,6 +625,7 @@ base::Status MailLearner::checkpoint(int64_t now_ms) {
   std::string plain, sealed;
   std::lock_guard lock(teach_mutex_);  // nothing is learned meanwhile; scores go on
   const int32_t day = day_of(now_ms);
+  drop_old_examples(day - options_.remember_days);
   put(sequence_, 8, plain);
   put(model_name_.size(), 1, plain);
   plain += model_name_;
@@ -506,6 +634,10 @@ base::Status MailLearner::checkpoint(int64_t now_ms) {
   if (log_fd_ >= 0 && ::fdatasync(log_fd_) != 0) {
     return tl::unexpected(base::system_error("sync", "the corrections", errno));
   }
+  // Each of the two files knows up to which correction it goes. After a crash between them the corrections behind the
+  // model are read again, and people skip those that they had.
+  TAMIS_TRY(people, people_bytes(day));
+  TAMIS_CHECK(base::write_file_atomically(options_.folder + "/people", people));
   TAMIS_CHECK(base::write_file_atomically(options_.folder + "/model", sealed));
   saved_ = sequence_;
   saved_day_ = day;
@@ -542,6 +674,9 @@ MailLearner::Stats MailLearner::stats() const {
   {
     std::lock_guard lock(teach_mutex_);
     stats.corrections = sequence_;
+    stats.not_believed = not_believed_;
+    stats.reporters = reporters_.reporters();
+    stats.learned_last_ms = learned_last_ms_;
   }
   std::unique_lock turn(turn_);
   std::shared_lock lock(model_mutex_);

@@ -9,6 +9,12 @@
 // FOLDER/remembered/   features of scanned messages (learn/mail_memory.h)
 // FOLDER/corrections/  YYYY-MM-DD: every correction with its features, sealed, in order
 // FOLDER/model         the model with the corrections up to one of them, sealed
+// FOLDER/people        tastes of recipients, trust in reporters, up to the same, sealed
+//
+// A correction that names its recipient also moves that recipient's taste (model/taste.h): what is scanned for this
+// recipient alone is scored with it. With `weigh_reports` a report teaches by the chance of its reporter's weight
+// (learn/reporters.h); learn_truth_soon() is the confirmed truth that is always believed, and by which the other
+// reporters of the same message are judged.
 //
 // Starting again: the model as of its file, then the corrections behind it, in order: the same model bit for bit. All
 // that holds features is sealed under a key of its day and gone with it, `remember_days` later.
@@ -30,7 +36,9 @@
 #include "base/result.h"
 #include "learn/day_keys.h"
 #include "learn/mail_memory.h"
+#include "learn/reporters.h"
 #include "model/spam_model.h"
+#include "model/taste.h"
 
 namespace tamis::learn {
 
@@ -52,6 +60,10 @@ struct MailLearnerOptions {
   // How much a vote weighs, 0..1, given what the model says of the message now. 0: it is noted and not learned. Called
   // under the lock of corrections, with no vote at the same time.
   std::function<float(const MailVote&, const model::SpamScore&)> weigh;
+  // Reporters weigh by how often they agreed with confirmed truth, and a day of one of them or of one campaign teaches
+  // only so much. Without it every report teaches. Where `weigh` is set, that is asked instead.
+  bool weigh_reports = false;
+  ReporterOptions reporters;
 };
 
 class MailLearner {
@@ -65,7 +77,9 @@ class MailLearner {
     uint64_t learned_min = 0;  // messages of the label that it knows less of
     std::string version;       // changes with everything that is learned
   };
-  void score(model::FeatureSpan features, model::SpamModel::Scratch& scratch, Scored& out) const;
+  // `recipient`: whose taste counts; empty: nobody's.
+  void score(model::FeatureSpan features, model::SpamModel::Scratch& scratch, Scored& out,
+             std::string_view recipient = {}) const;
 
   // The score taken apart; a few times its cost.
   model::SpamExplanation explain(model::FeatureSpan features, model::SpamModel::Scratch& scratch) const;
@@ -88,6 +102,8 @@ class MailLearner {
                                          std::string_view recipient, int64_t now_ms);
   base::Result<Learned> learn_soon(uint64_t text_key, model::FeatureSpan features, MailLabel label,
                                    std::string_view reporter, std::string_view recipient, int64_t now_ms);
+  // What is known to be true of a remembered message: learned whole, and judges what others said of it.
+  base::Result<Learned> learn_truth_soon(std::string_view id, MailLabel label, std::string_view source, int64_t now_ms);
   base::Status sync();
 
   // Takes back all votes of a reporter that are still kept.
@@ -97,7 +113,8 @@ class MailLearner {
   };
   base::Result<TakenBack> take_back(std::string_view reporter, int64_t now_ms);
 
-  // Writes the model, so that the next start is short.
+  // Writes the model, so that the next start is short. Feature sets in it whose newest vote is older than
+  // `remember_days` go before; what they taught stays.
   base::Status checkpoint(int64_t now_ms);
   // Now and then: a checkpoint where there are many corrections or the day is new, and the end of keys that are too
   // old.
@@ -108,6 +125,9 @@ class MailLearner {
     uint64_t corrections = 0;                    // ever
     uint64_t remembered = 0, remembered_bytes = 0;
     size_t model_bytes = 0;
+    uint64_t not_believed = 0;    // reports since the start that were noted and not learned
+    uint64_t reporters = 0;       // of whom something was confirmed
+    int64_t learned_last_ms = 0;  // 0: nothing since the start
   };
   Stats stats() const;
   // The model as a file to ship: without the feature sets of messages.
@@ -122,6 +142,7 @@ class MailLearner {
   struct Case {
     std::vector<Vote> votes;  // oldest first
     uint64_t id_hash = 0;     // 0: only known by text
+    int32_t day = 0;          // of the newest vote
     MailLabel counts() const;
   };
   struct Record;
@@ -131,17 +152,22 @@ class MailLearner {
   base::Status read_corrections();
   base::Status read_log(int32_t day, const std::string& path);
   Learned apply_vote(const Record& record, bool teach);
+  float weight_of(const Record& record, std::string_view recipient);
+  void judge_others(const Case& known, const Record& record);
+  base::Status load_people();
+  base::Result<std::string> people_bytes(int32_t day) const;
   bool change(uint64_t key, const Case& known, model::FeatureSpan features, MailLabel before, MailLabel after,
-              uint64_t sequence);
+              uint64_t sequence, uint64_t recipient = 0);
   TakenBack take_back_votes(const Record& record, bool teach);
   void find_features(std::unordered_map<uint64_t, std::vector<model::FeatureId>>& wanted);
   base::Status append(const Record& record);
   base::Result<Learned> vote(uint64_t text_key, uint64_t id_hash, model::FeatureSpan features, MailLabel label,
-                             std::string_view reporter, std::string_view recipient, int64_t now_ms);
+                             std::string_view reporter, std::string_view recipient, bool is_truth, int64_t now_ms);
   template <class Use>
   void with_model(uint64_t sequence, const Use& use);
   base::Status open_log(int32_t day);
   void bound_cases();
+  void drop_old_examples(int32_t oldest);
 
   MailLearnerOptions options_;
   std::unique_ptr<DayKeys> keys_;
@@ -152,11 +178,16 @@ class MailLearner {
   mutable std::shared_mutex model_mutex_;
   model::SpamModel model_;
   std::string model_name_ = "new";
+  model::Taste taste_;
   uint64_t generation_ = 0;  // the correction that it learned last
 
   mutable std::mutex teach_mutex_;  // guards what follows; taken before model_mutex_
   std::unordered_map<uint64_t, Case> cases_;
   std::deque<uint64_t> case_order_;
+  Reporters reporters_;
+  uint64_t people_saved_ = 0;  // corrections that the file of people has
+  uint64_t not_believed_ = 0;
+  int64_t learned_last_ms_ = 0;
   uint64_t sequence_ = 0;  // of the last correction
   uint64_t saved_ = 0;     // corrections that the model file has
   int32_t saved_day_ = 0;

@@ -104,6 +104,17 @@ base::Status SpamModel::forget(uint64_t id) {
   return {};
 }
 
+size_t SpamModel::drop_examples(const std::function<bool(uint64_t id)>& keep) {
+  size_t dropped = 0;
+  for (uint64_t sequence = examples_.begin(); sequence < examples_.end(); ++sequence) {
+    Example& example = examples_.at(sequence);
+    if (!example.alive || keep(example.id)) continue;
+    examples_.kill(example);
+    ++dropped;
+  }
+  return dropped;
+}
+
 float SpamModel::learn_linear(FeatureSpan features, bool spam, float margin) {
   LinearSums sums;
   weights_.sums(features, sums);

@@ -16,6 +16,7 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -99,6 +100,9 @@ class SpamModel {
   // Forgets a message that was learned by mistake, as far as it is still in the store: its counts are taken back and it
   // is not replayed any more. What the regressions took from it fades as others are replayed. kNotFound if it is gone.
   base::Status forget(uint64_t id);
+  // Drops the feature sets of past messages that `keep` does not want by their id, for these may be kept for a time
+  // only. What they taught stays; they are learned again no more, nor found as neighbours. Returns how many went.
+  size_t drop_examples(const std::function<bool(uint64_t id)>& keep);
 
   uint64_t learned_ham() const { return learned_[0]; }
   uint64_t learned_spam() const { return learned_[1]; }

@@ -1,0 +1,133 @@
+"""`tamis import rspamd|spamassassin`: what an operator wrote for another filter becomes a policy that passes its check, and the rest is told."""
+
+import unittest
+
+import harness
+
+LOCAL_CF = r"""# the operator's own
+required_score 4.0
+whitelist_from friend@example.com *@partner.example
+welcomelist_from news-*@list.example
+blacklist_from *@bad.example
+trusted_networks 192.0.2.0/24 10.
+header LOCAL_PRIZE From:name =~ /\bprize (office|desk)\b/i
+describe LOCAL_PRIZE Prize {office}
+score LOCAL_PRIZE 2.0 2.0 3.0 4.0
+header LOCAL_MAILER X-Mailer =~ /EvilMailer \d+/
+header __LIST exists:List-Id
+meta LOCAL_BOTH (LOCAL_MAILER && !__LIST)
+score LOCAL_BOTH 1.5
+meta LOCAL_SUM (LOCAL_MAILER + LOCAL_PRIZE > 1)
+uri LOCAL_URI /^https?:\/\/(?:www\.)?casino\.example\//
+uri LOCAL_PATH /login\.php/
+header LOCAL_AHEAD From:addr =~ /a(?!b)/
+header LOCAL_SUBJECT Subject =~ /offer/i
+body LOCAL_BODY /free money/i
+rawbody LOCAL_RAW /<font/
+header LOCAL_EVAL eval:check_for_spf_pass()
+score BAYES_99 5.0
+use_bayes 1
+header LOCAL_BROKEN From:addr =~ /a(b/
+"""
+
+RSPAMD = {
+    "local.d/multimap.conf": r"""
+BLOCKED_FROM { type = "from"; filter = "email:domain"; extract_from = "mime"; map = "$LOCAL_CONFDIR/local.d/maps.d/domains.map"; action = "reject"; }
+GOOD_IP { type = "ip"; map = ["192.0.2.1", "198.51.100.0/24"]; action = "accept"; prefilter = true; }
+ODD_NAME {
+  type = "from"; extract_from = "mime"; regexp = true;
+  map = "$LOCAL_CONFDIR/local.d/maps.d/odd.map"; # with an expression that RE2 has not
+  score = 3.0; description = "An odd sender";
+}
+REMOTE { type = "ip"; map = "https://lists.example/ip.map"; score = 2; }
+BODY { type = "content"; map = "/etc/rspamd/local.d/maps.d/odd.map"; }
+""",
+    "local.d/maps.d/domains.map": "# bad ones\nbad.example\n*.worse.example # and below\n",
+    "local.d/maps.d/odd.map": "/^x\\d+@/i\n/^(?=y)z/\n",
+    "local.d/composites.conf": 'BOTH { expression = "ODD_NAME & !GOOD_IP"; score = 1.5; }\nLOST { expression = "ODD_NAME & BAYES_SPAM"; }\n',
+    "local.d/actions.conf": "reject = 20; add_header = 8; greylist = 4;\n",
+    "local.d/groups.conf": 'symbols { "ODD_NAME" { weight = 4.0; } "BAYES_SPAM" { weight = 6; } }\n',
+    "local.d/options.inc": 'local_addrs = [10.0.0.0/8, 192.168.0.0/16];\ndns { timeout = 1s; }\n',
+    "local.d/greylist.conf": "enabled = false;\n",
+    "rspamd.local.lua": "-- rules\n",
+    "modules.d/antivirus.conf": "antivirus { }\n",
+}
+
+
+class FilterImport(harness.TestCase):
+    def bring(self, kind, files, code=0):
+        source, out = self.folder / kind, self.folder / f"{kind}-policy"
+        for name, text in files.items():
+            (source / name).parent.mkdir(parents=True, exist_ok=True)
+            (source / name).write_text(text)
+        done = self.run_tamis("import", kind, str(source), "--out", str(out), code=code)
+        if code == 0:
+            self.run_tamis("check", str(out))
+        return done, out
+
+    def notes(self, done):
+        return {line.split(": ")[0]: line for line in done.stdout.splitlines()}
+
+    def test_spamassassin(self):
+        done, out = self.bring("spamassassin", {"local.cf": LOCAL_CF})
+        rules = (out / "imported_rules.yaml").read_text()
+        lists = {path.name: path.read_text().split() for path in (out / "imported").iterdir()}
+        self.assertEqual(["friend@example.com"], lists["allowed_senders.txt"])
+        self.assertEqual(["partner.example"], lists["allowed_domains.txt"])
+        self.assertEqual(["bad.example"], lists["blocked_domains.txt"])
+        self.assertEqual(["10.0.0.0/8", "192.0.2.0/24"], lists["own_networks.txt"])
+        self.assertIn("points: 6.00", rules)  # 4 of 4
+        self.assertIn("points: 2.25", rules)  # 1.5 of 4
+        for name in ("sa-local-prize", "sa-local-mailer", "sa-local-both", "sa-local-uri", "sa-allowed-news-"):
+            self.assertIn(f"- id: {name}", rules)
+        notes = self.notes(done)
+        numbers = {name: number + 1 for number, line in enumerate(LOCAL_CF.splitlines()) for name in [" ".join(line.split()[:2])]}
+        for line, why in (("meta LOCAL_SUM", "counts"), ("uri LOCAL_PATH", "paths"), ("header LOCAL_AHEAD", "look ahead"),
+                          ("header LOCAL_SUBJECT", "Subject"), ("body LOCAL_BODY", "no text"), ("rawbody LOCAL_RAW", "no text"),
+                          ("header LOCAL_EVAL", "code"), ("score BAYES_99", "not in this folder"), ("use_bayes 1", "counterpart"),
+                          ("header LOCAL_BROKEN", "LOCAL_BROKEN")):
+            self.assertIn(why, notes[f"local.cf:{numbers[line]}"])
+        self.assertEqual(10, len(notes))
+        self.assertIn("10 items did not translate", done.stderr)
+
+    def test_what_was_brought_decides(self):
+        _, out = self.bring("spamassassin", {"local.cf": LOCAL_CF})
+        letter = self.folder / "letter.eml"
+        letter.write_text("From: Prize office <a@bad.example>\r\nTo: b@our.example\r\nX-Mailer: EvilMailer 7\r\n\r\nhttp://www.casino.example/x\r\n")
+        said = self.run_tamis("mail", "scan", "--json", "--fresh", "--policy", str(out), str(letter)).stdout
+        for name in ("sa-local-prize", "sa-local-mailer", "sa-local-both", "sa-local-uri", "blocked-sender"):
+            self.assertIn(name, said)
+
+    def test_rspamd(self):
+        done, out = self.bring("rspamd", RSPAMD)
+        rules = (out / "imported_rules.yaml").read_text()
+        lists = {path.name: path.read_text().split() for path in (out / "imported").iterdir()}
+        self.assertEqual(["bad.example", "worse.example"], lists["rspamd_blocked_from.txt"])
+        self.assertEqual(["192.0.2.1", "198.51.100.0/24"], lists["rspamd_good_ip.txt"])
+        self.assertEqual(["10.0.0.0/8", "192.168.0.0/16"], lists["own_networks.txt"])
+        self.assertIn("points: 3.00", rules)  # a weight of 4 where 8 tags
+        self.assertIn("reject: 15.00}", (out / "events.yaml").read_text())  # 20 of 8
+        self.assertIn("- id: rspamd-both", rules)
+        self.assertNotIn("rspamd-lost", rules)
+        text = done.stdout
+        for where, why in (("local.d/maps.d/odd.map:2", "look ahead"), ("local.d/multimap.conf:9", "fetched"), ("local.d/multimap.conf:10", "content"),
+                           ("local.d/composites.conf:2", "BAYES_SPAM"), ("local.d/actions.conf:1", "greylist"), ("local.d/groups.conf:1", "own rules"),
+                           ("local.d/options.inc:2", "dns"), ("local.d/greylist.conf:1", "counterpart"), ("rspamd.local.lua:1", "Lua")):
+            self.assertTrue([line for line in text.splitlines() if line.startswith(where + ":") and why in line], f"{where} {why}\n{text}")
+        self.assertNotIn("antivirus", text)
+
+    def test_what_cannot_be_read_is_said(self):
+        done, _ = self.bring("rspamd", {"readme.txt": "nothing"}, code=2)
+        self.assertIn("local.d", done.stderr)
+        done, out = self.bring("rspamd", {"local.d/multimap.conf": "A { type = \"ip\"; map = [ " + "[" * 50 + "\n"})
+        self.assertIn("not understood", done.stdout)
+        done, _ = self.bring("spamassassin", {"local.cf": "trusted_networks 192.0.2.0/24 192.0.x\nmeta EMPTY\nmeta RING (RING)\n"})
+        self.assertIn("own_networks: 192.0.x", done.stdout)
+        self.assertIn("RING did not translate", done.stdout)
+        again = self.run_tamis("import", "rspamd", str(self.folder / "rspamd"), "--out", str(out), code=2)
+        self.assertIn("new or empty", again.stderr)
+        self.assertIn("rspamd or spamassassin", self.run_tamis("import", code=2).stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()
