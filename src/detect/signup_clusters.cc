@@ -9,6 +9,7 @@
 namespace tamis::detect {
 namespace {
 
+constexpr double kLarge = 60, kLooseLess = 3;  // of clusters: members, log-odds
 constexpr double kLearnAfter = 2 * kDay;
 constexpr double kSeedSurprise = 9;
 constexpr double kSeedCount = 2.5;
@@ -98,7 +99,10 @@ double SignupClustersImpl::prior_of(const Cluster& c, int64_t t_ms, bool in_hind
     // What has been silent for a time T can hardly go on faster than 1/T.
     pace = std::min(std::max(fast, slow), 1 / (since_ms + 1));
   }
-  return std::clamp(fast_log(pace / all + 1e-9), -12.0, 2.0);
+  const double prior = std::clamp(fast_log(pace / all + 1e-9), -12.0, 2.0);
+  // A large cluster whose members turned out to share next to nothing is a part of the honest background: that many
+  // come to it does not make the next one likelier a member.
+  return c.model.members() < kLarge ? prior : std::min(prior, evidence_of(c) - kLooseLess);
 }
 
 // Asks for all the memory that look_up() will read, so that it comes all at once.
