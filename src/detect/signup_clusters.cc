@@ -9,16 +9,16 @@
 namespace tamis::detect {
 namespace {
 
-constexpr double kLarge = 60, kLooseLess = 3;  // of clusters: members, log-odds
 constexpr double kLearnAfter = 2 * kDay;
 constexpr double kSeedSurprise = 9;
 constexpr double kSeedCount = 2.5;
 constexpr double kClassMature = 40, kMature = 400;
 constexpr double kSeeds = 10;  // members that a cluster takes in before it must predict them
 constexpr size_t kCandidates = 12;
-constexpr double kUnproved = 3;    // log-odds of a view beyond what it was worth on average
-constexpr double kSecondView = 1;  // log-odds of the second view that are enough
-constexpr double kCommonFree = 3;  // log-odds of what organisations share that need nothing beside them
+constexpr double kUnproved = 3;     // log-odds of a view beyond what it was worth on average
+constexpr double kSecondView = 1;   // log-odds of the second view that are enough
+constexpr double kSamePlace = 2.5;  // log-odds of the network from which on a device is one of that place
+constexpr double kCommonFree = 3;   // log-odds of what organisations share that need nothing beside them
 
 float worth_key(const KeyEntry& e) { return e.slow + static_cast<float>(e.seen_s) * 1e-9f; }
 
@@ -99,10 +99,7 @@ double SignupClustersImpl::prior_of(const Cluster& c, int64_t t_ms, bool in_hind
     // What has been silent for a time T can hardly go on faster than 1/T.
     pace = std::min(std::max(fast, slow), 1 / (since_ms + 1));
   }
-  const double prior = std::clamp(fast_log(pace / all + 1e-9), -12.0, 2.0);
-  // A large cluster whose members turned out to share next to nothing is a part of the honest background: that many
-  // come to it does not make the next one likelier a member.
-  return c.model.members() < kLarge ? prior : std::min(prior, evidence_of(c) - kLooseLess);
+  return std::clamp(fast_log(pace / all + 1e-9), -12.0, 2.0);
 }
 
 // Asks for all the memory that look_up() will read, so that it comes all at once.
@@ -338,7 +335,9 @@ void SignupClustersImpl::learn_until(int64_t t_ms) {
 // than the rest.
 SignupClustersImpl::Sides SignupClustersImpl::sides_of(const Cluster& c, const std::array<double, kViews>& v) const {
   const ClusterModel::Top place = c.model.top(kNetwork);
-  const double together = std::clamp((place.share - 0.3) / 0.3, 0.0, 1.0);
+  // A cluster that has met several places one after the other sits in the one that its network says now.
+  const double together = std::max(std::clamp((place.share - 0.3) / 0.3, 0.0, 1.0),
+                                   std::clamp((v[kNetworkView] - kSamePlace) / kSamePlace, 0.0, 1.0));
   Sides out;
   out.personal = (1 - together) * v[kDeviceView] + v[kBehaviour] + v[kRecoveryView] + v[kReuse];
   out.together = together;
