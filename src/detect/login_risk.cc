@@ -26,6 +26,9 @@ constexpr double kConfirmedAfterDoubt = 14 * kDay;
 // the same incident, not one more.
 constexpr float kWeights[kLoginFactors] = {0.8f, 0.45f, 1.3f, 0.9f, 1, 1.8f, -1.5f, 1};
 
+// Of what goes on from an unconfirmed login: log-odds for a day without a word against it, and for how many.
+constexpr float kQuietWorth = 1, kQuietDays = 2.5f;
+
 constexpr int kCampaignKeys = 8;
 
 uint32_t hash2(std::string_view a, std::string_view b = {}) {
@@ -63,7 +66,8 @@ class LoginRiskImpl final : public LoginRisk {
     const uint32_t v = f.value[size_t(attribute)];
     return v == 0 ? 0 : static_cast<uint32_t>(base::combine64(v ^ options_.secret, f.account)) | 1u;
   }
-  // One event, before its factors are weighed. `origin`: the place of the unconfirmed login that it goes on from, or -1.
+  // One event, before its factors are weighed. `origin`: the place of the unconfirmed login that it goes on from, or
+  // -1.
   struct Judged {
     LoginFacts facts;
     Profile* profile = nullptr;  // null: nothing is known of the account
@@ -74,6 +78,7 @@ class LoginRiskImpl final : public LoginRisk {
   };
   Judged judge(const Client& client, std::string_view account, bool is_session);
   static void weigh(LoginScore& out);
+  void go_on(const Profile::Pending& from, LoginScore& out) const;
   // Minus the log-likelihood under the user plus that under anyone, going down a hierarchy from fine to coarse.
   double surprise(const Profile& p, const LoginFacts& f, const int* levels, int count, double targeted) const;
   double cookie_factor(const Profile& p, const LoginFacts& f, bool is_session, bool* known, bool* bound) const;
@@ -207,14 +212,14 @@ double LoginRiskImpl::bound_factor(const Profile::Binding& b, const LoginFacts& 
     *bound = true;
     return -4;
   }
-  if (!same_family) return (same_system ? (same_locale ? 5 : 7) : (same_locale ? 6 : 8)) + (same_place ? 0 : 0.5);
+  if (!same_family) return (same_system ? (same_locale ? 5 : 7) : (same_locale ? 6 : 8)) + (same_place ? 0 : 1.5);
   if (same_agent && same_tls) {
     *bound = same_place;
     return same_place ? (same_locale ? -2.5 : -1.5) : (same_locale ? 1.5 : 2.5);
   }
   *bound = same_place && same_locale && same_tls;
   if (*bound) return -2.5;
-  return (same_tls ? 3.4 : 4.5) + (same_place ? 0 : 1.5) + (same_locale ? 0 : 0.5);
+  return (same_tls ? 3.4 : 5) + (same_place ? 0 : 2.5) + (same_locale ? 0 : 0.5);
 }
 
 double LoginRiskImpl::cookie_factor(const Profile& p, const LoginFacts& f, bool is_session, bool* known,
@@ -380,14 +385,8 @@ void LoginRiskImpl::settle(Profile& p, int64_t t_ms) {
     Profile::Binding* to = &p.bindings[0];
     for (Profile::Binding& b : p.bindings)
       if (b.used < to->used) to = &b;
-    *to = {q.value[kLogCookie],
-           q.value[kLogDevice],
-           q.value[kLogAgent],
-           q.value[kLogTls],
-           q.value[kLogFamily],
-           q.value[kLogSystem],
-           q.value[kLogLocale],
-           static_cast<uint32_t>(t_ms / int64_t(kHour))};
+    *to = {q.value[kLogCookie], q.value[kLogDevice], q.value[kLogAgent],  q.value[kLogTls],
+           q.value[kLogFamily], q.value[kLogSystem], q.value[kLogLocale], static_cast<uint32_t>(t_ms / int64_t(kHour))};
     q = {};
   }
 }
@@ -449,10 +448,20 @@ void LoginRiskImpl::weigh(LoginScore& out) {
   out.score = logistic(log_odds / 3);
 }
 
+// What goes on from an unconfirmed login is less odd the longer nobody has complained.
+void LoginRiskImpl::go_on(const Profile::Pending& from, LoginScore& out) const {
+  const auto days = static_cast<float>(std::max(0.0, double(now_ms_ - from.t_ms)) / kDay);
+  const float less = std::min(kQuietDays, days) * kQuietWorth;
+  out.factor[kLoginOrigin] -= less;
+  out.log_odds -= less;
+  out.score = logistic(static_cast<double>(out.log_odds) / 3);
+}
+
 LoginScore LoginRiskImpl::login(const Login& login) {
   decay(login.t_ms);
   Judged j = judge(login.client, login.account, login.is_session);
   weigh(j.out);
+  if (j.origin >= 0) go_on(j.profile->pending[size_t(j.origin)], j.out);
   const LoginScore& out = j.out;
   const LoginFacts& f = j.facts;
   const double campaign = j.campaign, log_odds = static_cast<double>(out.log_odds);
@@ -654,7 +663,8 @@ uint64_t LoginRiskImpl::digest() const {
 }  // namespace
 
 std::string_view login_factor_name(LoginFactor factor) {
-  constexpr std::string_view kNames[] = {"network", "client", "locale", "cookie", "tls", "campaign", "origin", "change"};
+  constexpr std::string_view kNames[] = {"network", "client",   "locale", "cookie",
+                                         "tls",     "campaign", "origin", "change"};
   return kNames[factor];
 }
 

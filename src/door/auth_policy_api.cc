@@ -84,9 +84,12 @@ class Asked {
 // The event as policies/accounts names its fields; a policy with other names maps them by `path`. What was not given is
 // left out.
 void write_client(const Asked& asked, JsonWriter& json) {
-  static constexpr std::array<std::pair<std::string_view, std::string_view>, 6> kNames = {
-      {{"login", "acct"}, {"remote", "ip"}, {"device_id", "fp"}, {"protocol", "protocol"}, {"session_id", "session"},
-       {"pwhash", "pwhash"}}};
+  static constexpr std::array<std::pair<std::string_view, std::string_view>, 6> kNames = {{{"login", "acct"},
+                                                                                           {"remote", "ip"},
+                                                                                           {"device_id", "fp"},
+                                                                                           {"protocol", "protocol"},
+                                                                                           {"session_id", "session"},
+                                                                                           {"pwhash", "pwhash"}}};
   for (const auto& [from, to] : kNames) {
     if (const std::string_view text = asked.text(from); !text.empty()) json.key(to).string(text);
   }

@@ -1,13 +1,13 @@
 // Challenges: proof of work as a graded verdict. A client that is to be slowed down, not refused, computes for a second
 // or a minute before it may go on; a person does not notice, a farm of accounts pays for each of them.
 //
-// A challenge is a text that says all there is to know of it (what it is for, how hard, until when) with an HMAC-SHA-256
-// of it under a key that this process drew for itself, so nothing is kept for those that are never solved. A solution
-// counts once: what was solved is remembered until it would have expired, and the memory is bounded.
+// A challenge is a text that says all there is to know of it (what it is for, how hard, until when) with an
+// HMAC-SHA-256 of it under a key that this process drew for itself, so nothing is kept for those that are never solved.
+// A solution counts once: what was solved is remembered until it would have expired, and the memory is bounded.
 //
-// The work: numbers n, one for each i below `count`, for which SHA-256(TEXT ":" i ":" n), all decimal, begins with `bits`
-// zero bits. Several easier ones instead of one hard one make the time that it takes predictable. About count * 2^bits
-// hashes; a browser does some 100 000 to 300 000 a second.
+// The work: numbers n, one for each i below `count`, for which SHA-256(TEXT ":" i ":" n), all decimal, begins with
+// `bits` zero bits. Several easier ones instead of one hard one make the time that it takes predictable. About count *
+// 2^bits hashes; a browser does some 100 000 to 300 000 a second.
 #pragma once
 
 #include <atomic>
@@ -52,8 +52,8 @@ class Challenges {
 
   enum class Outcome : uint8_t {
     kPassed,
-    kForeign,   // not a challenge of this process, or changed
-    kOther,     // for another entity or event
+    kForeign,  // not a challenge of this process, or changed
+    kOther,    // for another entity or event
     kExpired,
     kWrong,     // not solved
     kRepeated,  // solved before

@@ -98,7 +98,7 @@ base::Status ChallengeApi::Impl::tell(std::string_view body, const ChallengeFor&
 }
 
 base::Status ChallengeApi::Impl::verify(const Request& in, std::string& out) {
-  static constexpr std::array<std::string_view, 7> kKeys = {"challenge", "solution", "on", "value",
+  static constexpr std::array<std::string_view, 7> kKeys = {"challenge", "solution", "on",   "value",
                                                             "type",      "id",       "event"};
   TAMIS_TRY(body, JsonBody::read(in.body(), kKeys));
   TAMIS_TRY(what, read_what(body));

@@ -140,8 +140,8 @@ class Engine {
   // Kinds of entities are those of the policy and, for each event type, "event:TYPE": there the value is an event's id.
   base::Status set_label(std::string_view entity_kind, std::string_view value, const state::Label& label);
   bool clear_label(std::string_view entity_kind, std::string_view value, std::string_view name);
-  // What somebody has found out: "good", "bad", or a class of one's own. Detectors hear of accounts; nothing else in the
-  // engine changes.
+  // What somebody has found out: "good", "bad", or a class of one's own. Detectors hear of accounts; nothing else in
+  // the engine changes.
   base::Status set_truth(std::string_view entity_kind, std::string_view value, std::string_view name);
   std::vector<state::Label> labels(std::string_view entity_kind, std::string_view value) const;
 

@@ -143,7 +143,9 @@ const detect::SignupClusters* Engine::clusters(std::string_view detector) const 
 base::Status Engine::set_truth(std::string_view entity_kind, std::string_view value, std::string_view name) {
   TAMIS_CHECK(check_entity_kind(entity_kind));
   if (entity_kind != "account") return {};
-  const std::optional<bool> is_bad = name == "bad" ? std::optional(true) : name == "good" ? std::optional(false) : std::nullopt;
+  const std::optional<bool> is_bad = name == "bad"    ? std::optional(true)
+                                     : name == "good" ? std::optional(false)
+                                                      : std::nullopt;
   for (auto& detector : impl_->active->detectors) detector->truth(value, is_bad, impl_->now);
   return {};
 }

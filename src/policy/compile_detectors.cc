@@ -145,12 +145,11 @@ void Compiler::read_model(const Detector& detector, DetectorDecl& out) {
   const auto& has = trees->features();
   if (!std::equal(has.begin(), has.end(), wanted.begin(), wanted.end())) {
     const auto [other, own] = std::mismatch(has.begin(), has.end(), wanted.begin(), wanted.end());
-    diagnostics_.error(
-        *file.node,
-        fmt::format("{}: the trees read {}, where {} gives {}", file.text,
-                    other == has.end() ? "nothing more" : quoted(*other), quoted(detector.info->name),
-                    own == wanted.end() ? "nothing more" : quoted(*own)),
-        "train it anew on this version: `tamis train accounts`");
+    diagnostics_.error(*file.node,
+                       fmt::format("{}: the trees read {}, where {} gives {}", file.text,
+                                   other == has.end() ? "nothing more" : quoted(*other), quoted(detector.info->name),
+                                   own == wanted.end() ? "nothing more" : quoted(*own)),
+                       "train it anew on this version: `tamis train accounts`");
     return;
   }
   out.model_file = file.text;

@@ -19,7 +19,8 @@ constexpr size_t kFilesMax = 2'000;
 constexpr uint64_t kBytesMax = 64 << 20;
 constexpr uint64_t kListBytesMax = 1 << 30;
 
-// Names of files that a policy names stay inside the folder: a policy that comes over the network must not reach others.
+// Names of files that a policy names stay inside the folder: a policy that comes over the network must not reach
+// others.
 base::Status check_file_name(const std::string& name) {
   fs::path path(name);
   bool outside = path.is_absolute() || name.empty();

@@ -47,8 +47,9 @@ TEST(Load, AModelOverADetector) {
       "rare_locale rare_name aftermath";
   const std::string trees = "tamis-trees 1\nfeatures " + names + "\nbase 0\ntree\n0 leaf 0.5\n";
   const auto policy = [](const std::string& model) {
-    return SourceFile{"p.yaml", "event: signup\nfields: {account: account}\n---\ndetectors:\n  signup_clusters: {model: " +
-                                    model + "}\n"};
+    return SourceFile{
+        "p.yaml",
+        "event: signup\nfields: {account: account}\n---\ndetectors:\n  signup_clusters: {model: " + model + "}\n"};
   };
   const Loaded good = load_files({policy("m/a.trees"), {"m/a.trees", trees}});
   ASSERT_NE(nullptr, good.policy) << (good.diagnostics.empty() ? "" : to_string(good.diagnostics[0]));
@@ -64,12 +65,13 @@ TEST(Load, AModelOverADetector) {
     return bad.policy != nullptr || bad.diagnostics.empty() ? "" : bad.diagnostics[0].message;
   };
   EXPECT_EQ("m/b.trees: the file did not come along", error("m/b.trees", trees));
-  EXPECT_EQ("../a.trees: files lie in the policy's folder and are named from there", error("../a.trees", trees));
+  EXPECT_EQ("`../a.trees`: files lie in the policy's folder and are named from there", error("../a.trees", trees));
   EXPECT_NE(std::string::npos, error("m/a.trees", "tamis-trees 1\n").find("m/a.trees: "));
   std::string foreign = trees;
   foreign.replace(foreign.find("prior"), 5, "moon_");
   EXPECT_EQ("m/a.trees: the trees read `moon_`, where `signup_clusters` gives `prior`", error("m/a.trees", foreign));
-  const Loaded none = load_files({{"p.yaml", "event: login\nfields: {account: account}\n---\ndetectors:\n  login_risk: {model: a}\n"}});
+  const Loaded none =
+      load_files({{"p.yaml", "event: login\nfields: {account: account}\n---\ndetectors:\n  login_risk: {model: a}\n"}});
   ASSERT_FALSE(none.diagnostics.empty());
   EXPECT_EQ("`login_risk` takes no model", none.diagnostics[0].message);
 }
