@@ -310,7 +310,8 @@ TEST_F(MailLearnerTest, WhoContradictedConfirmedTruthTeachesNoMore) {
     for (uint64_t n = 0; n < 20; ++n) {
       // What is new to the model, so that nothing is contradicted.
       std::vector<FeatureId> letter;
-      for (uint64_t i = 0; i < 20; ++i) letter.push_back(model::feature_id(model::Place::kHeader, n * 1000 + i + 7e6));
+      for (uint64_t i = 0; i < 20; ++i)
+        letter.push_back(model::feature_id(model::Place::kHeader, n * 1000 + i + 7'000'000));
       std::sort(letter.begin(), letter.end());
       auto told = learner->learn(base::hash64(who) + n, letter, MailLabel::kSpam, who, "", kNowMs + kDayMs);
       EXPECT_TRUE(told);
