@@ -15,10 +15,9 @@ constexpr double kSeedCount = 2.5;
 constexpr double kClassMature = 40, kMature = 400;
 constexpr double kSeeds = 10;  // members that a cluster takes in before it must predict them
 constexpr size_t kCandidates = 12;
-constexpr double kUnproved = 3;     // log-odds of a view beyond what it was worth on average
-constexpr double kSecondView = 1;   // log-odds of the second view that are enough
-constexpr double kSamePlace = 2.5;  // log-odds of the network from which on a device is one of that place
-constexpr double kCommonFree = 3;   // log-odds of what organisations share that need nothing beside them
+constexpr double kUnproved = 3;    // log-odds of a view beyond what it was worth on average
+constexpr double kSecondView = 1;  // log-odds of the second view that are enough
+constexpr double kCommonFree = 3;  // log-odds of what organisations share that need nothing beside them
 
 float worth_key(const KeyEntry& e) { return e.slow + static_cast<float>(e.seen_s) * 1e-9f; }
 
@@ -335,9 +334,7 @@ void SignupClustersImpl::learn_until(int64_t t_ms) {
 // than the rest.
 SignupClustersImpl::Sides SignupClustersImpl::sides_of(const Cluster& c, const std::array<double, kViews>& v) const {
   const ClusterModel::Top place = c.model.top(kNetwork);
-  // A cluster that has met several places one after the other sits in the one that its network says now.
-  const double together = std::max(std::clamp((place.share - 0.3) / 0.3, 0.0, 1.0),
-                                   std::clamp((v[kNetworkView] - kSamePlace) / kSamePlace, 0.0, 1.0));
+  const double together = std::clamp((place.share - 0.3) / 0.3, 0.0, 1.0);
   Sides out;
   out.personal = (1 - together) * v[kDeviceView] + v[kBehaviour] + v[kRecoveryView] + v[kReuse];
   out.together = together;
