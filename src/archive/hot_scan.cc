@@ -210,7 +210,8 @@ class HotScan final : public Scan {
         break;
       }
     }
-    std::stable_sort(tests_.begin(), tests_.end(), [](const HotTest& a, const HotTest& b) { return a.cost() < b.cost(); });
+    std::stable_sort(tests_.begin(), tests_.end(),
+                     [](const HotTest& a, const HotTest& b) { return a.cost() < b.cost(); });
   }
 
   // The next rows of the file that lie in the window and may hold; false: none in this chunk.

@@ -231,7 +231,8 @@ base::Result<Manifest> parse_manifest(std::string_view text, const std::string& 
     const Members one(item, fault);
     const std::string type = one.text("type");
     const auto layout = static_cast<uint64_t>(one.integer("layout"));
-    if (layout >= layouts.size() || layouts[layout]->columns.size() < kSystemColumns) return damaged("a bare type without columns");
+    if (layout >= layouts.size() || layouts[layout]->columns.size() < kSystemColumns)
+      return damaged("a bare type without columns");
     manifest.bare.emplace(type, layouts[layout]);
   }
   for (const Value& file : members.list("files")) {

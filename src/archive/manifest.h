@@ -51,7 +51,7 @@ struct Manifest {
   std::vector<FilePointer> files;  // by type and first record
   // Event types whose last row is gone, with the columns that they had: their tables are empty, not unknown.
   std::map<std::string, std::shared_ptr<const Layout>> bare;
-  uint64_t generation = 0;         // grows with each replacement; in memory only
+  uint64_t generation = 0;  // grows with each replacement; in memory only
 
   void sort();
   std::vector<FilePointer> files_of(std::string_view type) const;

@@ -1,6 +1,6 @@
-// Pages: Parquet files of the archive read without DuckDB, a column of a row group at a time. What DuckDB makes one text
-// of a row for is left as codes and a dictionary, which costs a tenth; one row can be had without the ones behind it; and
-// nothing is planned, so a file takes a fraction of a millisecond. Private.
+// Pages: Parquet files of the archive read without DuckDB, a column of a row group at a time. What DuckDB makes one
+// text of a row for is left as codes and a dictionary, which costs a tenth; one row can be had without the ones behind
+// it; and nothing is planned, so a file takes a fraction of a millisecond. Private.
 //
 // It reads what the archive writes (zstd or nothing; plain, dictionary, delta and split encodings; texts, numbers,
 // booleans, lists of texts). Of anything else it says so, kNotFound, and DuckDB reads it. Bytes are foreign: damage is

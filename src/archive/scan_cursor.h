@@ -46,9 +46,7 @@ class Cursor {
   uint64_t n() const { return rows_->n[at]; }
 
  private:
-  bool wants_extra(uint32_t extra) const {
-    return extra == kExtraId ? request_.reasons_and_ids : request_.decisions;
-  }
+  bool wants_extra(uint32_t extra) const { return extra == kExtraId ? request_.reasons_and_ids : request_.decisions; }
   std::string sql() const;
   base::Result<bool> load_chunk();
 

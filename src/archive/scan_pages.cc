@@ -1,5 +1,5 @@
-// Cursors that read pages (pages.h): a row group at a time, texts as codes where the file has them so. What pages cannot
-// tell (JSON, attributes derived on reading, kinds of pages that the archive does not write) is left to DuckDB.
+// Cursors that read pages (pages.h): a row group at a time, texts as codes where the file has them so. What pages
+// cannot tell (JSON, attributes derived on reading, kinds of pages that the archive does not write) is left to DuckDB.
 #include <algorithm>
 
 #include "archive/archive_impl.h"
@@ -40,9 +40,7 @@ bool column_of(const PageColumn& page, ColumnType type, base::Arena& arena, cel:
     case ColumnType::kInt:
     case ColumnType::kTimestamp:
     case ColumnType::kDuration:
-      to.layout = type == ColumnType::kInt         ? In::kInt
-                  : type == ColumnType::kTimestamp ? In::kTimestamp
-                                                   : In::kDuration;
+      to.layout = type == ColumnType::kInt ? In::kInt : type == ColumnType::kTimestamp ? In::kTimestamp : In::kDuration;
       to.ints = page.numbers.data();
       return number;
     case ColumnType::kUint:
@@ -111,7 +109,8 @@ cel::Column chosen_of(const cel::Column& all, const std::vector<uint32_t>& chose
 bool views_of(const PageColumn& page, base::Arena& arena, const std::string_view*& out) {
   auto* texts = arena.allocate_array<std::string_view>(page.rows);
   out = texts;
-  if (page.lists || (page.kind != Kind::kTexts && page.kind != Kind::kCodes && page.kind != Kind::kNothing)) return false;
+  if (page.lists || (page.kind != Kind::kTexts && page.kind != Kind::kCodes && page.kind != Kind::kNothing))
+    return false;
   for (uint32_t row = 0; row < page.rows; ++row) {
     const bool good = page.kind != Kind::kNothing && !page.is_null(row);
     new (&texts[row]) std::string_view(good ? page.text(row) : std::string_view());
@@ -254,8 +253,8 @@ base::Status Cursor::read_pages(const DataFile& file, size_t group, Rows& rows) 
       continue;
     }
     const bool list = extra == kExtraRules || extra == kExtraShadow;
-    const bool good = list ? joined_views_of(page, rows.arena, rows.texts[extra])
-                           : views_of(page, rows.arena, rows.texts[extra]);
+    const bool good =
+        list ? joined_views_of(page, rows.arena, rows.texts[extra]) : views_of(page, rows.arena, rows.texts[extra]);
     if (!good) return unlike(file);
   }
   return {};

@@ -80,7 +80,8 @@ std::string time_text(int64_t micros) {
   const int64_t day = day_of(micros >= 0 ? micros / 1'000 : (micros - 999) / 1'000);
   const int64_t of_day = micros - day * kDayMs * 1'000;
   const int64_t seconds = of_day / 1'000'000;
-  std::string text = fmt::format("{} {:02}:{:02}:{:02}", day_text(day), seconds / 3'600, seconds / 60 % 60, seconds % 60);
+  std::string text =
+      fmt::format("{} {:02}:{:02}:{:02}", day_text(day), seconds / 3'600, seconds / 60 % 60, seconds % 60);
   if (of_day % 1'000'000 == 0) return text;
   text += fmt::format(".{:06}", of_day % 1'000'000);
   while (text.back() == '0') text.pop_back();

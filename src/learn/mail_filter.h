@@ -40,7 +40,7 @@ struct MailEvent {
   const model::SpamScore* score = nullptr;  // null: no model
   float threshold = 0.5f;                   // of the model
   std::string_view model_version;
-  uint64_t learned_min = 0;  // messages of the label that the model knows less of
+  uint64_t learned_min = 0;     // messages of the label that the model knows less of
   bool forged_results = false;  // it came with an Authentication-Results in our own name
 };
 

@@ -15,12 +15,12 @@ namespace tamis::replay {
 struct TypeNeeds {
   size_t type = 0;  // place in policy->types
   const policy::EventType* event_type = nullptr;
-  uint32_t rule = 0;              // place of the rule asked about
-  std::vector<int32_t> slots;     // of the archive: what is evaluated, and those of `also` that are there
-  std::vector<int64_t> lists;     // numbers of the lists that are asked
-  std::string where;              // SQL that leaves out rows which cannot matter
+  uint32_t rule = 0;                 // place of the rule asked about
+  std::vector<int32_t> slots;        // of the archive: what is evaluated, and those of `also` that are there
+  std::vector<int64_t> lists;        // numbers of the lists that are asked
+  std::string where;                 // SQL that leaves out rows which cannot matter
   std::vector<cel::Predicate> must;  // the same as predicates, as far as that can be said
-  std::vector<uint32_t> varying;  // rules whose points may be asked for, in a test of one rule
+  std::vector<uint32_t> varying;     // rules whose points may be asked for, in a test of one rule
 };
 
 struct MatchPlan {

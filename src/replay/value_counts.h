@@ -1,5 +1,5 @@
-// ValueCounts: how often each value of a facet came. Columns are counted as they lie: codes of a dictionary by code, whole
-// numbers in a table, all else by JSON; texts are made of what is shown alone. Private to this room.
+// ValueCounts: how often each value of a facet came. Columns are counted as they lie: codes of a dictionary by code,
+// whole numbers in a table, all else by JSON; texts are made of what is shown alone. Private to this room.
 //
 // Memory: about 200 000 different values, then what is new is only summed up. Of one thread.
 #pragma once
