@@ -411,7 +411,10 @@ class Erase(Case):
             with self.subTest(seed=seed, turn=turn):
                 begun = self.kill_an_erasure(chance, turn)
                 finished += begun
+                # As it is left by a kill while the note itself was being written.
+                (self.data / "erasing.json.tmp.7.0").write_text(json.dumps({"on": "account", "value": self.PLANTED}))
                 with self.serve() as server:
+                    self.assertFalse((self.data / "erasing.json.tmp.7.0").exists())
                     self.assertFalse((self.data / "erasing.json").exists())
                     why = self.get(server, f"/v1/why/account/{self.PLANTED}")
                     rows = self.archived(server, f"SELECT count(*) FROM signup WHERE account = '{self.PLANTED}'")

@@ -3,9 +3,10 @@
 #include <fcntl.h>
 #include <sys/file.h>
 #include <unistd.h>
-#include <algorithm>
 
+#include <algorithm>
 #include <cerrno>
+#include <filesystem>
 
 #include "base/file.h"
 #include "replay/backfill.h"
@@ -21,6 +22,14 @@ namespace {
 constexpr int64_t kDayMs = 86'400'000;
 }  // namespace
 
+// Files that were being written when the plug was pulled: what they say stands in no other file, and may name somebody.
+static void remove_unfinished(const std::string& folder) {
+  std::error_code error;
+  for (std::filesystem::directory_iterator at(folder, error), end; !error && at != end; at.increment(error)) {
+    if (at->path().filename().string().find(".tmp.") != std::string::npos) ::unlink(at->path().c_str());
+  }
+}
+
 base::Result<std::unique_ptr<DataFolder>> DataFolder::open(const std::string& path, DataFolderOptions options) {
   TAMIS_CHECK(base::make_folders(path));
   std::unique_ptr<DataFolder> folder(new DataFolder(path));
@@ -31,6 +40,7 @@ base::Result<std::unique_ptr<DataFolder>> DataFolder::open(const std::string& pa
   if (::flock(folder->lock_fd_, LOCK_EX | LOCK_NB) != 0) {
     return base::fail(base::Code::kUnavailable, path + " is in use by another process");
   }
+  remove_unfinished(path);
   clean_snapshots(path);
   TAMIS_TRY(journal, journal::JournalWriter::open(journal_folder(path), options.journal));
   folder->journal_ = std::move(journal);
