@@ -252,8 +252,8 @@ base::Status MailService::learn_truth(std::string_view id, std::string_view labe
 bool MailService::submit(Task& task) {
   {
     std::lock_guard lock(mutex_);
-    const bool full =
-        queue_.size() + in_dns_ >= options_.queue_max || queue_bytes_ + task.bytes() > options_.queue_bytes_max;
+    const bool full = queue_.size() + in_hand_ + in_dns_ >= options_.queue_max ||
+                      queue_bytes_ + task.bytes() > options_.queue_bytes_max;
     if (stopping_ || full || options_.threads == 0) return false;
     task.deadline_ms = service_.now_ms() + options_.wait_ms;
     queue_bytes_ += task.bytes();
@@ -306,6 +306,8 @@ void MailService::ask_dns(Work& work, Task& task) {
   {
     std::lock_guard lock(mutex_);
     ++in_dns_;
+    --in_hand_;
+    work.in_hand = false;
   }
   auto shared = std::make_shared<Task>(std::move(task));
   const uint64_t chance = base::hash64(shared->judgement->verdict.id);
@@ -344,8 +346,13 @@ void MailService::run() {
       task = std::move(queue_.front());
       queue_.pop_front();
       queue_bytes_ -= task.bytes();
+      ++in_hand_;
+      work.in_hand = true;
     }
     do_task(work, task);
+    if (!work.in_hand) continue;
+    std::lock_guard lock(mutex_);
+    --in_hand_;
   }
   ready_.notify_all();  // the others may have waited for the last answer of DNS
 }

@@ -62,6 +62,7 @@ class MailService final : public MailScanner {
   struct Work {
     learn::MailFilter filter;
     model::SpamModel::Scratch scratch;
+    bool in_hand = false;  // whether its message counts among those that threads are at
   };
   // The same as scan(), on the caller's thread and without asking DNS; the message is not remembered. Afterwards
   // `work.filter` has its features, as long as `request` is there. `id` empty: a new one is made.
@@ -119,7 +120,8 @@ class MailService final : public MailScanner {
   std::condition_variable ready_, tidy_ready_;
   std::deque<Task> queue_;
   size_t queue_bytes_ = 0;
-  size_t in_dns_ = 0;  // messages about which DNS was asked
+  size_t in_hand_ = 0;  // messages that threads are at
+  size_t in_dns_ = 0;   // messages about which DNS was asked
   bool stopping_ = false;
   std::vector<std::thread> threads_;
 };

@@ -1,5 +1,6 @@
 // What snapshots cost: the longest single call (in time of the processor) while one is under way, and bytes a second of
-// writing and restoring. TAMIS_BENCH_KEYS sets the number of accounts (each has five keys); 100 000 are some 100 MB.
+// writing and restoring. TAMIS_BENCH_KEYS sets the number of accounts (each has five keys) and
+// TAMIS_BENCH_EVENTS how many events each has had on average; 100 000 with 10 events are some 75 MB.
 #include <benchmark/benchmark.h>
 #include <time.h>
 
@@ -33,10 +34,12 @@ rules:
   - {id: s, on: login, when: n_1d == 4, then: {label: {on: account, name: four, for: 1d}}, mode: live}
 )y";
 
-uint64_t accounts() {
-  const char* set = std::getenv("TAMIS_BENCH_KEYS");
-  return set == nullptr ? 20'000 : std::strtoull(set, nullptr, 10);
+uint64_t number_from(const char* name, uint64_t otherwise) {
+  const char* set = std::getenv(name);
+  return set == nullptr ? otherwise : std::strtoull(set, nullptr, 10);
 }
+
+uint64_t accounts() { return number_from("TAMIS_BENCH_KEYS", 20'000); }
 
 // Of this thread: what a call costs, and not how long the machine did something else meanwhile.
 double cpu_ms() {
@@ -77,7 +80,7 @@ class World {
 
 void BM_snapshot(benchmark::State& state) {
   World world;
-  for (uint64_t i = 0; i < accounts() * 10; ++i) world.decide();
+  for (uint64_t i = accounts() * number_from("TAMIS_BENCH_EVENTS", 10); i > 0; --i) world.decide();
   double state_bytes = 0;
   for (const auto& [name, stats] : world.engine.feature_stats()) state_bytes += static_cast<double>(stats.bytes);
   double longest_before = 0;
