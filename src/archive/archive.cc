@@ -136,8 +136,20 @@ base::Status ArchiveImpl::flush_now(uint64_t upto) {
     std::lock_guard lock(mutex_);
     // Rows that came meanwhile stay behind those that could not be written.
     if (!status) later.insert(later.begin(), std::move_iterator(taken.begin()), std::move_iterator(taken.end()));
-    std::move(pending_.begin(), pending_.end(), std::back_inserter(later));
-    pending_ = std::move(later);
+    // One buffer for each type and layout: files of rows that came by turns would overlap, and joining those means to
+    // sort them.
+    for (size_t i = later.size(); i-- > 0;) {
+      Pending& waiting = later[i];
+      auto same = [&](const Pending& p) {
+        return p.rows->shared_layout() == waiting.rows->shared_layout() && p.type == waiting.type;
+      };
+      auto at = std::find_if(pending_.begin(), pending_.end(), same);
+      if (at == pending_.end()) {
+        pending_.push_back(std::move(waiting));
+      } else {
+        at->rows->prepend(std::move(*waiting.rows));
+      }
+    }
     if (!status) return status;
     for (const Pending& pending : taken) {
       pending_rows_ -= pending.rows->rows();

@@ -85,35 +85,58 @@ void RowBuffer::add(std::string_view row) {
   Block& block = blocks_.back();
   std::memcpy(block.memory.get() + block.size, row.data(), row.size());
   block.size += row.size();
+  ++block.rows;
+  block.last_n = std::max(block.last_n, n_of(row.data()));
   bytes_ += row.size();
   ++rows_;
-  last_n_ = std::max(last_n_, n_of(row.data()));
+  last_n_ = std::max(last_n_, block.last_n);
+}
+
+void RowBuffer::take(Block&& block) {
+  bytes_ += block.size;
+  rows_ += block.rows;
+  last_n_ = std::max(last_n_, block.last_n);
+  blocks_.push_back(std::move(block));
 }
 
 RowBuffer RowBuffer::split(uint64_t upto) {
-  std::vector<const char*> rows;
-  collect(rows);
   RowBuffer front(layout_), back(layout_);
-  for (const char* row : rows) {
-    uint32_t length;
-    std::memcpy(&length, row, 4);
-    (n_of(row) <= upto ? front : back).add({row, length});
+  std::vector<const char*> rows;
+  for (Block& block : blocks_) {
+    if (block.last_n <= upto) {
+      front.take(std::move(block));
+      continue;
+    }
+    rows.clear();
+    collect(block, rows);
+    for (const char* row : rows) {
+      uint32_t length;
+      std::memcpy(&length, row, 4);
+      (n_of(row) <= upto ? front : back).add({row, length});
+    }
   }
   *this = std::move(front);
   return back;
 }
 
+void RowBuffer::prepend(RowBuffer&& earlier) {
+  for (Block& block : blocks_) earlier.take(std::move(block));
+  *this = std::move(earlier);
+}
+
+void RowBuffer::collect(const Block& block, std::vector<const char*>& out) {
+  for (size_t at = 0; at < block.size;) {
+    const char* row = block.memory.get() + at;
+    out.push_back(row);
+    uint32_t length;
+    std::memcpy(&length, row, 4);
+    at += length;
+  }
+}
+
 void RowBuffer::collect(std::vector<const char*>& out) const {
   out.reserve(out.size() + rows_);
-  for (const Block& block : blocks_) {
-    for (size_t at = 0; at < block.size;) {
-      const char* row = block.memory.get() + at;
-      out.push_back(row);
-      uint32_t length;
-      std::memcpy(&length, row, 4);
-      at += length;
-    }
-  }
+  for (const Block& block : blocks_) collect(block, out);
 }
 
 uint64_t RowBuffer::n_of(const char* row) const {

@@ -71,15 +71,20 @@ class RowBuffer {
   // Both are the first two columns of every layout and never null.
   uint64_t n_of(const char* row) const;
   uint64_t last_n() const { return last_n_; }
-  // Takes the rows behind record `upto` out, into a buffer of their own.
+  // Takes the rows behind record `upto` out, into a buffer of their own. Copies those of a few blocks.
   RowBuffer split(uint64_t upto);
+  // Puts the rows of another buffer of this layout before its own, without copying them.
+  void prepend(RowBuffer&& earlier);
   int64_t time_us_of(const char* row) const;
 
  private:
   struct Block {
     std::unique_ptr<char[]> memory;
     size_t size = 0, capacity = 0;
+    uint64_t rows = 0, last_n = 0;
   };
+  void take(Block&& block);
+  static void collect(const Block& block, std::vector<const char*>& out);
   std::shared_ptr<const Layout> layout_;
   std::vector<Block> blocks_;
   uint64_t rows_ = 0, bytes_ = 0, last_n_ = 0;

@@ -195,8 +195,9 @@ class Engine {
   //
   // Takes microseconds. A snapshot under way is abandoned.
   void begin_snapshot();
-  // Appends the next pieces, about piece_bytes or one piece. False: there was nothing left to
-  // append, the snapshot is whole. What was not asked for yet waits in memory, in the worst case all of the state.
+  // Appends the next pieces, about piece_bytes or one piece; now and then nothing, after passing over a bounded number
+  // of parts that are written already. False: there was nothing left to append, the snapshot is whole. What was not
+  // asked for yet waits in memory, in the worst case all of the state.
   bool snapshot_piece(std::string& out, size_t piece_bytes = 256 << 10);
   void abandon_snapshot();
   // As a fresh engine with the same options.

@@ -25,7 +25,7 @@ namespace {
 constexpr uint32_t kMetaPiece = 101, kEndPiece = 102;  // of part 0
 constexpr uint32_t kFormat = 1;
 constexpr int64_t kTimeMaxMs = int64_t{1} << 50;  // some 35 000 years
-constexpr int kRoundsMax = 64;                    // pieces and passes over what is written already, in one call
+constexpr int kRoundsMax = 32;                    // pieces and passes over what is written already, in one call
 
 enum class PartKind : uint8_t { kFeature, kList, kLabels, kIds, kDetector };
 
@@ -109,25 +109,25 @@ bool Engine::snapshot_piece(std::string& out, size_t piece_bytes) {
   if (impl_->snapshot == nullptr) return false;
   Snapshot& snapshot = *impl_->snapshot;
   piece_bytes = std::max<size_t>(piece_bytes, 1);
-  while (true) {
-    for (int i = 0; i < kRoundsMax && !snapshot.is_whole && snapshot.out.bytes() < piece_bytes; ++i) {
-      if (snapshot.next < snapshot.parts.size()) {
-        snapshot.next += !snapshot.parts[snapshot.next]->snapshot_piece();
-        continue;
-      }
-      uint64_t pieces = snapshot.out.pieces();
-      put_number(snapshot.out.begin(kEndPiece, 0), pieces);
-      snapshot.out.end();
-      snapshot.is_whole = true;
+  for (int i = 0; i < kRoundsMax && !snapshot.is_whole && snapshot.out.bytes() < piece_bytes; ++i) {
+    if (snapshot.next < snapshot.parts.size()) {
+      snapshot.next += !snapshot.parts[snapshot.next]->snapshot_piece();
+      continue;
     }
-    if (snapshot.out.bytes() > 0) {
-      snapshot.out.take(out, piece_bytes);
-      return true;
-    }
-    if (!snapshot.is_whole) continue;  // only passed over what is written already
-    abandon_snapshot();
-    return false;
+    uint64_t pieces = snapshot.out.pieces();
+    put_number(snapshot.out.begin(kEndPiece, 0), pieces);
+    snapshot.out.end();
+    snapshot.is_whole = true;
   }
+  // Nothing to hand on though it is not whole: there were only segments that are written already. The caller lets
+  // events in before the next call; passing over all of them at once takes too long where there are hundreds of
+  // thousands.
+  if (snapshot.out.bytes() > 0 || !snapshot.is_whole) {
+    snapshot.out.take(out, piece_bytes);
+    return true;
+  }
+  abandon_snapshot();
+  return false;
 }
 
 void Engine::abandon_snapshot() {

@@ -8,7 +8,7 @@ constexpr size_t kChecksumBytes = 8;
 // A segment is written at one go: the records of one are four megabytes at most.
 constexpr size_t kSegmentBytesMax = size_t{4} << 20;
 constexpr uint32_t kSegmentSlotsMin = 64;
-constexpr int kSkipsMax = 4096;  // of segments already written, in one call
+constexpr int kSkipsMax = 64;  // of segments already written, in one call
 
 uint32_t segment_slots(size_t record_bytes_max) {
   return static_cast<uint32_t>(

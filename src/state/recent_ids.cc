@@ -9,7 +9,7 @@ namespace tamis::state {
 namespace {
 
 constexpr uint64_t kMagic = 0x313073646963656du;
-constexpr int kSkipsMax = 4096;  // of segments already written, in one call
+constexpr int kSkipsMax = 64;  // of segments already written, in one call
 
 base::Status damaged(const char* what) {
   return base::invalid(std::string("the saved ids of recent events are damaged (") + what + ")");
