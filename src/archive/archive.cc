@@ -115,8 +115,8 @@ base::Status ArchiveImpl::flush_now(uint64_t upto) {
   void (*rank)(const char*) = base::work_behind;
   {
     std::lock_guard lock(mutex_);
-    // On a core that is nearly full, rows would come faster than they are written.
-    if (pending_bytes_ > options_.pending_bytes_max / 6) rank = base::work_after;
+    // On a core that is nearly full, or beside a join, rows would come faster than they are written.
+    if (pending_bytes_ > options_.pending_bytes_max / 20) rank = base::work_after;
     // Rows up to there are in files, and those behind wait.
     if ((pending_.empty() || upto != 0) && upto <= manifest_->upto) return {};
     taken.swap(pending_);

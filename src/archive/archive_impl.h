@@ -65,6 +65,7 @@ class ArchiveImpl final : public Archive {
   base::Status replace(const std::vector<FilePointer>& removed, const std::vector<FilePointer>& added, uint64_t upto);
 
   base::Result<ParquetWriter*> writer();  // under write_mutex_
+  base::Status open_writer(std::unique_ptr<ParquetWriter>& parquet) const;  // where it is null
   base::Result<const Database*> reader() const;
   DatabaseOptions database_options() const;
   // A place for a new file; its folder is there afterwards.
@@ -72,6 +73,7 @@ class ArchiveImpl final : public Archive {
   // Fills bytes from the file system.
   base::Status measure(DataFile& file) const;
 
+  base::Status put_in_place(const FilePointer& file, const std::vector<FilePointer>& added);  // takes write_mutex_
   base::Status compact(bool all);
   base::Result<FilePointer> join(ParquetWriter& parquet, const std::vector<FilePointer>& files);
 
@@ -85,8 +87,12 @@ class ArchiveImpl final : public Archive {
     bool changed = false;
     uint64_t values_dropped = 0, values_tokened = 0;
   };
-  base::Status rewrite(const FilePointer& file, const Rewrite& how, RetentionReport& report);
-  base::Status count_values(const DataFile& file, Rewrite& how);
+  base::Status rewrite(ParquetWriter& parquet, const FilePointer& file, const Rewrite& how, RetentionReport& report);
+  static base::Status count_values(ParquetWriter& parquet, const DataFile& file, Rewrite& how);
+  base::Result<RetentionReport> retain_files(const policy::Policy& policy, const Retention& retention,
+                                             const std::function<bool()>& keep_going);
+  base::Result<uint64_t> erase_from_files(const policy::Policy& policy, std::string_view kind, std::string_view value,
+                                          const std::function<std::string(std::string_view day)>& key_of_day);
 
   const std::string folder_;
   const ArchiveOptions options_;

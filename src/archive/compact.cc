@@ -37,7 +37,6 @@ base::Status ArchiveImpl::compact(bool all) {
     // Equal layouts that were read apart have addresses of their own: then they are joined after a restart.
     tiers[{file->type, file->day, file->layout.get(), tier_of(file->rows)}].push_back(file);
   }
-  // An instance of its own, which goes afterwards: a flush may write meanwhile, and joining is rare.
   std::unique_ptr<ParquetWriter> parquet;
   for (auto& [key, files] : tiers) {
     if (files.size() < kFilesPerTier) continue;
@@ -49,10 +48,7 @@ base::Status ArchiveImpl::compact(bool all) {
       joined.push_back(file);
     }
     if (joined.size() < 2) continue;
-    if (!parquet) {
-      TAMIS_TRY(opened, ParquetWriter::open(writer_options()));
-      parquet = std::move(opened);
-    }
+    TAMIS_CHECK(open_writer(parquet));
     TAMIS_TRY(file, base::run_as(base::work_behind, "join", [&] { return join(*parquet, joined); }));
     std::lock_guard writing(write_mutex_);
     TAMIS_CHECK(replace(joined, {file}, 0));

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "archive/archive_impl.h"
+#include "base/thread.h"
 #include "event/json_writer.h"
 
 namespace tamis::archive {
@@ -97,7 +98,20 @@ std::string mention_sql(const ColumnSpec& spec, std::ptrdiff_t place, const std:
 
 }  // namespace
 
-base::Status ArchiveImpl::count_values(const DataFile& file, Rewrite& how) {
+// An instance of its own, which goes afterwards: events are flushed meanwhile.
+base::Status ArchiveImpl::open_writer(std::unique_ptr<ParquetWriter>& parquet) const {
+  if (parquet) return {};
+  TAMIS_TRY(opened, ParquetWriter::open(writer_options()));
+  parquet = std::move(opened);
+  return {};
+}
+
+base::Status ArchiveImpl::put_in_place(const FilePointer& file, const std::vector<FilePointer>& added) {
+  std::lock_guard writing(write_mutex_);
+  return replace({file}, added, 0);
+}
+
+base::Status ArchiveImpl::count_values(ParquetWriter& parquet, const DataFile& file, Rewrite& how) {
   std::string dropped = "0", tokened = "0";
   for (size_t i = 0; i < how.layout.columns.size(); ++i) {
     const ColumnSpec& now = how.layout.columns[i];
@@ -106,18 +120,17 @@ base::Status ArchiveImpl::count_values(const DataFile& file, Rewrite& how) {
     if (now.dropped && !before.dropped) dropped += count;
     if (now.tokened && !before.tokened) tokened += count;
   }
-  TAMIS_TRY(parquet, writer());
   const std::string from = read_sql({file.shared_from_this()});
-  TAMIS_TRY(values_dropped, parquet->number(fmt::format("SELECT ({})::BIGINT FROM {}", dropped, from)));
-  TAMIS_TRY(values_tokened, parquet->number(fmt::format("SELECT ({})::BIGINT FROM {}", tokened, from)));
+  TAMIS_TRY(values_dropped, parquet.number(fmt::format("SELECT ({})::BIGINT FROM {}", dropped, from)));
+  TAMIS_TRY(values_tokened, parquet.number(fmt::format("SELECT ({})::BIGINT FROM {}", tokened, from)));
   how.values_dropped = static_cast<uint64_t>(values_dropped);
   how.values_tokened = static_cast<uint64_t>(values_tokened);
   return {};
 }
 
-base::Status ArchiveImpl::rewrite(const FilePointer& file, const Rewrite& how, RetentionReport& report) {
-  TAMIS_TRY(parquet, writer());
-  parquet->set_token_key(how.key);
+base::Status ArchiveImpl::rewrite(ParquetWriter& parquet, const FilePointer& file, const Rewrite& how,
+                                  RetentionReport& report) {
+  parquet.set_token_key(how.key);
   TAMIS_TRY(manifest, current());
   TAMIS_TRY(written, new_file(file->type, file->day, file->first, file->last));
   written->doomed = true;  // until it is known to be whole
@@ -126,8 +139,8 @@ base::Status ArchiveImpl::rewrite(const FilePointer& file, const Rewrite& how, R
   std::string list;
   for (const std::string& expression : how.expressions) list += (list.empty() ? "" : ", ") + expression;
   const std::string where = how.where.empty() ? "" : fmt::format(" WHERE NOT coalesce({}, false)", how.where);
-  TAMIS_CHECK(parquet->write(fmt::format("SELECT {} FROM {}{}", list, read_sql({file}), where), written->absolute));
-  TAMIS_TRY(rows, parquet->number("SELECT count(*) FROM " + read_sql({written})));
+  TAMIS_CHECK(parquet.write(fmt::format("SELECT {} FROM {}{}", list, read_sql({file}), where), written->absolute));
+  TAMIS_TRY(rows, parquet.number("SELECT count(*) FROM " + read_sql({written})));
   written->rows = static_cast<uint64_t>(rows);
   TAMIS_CHECK(measure(*written));
   // Equal layouts share their address, so that their files can be joined.
@@ -139,7 +152,7 @@ base::Status ArchiveImpl::rewrite(const FilePointer& file, const Rewrite& how, R
   written->doomed = empty;
   std::vector<FilePointer> added;
   if (!empty) added.push_back(written);
-  TAMIS_CHECK(replace({file}, added, 0));
+  TAMIS_CHECK(put_in_place(file, added));
   ++(empty ? report.files_removed : report.files_rewritten);
   report.rows_removed += file->rows - written->rows;
   report.values_dropped += how.values_dropped;
@@ -151,10 +164,17 @@ base::Result<Archive::RetentionReport> ArchiveImpl::retain(const policy::Policy&
                                                            const std::function<bool()>& keep_going) {
   if (options_.read_only) return base::fail(base::Code::kDenied, "the archive is open for reading only");
   if (!retention.key_of_day) return base::invalid("retention needs the keys of days");
-  std::scoped_lock changing(change_mutex_, write_mutex_);
+  std::lock_guard changing(change_mutex_);
+  return base::run_as(base::work_behind, "retain", [&] { return retain_files(policy, retention, keep_going); });
+}
+
+base::Result<Archive::RetentionReport> ArchiveImpl::retain_files(const policy::Policy& policy,
+                                                                 const Retention& retention,
+                                                                 const std::function<bool()>& keep_going) {
   const Ages ages{retention.now_ms};
   const std::set<std::string> kinds = private_kinds(policy);
   RetentionReport report;
+  std::unique_ptr<ParquetWriter> parquet;
   TAMIS_TRY(manifest, current());
   for (const FilePointer& file : manifest->files) {
     if (keep_going && !keep_going()) break;
@@ -191,14 +211,15 @@ base::Result<Archive::RetentionReport> ArchiveImpl::retain(const policy::Policy&
     }
     if (!how.changed && anything_left) continue;
     if (!anything_left) {
-      TAMIS_CHECK(replace({file}, {}, 0));
+      TAMIS_CHECK(put_in_place(file, {}));
       ++report.files_removed;
       report.rows_removed += file->rows;
       continue;
     }
     how.key = retention.key_of_day(day_text(file->day));
-    base::Status status = count_values(*file, how);
-    if (status) status = rewrite(file, how, report);
+    base::Status status = open_writer(parquet);
+    if (status) status = count_values(*parquet, *file, how);
+    if (status) status = rewrite(*parquet, file, how, report);
     if (!status) {
       remember(status);
       return tl::unexpected<base::Error>(std::move(status).error());
@@ -212,8 +233,16 @@ base::Result<uint64_t> ArchiveImpl::erase(const policy::Policy& policy, std::str
   if (options_.read_only) return base::fail(base::Code::kDenied, "the archive is open for reading only");
   if (!key_of_day) return base::invalid("erasing needs the keys of days");
   stop_warming();  // files that are replaced are to be gone when this returns
-  std::scoped_lock changing(change_mutex_, write_mutex_);
+  std::lock_guard changing(change_mutex_);
+  // A person waits for it.
+  return base::run_as(base::work_after, "erase", [&] { return erase_from_files(policy, kind, value, key_of_day); });
+}
+
+base::Result<uint64_t> ArchiveImpl::erase_from_files(
+    const policy::Policy& policy, std::string_view kind, std::string_view value,
+    const std::function<std::string(std::string_view day)>& key_of_day) {
   RetentionReport report;
+  std::unique_ptr<ParquetWriter> parquet;
   TAMIS_TRY(manifest, current());
   for (const FilePointer& file : manifest->files) {
     if (file->lost) continue;
@@ -248,14 +277,14 @@ base::Result<uint64_t> ArchiveImpl::erase(const policy::Policy& policy, std::str
           fmt::format("(kind = {} OR coalesce(list, '') <> '') AND value IN ({}, {})", sql_text(kind), raw, token);
     if (how.where.empty()) how.where = "false";
     if (mentions.empty()) mentions = "false";
-    TAMIS_TRY(parquet, writer());
+    TAMIS_CHECK(open_writer(parquet));
     auto hits =
         parquet->number(fmt::format("SELECT count(*) FROM {} WHERE {} OR {}", read_sql({file}), how.where, mentions));
     base::Status status;
     if (!hits) {
       status = tl::unexpected<base::Error>(std::move(hits).error());
     } else if (*hits > 0) {
-      status = rewrite(file, how, report);
+      status = rewrite(*parquet, file, how, report);
     }
     if (!status) {
       remember(status);

@@ -22,7 +22,7 @@ constexpr int64_t kNoticeAgeMaxMs = 86'400'000;
 // What a decision waits while more waits to be written than should: so that on a machine without a free core journal
 // and archive get time before they have to refuse.
 constexpr std::chrono::duration<double, std::micro> kBehindPauseMax(200), kPauseLeast(1'000);
-constexpr uint64_t kPendingBytesHigh = 64 << 20;  // of rows that wait for the archive
+constexpr uint64_t kPendingBytesHigh = 32 << 20;  // of rows that wait for the archive
 
 // A flag that is up while this lives.
 class Raised {
@@ -67,7 +67,7 @@ Service::~Service() {
     stop_checkpoints_ = true;
   }
   stop_wanted_.notify_all();
-  for (std::thread* thread : {&checkpoint_thread_, &join_thread_}) {
+  for (std::thread* thread : {&checkpoint_thread_, &rewrite_thread_}) {
     if (thread->joinable()) thread->join();
   }
 }
@@ -104,7 +104,7 @@ base::Result<replay::Recovered> Service::recover(const std::function<bool(uint64
     policy_ = engine_.policy();
   }
   checkpoint_thread_ = std::thread([this] { run_checkpoints(); });
-  join_thread_ = std::thread([this] { run_joins(); });
+  rewrite_thread_ = std::thread([this] { run_rewrites(); });
   return report;
 }
 
@@ -191,10 +191,11 @@ base::Status Service::fill(replay::BackfillReader& backfill, policy::Loaded& loa
 base::Status Service::put_into_force(policy::Loaded& loaded) {
   Engine::PreparedPointer prepared = Engine::build(loaded.policy, options_.engine);
   std::optional<replay::BackfillReader> backfill;
-  std::unique_lock one(checkpoint_mutex_, std::defer_lock);
+  std::unique_lock no_retention(retain_mutex_, std::defer_lock), one(checkpoint_mutex_, std::defer_lock);
   const Raised filling(is_filling_);
   if (data_ != nullptr && policy() != nullptr) {
-    one.lock();  // the archive stays as it is, and nobody else takes a snapshot
+    no_retention.lock();  // the archive keeps what it has
+    one.lock();           // and nobody else takes a snapshot
     backfill.emplace(data_->path(), data_->first_number(), intel_, engine_, *prepared);
     if (!backfill->needed()) backfill.reset();
   }
@@ -202,6 +203,7 @@ base::Status Service::put_into_force(policy::Loaded& loaded) {
     TAMIS_CHECK(fill(*backfill, loaded));
   } else if (one.owns_lock()) {
     one.unlock();
+    no_retention.unlock();
   }
   {
     std::lock_guard lock(engine_mutex_);
@@ -471,17 +473,21 @@ base::Status Service::checkpoint() {
   return done;
 }
 
-// On a thread of its own: joining large files takes longer than rows may wait to be flushed.
-void Service::run_joins() {
-  base::name_thread("join");
+// On a thread of its own: to join large files or to forget what is old takes longer than rows may wait to be flushed.
+void Service::run_rewrites() {
+  base::name_thread("rewrite");
   while (true) {
+    bool join = false, forget = false;
     {
       std::unique_lock lock(stop_mutex_);
-      stop_wanted_.wait(lock, [this] { return stop_checkpoints_ || joins_wanted_; });
+      stop_wanted_.wait(lock, [this] { return stop_checkpoints_ || joins_wanted_ || retain_wanted_; });
       if (stop_checkpoints_) return;
-      joins_wanted_ = false;
+      std::swap(join, joins_wanted_);
+      std::swap(forget, retain_wanted_);
     }
-    (void)data_->join_files();  // that it failed is told by the archive's stats()
+    // That one of them failed is told by the archive's stats(); it is tried again.
+    if (forget) (void)retain(clock_());
+    if (join) (void)data_->join_files();
   }
 }
 
@@ -489,8 +495,9 @@ base::Result<replay::RetentionReport> Service::retain(int64_t now_ms) {
   if (data_ == nullptr) return base::fail(base::Code::kNotFound, "the server keeps nothing: it has no --data folder");
   std::shared_ptr<const policy::Policy> current = policy();
   if (current == nullptr) return base::fail(base::Code::kUnavailable, "no policy is active yet");
-  std::lock_guard one(checkpoint_mutex_);
-  return replay::retain(*data_, *current, now_ms, engine_access(), [this] { return !stop_checkpoints_.load(); });
+  std::lock_guard one(retain_mutex_);
+  return replay::retain(*data_, *current, now_ms, engine_access(), checkpoint_mutex_,
+                        [this] { return !stop_checkpoints_.load(); });
 }
 
 // Writes a checkpoint when enough has come since the last one. A dear one is followed by a longer pause, so that no
@@ -509,7 +516,11 @@ void Service::run_checkpoints() {
       if (stop_checkpoints_) return;
     }
     if (clock_() >= retain_at_ms && !is_filling_) {
-      (void)retain(clock_());  // what could not be forgotten now is tried again
+      {
+        std::lock_guard lock(stop_mutex_);
+        retain_wanted_ = true;
+      }
+      stop_wanted_.notify_all();
       retain_at_ms = clock_() + options_.retain_ms;
     }
     uint64_t waiting = data_->last_number() - data_->last_snapshot();

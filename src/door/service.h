@@ -164,7 +164,7 @@ class Service {
   base::Status keep_findings(uint64_t number, int64_t receive_ms, bool tell);
   base::Status answer_again(const Worker& worker, uint64_t record, std::string& out);
   void run_checkpoints();
-  void run_joins();
+  void run_rewrites();
   void overload_answer(Worker& worker, std::string& out);
   bool within_rate();
   void pause_if_behind(Worker& worker);
@@ -195,14 +195,15 @@ class Service {
   bool stopping_ = false;
   std::thread intake_thread_;
 
-  // One checkpoint, retention or filling of features at a time; taken before engine_mutex_.
+  // One checkpoint, retention of the journal or filling of features at a time; taken before engine_mutex_.
   std::mutex checkpoint_mutex_;
+  std::mutex retain_mutex_;  // one retention or filling of features at a time; taken before checkpoint_mutex_
   std::atomic<bool> is_filling_{false};
   std::mutex stop_mutex_;
   std::condition_variable stop_wanted_;
   std::atomic<bool> stop_checkpoints_{false};
-  bool joins_wanted_ = false;  // guarded by stop_mutex_
-  std::thread checkpoint_thread_, join_thread_;
+  bool joins_wanted_ = false, retain_wanted_ = false;  // guarded by stop_mutex_
+  std::thread checkpoint_thread_, rewrite_thread_;
 
   Counters counters_;
   base::Histogram* latency_ = nullptr;

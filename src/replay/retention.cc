@@ -72,7 +72,7 @@ std::vector<std::string> kept_keys(const std::string& data) {
 }
 
 base::Result<RetentionReport> retain(DataFolder& folder, const policy::Policy& policy, int64_t now_ms,
-                                     const DataFolder::WithEngine& with_engine,
+                                     const DataFolder::WithEngine& with_engine, std::mutex& checkpoint_mutex,
                                      const std::function<bool()>& keep_going) {
   RetentionReport report;
   archive::Archive::Retention retention;
@@ -82,6 +82,7 @@ base::Result<RetentionReport> retain(DataFolder& folder, const policy::Policy& p
   retention.key_of_day = [&](std::string_view day) { return key_of_day(folder.path(), day); };
   TAMIS_TRY(archive, folder.archive().retain(policy, retention, keep_going));
   report.archive = archive;
+  std::lock_guard no_checkpoint(checkpoint_mutex);
   TAMIS_TRY(trimmed, folder.trim(now_ms - policy.raw_days * kDayMs, with_engine));
   report.segments_removed = trimmed.segments;
   report.snapshots_removed = trimmed.snapshots;

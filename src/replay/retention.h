@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <mutex>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -26,9 +27,11 @@ struct RetentionReport {
   uint64_t first_record = 0;  // of the journal afterwards
 };
 
-// Forgets what is too old at `now_ms`. Can be stopped (`keep_going` false), and goes on the next time.
+// Forgets what is too old at `now_ms`. Can be stopped (`keep_going` false), and goes on the next time. Rewriting files
+// of the archive may take long, and events go on to be flushed meanwhile; `checkpoint_mutex`, which whoever writes
+// snapshots holds, is taken only for the journal and the snapshots.
 base::Result<RetentionReport> retain(DataFolder& folder, const policy::Policy& policy, int64_t now_ms,
-                                     const DataFolder::WithEngine& with_engine,
+                                     const DataFolder::WithEngine& with_engine, std::mutex& checkpoint_mutex,
                                      const std::function<bool()>& keep_going);
 void write_json(const RetentionReport& report, std::string& out);
 
