@@ -79,6 +79,7 @@ float Reporters::weight_of(const Report& report) {
   const int64_t day = day_of(report.now_ms);
   float weight = trust_of(report.reporter);
   if (weight < options_.overturn_trust_min && report.contradicted > options_.overturn_logit_max) return 0;
+  if (weight >= options_.proven_trust) weight = 1;
   weight = std::min(weight, left_of(by_reporter_, report.reporter, day, options_.reporter_day_max));
   if (report.network != 0)
     weight = std::min(weight, left_of(by_network_, report.network, day, options_.network_day_max));

@@ -26,6 +26,9 @@ struct ReporterOptions {
   // A reporter of whom nothing is known is taken to have agreed `agreed_before` times of `judged_before`.
   float agreed_before = 2.5f;
   float judged_before = 4;
+  // One who is trusted this much is believed whole: dropping every tenth report of an honest one would cost more than
+  // what it keeps out.
+  float proven_trust = 0.75f;
   // Reports that count within a day, by weight, of one reporter, of one network, and on one campaign.
   float reporter_day_max = 20;
   float network_day_max = 40;
