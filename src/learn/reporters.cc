@@ -1,7 +1,5 @@
 #include "learn/reporters.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -153,29 +151,6 @@ base::Result<Reporters> Reporters::load(std::string_view bytes, const ReporterOp
   }
   if (!bytes.empty()) return broken();
   return reporters;
-}
-
-namespace {
-
-// Errors of `after` beyond those of `before` by more than two standard deviations and by more than one message.
-bool worse(uint64_t before, uint64_t after) {
-  const double allowed = static_cast<double>(before) + 1 + 2 * std::sqrt(static_cast<double>(before));
-  return static_cast<double>(after) > allowed;
-}
-
-}  // namespace
-
-GoldenVerdict judge_batch(const GoldenResult& before, const GoldenResult& after) {
-  GoldenVerdict verdict;
-  const auto note = [&](std::string_view what, uint64_t was, uint64_t is, uint64_t of) {
-    if (!worse(was, is)) return;
-    verdict.accepted = false;
-    if (!verdict.why.empty()) verdict.why += "; ";
-    verdict.why += fmt::format("{} went from {} to {} of {} in the golden set", what, was, is, of);
-  };
-  note("wanted mail taken for spam", before.ham_as_spam, after.ham_as_spam, after.ham);
-  note("spam not recognised", before.spam_as_ham, after.spam_as_ham, after.spam);
-  return verdict;
 }
 
 }  // namespace tamis::learn

@@ -94,16 +94,4 @@ class Reporters {
   Table by_campaign_;
 };
 
-// Whether a batch of learned reports may stay: it may not if on the held-back golden set it makes more errors than the
-// model before it made, beyond a margin that chance explains.
-struct GoldenResult {
-  uint64_t ham = 0, ham_as_spam = 0;
-  uint64_t spam = 0, spam_as_ham = 0;
-};
-struct GoldenVerdict {
-  bool accepted = true;
-  std::string why;  // what got worse by how much; empty if accepted
-};
-GoldenVerdict judge_batch(const GoldenResult& before, const GoldenResult& after);
-
 }  // namespace tamis::learn
