@@ -173,7 +173,7 @@ TEST_F(MailGuardTest, TwoLiarsAreBothFound) {
 TEST_F(MailGuardTest, SmallStepsOfADayAreOneBatch) {
   prepare();
   uint64_t refused = 0;
-  for (uint64_t n = 0; n < 80; ++n) {
+  for (uint64_t n = 0; n < 24; ++n) {
     vote(20'001 + n * 2, message(2'000 + n, false), true, "mallory");
     auto done = learner_->guard(kNowMs + static_cast<int64_t>(n), true);
     ASSERT_TRUE(done);
