@@ -214,7 +214,7 @@ class Learning(Case):
             self.assertIn("mallory", json.dumps(trail))
             for path, status in [("/v1/mail/batch", 400), ("/v1/mail/learn?label=forget&batch=x", 400), ("/v1/mail/learn?label=spam&batch=x&id=y", 400),
                                  ("/v1/mail/golden?label=forget", 404), ("/v1/mail/golden?label=maybe", 400), ("/v1/mail/golden?label=ham&id=y", 404)]:
-                self.post(server, path, "" if "id=" in path else "From: q@q.example\n\nq\n", status=status)
+                self.post(server, path, "" if "id=" in path or path.endswith("batch") else "From: q@q.example\n\nq\n", status=status)
 
     def test_reports_that_do_harm_one_by_one_are_taken_out_again(self):
         with self.serve() as server:
@@ -225,7 +225,7 @@ class Learning(Case):
             for number in range(600, 640):
                 self.post(server, "/v1/mail/learn?label=spam&reporter=mallory", message(number, False))
             self.assertNotEqual(scores, [self.probability(server, text) for text in probes])  # learned at once
-            self.wait_for(lambda: self.golden(server)["refused"], "a refusal", seconds=40)
+            server.wait_for(lambda: self.golden(server)["refused"], "a refusal", seconds=40)
             refused = self.golden(server)["refused"][0]
             self.assertEqual(("mallory", True), (refused["reporter"], refused["was_learned"]))
             self.assertEqual(scores, [self.probability(server, text) for text in probes])
@@ -371,7 +371,7 @@ class CommandLine(Case):
                 (taught / f"{number}.eml").write_text(message(number, spam))
                 (golden / f"{number}.eml").write_text(message(number, spam, seed=7))
             done = self.run_tamis("mail", "learn", "--data", self.data, label, taught)
-            self.assertEqual(f"learned 12 messages as {label[2:]}\n", done.stdout)
+            self.assertTrue(done.stdout.startswith(f"learned 12 messages as {label[2:]}"), done.stdout)
             self.assertEqual("put in 12 messages\n", self.run_tamis("mail", "golden", "--data", self.data, label, golden).stdout)
         box = self.write("".join(f"From x@y Mon Nov  2 10:00:00 2026\n{message(n, False)}\n" for n in range(700, 740)), "lies.mbox")
         lie = self.run_tamis("mail", "learn", "--data", self.data, "--spam", "--reporter", "mallory", box, code=1)

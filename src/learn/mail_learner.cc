@@ -22,19 +22,10 @@ namespace {
 constexpr size_t kCasesMax = 200'000;
 constexpr size_t kVotesMax = 32;  // on one message
 constexpr size_t kReporterBytesMax = 256;
-constexpr size_t kLogBytesMax = size_t{4} << 30;  // corrections of a day
 constexpr uint64_t kUnsavedMax = 2'000;
 constexpr size_t kModelBytesMax = size_t{1} << 30;
-constexpr std::string_view kAboutRecord = "tamis correction 1";
 constexpr std::string_view kAboutModel = "tamis mail model 1";
 constexpr std::string_view kAboutPeople = "tamis mail people 1";
-
-uint64_t hash_of_name(std::string_view name) {
-  if (name.empty()) return 0;
-  std::string lower(name);
-  for (char& c : lower) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-  return base::hash64(lower, 0x7461737465) | 1;  // 0 is nobody
-}
 
 // Near-copies share the words with the smallest hashes, unless just one of these is among what was changed.
 uint64_t campaign_of(model::FeatureSpan features) {

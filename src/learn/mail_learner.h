@@ -155,6 +155,12 @@ class MailLearner {
   };
   base::Result<TakenBack> take_back(std::string_view reporter, int64_t now_ms);
 
+  // Removes what is kept of a person: features and corrections of the messages whose ids have these hashes
+  // (MailMemory::hash_of), `name` as a reporter and what is known of him, the taste of `name` as a recipient as far as
+  // its corrections are kept. What they taught stays as numbers that name nobody. Gives how many things went. Doing it
+  // once more does nothing.
+  base::Result<uint64_t> erase(const std::string& name, const std::vector<uint64_t>& id_hashes, int64_t now_ms);
+
   // Writes the model, so that the next start is short. Feature sets in it whose newest vote is older than
   // `remember_days` go before; what they taught stays.
   base::Status checkpoint(int64_t now_ms);
@@ -245,6 +251,12 @@ class MailLearner {
   base::Result<uint64_t> refuse(const Trial& trial, size_t judged, std::string why, int64_t now_ms);
   base::Status append_forget(uint64_t key, const std::string& reporter, int64_t now_ms);
   bool guard_due(int64_t now_ms, bool at_once) const;
+
+  // mail_erase.cc
+  struct Erasing;
+  base::Status find_to_erase(Erasing& erasing);
+  base::Status erase_in_memory(Erasing& erasing);
+  base::Status rewrite_log(int32_t day, const std::string& path, Erasing& erasing);
   base::Status checkpoint_locked(int64_t now_ms);
 
   MailLearnerOptions options_;

@@ -7,10 +7,21 @@
 #include <string_view>
 #include <vector>
 
+#include "base/hash.h"
 #include "learn/mail_learner.h"
 #include "learn/mail_memory.h"
 
 namespace tamis::learn {
+
+constexpr size_t kLogBytesMax = size_t{4} << 30;  // corrections of a day
+constexpr std::string_view kAboutRecord = "tamis correction 1";
+
+inline uint64_t hash_of_name(std::string_view name) {
+  if (name.empty()) return 0;
+  std::string lower(name);
+  for (char& c : lower) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  return base::hash64(lower, 0x7461737465) | 1;  // 0 is nobody
+}
 
 inline void put(uint64_t value, size_t bytes, std::string& out) {
   for (size_t i = 0; i < bytes; ++i) out.push_back(static_cast<char>(value >> (8 * i)));

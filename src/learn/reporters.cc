@@ -101,10 +101,12 @@ void Reporters::confirm(uint64_t reporter, bool agreed) {
 }
 
 void Reporters::forget(uint64_t reporter) {
-  const auto found = judged_.known.find(reporter);
-  if (found == judged_.known.end()) return;
-  judged_.order.erase(found->second);
-  judged_.known.erase(found);
+  for (Table* table : {&judged_, &by_reporter_}) {
+    const auto found = table->known.find(reporter);
+    if (found == table->known.end()) continue;
+    table->order.erase(found->second);
+    table->known.erase(found);
+  }
 }
 
 std::string Reporters::save() const {
