@@ -174,6 +174,66 @@ class Learning(Case):
             self.assertLess(self.probability(server, message(200, False)), poisoned)
             self.assertLess(honest, 0.5)
 
+    def golden(self, server, path="/v1/mail/golden"):
+        answer = server.get(path)
+        openapi.check("GET", path, answer)
+        return answer.json()
+
+    def fill_golden(self, server, count=10):
+        for number in range(count):
+            for spam in (False, True):
+                self.post(server, f"/v1/mail/golden?label={'spam' if spam else 'ham'}", message(number, spam, seed=7))
+
+    def test_a_batch_that_does_harm_is_refused_and_shown(self):
+        with self.serve() as server:
+            self.teach(server)
+            self.fill_golden(server)
+            probes = [message(number, number % 2 == 0, seed=11) for number in range(6)]
+            scores = [self.probability(server, text) for text in probes]
+            before = self.stats(server)
+            for number in range(500, 540):
+                self.post(server, "/v1/mail/learn?label=spam&reporter=mallory&batch=b1", message(number, False))
+            self.assertEqual(before["corrections"], self.stats(server)["corrections"])  # nothing is learned yet
+            refused = self.post(server, "/v1/mail/batch?name=b1")
+            self.assertEqual((False, 40, 0, True), tuple(refused[k] for k in ("ok", "messages", "learned", "judged")))
+            self.assertGreater(refused["after"]["ham_as_spam"], 1)
+            self.assertIn("wanted mail taken for spam went from 0", refused["why"])
+            self.assertEqual(scores, [self.probability(server, text) for text in probes])  # not a bit is another
+            self.post(server, "/v1/mail/batch?name=b1", status=404)
+            for number in range(500, 520):
+                self.post(server, "/v1/mail/learn?label=ham&reporter=anna&batch=b2", message(number, False))
+            learned = self.post(server, "/v1/mail/batch?name=b2")
+            self.assertEqual((True, 20, True), (learned["ok"], learned["learned"], learned["judged"]), learned)
+            shown = self.golden(server)
+            self.assertEqual([("mallory", 40, False)], [(r["reporter"], r["messages"], r["was_learned"]) for r in shown["refused"]])
+            self.assertEqual({"ham": 10, "ham_as_spam": 0, "spam": 10, "spam_as_ham": 0}, shown["now"])
+            metrics = server.get("/metrics").text()
+            self.assertRegex(metrics, r"(?m)^tamis_mail_batches_refused_total 1$")
+            self.assertRegex(metrics, r'(?m)^tamis_mail_golden_messages{label="ham"} 10$')
+            trail = server.get("/v1/audit?what=mail.refuse-batch").json()
+            self.assertIn("mallory", json.dumps(trail))
+            for path, status in [("/v1/mail/batch", 400), ("/v1/mail/learn?label=forget&batch=x", 400), ("/v1/mail/learn?label=spam&batch=x&id=y", 400),
+                                 ("/v1/mail/golden?label=forget", 404), ("/v1/mail/golden?label=maybe", 400), ("/v1/mail/golden?label=ham&id=y", 404)]:
+                self.post(server, path, "" if "id=" in path or path.endswith("batch") else "From: q@q.example\n\nq\n", status=status)
+
+    def test_reports_that_do_harm_one_by_one_are_taken_out_again(self):
+        with self.serve() as server:
+            self.teach(server)
+            self.fill_golden(server)
+            probes = [message(number, number % 2 == 0, seed=11) for number in range(6)]
+            scores = [self.probability(server, text) for text in probes]
+            for number in range(600, 640):
+                self.post(server, "/v1/mail/learn?label=spam&reporter=mallory", message(number, False))
+            self.assertNotEqual(scores, [self.probability(server, text) for text in probes])  # learned at once
+            server.wait_for(lambda: self.golden(server)["refused"], "a refusal", seconds=40)
+            refused = self.golden(server)["refused"][0]
+            self.assertEqual(("mallory", True), (refused["reporter"], refused["was_learned"]))
+            self.assertEqual(scores, [self.probability(server, text) for text in probes])
+            server.kill()
+        with self.serve() as server:
+            self.assertEqual(scores, [self.probability(server, text) for text in probes])
+            self.assertEqual("mallory", self.golden(server)["refused"][0]["reporter"])
+
     def test_truth_about_an_event_teaches(self):
         with self.serve() as server:
             self.teach(server)
@@ -299,6 +359,33 @@ class CommandLine(Case):
                 page = self.run_tamis("mail", "explain", "--model", model, "--for", reader, *arguments, spam).stdout
                 self.assertNotRegex(page.replace(re.search(r"m[0-9a-f]+-[0-9a-f]{16}", page)[0], ""), r"spam-model|points|\d\.\d|model\.|digest")
         self.assertIn("is delivered", self.run_tamis("mail", "explain", "--model", model, "--for", "user", maildir / "new" / "2").stdout)
+
+    def test_a_golden_set_on_the_command_line(self):
+        with self.serve():
+            pass
+        for spam in (False, True):
+            label = "--spam" if spam else "--ham"
+            taught, golden = self.folder / f"taught{spam}", self.folder / f"golden{spam}"
+            taught.mkdir(), golden.mkdir()
+            for number in range(12):
+                (taught / f"{number}.eml").write_text(message(number, spam))
+                (golden / f"{number}.eml").write_text(message(number, spam, seed=7))
+            done = self.run_tamis("mail", "learn", "--data", self.data, label, taught)
+            self.assertTrue(done.stdout.startswith(f"learned 12 messages as {label[2:]}"), done.stdout)
+            self.assertEqual("put in 12 messages\n", self.run_tamis("mail", "golden", "--data", self.data, label, golden).stdout)
+        box = self.write("".join(f"From x@y Mon Nov  2 10:00:00 2026\n{message(n, False)}\n" for n in range(700, 740)), "lies.mbox")
+        lie = self.run_tamis("mail", "learn", "--data", self.data, "--spam", "--reporter", "mallory", box, code=1)
+        self.assertIn("a batch of 40 messages was refused, and none of it was learned: wanted mail taken for spam", lie.stderr)
+        self.assertEqual("learned 0 messages as spam\n", lie.stdout)
+        self.assertEqual("learned 40 messages as ham, no worse on the golden set\n",
+                         self.run_tamis("mail", "learn", "--data", self.data, "--ham", "--ip", "192.0.2.1", box).stdout)
+        shown = self.run_tamis("mail", "golden", "--data", self.data).stdout
+        self.assertIn("golden set: 12 wanted, 0 of them taken for spam; 12 spam, 0 of them not recognised\n", shown)
+        self.assertIn("40 of mallory: refused as a batch; wanted mail taken", shown)
+        self.assertEqual(12, json.loads(self.run_tamis("mail", "golden", "--data", self.data, "--json").stdout)["now"]["spam"])
+        self.run_tamis("mail", "golden", "--data", self.data, "--forget", golden / "1.eml")
+        for arguments, says in [((), "--data DIR"), (("--data", self.data, "--ham"), "without them it shows"), (("--data", self.data, box), "one of --spam")]:
+            self.assertIn(says, self.run_tamis("mail", "golden", *arguments, code=2).stderr)
 
     def test_wrong_use(self):
         text = self.write(message(1, True))

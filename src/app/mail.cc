@@ -9,6 +9,7 @@
 #include "app/json_view.h"
 #include "app/mail_eval.h"
 #include "app/mail_explain.h"
+#include "app/mail_learn.h"
 #include "app/mail_setup.h"
 #include "base/file.h"
 #include "event/json_writer.h"
@@ -143,81 +144,6 @@ base::Result<int> scan(const ScanOptions& options) {
   return refused == 0 ? kGood : kNo;
 }
 
-struct LearnOptions {
-  DataSessionOptions session;
-  std::string model, id, reporter, recipient;
-  std::vector<std::string> files;
-  bool spam = false, ham = false, forget = false;
-  const char* label() const { return spam ? "spam" : ham ? "ham" : "forget"; }
-};
-
-base::Result<int> learn_with_data(const LearnOptions& options) {
-  DataSessionOptions session_options = options.session;
-  session_options.mail = true;
-  session_options.quiet = true;
-  TAMIS_TRY(session, DataSession::open(session_options));
-  std::string path = std::string("/v1/mail/learn?label=") + options.label();
-  if (!options.reporter.empty()) path += "&reporter=" + url_escape(options.reporter);
-  if (!options.recipient.empty()) path += "&recipient=" + url_escape(options.recipient);
-  if (!options.id.empty()) {
-    TAMIS_TRY(answer, session->post(path + "&id=" + url_escape(options.id), ""));
-    std::printf("learned 1 message as %s\n", options.label());
-    return kGood;
-  }
-  uint64_t learned = 0, refused = 0;
-  auto use = [&](const std::string& name, std::string_view message) {
-    auto answer = session->post(path, std::string(message), "message/rfc822");
-    if (answer) {
-      ++learned;
-    } else {
-      ++refused;
-      complain(name + ": " + answer.error().message);
-    }
-    return !Interrupt::requested();
-  };
-  TAMIS_CHECK(for_each_message(options.files, use));
-  std::printf("learned %llu messages as %s\n", static_cast<unsigned long long>(learned), options.label());
-  return Interrupt::requested() ? kInterrupted : refused == 0 ? kGood : kNo;
-}
-
-base::Result<int> learn_into_file(const LearnOptions& options) {
-  constexpr size_t kModelBytesMax = size_t{1} << 30;
-  auto bytes = base::read_file(options.model, kModelBytesMax);
-  if (!bytes && bytes.error().code != base::Code::kNotFound) return tl::unexpected(bytes.error());
-  model::SpamModel::Loaded loaded{model::SpamModel{}, ""};
-  if (bytes) {
-    TAMIS_TRY(read, model::SpamModel::load(*bytes));
-    loaded = std::move(read);
-  }
-  learn::MailFilter filter;
-  uint64_t learned = 0, refused = 0;
-  auto use = [&](const std::string& name, std::string_view message) {
-    filter.read(message);
-    base::Status done = options.forget ? loaded.model.forget(filter.text_key())
-                                       : loaded.model.learn(filter.text_key(), filter.features(), options.spam);
-    ++(done ? learned : refused);
-    if (!done) complain(name + ": " + done.error().message);
-    return !Interrupt::requested();
-  };
-  TAMIS_CHECK(for_each_message(options.files, use));
-  TAMIS_CHECK(base::write_file_atomically(options.model, loaded.model.save(loaded.card, true)));
-  std::printf("learned %llu messages as %s\n", static_cast<unsigned long long>(learned), options.label());
-  return Interrupt::requested() ? kInterrupted : refused == 0 ? kGood : kNo;
-}
-
-base::Result<int> learn(const LearnOptions& options) {
-  Interrupt::install();
-  if (options.spam + options.ham + options.forget != 1) {
-    return base::invalid("mail learn: say one of --spam, --ham and --forget");
-  }
-  if (options.session.data.empty() == options.model.empty()) {
-    return base::invalid("mail learn: say where to, --data DIR or --model FILE");
-  }
-  if (options.files.empty() == options.id.empty()) return base::invalid("mail learn: expected FILEs, or --id");
-  if (!options.id.empty() && options.session.data.empty()) return base::invalid("mail learn: --id needs --data");
-  return options.model.empty() ? learn_with_data(options) : learn_into_file(options);
-}
-
 base::Result<int> explain(const ScanOptions& options) {
   TAMIS_TRY(setup, MailSetup::open(options.setup));
   door::MailService::Work work;
@@ -288,20 +214,6 @@ Command add_mail_explain(CLI::App& app) {
   return command_of(options, explain);
 }
 
-Command add_mail_learn(CLI::App& app) {
-  auto options = std::make_shared<LearnOptions>();
-  app.add_option("FILE", options->files, "Messages: files, mboxes, Maildirs, other folders; - is standard input");
-  app.add_flag("--spam", options->spam, "They are spam");
-  app.add_flag("--ham", options->ham, "They are wanted");
-  app.add_flag("--forget", options->forget, "Take back what was said of them");
-  app.add_option("--id", options->id, "Of a message that was scanned, instead of FILEs");
-  app.add_option("--data", options->session.data, "Data folder whose model learns");
-  app.add_option("--model", options->model, "File of a model that learns; made if it is not there");
-  app.add_option("--reporter", options->reporter, "Who says so; default your name");
-  app.add_option("--recipient", options->recipient, "Whose mailbox it was in");
-  return command_of(options, learn);
-}
-
 Command add_mail_eval(CLI::App& app) {
   auto options = std::make_shared<MailEvalOptions>();
   auto online = std::make_shared<bool>(false);
@@ -328,6 +240,7 @@ Command add_mail(CLI::App& app) {
   };
   verb("scan", "Judge messages", add_mail_scan);
   verb("learn", "Learn from messages, or take that back", add_mail_learn);
+  verb("golden", "Show or change the messages against which reports are measured", add_mail_golden);
   verb("explain", "Tell why a message is judged as it is", add_mail_explain);
   verb("eval", "Measure the filter on a labelled corpus, in its order", add_mail_eval);
   return [runs] {

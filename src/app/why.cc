@@ -156,7 +156,9 @@ base::Result<int> erase(const Options& options) {
     return base::invalid("this cannot be undone: all that is kept of " + options.kind + " " + options.value +
                          " is removed; say --yes to do it");
   }
-  TAMIS_TRY(session, DataSession::open(options.session));
+  DataSessionOptions with_mail = options.session;
+  with_mail.mail = true;
+  TAMIS_TRY(session, DataSession::open(with_mail));
   std::string body = "{\"on\":" + json_text(options.kind) + ",\"value\":" + json_text(options.value) +
                      ",\"reason\":" + json_text(options.reason) + "}";
   TAMIS_TRY(text, session->post("/v1/erase", std::move(body)));
@@ -171,6 +173,7 @@ base::Result<int> erase(const Options& options) {
                                                              {"list_entries", "entries of lists"},
                                                              {"feature_keys", "keys of features"},
                                                              {"batch_items", "items of action batches"},
+                                                             {"mail", "parts of what mail taught"},
                                                              {"audit_lines", "lines of the audit trail emptied"},
                                                              {"snapshots", "snapshots, and a new one made"}};
   for (auto [key, what] : kCounts) std::printf("%8s %s\n", report[key].text("0").c_str(), what);

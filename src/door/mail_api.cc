@@ -4,6 +4,7 @@
 
 #include "door/http_answer.h"
 #include "event/json_writer.h"
+#include "event/time_text.h"
 
 namespace tamis::door {
 
@@ -33,6 +34,13 @@ void send_error(net::DeferredReply& reply, const base::Error& error) {
   JsonWriter json(body);
   json.begin_object().key("error").string(word_of(error)).key("message").string(error.message).end_object();
   reply.send(status_of(error), "application/json", body + "\n");
+}
+
+std::string batch_name(const Desk::Caller& caller, const std::string& name) { return caller.name + '\n' + name; }
+
+void write_golden_result(const learn::GoldenResult& result, JsonWriter& json) {
+  json.begin_object().key("ham").uinteger(result.ham).key("ham_as_spam").uinteger(result.ham_as_spam);
+  json.key("spam").uinteger(result.spam).key("spam_as_ham").uinteger(result.spam_as_ham).end_object();
 }
 
 base::Result<MailCorrection::Label> label_of(std::string_view text) {
@@ -82,6 +90,21 @@ MailApi::MailApi(net::HttpServer& server, Desk& desk, MailService& mail, const M
       route(Role::kDecide | Role::kAnalyst | Role::kSupport, mail.message_bytes_max()));
   server.post(
       "/v1/mail/take-back", [this](const Request& in, Response& out) { take_back(in, out); }, route(Role::kAnalyst, 0));
+  server.post(
+      "/v1/mail/batch", [this](const Request& in, Response& out) { finish_batch(in, out); },
+      route(Role::kDecide | Role::kAnalyst | Role::kSupport, 0));
+  server.post(
+      "/v1/mail/golden", [this](const Request& in, Response& out) { put_golden(in, out); },
+      route(Role::kAnalyst, mail.message_bytes_max()));
+  server.get(
+      "/v1/mail/golden",
+      [this](const Request&, Response& out) {
+        desk_.soon(out, [this](std::string& body) -> base::Status {
+          write_golden(body);
+          return {};
+        });
+      },
+      route(Role::kAnalyst, 0));
   server.get(
       "/v1/mail/stats",
       [this](const Request&, Response& out) {
@@ -139,6 +162,18 @@ void MailApi::learn(const Request& in, Response& out) {
   correction.reporter = value_of(in, "reporter");
   if (correction.reporter.empty()) correction.reporter = caller.name;
   correction.recipient = value_of(in, "recipient");
+  correction.network = value_of(in, "ip");
+  const std::string batch = value_of(in, "batch");
+  if (!batch.empty()) {
+    // Of this caller alone. It is noted when it is finished.
+    correction.batch = batch_name(caller, batch);
+    auto reply = out.defer();
+    mail_.learn(std::move(correction), [reply](base::Status done) {
+      if (!done) return send_error(*reply, done.error());
+      reply->send(200, "application/json", "{\"ok\":true}\n");
+    });
+    return;
+  }
   action::AuditEntry entry;
   entry.what = "mail.learn";
   entry.on = "event:mail";
@@ -175,6 +210,76 @@ void MailApi::take_back(const Request& in, Response& out) {
         body += '\n';
         return {};
       });
+}
+
+void MailApi::finish_batch(const Request& in, Response& out) {
+  desk_.soon_slow(out,
+                  [this, caller = Desk::caller_of(in), name = value_of(in, "name")](std::string& body) -> base::Status {
+                    if (name.empty())
+                      return base::invalid("?name=: expected the name that the corrections were brought under");
+                    TAMIS_TRY(done, mail_.finish_batch(batch_name(caller, name)));
+                    JsonWriter json(body);
+                    json.begin_object().key("ok").boolean(done.result.verdict.accepted);
+                    json.key("messages").uinteger(done.messages).key("learned").uinteger(done.result.learned);
+                    json.key("judged").boolean(done.result.judged);
+                    if (done.result.judged) {
+                      json.key("before");
+                      write_golden_result(done.result.before, json);
+                      json.key("after");
+                      write_golden_result(done.result.after, json);
+                    }
+                    if (!done.result.verdict.accepted) json.key("why").string(done.result.verdict.why);
+                    json.end_object();
+                    action::AuditEntry entry;
+                    entry.what = done.result.verdict.accepted ? "mail.learn-batch" : "mail.refuse-batch";
+                    entry.on = "reporter";
+                    entry.value = done.reporter;
+                    entry.detail = body;
+                    body += '\n';
+                    return desk_.note_change(caller, std::move(entry));
+                  });
+}
+
+void MailApi::put_golden(const Request& in, Response& out) {
+  auto label = label_of(value_of(in, "label"));
+  if (!label) return answer(label.error(), out);
+  MailCorrection correction;
+  correction.label = *label;
+  correction.id = value_of(in, "id");
+  if (correction.id.empty()) correction.message = in.body();
+  if (correction.id.empty() == correction.message.empty()) {
+    return answer(base::Error{base::Code::kInvalid, "expected ?id= of a message that was scanned, or its text as body"},
+                  out);
+  }
+  desk_.soon(out,
+             [this, caller = Desk::caller_of(in), correction = std::move(correction),
+              name = value_of(in, "label")](std::string& body) -> base::Status {
+               MailService::Work work;
+               TAMIS_CHECK(mail_.put_golden(work, correction));
+               action::AuditEntry entry;
+               entry.what = "mail.golden";
+               entry.on = "event:mail";
+               entry.value = correction.id;
+               entry.detail = name;
+               TAMIS_CHECK(desk_.note_change(caller, std::move(entry)));
+               body += "{\"ok\":true}\n";
+               return {};
+             });
+}
+
+void MailApi::write_golden(std::string& out) {
+  const learn::MailLearner::GoldenState state = mail_.learner().golden();
+  JsonWriter json(out);
+  json.begin_object().key("now");
+  write_golden_result(state.result, json);
+  json.key("refused").begin_array();
+  for (auto refusal = state.refusals.rbegin(); refusal != state.refusals.rend(); ++refusal) {
+    json.begin_object().key("time").string(event::format_time_ms(refusal->time_ms)).key("reporter").string(refusal->reporter);
+    json.key("messages").uinteger(refusal->messages).key("was_learned").boolean(refusal->was_learned);
+    json.key("why").string(refusal->why).end_object();
+  }
+  json.end_array().end_object();
+  out += '\n';
 }
 
 void MailApi::write_stats(std::string& out) {

@@ -16,6 +16,9 @@ class MailApi {
   void scan(const net::Request& in, net::Response& out);
   void learn(const net::Request& in, net::Response& out);
   void take_back(const net::Request& in, net::Response& out);
+  void finish_batch(const net::Request& in, net::Response& out);
+  void put_golden(const net::Request& in, net::Response& out);
+  void write_golden(std::string& out);
   void write_stats(std::string& out);
 
   Desk& desk_;

@@ -75,6 +75,9 @@ struct MailCorrection {
   std::string message;
   std::string reporter;   // who says it: the account, mailbox or controller
   std::string recipient;  // whose mailbox it was in, if that is known
+  std::string network;    // address from which the reporter said it, if that is known: its network is capped
+  // Not empty: waits with others of the same name, to be judged as one (MailService::finish_batch). By text alone.
+  std::string batch;
 };
 
 struct MailStats {

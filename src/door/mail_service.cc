@@ -13,6 +13,7 @@ namespace tamis::door {
 namespace {
 constexpr std::string_view kType = "mail";
 constexpr int64_t kTidyMs = 60'000;
+constexpr int64_t kGuardMs = 1'000;
 
 learn::MailLabel label_of(MailCorrection::Label label) {
   switch (label) {
@@ -66,6 +67,7 @@ void MailService::stop() {
   ready_.notify_all();
   tidy_ready_.notify_all();
   for (std::thread& thread : threads_) thread.join();
+  if (learner_ != nullptr) (void)learner_->guard(service_.now_ms(), true);
   if (learner_ != nullptr) (void)learner_->checkpoint(service_.now_ms());  // else the next start learns again
 }
 
@@ -182,6 +184,18 @@ void MailService::register_metrics(base::MetricRegistry& registry) {
                         stat([](const Stats& s) { return s.corrections; }));
   registry.counter_from("tamis_mail_corrections_refused_total", "Corrections noted and not believed.", {},
                         stat([](const Stats& s) { return s.not_believed; }));
+  registry.counter_from("tamis_mail_batches_judged_total", "Batches of corrections held against the golden set.", {},
+                        stat([](const Stats& s) { return s.batches_judged; }));
+  registry.counter_from("tamis_mail_batches_refused_total", "Those that made it worse.", {},
+                        stat([](const Stats& s) { return s.batches_refused; }));
+  registry.gauge_from("tamis_mail_golden_messages", "Messages of the golden set.", {{"label", "ham"}},
+                      stat([](const Stats& s) { return s.golden.ham; }));
+  registry.gauge_from("tamis_mail_golden_messages", "Messages of the golden set.", {{"label", "spam"}},
+                      stat([](const Stats& s) { return s.golden.spam; }));
+  registry.gauge_from("tamis_mail_golden_errors", "Those that the model had wrong when it was judged last.",
+                      {{"label", "ham"}}, stat([](const Stats& s) { return s.golden.ham_as_spam; }));
+  registry.gauge_from("tamis_mail_golden_errors", "Those that the model had wrong when it was judged last.",
+                      {{"label", "spam"}}, stat([](const Stats& s) { return s.golden.spam_as_ham; }));
   registry.gauge_from("tamis_mail_model_messages", "Messages that the model learned.", {{"label", "ham"}},
                       stat([](const Stats& s) { return s.ham_learned; }));
   registry.gauge_from("tamis_mail_model_messages", "Messages that the model learned.", {{"label", "spam"}},
@@ -221,9 +235,11 @@ base::Status MailService::write_truth(const MailCorrection& correction) {
 
 base::Result<learn::MailLearner::Learned> MailService::learn_now(Work& work, const MailCorrection& correction) {
   const int64_t now_ms = service_.now_ms();
+  const uint64_t network = learn::network_hash(correction.network);
   if (!correction.id.empty()) {
+    if (!correction.batch.empty()) return base::invalid("a batch takes messages by their text, not by id");
     TAMIS_TRY(learned, learner_->learn_by_id(correction.id, label_of(correction.label), correction.reporter,
-                                             correction.recipient, now_ms));
+                                             correction.recipient, now_ms, network));
     TAMIS_CHECK(write_truth(correction));
     ++learned_;
     return learned;
@@ -234,10 +250,36 @@ base::Result<learn::MailLearner::Learned> MailService::learn_now(Work& work, con
                                      options_.message_bytes_max));
   }
   work.filter.read(correction.message);
-  TAMIS_TRY(learned, learner_->learn(work.filter.text_key(), work.filter.features(), label_of(correction.label),
-                                     correction.reporter, correction.recipient, now_ms));
+  const model::FeatureSpan features = work.filter.features();
+  if (!correction.batch.empty()) {
+    const learn::MailLabel label = label_of(correction.label);
+    if (label == learn::MailLabel::kForget) return base::invalid("a batch says ham or spam, and forgets nothing");
+    TAMIS_TRY(waiting,
+              batches_.add(correction.batch, correction.reporter, correction.network,
+                           {work.filter.text_key(), {features.begin(), features.end()}, label, correction.recipient},
+                           now_ms));
+    (void)waiting;
+    return learn::MailLearner::Learned{};
+  }
+  TAMIS_TRY(learned, learner_->learn(work.filter.text_key(), features, label_of(correction.label), correction.reporter,
+                                     correction.recipient, now_ms, network));
   ++learned_;
   return learned;
+}
+
+base::Result<MailService::Finished> MailService::finish_batch(const std::string& name) {
+  TAMIS_TRY(batch, batches_.take(name, service_.now_ms()));
+  TAMIS_TRY(result,
+            learner_->learn_batch(batch.items, batch.reporter, service_.now_ms(), learn::network_hash(batch.network)));
+  learned_ += result.learned;
+  return Finished{batch.reporter, batch.items.size(), std::move(result)};
+}
+
+base::Status MailService::put_golden(Work& work, const MailCorrection& correction) {
+  const int64_t now_ms = service_.now_ms();
+  if (!correction.id.empty()) return learner_->put_golden_by_id(correction.id, label_of(correction.label), now_ms);
+  work.filter.read(correction.message);
+  return learner_->put_golden(work.filter.text_key(), work.filter.features(), label_of(correction.label), now_ms);
 }
 
 base::Status MailService::learn_truth(std::string_view id, std::string_view label, std::string_view source) {
@@ -359,11 +401,17 @@ void MailService::run() {
 
 void MailService::run_tidy() {
   std::unique_lock lock(mutex_);
+  auto tidied = std::chrono::steady_clock::now();
   while (!stopping_) {
-    tidy_ready_.wait_for(lock, std::chrono::milliseconds(kTidyMs), [this] { return stopping_; });
+    tidy_ready_.wait_for(lock, std::chrono::milliseconds(kGuardMs), [this] { return stopping_; });
     if (stopping_) return;
     lock.unlock();
-    (void)learner_->tidy(service_.now_ms());  // what does not work now is tried again
+    // What does not work now is tried again.
+    (void)learner_->guard(service_.now_ms());
+    if (std::chrono::steady_clock::now() - tidied >= std::chrono::milliseconds(kTidyMs)) {
+      (void)learner_->tidy(service_.now_ms());
+      tidied = std::chrono::steady_clock::now();
+    }
     lock.lock();
   }
 }

@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "base/metrics.h"
+#include "door/mail_batches.h"
 #include "door/mail_scanner.h"
 #include "door/service.h"
 #include "learn/mail_filter.h"
@@ -72,6 +73,16 @@ class MailService final : public MailScanner {
   // ham, every other is spam. Durable after learner().sync().
   base::Status learn_truth(std::string_view id, std::string_view label, std::string_view source);
 
+  // Learns the corrections that wait under this name if they do no harm (learn/mail_learner.h). kNotFound: none do.
+  struct Finished {
+    std::string reporter;
+    size_t messages = 0;
+    learn::MailLearner::BatchResult result;
+  };
+  base::Result<Finished> finish_batch(const std::string& name);
+  // Puts a message into the golden set, or takes it out: `correction` by id or by text.
+  base::Status put_golden(Work& work, const MailCorrection& correction);
+
   learn::MailLearner& learner() { return *learner_; }
   // Once, and the registry is read no more when this ends.
   void register_metrics(base::MetricRegistry& registry);
@@ -110,6 +121,7 @@ class MailService final : public MailScanner {
   Service& service_;
   MailServiceOptions options_;
   std::unique_ptr<learn::MailLearner> learner_;
+  MailBatches batches_;
   int64_t started_ms_ = 0;
   std::atomic<uint64_t> scanned_{0}, learned_{0};
   std::array<std::atomic<uint64_t>, 5> actions_{};

@@ -144,6 +144,7 @@ void learn(const std::shared_ptr<MailContext>& shared, MailCorrection::Label lab
   correction.recipient = name(in.has_header("Deliver-To") ? "Deliver-To" : "Rcpt");
   // A script that speaks for many mailboxes says for which.
   correction.reporter = name(in.has_header("User") ? "User" : "Deliver-To");
+  correction.network = std::string(trimmed(in.header("Tamis-Reporter-Ip")));
   const auto* caller = static_cast<const net::Caller*>(in.context());
   if (correction.reporter.empty()) correction.reporter = caller == nullptr ? "controller" : caller->name;
   pending->reply = out.defer();

@@ -5,6 +5,7 @@
 
 #include "door/http_answer.h"
 #include "door/json_body.h"
+#include "door/mail_service.h"
 #include "event/json_event.h"
 #include "event/json_writer.h"
 #include "replay/erase.h"
@@ -64,7 +65,7 @@ struct SupportApi::Impl {
 
   // Counts of what lies beside the data folder's own parts.
   struct Beside {
-    uint64_t batch_items = 0, notices = 0;
+    uint64_t batch_items = 0, notices = 0, mail = 0;
   };
   base::Status erase_beside(const std::string& value, Beside& beside);
   void finish_erasure();
@@ -234,6 +235,11 @@ base::Status SupportApi::Impl::erase_beside(const std::string& value, Beside& be
     TAMIS_TRY(dropped, outbox->erase(value));
     beside.notices += dropped;
   }
+  if (MailService* mail = desk.mail(); mail != nullptr && desk.service().data() != nullptr) {
+    TAMIS_TRY(events, replay::erased_events(*desk.service().data(), "mail"));
+    TAMIS_TRY(erased, mail->learner().erase(value, events, desk.service().now_ms()));
+    beside.mail += erased;
+  }
   return {};
 }
 
@@ -277,6 +283,7 @@ base::Status SupportApi::Impl::erase(const Desk::Caller& caller, const std::stri
   TAMIS_TRY(report, replay::erase_entity(*data, desk.service().engine_access(), policy, on, canonical, options));
   JsonWriter json(text);
   json.begin_object().key("batch_items").uinteger(beside.batch_items).key("notices").uinteger(beside.notices);
+  json.key("mail").uinteger(beside.mail);
   json.key("labels").uinteger(report.labels).key("list_entries").uinteger(report.list_entries);
   json.key("feature_keys").uinteger(report.feature_keys).key("journal_records").uinteger(report.journal_records);
   json.key("journal_segments").uinteger(report.journal_segments).key("archive_rows").uinteger(report.archive_rows);

@@ -11,6 +11,7 @@
 
 #include "base/file.h"
 #include "base/hash.h"
+#include "learn/mail_record.h"
 #include "model/numeric.h"
 
 #include <fmt/format.h>
@@ -21,25 +22,10 @@ namespace {
 constexpr size_t kCasesMax = 200'000;
 constexpr size_t kVotesMax = 32;  // on one message
 constexpr size_t kReporterBytesMax = 256;
-constexpr size_t kLogBytesMax = size_t{4} << 30;  // corrections of a day
 constexpr uint64_t kUnsavedMax = 2'000;
 constexpr size_t kModelBytesMax = size_t{1} << 30;
-constexpr std::string_view kAboutRecord = "tamis correction 1";
 constexpr std::string_view kAboutModel = "tamis mail model 1";
 constexpr std::string_view kAboutPeople = "tamis mail people 1";
-// What the kind of a record may have, as bits.
-constexpr uint64_t kTakesBack = 1, kIsTruth = 2, kHasRecipient = 4;
-
-void put(uint64_t value, size_t bytes, std::string& out) {
-  for (size_t i = 0; i < bytes; ++i) out.push_back(static_cast<char>(value >> (8 * i)));
-}
-
-uint64_t hash_of_name(std::string_view name) {
-  if (name.empty()) return 0;
-  std::string lower(name);
-  for (char& c : lower) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-  return base::hash64(lower, 0x7461737465) | 1;  // 0 is nobody
-}
 
 // Near-copies share the words with the smallest hashes, unless just one of these is among what was changed.
 uint64_t campaign_of(model::FeatureSpan features) {
@@ -54,79 +40,7 @@ uint64_t campaign_of(model::FeatureSpan features) {
   return 0;  // too short to be told from others
 }
 
-// Reads little-endian numbers and texts from the front of bytes; `good` turns false at their end.
-struct Taker {
-  std::string_view bytes;
-  bool good = true;
-  uint64_t number(size_t count) {
-    if (bytes.size() < count) {
-      good = false;
-      return 0;
-    }
-    uint64_t value = 0;
-    for (size_t i = 0; i < count; ++i) {
-      value |= static_cast<uint64_t>(static_cast<unsigned char>(bytes[i])) << (8 * i);
-    }
-    bytes.remove_prefix(count);
-    return value;
-  }
-  std::string_view text(size_t count) {
-    if (bytes.size() < count) {
-      good = false;
-      return {};
-    }
-    std::string_view out = bytes.substr(0, count);
-    bytes.remove_prefix(count);
-    return out;
-  }
-};
-
 }  // namespace
-
-// One line of the log: a vote, or all votes of a reporter taken back.
-struct MailLearner::Record {
-  uint64_t sequence = 0;
-  bool takes_back = false;
-  bool is_truth = false;
-  uint64_t recipient = 0;  // by hash; 0: not known
-  MailLabel label = MailLabel::kForget;
-  float weight = 1;
-  int64_t time_ms = 0;
-  uint64_t key = 0, id_hash = 0;
-  std::string reporter;
-  std::vector<model::FeatureId> features;
-
-  void write(std::string& out) const {
-    put(sequence, 8, out);
-    put((takes_back ? kTakesBack : 0) | (is_truth ? kIsTruth : 0) | (recipient != 0 ? kHasRecipient : 0), 1, out);
-    put(static_cast<uint64_t>(label), 1, out);
-    put(std::bit_cast<uint32_t>(weight), 4, out);
-    put(static_cast<uint64_t>(time_ms), 8, out);
-    put(key, 8, out);
-    put(id_hash, 8, out);
-    if (recipient != 0) put(recipient, 8, out);
-    put(reporter.size(), 2, out);
-    out += reporter;
-    append_features(features, out);
-  }
-  bool read(std::string_view bytes) {
-    Taker taker{bytes};
-    sequence = taker.number(8);
-    const uint64_t kind = taker.number(1);
-    takes_back = (kind & kTakesBack) != 0;
-    is_truth = (kind & kIsTruth) != 0;
-    const uint64_t of_label = taker.number(1);
-    label = static_cast<MailLabel>(of_label);
-    weight = std::bit_cast<float>(static_cast<uint32_t>(taker.number(4)));
-    time_ms = static_cast<int64_t>(taker.number(8));
-    key = taker.number(8);
-    id_hash = taker.number(8);
-    recipient = (kind & kHasRecipient) != 0 ? taker.number(8) : 0;
-    reporter = taker.text(taker.number(2));
-    return taker.good && kind < 8 && of_label <= 2 && weight >= 0 && weight <= 1 &&
-           read_features(taker.bytes, features);
-  }
-};
 
 MailLabel MailLearner::Case::counts() const {
   for (size_t i = votes.size(); i-- > 0;) {
@@ -159,6 +73,7 @@ base::Result<std::unique_ptr<MailLearner>> MailLearner::open(MailLearnerOptions 
   own.starter.shrink_to_fit();
   if (!kept) return learner;
   TAMIS_CHECK(learner->load_people());
+  TAMIS_CHECK(learner->load_golden());
   TAMIS_CHECK(base::make_folders(own.folder + "/corrections"));
   TAMIS_CHECK(learner->read_corrections());
   TAMIS_CHECK(learner->tidy(now_ms));
@@ -271,14 +186,6 @@ base::Status MailLearner::read_log(int32_t day, const std::string& path) {
   return {};
 }
 
-template <class Use>
-void MailLearner::with_model(uint64_t sequence, const Use& use) {
-  std::lock_guard turn(turn_);
-  std::unique_lock lock(model_mutex_);
-  use(model_);
-  generation_ = sequence;
-}
-
 void MailLearner::score(model::FeatureSpan features, model::SpamModel::Scratch& scratch, Scored& out,
                         std::string_view recipient) const {
   const uint64_t who = hash_of_name(recipient);
@@ -359,7 +266,13 @@ MailLearner::Learned MailLearner::apply_vote(const Record& record, bool teach) {
   }
   learned.after = known.counts();
   learned.changed = learned.before != learned.after;
-  if (teach) {
+  // What is held back is confirmed, and so judges who speaks of it.
+  const auto held_back = golden_.is_spam(record.key);
+  if (held_back && !record.is_truth && record.label != MailLabel::kForget && record.sequence > people_saved_) {
+    reporters_.confirm(hash_of_name(record.reporter), (record.label == MailLabel::kSpam) == *held_back);
+  }
+  if (teach && !held_back) {
+    note_pending(record, learned);
     (void)change(record.key, known, record.features, learned.before, learned.after, record.sequence, record.recipient);
   }
   bound_cases();
@@ -483,7 +396,8 @@ base::Status MailLearner::append(const Record& record) {
 
 base::Result<MailLearner::Learned> MailLearner::vote(uint64_t text_key, uint64_t id_hash, model::FeatureSpan features,
                                                      MailLabel label, std::string_view reporter,
-                                                     std::string_view recipient, bool is_truth, int64_t now_ms) {
+                                                     std::string_view recipient, bool is_truth, int64_t now_ms,
+                                                     uint64_t network) {
   if (!model::is_feature_set(features)) return base::invalid("these features are no set");
   Record record;
   record.label = label;
@@ -510,8 +424,16 @@ base::Result<MailLearner::Learned> MailLearner::vote(uint64_t text_key, uint64_t
     nothing_new.weight = own->weight;
     return nothing_new;
   }
-  if (label != MailLabel::kForget && !is_truth) record.weight = weight_of(record, recipient);
-  if (record.weight <= 0) ++not_believed_;
+  bool golden_changed = false;
+  const bool held_back = hold_back(record, known != cases_.end(), golden_changed);
+  if (held_back) {
+    record.weight = 0;
+  } else if (label != MailLabel::kForget && !is_truth) {
+    record.weight = weight_of(record, recipient, network);
+  }
+  if (golden_changed) TAMIS_CHECK(save_golden(day_of(now_ms)));
+  take_baseline(now_ms);
+  if (record.weight <= 0 && !held_back) ++not_believed_;
   learned_last_ms_ = now_ms;
   record.sequence = sequence_ + 1;
   TAMIS_CHECK(append(record));
@@ -521,7 +443,7 @@ base::Result<MailLearner::Learned> MailLearner::vote(uint64_t text_key, uint64_t
 
 // Under teach_mutex_. A report that its reporter's weight does not carry has weight 0: which one that is, chance says
 // that belongs to message and reporter, so asking again gives the same.
-float MailLearner::weight_of(const Record& record, std::string_view recipient) {
+float MailLearner::weight_of(const Record& record, std::string_view recipient, uint64_t network) {
   if (!options_.weigh && !options_.weigh_reports) return 1;
   Scored scored;
   score(record.features, scratch_, scored);
@@ -531,6 +453,7 @@ float MailLearner::weight_of(const Record& record, std::string_view recipient) {
   }
   Report report;
   report.reporter = hash_of_name(record.reporter);
+  report.network = network;
   report.campaign = campaign_of(record.features);
   report.now_ms = record.time_ms;
   report.contradicted = record.label == MailLabel::kSpam ? -scored.score.logit : scored.score.logit;
@@ -543,37 +466,38 @@ base::Result<MailLearner::Learned> MailLearner::learn_truth_soon(std::string_vie
                                                                  std::string_view source, int64_t now_ms) {
   const uint64_t hash = MailMemory::hash_of(id);
   TAMIS_TRY(remembered, memory_->recall(hash));
-  return vote(remembered.text_key, hash, remembered.features, label, source, {}, true, now_ms);
+  return vote(remembered.text_key, hash, remembered.features, label, source, {}, true, now_ms, 0);
 }
 
 base::Result<MailLearner::Learned> MailLearner::learn_by_id(std::string_view id, MailLabel label,
                                                             std::string_view reporter, std::string_view recipient,
-                                                            int64_t now_ms) {
-  TAMIS_TRY(learned, learn_by_id_soon(id, label, reporter, recipient, now_ms));
+                                                            int64_t now_ms, uint64_t network) {
+  TAMIS_TRY(learned, learn_by_id_soon(id, label, reporter, recipient, now_ms, network));
   TAMIS_CHECK(sync());
   return learned;
 }
 
 base::Result<MailLearner::Learned> MailLearner::learn_by_id_soon(std::string_view id, MailLabel label,
                                                                  std::string_view reporter, std::string_view recipient,
-                                                                 int64_t now_ms) {
+                                                                 int64_t now_ms, uint64_t network) {
   const uint64_t hash = MailMemory::hash_of(id);
   TAMIS_TRY(remembered, memory_->recall(hash));
-  return vote(remembered.text_key, hash, remembered.features, label, reporter, recipient, false, now_ms);
+  return vote(remembered.text_key, hash, remembered.features, label, reporter, recipient, false, now_ms, network);
 }
 
 base::Result<MailLearner::Learned> MailLearner::learn(uint64_t text_key, model::FeatureSpan features, MailLabel label,
                                                       std::string_view reporter, std::string_view recipient,
-                                                      int64_t now_ms) {
-  TAMIS_TRY(learned, vote(text_key, 0, features, label, reporter, recipient, false, now_ms));
+                                                      int64_t now_ms, uint64_t network) {
+  TAMIS_TRY(learned, vote(text_key, 0, features, label, reporter, recipient, false, now_ms, network));
   TAMIS_CHECK(sync());
   return learned;
 }
 
 base::Result<MailLearner::Learned> MailLearner::learn_soon(uint64_t text_key, model::FeatureSpan features,
                                                            MailLabel label, std::string_view reporter,
-                                                           std::string_view recipient, int64_t now_ms) {
-  return vote(text_key, 0, features, label, reporter, recipient, false, now_ms);
+                                                           std::string_view recipient, int64_t now_ms,
+                                                           uint64_t network) {
+  return vote(text_key, 0, features, label, reporter, recipient, false, now_ms, network);
 }
 
 base::Status MailLearner::sync() {
@@ -621,9 +545,13 @@ base::Result<MailLearner::TakenBack> MailLearner::take_back(std::string_view rep
 }
 
 base::Status MailLearner::checkpoint(int64_t now_ms) {
+  std::lock_guard lock(teach_mutex_);  // nothing is learned meanwhile; scores go on
+  return checkpoint_locked(now_ms);
+}
+
+base::Status MailLearner::checkpoint_locked(int64_t now_ms) {
   if (options_.folder.empty()) return {};
   std::string plain, sealed;
-  std::lock_guard lock(teach_mutex_);  // nothing is learned meanwhile; scores go on
   const int32_t day = day_of(now_ms);
   drop_old_examples(day - options_.remember_days);
   put(sequence_, 8, plain);
@@ -636,6 +564,7 @@ base::Status MailLearner::checkpoint(int64_t now_ms) {
   }
   // Each of the two files knows up to which correction it goes. After a crash between them the corrections behind the
   // model are read again, and people skip those that they had.
+  if (day != saved_day_) TAMIS_CHECK(save_golden(day));  // its key must outlive it
   TAMIS_TRY(people, people_bytes(day));
   TAMIS_CHECK(base::write_file_atomically(options_.folder + "/people", people));
   TAMIS_CHECK(base::write_file_atomically(options_.folder + "/model", sealed));
@@ -674,6 +603,9 @@ MailLearner::Stats MailLearner::stats() const {
   {
     std::lock_guard lock(teach_mutex_);
     stats.corrections = sequence_;
+    stats.golden = golden_.empty() ? GoldenResult() : judged_last_;
+    stats.batches_judged = batches_judged_;
+    stats.batches_refused = batches_refused_;
     stats.not_believed = not_believed_;
     stats.reporters = reporters_.reporters();
     stats.learned_last_ms = learned_last_ms_;

@@ -10,6 +10,13 @@
 // FOLDER/corrections/  YYYY-MM-DD: every correction with its features, sealed, in order
 // FOLDER/model         the model with the corrections up to one of them, sealed
 // FOLDER/people        tastes of recipients, trust in reporters, up to the same, sealed
+// FOLDER/golden        messages held back from learning, and the reports that were refused by them, sealed
+//
+// What reports do to the golden set (learn/golden.h) is watched. A batch that is brought as one (learn_batch) is tried
+// on a copy of the model first. What comes one by one is learned at once and judged soon after (guard): if the set got
+// worse, the model goes back to where it was judged last and learns again all but the reports of whoever explains it.
+// Within a day the measure never rises, so that many small steps are one batch. With `weigh_reports` one of eight
+// confirmed truths that nobody had reported becomes part of the set by itself.
 //
 // A correction that names its recipient also moves that recipient's taste (model/taste.h): what is scanned for this
 // recipient alone is scored with it. With `weigh_reports` a report teaches by the chance of its reporter's weight
@@ -27,6 +34,8 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
+#include <set>
 #include <shared_mutex>
 #include <string>
 #include <string_view>
@@ -35,6 +44,7 @@
 
 #include "base/result.h"
 #include "learn/day_keys.h"
+#include "learn/golden.h"
 #include "learn/mail_memory.h"
 #include "learn/reporters.h"
 #include "model/spam_model.h"
@@ -92,19 +102,51 @@ class MailLearner {
     float weight = 1;
     MailLabel before = MailLabel::kForget, after = MailLabel::kForget;  // what counts; kForget: nobody said anything
   };
+  // `network` is a hash of where the reporter sits (network_hash), for the cap per network; 0: not known.
   // Durable when it returns. Errors: kNotFound (the id is not remembered; nothing to forget), kUnavailable (the disk).
   base::Result<Learned> learn_by_id(std::string_view id, MailLabel label, std::string_view reporter,
-                                    std::string_view recipient, int64_t now_ms);
+                                    std::string_view recipient, int64_t now_ms, uint64_t network = 0);
   base::Result<Learned> learn(uint64_t text_key, model::FeatureSpan features, MailLabel label,
-                              std::string_view reporter, std::string_view recipient, int64_t now_ms);
+                              std::string_view reporter, std::string_view recipient, int64_t now_ms,
+                              uint64_t network = 0);
   // The same two, durable after sync(): for many at once.
   base::Result<Learned> learn_by_id_soon(std::string_view id, MailLabel label, std::string_view reporter,
-                                         std::string_view recipient, int64_t now_ms);
+                                         std::string_view recipient, int64_t now_ms, uint64_t network = 0);
   base::Result<Learned> learn_soon(uint64_t text_key, model::FeatureSpan features, MailLabel label,
-                                   std::string_view reporter, std::string_view recipient, int64_t now_ms);
+                                   std::string_view reporter, std::string_view recipient, int64_t now_ms,
+                                   uint64_t network = 0);
   // What is known to be true of a remembered message: learned whole, and judges what others said of it.
   base::Result<Learned> learn_truth_soon(std::string_view id, MailLabel label, std::string_view source, int64_t now_ms);
   base::Status sync();
+
+  // Many reports of one reporter at once: learned if the golden set is no worse for it, else none of them.
+  struct BatchItem {
+    uint64_t text_key = 0;
+    std::vector<model::FeatureId> features;
+    MailLabel label = MailLabel::kSpam;  // no kForget
+    std::string recipient;
+  };
+  struct BatchResult {
+    bool judged = false;  // false: there is no golden set
+    GoldenVerdict verdict;
+    GoldenResult before, after;  // on the golden set
+    uint64_t learned = 0;        // items that said something new, if the verdict is good
+  };
+  // Durable when it returns.
+  base::Result<BatchResult> learn_batch(const std::vector<BatchItem>& items, std::string_view reporter, int64_t now_ms,
+                                        uint64_t network = 0);
+  // Judges what was learned since it was judged last. `at_once`: even if it is little. Called every second or so; costs
+  // nothing where nothing is due. Gives how many reports were refused.
+  base::Result<uint64_t> guard(int64_t now_ms, bool at_once = false);
+  // Puts a message into the golden set, or with kForget takes it out. What was learned of it is forgotten: it is held
+  // back from now on. Durable when it returns. Errors: kNotFound (to forget; the id is not remembered).
+  base::Status put_golden(uint64_t text_key, model::FeatureSpan features, MailLabel label, int64_t now_ms);
+  base::Status put_golden_by_id(std::string_view id, MailLabel label, int64_t now_ms);
+  struct GoldenState {
+    GoldenResult result;  // of the model as it is
+    std::vector<GoldenRefusal> refusals;
+  };
+  GoldenState golden() const;
 
   // Takes back all votes of a reporter that are still kept.
   struct TakenBack {
@@ -112,6 +154,12 @@ class MailLearner {
     uint64_t out_of_reach = 0;  // learned so long ago that only further learning makes it fade
   };
   base::Result<TakenBack> take_back(std::string_view reporter, int64_t now_ms);
+
+  // Removes what is kept of a person: features and corrections of the messages whose ids have these hashes
+  // (MailMemory::hash_of), `name` as a reporter and what is known of him, the taste of `name` as a recipient as far as
+  // its corrections are kept. What they taught stays as numbers that name nobody. Gives how many things went. Doing it
+  // once more does nothing.
+  base::Result<uint64_t> erase(const std::string& name, const std::vector<uint64_t>& id_hashes, int64_t now_ms);
 
   // Writes the model, so that the next start is short. Feature sets in it whose newest vote is older than
   // `remember_days` go before; what they taught stays.
@@ -125,9 +173,11 @@ class MailLearner {
     uint64_t corrections = 0;                    // ever
     uint64_t remembered = 0, remembered_bytes = 0;
     size_t model_bytes = 0;
-    uint64_t not_believed = 0;    // reports since the start that were noted and not learned
-    uint64_t reporters = 0;       // of whom something was confirmed
-    int64_t learned_last_ms = 0;  // 0: nothing since the start
+    GoldenResult golden;                               // as it was judged last
+    uint64_t batches_judged = 0, batches_refused = 0;  // since the start, those that came one by one included
+    uint64_t not_believed = 0;                         // reports since the start that were noted and not learned
+    uint64_t reporters = 0;                            // of whom something was confirmed
+    int64_t learned_last_ms = 0;                       // 0: nothing since the start
   };
   Stats stats() const;
   // The model as a file to ship: without the feature sets of messages.
@@ -152,7 +202,7 @@ class MailLearner {
   base::Status read_corrections();
   base::Status read_log(int32_t day, const std::string& path);
   Learned apply_vote(const Record& record, bool teach);
-  float weight_of(const Record& record, std::string_view recipient);
+  float weight_of(const Record& record, std::string_view recipient, uint64_t network);
   void judge_others(const Case& known, const Record& record);
   base::Status load_people();
   base::Result<std::string> people_bytes(int32_t day) const;
@@ -162,12 +212,52 @@ class MailLearner {
   void find_features(std::unordered_map<uint64_t, std::vector<model::FeatureId>>& wanted);
   base::Status append(const Record& record);
   base::Result<Learned> vote(uint64_t text_key, uint64_t id_hash, model::FeatureSpan features, MailLabel label,
-                             std::string_view reporter, std::string_view recipient, bool is_truth, int64_t now_ms);
+                             std::string_view reporter, std::string_view recipient, bool is_truth, int64_t now_ms,
+                             uint64_t network);
   template <class Use>
   void with_model(uint64_t sequence, const Use& use);
   base::Status open_log(int32_t day);
   void bound_cases();
   void drop_old_examples(int32_t oldest);
+
+  // mail_guard.cc: the golden set.
+  struct Pending {
+    uint64_t key = 0;
+    MailLabel label = MailLabel::kForget, before = MailLabel::kForget;  // what it says; what counted before it
+    bool counts = true;                                                 // false: noted with weight 0
+    bool is_truth = false;
+    std::string reporter;
+    std::vector<model::FeatureId> features;
+  };
+  // What was learned since the model was judged last, and the model as it was then.
+  struct Unjudged {
+    std::shared_ptr<const std::string> model;
+    std::vector<Pending> votes;
+  };
+  struct Trial {
+    std::set<std::string, std::less<>> refused;  // reporters
+    GoldenResult result;
+    GoldenVerdict verdict;
+  };
+  base::Status load_golden();
+  base::Status save_golden(int32_t day) const;
+  void take_baseline(int64_t now_ms);
+  void note_pending(const Record& record, const Learned& learned);
+  bool hold_back(Record& record, bool is_known, bool& golden_changed);
+  static base::Result<model::SpamModel> learn_again(const Unjudged& from,
+                                                    const std::set<std::string, std::less<>>& refused);
+  static base::Result<Trial> find_guilty(const Unjudged& unjudged, const GoldenSet& golden,
+                                         const GoldenResult& reference);
+  base::Result<uint64_t> refuse(const Trial& trial, size_t judged, std::string why, int64_t now_ms);
+  base::Status append_forget(uint64_t key, const std::string& reporter, int64_t now_ms);
+  bool guard_due(int64_t now_ms, bool at_once) const;
+
+  // mail_erase.cc
+  struct Erasing;
+  base::Status find_to_erase(Erasing& erasing);
+  base::Status erase_in_memory(Erasing& erasing);
+  base::Status rewrite_log(int32_t day, const std::string& path, Erasing& erasing);
+  base::Status checkpoint_locked(int64_t now_ms);
 
   MailLearnerOptions options_;
   std::unique_ptr<DayKeys> keys_;
@@ -195,9 +285,21 @@ class MailLearner {
   int32_t log_day_ = 0;
   uint64_t log_bytes_ = 0;
   model::SpamModel::Scratch scratch_;
+  GoldenSet golden_;
+  Unjudged unjudged_;                      // without a model: the set was not there, or has changed since
+  std::optional<GoldenResult> reference_;  // the best of the day
+  GoldenResult judged_last_;
+  int32_t reference_day_ = 0;
+  int64_t judged_ms_ = 0;
+  uint64_t batches_judged_ = 0, batches_refused_ = 0;
+
+  std::mutex guard_mutex_;  // one at a time judges; taken before teach_mutex_
 
   std::mutex sync_mutex_;  // taken before teach_mutex_
   uint64_t synced_ = 0;
 };
+
+// One value for an IPv4 /24 or an IPv6 /48, never 0; 0 for what is no address.
+uint64_t network_hash(std::string_view ip);
 
 }  // namespace tamis::learn

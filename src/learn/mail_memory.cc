@@ -126,7 +126,8 @@ base::Status MailMemory::read_file(File& file, uint64_t index) {
   while (at + kHeadBytes <= text.size()) {
     const auto sealed = static_cast<uint32_t>(take(text, at, 4));
     if (sealed > kSealedBytesMax || at + kHeadBytes + sealed > text.size()) break;
-    places_[take(text, at + 4, 8)] = {index, static_cast<uint32_t>(at + kHeadBytes), sealed};
+    if (const uint64_t hash = take(text, at + 4, 8); hash != 0)
+      places_[hash] = {index, static_cast<uint32_t>(at + kHeadBytes), sealed};
     at += kHeadBytes + sealed;
   }
   file.bytes = at;
@@ -224,6 +225,26 @@ base::Result<MailMemory::Remembered> MailMemory::recall(uint64_t id_hash) {
   rest.remove_prefix(8);
   if (!read_features(rest, out.features)) return base::invalid("a remembered message is damaged");
   return out;
+}
+
+base::Result<bool> MailMemory::wipe(uint64_t id_hash) {
+  std::lock_guard lock(mutex_);
+  const auto known = places_.find(id_hash);
+  if (known == places_.end()) return false;
+  const Place place = known->second;
+  File& file = files_[place.file - first_file_];
+  // Hash and sealed bytes; the length stays, so that what lies behind is found.
+  const std::string nothing(8 + place.sealed_bytes, '\0');
+  const uint64_t at = place.offset - 8;
+  if (options_.folder.empty()) {
+    file.memory.replace(at, nothing.size(), nothing);
+  } else if (::pwrite(file.fd, nothing.data(), nothing.size(), static_cast<off_t>(at)) !=
+                 static_cast<ssize_t>(nothing.size()) ||
+             ::fdatasync(file.fd) != 0) {
+    return tl::unexpected(base::system_error("wipe", path_of(file), errno));
+  }
+  places_.erase(known);
+  return true;
 }
 
 void MailMemory::forget_before(int32_t day) {

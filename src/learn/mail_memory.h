@@ -51,6 +51,8 @@ class MailMemory {
   // kNotFound: never seen, or forgotten.
   base::Result<Remembered> recall(uint64_t id_hash);
 
+  // Wipes one message, also on disk. False: it is not there.
+  base::Result<bool> wipe(uint64_t id_hash);
   // Removes what is of days before `day`.
   void forget_before(int32_t day);
   size_t messages() const;

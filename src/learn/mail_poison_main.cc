@@ -23,7 +23,7 @@ struct Message {
   std::vector<model::FeatureId> features;
   bool spam = false;
 };
-enum class Trial { kHonest, kLiars, kLiarsWeighed };
+enum class Trial { kHonest, kHonestWeighed, kLiars, kLiarsWeighed };
 
 constexpr uint64_t kMinuteMs = 60'000;
 
@@ -42,11 +42,12 @@ void run(const std::vector<Message>& messages, Trial trial, uint64_t seed, std::
     const Message& message = messages[i];
     const float logit = model.score(message.features, scratch).logit;
     scores[message.spam].push_back(logit);
-    const bool lies = trial != Trial::kHonest && chance(i, seed) < 0.01;
+    const bool lies = trial >= Trial::kLiars && chance(i, seed) < 0.01;
     const uint64_t reporter = lies ? 1'000 + base::mix64(i) % 5 : 1 + base::mix64(i) % 100;
     const learn::Report report{reporter, 0, 0, static_cast<int64_t>(i * 10 * kMinuteMs),
                                message.spam != lies ? -logit : logit};
-    const float weight = trial == Trial::kLiarsWeighed ? reporters.weight_of(report) : 1;
+    const bool weighs = trial == Trial::kHonestWeighed || trial == Trial::kLiarsWeighed;
+    const float weight = weighs ? reporters.weight_of(report) : 1;
     if (chance(i, seed + 1) < static_cast<double>(weight)) (void)model.learn(0, message.features, message.spam != lies);
     if (chance(i, seed + 2) < 0.1) reporters.confirm(reporter, !lies);
   }
@@ -71,8 +72,10 @@ base::Status measure(const std::string& index, const std::string& root) {
     const model::FeatureSpan set = collector.finish();
     messages.push_back({{set.begin(), set.end()}, row.spam});
   }
-  constexpr std::pair<Trial, const char*> kTrials[] = {
-      {Trial::kHonest, "nobody lies"}, {Trial::kLiars, "1 % lies"}, {Trial::kLiarsWeighed, "1 % lies, weighed"}};
+  constexpr std::pair<Trial, const char*> kTrials[] = {{Trial::kHonest, "nobody lies"},
+                                                       {Trial::kHonestWeighed, "nobody lies, weighed"},
+                                                       {Trial::kLiars, "1 % lies"},
+                                                       {Trial::kLiarsWeighed, "1 % lies, weighed"}};
   std::puts("recall % at 0.5, 1 and 2 % false positives; mean of four draws");
   for (const auto& [trial, name] : kTrials) {
     double recall[3] = {0, 0, 0};
@@ -83,7 +86,7 @@ base::Status measure(const std::string& index, const std::string& root) {
       const double rates[3] = {0.005, 0.01, 0.02};
       for (size_t r = 0; r < 3; ++r) recall[r] += recall_at(scores, rates[r]) / 4;
     }
-    std::printf("%-18s %6.2f %6.2f %6.2f\n", name, recall[0], recall[1], recall[2]);
+    std::printf("%-20s %6.2f %6.2f %6.2f\n", name, recall[0], recall[1], recall[2]);
   }
   return {};
 }

@@ -1,7 +1,5 @@
 #include "learn/reporters.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -79,6 +77,7 @@ float Reporters::weight_of(const Report& report) {
   const int64_t day = day_of(report.now_ms);
   float weight = trust_of(report.reporter);
   if (weight < options_.overturn_trust_min && report.contradicted > options_.overturn_logit_max) return 0;
+  if (weight >= options_.proven_trust) weight = 1;
   weight = std::min(weight, left_of(by_reporter_, report.reporter, day, options_.reporter_day_max));
   if (report.network != 0)
     weight = std::min(weight, left_of(by_network_, report.network, day, options_.network_day_max));
@@ -102,10 +101,12 @@ void Reporters::confirm(uint64_t reporter, bool agreed) {
 }
 
 void Reporters::forget(uint64_t reporter) {
-  const auto found = judged_.known.find(reporter);
-  if (found == judged_.known.end()) return;
-  judged_.order.erase(found->second);
-  judged_.known.erase(found);
+  for (Table* table : {&judged_, &by_reporter_}) {
+    const auto found = table->known.find(reporter);
+    if (found == table->known.end()) continue;
+    table->order.erase(found->second);
+    table->known.erase(found);
+  }
 }
 
 std::string Reporters::save() const {
@@ -152,29 +153,6 @@ base::Result<Reporters> Reporters::load(std::string_view bytes, const ReporterOp
   }
   if (!bytes.empty()) return broken();
   return reporters;
-}
-
-namespace {
-
-// Errors of `after` beyond those of `before` by more than two standard deviations and by more than one message.
-bool worse(uint64_t before, uint64_t after) {
-  const double allowed = static_cast<double>(before) + 1 + 2 * std::sqrt(static_cast<double>(before));
-  return static_cast<double>(after) > allowed;
-}
-
-}  // namespace
-
-GoldenVerdict judge_batch(const GoldenResult& before, const GoldenResult& after) {
-  GoldenVerdict verdict;
-  const auto note = [&](std::string_view what, uint64_t was, uint64_t is, uint64_t of) {
-    if (!worse(was, is)) return;
-    verdict.accepted = false;
-    if (!verdict.why.empty()) verdict.why += "; ";
-    verdict.why += fmt::format("{} went from {} to {} of {} in the golden set", what, was, is, of);
-  };
-  note("wanted mail taken for spam", before.ham_as_spam, after.ham_as_spam, after.ham);
-  note("spam not recognised", before.spam_as_ham, after.spam_as_ham, after.spam);
-  return verdict;
 }
 
 }  // namespace tamis::learn

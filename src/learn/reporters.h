@@ -26,6 +26,9 @@ struct ReporterOptions {
   // A reporter of whom nothing is known is taken to have agreed `agreed_before` times of `judged_before`.
   float agreed_before = 2.5f;
   float judged_before = 4;
+  // One who is trusted this much is believed whole: dropping every tenth report of an honest one would cost more than
+  // what it keeps out.
+  float proven_trust = 0.75f;
   // Reports that count within a day, by weight, of one reporter, of one network, and on one campaign.
   float reporter_day_max = 20;
   float network_day_max = 40;
@@ -90,17 +93,5 @@ class Reporters {
   Table by_network_;
   Table by_campaign_;
 };
-
-// Whether a batch of learned reports may stay: it may not if on the held-back golden set it makes more errors than the
-// model before it made, beyond a margin that chance explains.
-struct GoldenResult {
-  uint64_t ham = 0, ham_as_spam = 0;
-  uint64_t spam = 0, spam_as_ham = 0;
-};
-struct GoldenVerdict {
-  bool accepted = true;
-  std::string why;  // what got worse by how much; empty if accepted
-};
-GoldenVerdict judge_batch(const GoldenResult& before, const GoldenResult& after);
 
 }  // namespace tamis::learn

@@ -57,6 +57,14 @@ float Taste::logit_of(uint64_t recipient, FeatureSpan features) const {
   return std::clamp(sum, -kReach, kReach);
 }
 
+void Taste::forget(uint64_t recipient, FeatureSpan features) {
+  if (recipient == 0) return;
+  for (const FeatureId id : features) {
+    if (is_crossed(id)) slots_[slot_of(recipient, id)] = 0;
+  }
+  slots_[slot_of(recipient, kAlone)] = 0;
+}
+
 void Taste::learn(uint64_t recipient, FeatureSpan features, float common_logit, bool spam) {
   if (recipient == 0) return;
   const float logit = common_logit + logit_of(recipient, features);

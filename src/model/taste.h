@@ -33,6 +33,9 @@ class Taste {
   // `common_logit` is what the common model says of the message, without the taste.
   void learn(uint64_t recipient, FeatureSpan features, float common_logit, bool spam);
 
+  // Forgets what this recipient wants of messages with these features.
+  void forget(uint64_t recipient, FeatureSpan features);
+
   size_t memory_bytes() const { return slots_.capacity() * sizeof(float); }
   std::string save() const;
   static base::Result<Taste> load(std::string_view bytes);

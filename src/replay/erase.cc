@@ -5,15 +5,19 @@
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
+#include <charconv>
 #include <filesystem>
 
 #include "base/file.h"
+#include "base/hash.h"
 #include "event/json_event.h"
 #include "event/json_writer.h"
 #include "journal/rewrite.h"
 #include "replay/records.h"
 #include "replay/retention.h"
 #include "replay/snapshot.h"
+
+#include <fmt/format.h>
 
 namespace tamis::replay {
 namespace {
@@ -23,6 +27,7 @@ using event::Kind;
 using event::Value;
 
 constexpr size_t kNoteBytesMax = 1 << 20;
+constexpr size_t kEventsBytesMax = size_t{1} << 30;
 constexpr size_t kHeldMax = 256;  // events whose keys are forgotten while the engine waits
 constexpr size_t kPolicyBytesMax = size_t{1} << 30;
 
@@ -91,6 +96,16 @@ class Concerned {
   base::Arena arena_;
 };
 
+std::string events_path(const DataFolder& folder) { return folder.path() + "/erasing.events"; }
+
+// Before their records go: who finishes a cut-off erasure finds them here.
+base::Status note_events(const DataFolder& folder, const std::string& lines) {
+  if (lines.empty()) return {};
+  auto noted = base::read_file(events_path(folder), kEventsBytesMax);
+  if (!noted && noted.error().code != base::Code::kNotFound) return tl::unexpected(noted.error());
+  return base::write_file_atomically(events_path(folder), noted.value_or("") + lines);
+}
+
 // Forgets the keys of features that events of the entity touch. The engine's policy may change meanwhile: keys of
 // features that stay are found by either.
 base::Status forget_keys(DataFolder& folder, const DataFolder::WithEngine& with_engine, Concerned& concerned,
@@ -99,7 +114,7 @@ base::Status forget_keys(DataFolder& folder, const DataFolder::WithEngine& with_
   const uint64_t last = folder.last_number();
   std::string_view line;
   std::vector<std::string> held;
-  base::Status failed;
+  std::string events;
   auto forget = [&](Engine& engine) {
     for (const std::string& text : held) {
       auto record = read_record(text);
@@ -117,11 +132,14 @@ base::Status forget_keys(DataFolder& folder, const DataFolder::WithEngine& with_
     if (++read % 4096 == 0 && !options.keep_going(read)) return base::fail(base::Code::kUnavailable, "stopped");
     bool is_event = record.kind == Record::Kind::kEvent;
     if (!is_event || !concerned.test(record)) continue;
+    if (events.size() < kEventsBytesMax / 2) {
+      events += fmt::format("{}\t{:016x}\n", record.type, base::hash64(concerned.event().event().id));
+    }
     held.emplace_back(line);
     if (held.size() >= kHeldMax) with_engine(forget);
   }
   with_engine(forget);
-  return {};
+  return note_events(folder, events);
 }
 
 // A new snapshot, and none from before.
@@ -221,9 +239,10 @@ base::Status note_begin(const DataFolder& folder, const std::string& on, const s
 }
 
 base::Status note_end(const DataFolder& folder) {
-  const std::string path = note_path(folder);
-  if (::unlink(path.c_str()) != 0 && errno != ENOENT)
-    return tl::unexpected<base::Error>(base::system_error("remove", path, errno));
+  for (const std::string& path : {events_path(folder), note_path(folder)}) {
+    if (::unlink(path.c_str()) != 0 && errno != ENOENT)
+      return tl::unexpected<base::Error>(base::system_error("remove", path, errno));
+  }
   return {};
 }
 
@@ -288,5 +307,25 @@ base::Result<std::string> erasure_to_finish(const DataFolder& folder) {
 }
 
 base::Status erasure_finished(const DataFolder& folder) { return note_end(folder); }
+
+base::Result<std::vector<uint64_t>> erased_events(const DataFolder& folder, std::string_view type) {
+  std::vector<uint64_t> hashes;
+  auto text = base::read_file(events_path(folder), kEventsBytesMax);
+  if (!text) {
+    if (text.error().code == base::Code::kNotFound) return hashes;
+    return tl::unexpected(text.error());
+  }
+  for (std::string_view rest = *text; !rest.empty();) {
+    const std::string_view line = rest.substr(0, rest.find('\n'));
+    rest.remove_prefix(std::min(line.size() + 1, rest.size()));
+    const size_t tab = line.find('\t');
+    if (tab == std::string_view::npos || line.substr(0, tab) != type) continue;
+    uint64_t hash = 0;
+    const char* end = line.data() + line.size();
+    const auto [at, bad] = std::from_chars(line.data() + tab + 1, end, hash, 16);
+    if (bad == std::errc() && at == end) hashes.push_back(hash);
+  }
+  return hashes;
+}
 
 }  // namespace tamis::replay

@@ -12,6 +12,9 @@
 //
 // Action batches and notices that wait in the outbox are told by whoever has them open (EraseOptions::rest).
 //
+// What lies beside may know events by their ids, which are gone afterwards: hashes of them wait in
+// FOLDER/erasing.events (type, a tab, base::hash64 of the id in hex, a line each) until all of it is done.
+//
 // Each step leaves the folder whole, and doing all of it once more does nothing to what is done already. What is being
 // erased stands in FOLDER/erasing.json until all of it is done, so that DataFolder::recover() finishes what a crash cut
 // off before anybody is served, and the doors what lies beside (erasure_to_finish). Journal records from before the new
@@ -65,5 +68,8 @@ base::Result<std::string> finish_erasure(DataFolder& folder, engine::Engine& eng
 // erasure_finished(). Empty: there is none.
 base::Result<std::string> erasure_to_finish(const DataFolder& folder);
 base::Status erasure_finished(const DataFolder& folder);
+// Hashes (base::hash64) of the ids of this type's events that the erasure at hand concerns, those of an attempt that
+// was cut off included.
+base::Result<std::vector<uint64_t>> erased_events(const DataFolder& folder, std::string_view type);
 
 }  // namespace tamis::replay
