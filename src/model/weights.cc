@@ -1,6 +1,7 @@
 #include "model/weights.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 
 namespace tamis::model {
@@ -12,15 +13,21 @@ constexpr size_t kAhead = 16;
 }  // namespace
 
 void Weights::sums(FeatureSpan features, LinearSums& out) const {
-  std::array<std::array<float, 8>, kPlaces> sum{};
+  // Eight lanes, the slot's two counts among them, as that is two additions of four; nobody looks at these sums.
+  using Lanes = std::array<float, sizeof(Slot) / sizeof(float)>;
+  std::array<Lanes, kPlaces> sum{};
   std::array<uint32_t, kPlaces> count{};
-  for (size_t i = 0; i < features.size(); ++i) {
-    if (i + kAhead < features.size()) __builtin_prefetch(&slots_[index(features[i + kAhead])]);
-    const Slot& from = slots_[index(features[i])];
+  for (size_t i = 0; i < features.size();) {
     const size_t place = place_of(features[i]);
-    auto& to = sum[place];
-    for (size_t l = 0; l < kLinears; ++l) to[l] += from.weight[l];
-    ++count[place];
+    Lanes to = sum[place];
+    const size_t begin = i;
+    for (; i < features.size() && place_of(features[i]) == place; ++i) {
+      if (i + kAhead < features.size()) __builtin_prefetch(&slots_[index(features[i + kAhead])]);
+      const auto from = std::bit_cast<Lanes>(slots_[index(features[i])]);
+      for (size_t l = 0; l < from.size(); ++l) to[l] += from[l];
+    }
+    sum[place] = to;
+    count[place] += static_cast<uint32_t>(i - begin);
   }
   for (size_t l = 0; l < kLinears; ++l) {
     float squares = 1;
