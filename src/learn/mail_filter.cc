@@ -138,15 +138,15 @@ uint64_t key_of(const mail::Analysis& analysis) {
   key = base::combine64(key, base::hash64(analysis.facts.from.email));
   key = base::combine64(key, static_cast<uint64_t>(analysis.facts.date_s));
   size_t words = 0;
-  auto add_words = [&](std::string_view folded) {
-    for (size_t at = 0; words < 4000; ++words) {
-      const std::string_view word = mail::next_word(folded, at);
-      if (word.empty()) break;
-      key = base::combine64(key, base::hash64(word));
+  auto add_words = [&](mail::WordCursor text) {
+    for (; words < 4000; ++words) {
+      const mail::Word word = text.next();
+      if (word.text.empty()) break;
+      key = base::combine64(key, word.hash);
     }
   };
-  add_words(analysis.subject_folded);
-  for (const mail::ReadText& text : analysis.texts) add_words(text.folded);
+  add_words(mail::WordCursor(analysis.subject_folded));
+  for (const mail::ReadText& text : analysis.texts) add_words(text.cursor());
   for (const mail::Attachment& attachment : analysis.facts.attachments) key = base::combine64(key, attachment.hash);
   return key == 0 ? 1 : key;
 }

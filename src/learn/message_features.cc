@@ -4,7 +4,9 @@
 
 namespace tamis::learn {
 
-model::Place model_place(mail::Place place) {
+namespace {
+
+constexpr model::Place place_in_model(mail::Place place) {
   using From = mail::Place;
   using To = model::Place;
   switch (place) {
@@ -37,11 +39,22 @@ model::Place model_place(mail::Place place) {
   return To::kOther;
 }
 
+constexpr auto kModelPlaces = [] {
+  std::array<model::Place, mail::kPlaces + 1> places{};
+  for (size_t i = 0; i < places.size(); ++i) places[i] = place_in_model(static_cast<mail::Place>(i));
+  return places;
+}();
+
+}  // namespace
+
+model::Place model_place(mail::Place place) { return kModelPlaces[static_cast<size_t>(place)]; }
+
 void collect_message_features(const mail::Analysis& analysis, const mail::FeatureOptions& options,
                               model::FeatureCollector& collector) {
   collector.clear();
-  mail::for_each_feature(analysis, options,
-                         [&](uint64_t hash, mail::Place place) { collector.add(model_place(place), hash); });
+  mail::for_each_feature(analysis, options, [&](uint64_t hash, mail::Place place) {
+    collector.add(kModelPlaces[static_cast<size_t>(place)], hash);
+  });
 }
 
 }  // namespace tamis::learn

@@ -41,22 +41,17 @@ uint64_t Simhash::finish() {
   return result;
 }
 
-uint64_t text_digest(std::string_view folded, size_t words_max) {
+uint64_t text_digest(WordCursor text, size_t words_max) {
   Simhash simhash;
-  size_t at = 0, words = 0;
+  size_t words = 0;
   uint64_t before = 0;
   while (words < words_max) {
-    const std::string_view word = next_word(folded, at);
-    if (word.empty()) break;
-    bool digit = false, address = false;
-    for (const char c : word) {
-      digit |= is_digit(c);
-      address |= c == '@' || c == '.' || c == '_';
-    }
-    if (address || word.size() > 40) continue;  // what campaigns vary: links, addresses, codes
+    const Word word = text.next();
+    if (word.text.empty()) break;
+    if (word.address || word.text.size() > 40) continue;  // what campaigns vary: links, addresses, codes
     ++words;
-    const uint64_t hash = digit ? base::mix64(word.size()) : base::hash64(word);
-    simhash.add(hash, digit ? 1 : 2);
+    const uint64_t hash = word.digit ? base::mix64(word.text.size()) : word.hash;
+    simhash.add(hash, word.digit ? 1 : 2);
     if (before != 0) simhash.add(base::combine64(before, hash), 1);
     before = hash;
   }

@@ -12,6 +12,8 @@
 #include <span>
 #include <string_view>
 
+#include "mail/text.h"
+
 namespace tamis::mail {
 
 inline constexpr int kNearBits = 10;
@@ -39,7 +41,7 @@ class Simhash {
 
 // Of folded text (mail/text.h): single words and pairs of neighbours, words of digits counted by their length only,
 // words with an @ or a dot inside left out. 0: fewer than five words, too little to compare.
-uint64_t text_digest(std::string_view folded, size_t words_max);
+uint64_t text_digest(WordCursor text, size_t words_max);
 
 // Of the order of elements: the tags of HTML by threes, then the kinds of parts. 0: nothing to compare.
 uint64_t structure_digest(std::span<const uint32_t> tags, std::span<const uint64_t> parts);

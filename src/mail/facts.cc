@@ -264,7 +264,7 @@ struct Analyser::Work {
     facts.subject_styled = subject.styled_letters;
     facts.subject_mixed = subject.mixed_script_words + subject.look_alike_words;
     facts.subject_all_upper = subject.letters >= 8 && subject.upper_letters * 10 >= subject.letters * 9;
-    facts.subject_digest = text_digest(a.subject_folded, 200);
+    facts.subject_digest = text_digest(WordCursor(a.subject_folded), 200);
     a.from_name_folded = fold_text(facts.from.name, arena, facts.from_name_text);
     judge_display_name();
   }
@@ -383,6 +383,10 @@ struct Analyser::Work {
     }
     text.tags_end = a.tags.size();
     text.folded = fold_text(text.visible, arena, facts.text);
+    // There is room for all of them from the start, so what points to those before stays.
+    const size_t words_before = self.words_.size();
+    find_words(text.folded, limits.words_max - words_before, self.words_, text.words_end);
+    text.words = std::span<const Word>(self.words_).subspan(words_before);
     find_links(text.visible, text.html);
     if (facts.charset.empty()) facts.charset = part.charset_found;
     a.texts.push_back(text);
@@ -420,12 +424,12 @@ struct Analyser::Work {
     for (const ReadText& text : a.texts) {
       if (message.parts[static_cast<size_t>(text.part)].body_of_attached) continue;
       uint64_t& digest = text.html ? html : plain;
-      if (digest == 0) digest = text_digest(text.folded, limits.words_max);
+      if (digest == 0) digest = text_digest(text.cursor(), limits.words_max);
     }
     facts.text_digest = html != 0 ? html : plain;
     if (plain != 0 && html != 0) facts.alternative_distance = digest_distance(plain, html);
     for (const ReadText& text : a.texts) {
-      facts.language = guess_language(text.folded, facts.text, limits.words_max);
+      facts.language = guess_language(text.cursor(), facts.text, limits.words_max);
       if (!facts.language.empty()) break;
     }
   }
@@ -482,6 +486,7 @@ Analyser::Analyser(const Limits& limits) : limits_(limits), reader_(limits), are
   size_t slots = 64;
   while (slots < limits_.links_max * 2 + 2) slots *= 2;
   seen_links_.resize(slots);
+  words_.reserve(limits_.words_max);
   analysis_.limits = &limits_;
   analysis_.arena = &arena_;
 }
@@ -491,6 +496,7 @@ const Analysis& Analyser::analyse(std::string_view raw) {
   Analysis& a = analysis_;
   arena_.reset();
   a.texts.clear();
+  words_.clear();
   a.links.clear();
   a.tags.clear();
   a.emails.clear();

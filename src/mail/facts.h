@@ -109,9 +109,12 @@ struct ReadText {
   std::string_view visible;  // as a reader sees it
   std::string_view folded;   // the same by mail/text.h
   std::string_view hidden_folded;
+  std::span<const Word> words;  // of the folded text; of all texts together at most limits.words_max
+  size_t words_end = 0;         // where in it the rest begins
   bool html = false;
   bool quoted_heavy = false;  // most lines begin with ">"
   size_t tags_begin = 0, tags_end = 0;
+  WordCursor cursor() const { return {words, folded, words_end}; }
 };
 
 struct Analysis {
@@ -144,6 +147,7 @@ class Analyser {
   base::Arena arena_;
   Analysis analysis_;
   std::vector<FoundText> found_;
+  std::vector<Word> words_;
   std::vector<Address> addresses_;
   std::vector<uint64_t> seen_links_;
   TagList tags_;

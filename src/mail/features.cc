@@ -125,14 +125,14 @@ class Collector {
     return true;
   }
 
-  void word(Place place, std::string_view text, std::string_view context = {}) {
+  void word(Place place, std::string_view text, bool inner = true) {
     if (text.size() > 40) {
       add_count(place, "long word", text.size());
       return;
     }
     if (wide_pairs(place, text)) return;
-    add(place, kWord, text, context);
-    squeezed(place, text);
+    add(place, kWord, text);
+    if (inner) squeezed(place, text);
   }
 
   void words(Place place, std::string_view folded, size_t words_max, bool pairs) {
@@ -455,19 +455,20 @@ class Collector {
     for (const ReadText& text : a_.texts) {
       if (wants(Place::kHidden)) words(Place::kHidden, text.hidden_folded, 500, false);
       if (!wants(Place::kBody) && !wants(Place::kBodyPair)) continue;
-      body_words(text.folded, words_left);
+      body_words(text.cursor(), words_left);
     }
   }
 
-  void body_words(std::string_view folded, size_t& words_left) {
+  void body_words(WordCursor text, size_t& words_left) {
     constexpr size_t kReach = 4;
     std::array<uint64_t, kReach> hashes{};
     std::array<std::string_view, kReach> before{};
-    size_t at = 0, count = 0;
+    size_t count = 0;
     for (; words_left > 0 && !full(); --words_left) {
-      const std::string_view one = next_word(folded, at);
+      const Word found = text.next();
+      const std::string_view one = found.text;
       if (one.empty()) break;
-      if (wants(Place::kBody)) word(Place::kBody, one);
+      if (wants(Place::kBody)) word(Place::kBody, one, found.inner);
       if (!wants(Place::kBodyPair) || one.size() > 40) continue;
       const uint64_t hash = base::hash64(one, seed(Place::kBodyPair, kPair));
       for (size_t distance = 1; distance <= kReach && distance <= count && !full(); ++distance) {
@@ -488,10 +489,14 @@ class Collector {
   // Four bytes at each place; mixing the bytes themselves is cheaper than hashing them.
   void grams(Place place, std::string_view text) {
     const uint64_t s = seed(place, kGram) << 32;
-    for (size_t i = 0; i + 4 <= text.size() && !full(); ++i) {
+    const size_t begin = out_.size();
+    const size_t count = std::min(text.size() < 4 ? 0 : text.size() - 3, end_ - std::min(end_, begin));
+    out_.resize(begin + count);
+    Feature* const to = out_.data() + begin;
+    for (size_t i = 0; i < count; ++i) {
       uint32_t four;
       std::memcpy(&four, text.data() + i, 4);
-      out_.push_back({base::mix64(s | four), place});
+      to[i] = {base::mix64(s | four), place};
       if (texts_ != nullptr) describe(place, {}, text.substr(i, 4));
     }
   }

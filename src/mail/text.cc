@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "base/hash.h"
 #include "mail/ascii.h"
 #include "mail/charset.h"
 
@@ -382,7 +383,61 @@ std::string_view next_word(std::string_view folded, size_t& at) {
   return folded.substr(begin, end - begin);
 }
 
-std::string_view guess_language(std::string_view folded, const TextCounts& counts, size_t words_max) {
+namespace {
+
+enum ByteMark : uint8_t { kMarkIn = 1, kMarkInner = 2, kMarkDigit = 4, kMarkAddress = 8, kMarkBegins = 16 };
+constexpr std::array<uint8_t, 256> make_marks() {
+  std::array<uint8_t, 256> marks{};
+  for (size_t i = 0; i < marks.size(); ++i) {
+    const char c = static_cast<char>(static_cast<unsigned char>(i));
+    marks[i] = static_cast<uint8_t>(
+        (kInWord.has(c) ? kMarkIn : 0) | (is_word_byte(c) ? 0 : kMarkInner) | (is_digit(c) ? kMarkDigit : 0) |
+        (c == '@' || c == '.' || c == '_' ? kMarkAddress : 0) | (kBeginsWord.has(c) ? kMarkBegins : 0));
+  }
+  return marks;
+}
+constexpr std::array<uint8_t, 256> kMarks = make_marks();
+uint8_t marks_of(char c) { return kMarks[static_cast<unsigned char>(c)]; }
+
+// As next_word(), and what its bytes are.
+Word read_word(std::string_view folded, size_t& at) {
+  size_t i = at;
+  while (i < folded.size() && (marks_of(folded[i]) & kMarkBegins) == 0) ++i;
+  const size_t begin = i;
+  uint8_t marks = 0;
+  for (uint8_t mark; i < folded.size() && ((mark = marks_of(folded[i])) & kMarkIn) != 0; ++i) marks |= mark;
+  size_t end = i;
+  while (end > begin && is_inner(folded[end - 1]) && folded[end - 1] != '$' && folded[end - 1] != '%') --end;
+  if (end < i) {
+    marks = 0;
+    for (const char c : folded.substr(begin, end - begin)) marks |= marks_of(c);
+  } else if (i < folded.size() && folded[i] == '!' && end > begin) {
+    end = ++i;
+    marks |= kMarkInner;
+  }
+  at = i;
+  const std::string_view text = folded.substr(begin, end - begin);
+  return {text, base::hash64(text), (marks & kMarkInner) != 0, (marks & kMarkDigit) != 0, (marks & kMarkAddress) != 0};
+}
+
+}  // namespace
+
+void find_words(std::string_view folded, size_t words_max, std::vector<Word>& out, size_t& at) {
+  for (size_t count = 0; count < words_max; ++count) {
+    const Word word = read_word(folded, at);
+    if (word.text.empty()) break;
+    out.push_back(word);
+  }
+}
+
+Word WordCursor::next() {
+  if (known_.empty()) return read_word(folded_, at_);
+  const Word word = known_.front();
+  known_ = known_.subspan(1);
+  return word;
+}
+
+std::string_view guess_language(WordCursor text, const TextCounts& counts, size_t words_max) {
   const auto letters = [&](Script script) { return counts.scripts[static_cast<size_t>(script)]; };
   if (counts.letters < 12) return "";
   const uint32_t half = counts.letters / 2;
@@ -396,9 +451,9 @@ std::string_view guess_language(std::string_view folded, const TextCounts& count
     if (letters(entry.script) > half / 2) return entry.code;
   }
   std::array<uint32_t, std::size(kLanguages)> hits{};
-  size_t at = 0, words = 0;
+  size_t words = 0;
   while (words < std::min<size_t>(words_max, 400)) {
-    const std::string_view word = next_word(folded, at);
+    const std::string_view word = text.next().text;
     if (word.empty()) break;
     ++words;
     if (word.size() > 10) continue;

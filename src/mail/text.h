@@ -6,7 +6,9 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string_view>
+#include <vector>
 
 #include "base/arena.h"
 
@@ -62,7 +64,33 @@ FoldedPoint fold_point(uint32_t point);
 // bytes over 127, with . - ' _ @ $ % inside it, and at most one ! behind it.
 std::string_view next_word(std::string_view folded, size_t& at);
 
+// A word with what its readers would each find out again.
+struct Word {
+  std::string_view text;
+  uint64_t hash = 0;     // base::hash64 of it
+  bool inner = false;    // has a byte that is no letter, no digit and not over 127
+  bool digit = false;    // has a digit
+  bool address = false;  // has @ . or _
+};
+// Appends the first words of folded text, at most `words_max`. `at`, 0 at first, moves behind them.
+void find_words(std::string_view folded, size_t words_max, std::vector<Word>& out, size_t& at);
+
+// Walks over the words of a text: over those that were found before, then over the rest of it.
+class WordCursor {
+ public:
+  explicit WordCursor(std::string_view folded) : folded_(folded) {}
+  WordCursor(std::span<const Word> known, std::string_view folded, size_t known_end)
+      : known_(known), folded_(folded), at_(known_end) {}
+  // An empty one at the end.
+  Word next();
+
+ private:
+  std::span<const Word> known_;
+  std::string_view folded_;
+  size_t at_ = 0;
+};
+
 // A language by its most frequent words, or by its script: ISO 639-1, "" where there is too little text to tell.
-std::string_view guess_language(std::string_view folded, const TextCounts& counts, size_t words_max);
+std::string_view guess_language(WordCursor text, const TextCounts& counts, size_t words_max);
 
 }  // namespace tamis::mail

@@ -47,6 +47,10 @@ uint32_t novelty_of(const Novelty& headers, const Novelty& text) {
   return (headers.all > 0 ? level(headers) : 0) * 3 + (text.all > 0 ? level(text) : 0);
 }
 
+bool is_single(size_t place) {
+  return place != static_cast<size_t>(Place::kBodyPair) && place != static_cast<size_t>(Place::kGram);
+}
+
 }  // namespace
 
 bool is_text_place(size_t place) {
@@ -60,23 +64,40 @@ BayesSums sum_signs(const Weights& weights, FeatureSpan features, float hams, fl
   scratch.strongest.clear();
   const bool both_known = hams > 0 && spams > 0;
   std::array<Novelty, 2> novelty;
+  auto& seen_at = scratch.seen_at;
+  auto& ham = scratch.ham;
+  auto& spam = scratch.spam;
+  seen_at.resize(features.size());
+  ham.resize(features.size());
+  spam.resize(features.size());
+  size_t known = 0;
   for (uint32_t at = 0; at < features.size(); ++at) {
     const size_t place = place_of(features[at]);
     const bool text = is_text_place(place);
-    const bool single = place != static_cast<size_t>(Place::kBodyPair) && place != static_cast<size_t>(Place::kGram);
+    const bool single = is_single(place);
     const Slot& slot = weights.slot(features[at]);
     const bool seen = slot.ham + slot.spam >= 1;
     if (single) {
       ++novelty[text].all;
       novelty[text].unseen += !seen;
     }
-    if (!seen || !both_known) continue;
-    const Sign sign{in_steps(sign_of(slot.ham, slot.spam, hams, spams)), at};
+    seen_at[known] = at;
+    ham[known] = slot.ham;
+    spam[known] = slot.spam;
+    known += seen;
+  }
+  if (!both_known) known = 0;
+  // All logits in one plain loop: the compiler makes several at a time of it, with the same bits.
+  float* const logits = ham.data();
+  for (size_t i = 0; i < known; ++i) logits[i] = in_steps(sign_of(ham[i], spam[i], hams, spams));
+  for (size_t i = 0; i < known; ++i) {
+    const Sign sign{logits[i], seen_at[i]};
     if (std::fabs(sign.logit) < kWeakest) continue;
+    const size_t place = place_of(features[sign.at]);
     scratch.signs.push_back(sign);
     sums.all.add(sign.logit);
-    if (text) sums.text.add(sign.logit);
-    if (single) scratch.strongest.push_back(sign);
+    if (is_text_place(place)) sums.text.add(sign.logit);
+    if (is_single(place)) scratch.strongest.push_back(sign);
   }
   sums.novelty = novelty_of(novelty[0], novelty[1]);
   auto& strongest = scratch.strongest;

@@ -42,6 +42,9 @@ struct BayesSums {
 struct BayesScratch {
   std::vector<Sign> signs;      // those that prove something, in the order of the features
   std::vector<Sign> strongest;  // the strongest of them that are neither pairs nor grams
+  // Features that were seen before: which, and the messages of either label that had them.
+  std::vector<uint32_t> seen_at;
+  std::vector<float> ham, spam;
 };
 
 bool is_text_place(size_t place);

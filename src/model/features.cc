@@ -1,6 +1,7 @@
 #include "model/features.h"
 
 #include <algorithm>
+#include <bit>
 #include <utility>
 
 namespace tamis::model {
@@ -20,58 +21,76 @@ bool is_feature_set(FeatureSpan features) {
   return true;
 }
 
-void FeatureCollector::clear() {
-  for (auto& place : found_) place.clear();
+FeatureCollector::FeatureCollector() : low_(kCandidatesMax), spare_(kCandidatesMax) {
+  for (auto& place : found_) place.resize(kCandidatesMax);
+  set_.reserve(kFeaturesMax);
 }
 
 namespace {
 
-// The ids are of one place, so their upper four bits are the same: a radix sort of 28 bits, several times faster than a
-// sort by comparison on the thousands of features that a message has.
-void sort_unique(std::vector<FeatureId>& found, std::vector<FeatureId>& spare) {
-  constexpr uint32_t kDigitBits = 10;
-  constexpr size_t kDigits = size_t{1} << kDigitBits;
-  if (found.size() < 300) {
-    std::sort(found.begin(), found.end());
-  } else {
-    spare.resize(found.size());
-    for (uint32_t shift = 0; shift < 28; shift += kDigitBits) {
-      std::array<uint32_t, kDigits> at{};
-      for (const FeatureId id : found) ++at[((id & kFeatureHashMask) >> shift) % kDigits];
-      uint32_t before = 0;
-      for (uint32_t& count : at) before += std::exchange(count, before);
-      for (const FeatureId id : found) spare[at[((id & kFeatureHashMask) >> shift) % kDigits]++] = id;
-      found.swap(spare);
-    }
-  }
-  found.erase(std::unique(found.begin(), found.end()), found.end());
-}
+// Sorts the first `count` of `found`, of one place and all below `bound`, and drops repetitions; returns how many are
+// left. Hashes are spread evenly, so one pass puts each nearly where it belongs, and a sort by insertion does the rest.
+// Who sends hashes that are not spread makes it an ordinary sort.
+size_t sort_unique(std::vector<FeatureId>& found, size_t count, uint64_t bound, std::vector<FeatureId>& spare) {
+  if (count == 0) return 0;
+  constexpr size_t kBucketsMax = size_t{1} << 14;
+  const size_t buckets = std::min(2 * std::bit_ceil(count), kBucketsMax);
+  const uint64_t scale = (uint64_t{buckets} << 32) / bound;
+  const auto bucket_of = [&](FeatureId id) { return ((id & kFeatureHashMask) * scale) >> 32; };
+  thread_local std::array<uint16_t, kBucketsMax> at;
+  std::fill_n(at.begin(), buckets, uint16_t{0});
+  for (size_t i = 0; i < count; ++i) ++at[bucket_of(found[i])];
+  uint16_t before = 0;
+  for (size_t i = 0; i < buckets; ++i) before = static_cast<uint16_t>(before + std::exchange(at[i], before));
+  for (size_t i = 0; i < count; ++i) spare[at[bucket_of(found[i])]++] = found[i];
 
-// Leaves the `keep` smallest, sorted and without duplicates. Hashes are spread evenly, so where there are many more
-// than wanted, those below a bound that holds twice as many are sorted first; four times as many where most of them
-// were repetitions, as the four-byte grams of long texts are; and all of them only if that was too few as well.
-void keep_smallest(std::vector<FeatureId>& found, size_t keep, std::vector<FeatureId>& low,
-                   std::vector<FeatureId>& spare) {
-  for (const size_t times : {2, 4}) {
-    if (found.size() <= (times + 1) * keep || keep == 0) break;
-    const uint64_t share = (uint64_t{kFeatureHashMask} + 1) * times * keep / found.size();
-    const FeatureId bound = (found.front() & ~kFeatureHashMask) + static_cast<FeatureId>(share);
-    low.clear();
-    for (const FeatureId id : found) {
-      if (id < bound) low.push_back(id);
+  size_t moves_left = 8 * count;
+  for (size_t i = 1; i < count; ++i) {
+    const FeatureId id = spare[i];
+    size_t to = i;
+    for (; to > 0 && spare[to - 1] > id; --to) spare[to] = spare[to - 1];
+    spare[to] = id;
+    if (i - to > moves_left) {
+      std::sort(spare.begin(), spare.begin() + static_cast<std::ptrdiff_t>(count));
+      break;
     }
-    sort_unique(low, spare);
-    if (low.size() >= keep) {
-      low.resize(keep);
-      found.swap(low);
-      return;
-    }
+    moves_left -= i - to;
   }
-  sort_unique(found, spare);
-  if (found.size() > keep) found.resize(keep);
+  size_t kept = 0;
+  found[kept++] = spare[0];
+  for (size_t i = 1; i < count; ++i) {
+    found[kept] = spare[i];
+    kept += spare[i] != spare[i - 1];
+  }
+  return kept;
 }
 
 }  // namespace
+
+// Where there are many more than wanted, those below a bound that holds twice as many are sorted first; four times as
+// many where most of them were repetitions, as the four-byte grams of long texts are; and all of them only if that was
+// too few as well.
+void FeatureCollector::keep_smallest(size_t place, size_t keep) {
+  auto& found = found_[place];
+  size_t& count = count_[place];
+  for (const size_t times : {2, 4}) {
+    if (count <= (times + 1) * keep || keep == 0) break;
+    const uint64_t share = (uint64_t{kFeatureHashMask} + 1) * times * keep / count;
+    const FeatureId bound = (found[0] & ~kFeatureHashMask) + static_cast<FeatureId>(share);
+    size_t below = 0;
+    for (size_t i = 0; i < count; ++i) {
+      low_[below] = found[i];
+      below += found[i] < bound;
+    }
+    below = sort_unique(low_, below, share, spare_);
+    if (below >= keep) {
+      found.swap(low_);
+      count = keep;
+      return;
+    }
+  }
+  count = std::min(keep, sort_unique(found, count, uint64_t{kFeatureHashMask} + 1, spare_));
+}
 
 FeatureSpan FeatureCollector::finish() {
   constexpr auto kPair = static_cast<size_t>(Place::kBodyPair);
@@ -79,17 +98,17 @@ FeatureSpan FeatureCollector::finish() {
   size_t left = kFeaturesMax;
   for (size_t place = 0; place < kPlaces; ++place) {
     if (place == kPair || place == kGram) continue;
-    keep_smallest(found_[place], kPlaceShare[place], low_, spare_);
-    left -= found_[place].size();
+    keep_smallest(place, kPlaceShare[place]);
+    left -= count_[place];
   }
-  keep_smallest(found_[kGram], left, low_, spare_);
-  const size_t pairs_most = left - std::min(found_[kGram].size(), left - left / 3);
-  keep_smallest(found_[kPair], pairs_most, low_, spare_);
-  auto& pairs = found_[kPair];
-  auto& grams = found_[kGram];
-  if (grams.size() > left - pairs.size()) grams.resize(left - pairs.size());
+  keep_smallest(kGram, left);
+  keep_smallest(kPair, left - std::min(count_[kGram], left - left / 3));
+  count_[kGram] = std::min(count_[kGram], left - count_[kPair]);
   set_.clear();
-  for (const auto& place : found_) set_.insert(set_.end(), place.begin(), place.end());
+  for (size_t place = 0; place < kPlaces; ++place) {
+    const auto begin = found_[place].begin();
+    set_.insert(set_.end(), begin, begin + static_cast<std::ptrdiff_t>(count_[place]));
+  }
   return set_;
 }
 

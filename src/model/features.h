@@ -51,19 +51,24 @@ inline constexpr std::array<uint16_t, kPlaces> kPlaceShare = {256, 128, 48, 256,
 // while it grows. Bounded: beyond 16 384 features a place ignores further ones.
 class FeatureCollector {
  public:
-  void clear();
+  FeatureCollector();
+  void clear() { count_ = {}; }
   void add(Place place, uint64_t hash) {  // thousands a message
-    auto& found = found_[static_cast<size_t>(place)];
-    if (found.size() < kCandidatesMax) found.push_back(feature_id(place, hash));
+    const auto at = static_cast<size_t>(place);
+    if (count_[at] < kCandidatesMax) found_[at][count_[at]++] = feature_id(place, hash);
   }
   // The set; valid until the next clear() or add().
   FeatureSpan finish();
 
  private:
   static constexpr size_t kCandidatesMax = 16'384;
-  std::array<std::vector<FeatureId>, kPlaces> found_;
+  // Leaves the `keep` smallest of a place, sorted and without duplicates.
+  void keep_smallest(size_t place, size_t keep);
+
+  std::array<std::vector<FeatureId>, kPlaces> found_;  // each has room for all
+  std::array<size_t, kPlaces> count_{};
   std::vector<FeatureId> set_;
-  std::vector<FeatureId> low_;
+  std::vector<FeatureId> low_;  // these two of the same size
   std::vector<FeatureId> spare_;
 };
 

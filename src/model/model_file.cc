@@ -69,7 +69,7 @@ base::Error broken(std::string_view what) {
   return {base::Code::kInvalid, "this is no usable spam model: " + std::string(what)};
 }
 
-void put_slots(std::string& out, const std::vector<Slot>& slots) {
+void put_slots(std::string& out, const TableOf<Slot>& slots) {
   const Slot empty;
   uint32_t used = 0;
   for (const Slot& slot : slots) used += !(slot == empty);
@@ -81,7 +81,7 @@ void put_slots(std::string& out, const std::vector<Slot>& slots) {
   }
 }
 
-bool get_slots(Reader& in, std::vector<Slot>& slots) {
+bool get_slots(Reader& in, TableOf<Slot>& slots) {
   const auto used = in.get<uint32_t>();
   if (used > slots.size()) return false;
   uint64_t least = 0;

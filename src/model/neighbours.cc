@@ -24,7 +24,10 @@ bool is_seen(size_t place) {
 }  // namespace
 
 Neighbours::Neighbours(uint32_t examples_max)
-    : examples_max_(examples_max), buckets_(size_t{1} << kBucketsLog2), sizes_(examples_max) {}
+    : examples_max_(examples_max),
+      buckets_(size_t{1} << kBucketsLog2),
+      sizes_(examples_max),
+      text_sizes_(examples_max) {}
 
 void Neighbours::insert(uint64_t sequence, FeatureSpan features) {
   for (const FeatureId id : features) {
@@ -43,7 +46,8 @@ void Neighbours::set_sizes(uint64_t sequence, FeatureSpan features) {
     all += is_seen(place_of(id));
     text += is_text(place_of(id));
   }
-  sizes_[sequence % examples_max_] = {std::sqrt(static_cast<float>(all) + 1), std::sqrt(static_cast<float>(text) + 1)};
+  sizes_[sequence % examples_max_] = std::sqrt(static_cast<float>(all) + 1);
+  text_sizes_[sequence % examples_max_] = std::sqrt(static_cast<float>(text) + 1);
 }
 
 void Neighbours::save(std::string& out) const {
@@ -62,6 +66,7 @@ NeighbourLogits Neighbours::find(FeatureSpan features, const ExampleStore& examp
   if (held == 0) return {};
   scratch.all.assign(examples_max_, 0.0f);
   scratch.text.assign(examples_max_, 0.0f);
+  const auto newest = static_cast<uint32_t>((end - 1) % examples_max_);
   for (size_t i = 0; i < features.size(); ++i) {
     if (i + kAhead < features.size()) __builtin_prefetch(&buckets_[bucket_of(features[i + kAhead])]);
     const FeatureId id = features[i];
@@ -70,8 +75,10 @@ NeighbourLogits Neighbours::find(FeatureSpan features, const ExampleStore& examp
     const Bucket& bucket = buckets_[bucket_of(id)];
     std::array<uint32_t, kEntries> ages;
     uint32_t found = 0;
+    uint32_t entry = bucket.added % kEntries;
     for (uint32_t e = 0; e < kEntries && e < bucket.added; ++e) {
-      const uint32_t age = static_cast<uint32_t>(end) - bucket.newest[(bucket.added - 1 - e) % kEntries];
+      entry = entry == 0 ? kEntries - 1 : entry - 1;
+      const uint32_t age = static_cast<uint32_t>(end) - bucket.newest[entry];
       if (age >= held) break;
       ages[found++] = age;
     }
@@ -83,30 +90,40 @@ NeighbourLogits Neighbours::find(FeatureSpan features, const ExampleStore& examp
     const float rarity = plain_log(static_cast<float>(held + 1) / had);
     const bool text = is_text(place);
     for (uint32_t e = 0; e < found; ++e) {
-      const size_t at = static_cast<size_t>((end - 1 - ages[e]) % examples_max_);
+      const uint32_t at = newest >= ages[e] ? newest - ages[e] : newest + examples_max_ - ages[e];
       scratch.all[at] += rarity;
       if (text) scratch.text[at] += rarity;
     }
   }
-  return {vote(scratch.all, false, examples, scratch), vote(scratch.text, true, examples, scratch)};
+  return {vote(scratch.all, sizes_, examples, scratch), vote(scratch.text, text_sizes_, examples, scratch)};
 }
 
-float Neighbours::vote(const std::vector<float>& similarity, bool text, const ExampleStore& examples,
+float Neighbours::vote(std::vector<float>& similarity, const std::vector<float>& sizes, const ExampleStore& examples,
                        NeighbourScratch& scratch) const {
   auto& best = scratch.best;
   best.clear();
   const auto held = static_cast<uint32_t>(examples.end() - examples.begin());
-  size_t at = (examples.end() - 1) % examples_max_;
-  for (uint32_t age = 0; age < held; ++age, at = at == 0 ? examples_max_ - 1 : at - 1) {
-    if (similarity[at] <= 0) continue;
-    const float likeness = similarity[at] / (text ? sizes_[at].text : sizes_[at].all);
-    if (best.size() == kNearest && likeness <= best.back().first) continue;
-    if (!examples.at(examples.end() - 1 - age).alive) continue;
+  float* const likenesses = similarity.data();
+  // A slot that never held a message has nothing to divide: its similarity is 0, and so it stays.
+  for (size_t i = 0; i < examples_max_; ++i) likenesses[i] /= std::max(sizes[i], 1.0f);
+  // Newest first, through the ring; nearly all are no better than the worst of the best so far.
+  float enough = 0;
+  const auto newest = static_cast<uint32_t>((examples.end() - 1) % examples_max_);
+  const auto look = [&](uint32_t at) {
+    const float likeness = likenesses[at];
+    if (likeness <= enough) return;
+    const uint32_t age = newest >= at ? newest - at : newest + examples_max_ - at;
+    if (!examples.at(examples.end() - 1 - age).alive) return;
     if (best.size() == kNearest) best.pop_back();
     // The most alike first; of equals the newest first.
     auto place = best.end();
     while (place != best.begin() && (place - 1)->first < likeness) --place;
     best.insert(place, {likeness, age});
+    if (best.size() == kNearest) enough = best.back().first;
+  };
+  for (uint32_t at = newest + 1; at-- > (held > newest ? 0 : newest + 1 - held);) look(at);
+  if (held > newest + 1) {
+    for (uint32_t at = examples_max_; at-- > newest + 1;) look(at);
   }
   float votes[2] = {0, 0};
   for (const auto& [likeness, age] : best) {

@@ -15,6 +15,7 @@
 
 #include "model/example_store.h"
 #include "model/features.h"
+#include "model/huge_pages.h"
 
 namespace tamis::model {
 
@@ -42,7 +43,7 @@ class Neighbours {
   size_t saved_bytes() const { return buckets_.size() * sizeof(Bucket); }
   bool load(std::string_view bytes);
   void set_sizes(uint64_t sequence, FeatureSpan features);
-  size_t memory_bytes() const { return buckets_.capacity() * sizeof(Bucket) + sizes_.capacity() * sizeof(Sizes); }
+  size_t memory_bytes() const { return buckets_.capacity() * sizeof(Bucket) + 2 * sizes_.capacity() * sizeof(float); }
 
  private:
   static constexpr uint32_t kBucketsLog2 = 17;
@@ -51,17 +52,15 @@ class Neighbours {
     std::array<uint32_t, kEntries> newest{};  // sequence + 1, as 32 bits; a ring
     uint32_t added = 0;
   };
-  struct Sizes {
-    float all = 0;  // square root of the number of features
-    float text = 0;
-  };
   static size_t bucket_of(FeatureId id) { return (id * 0x85ebca6bu) >> (32 - kBucketsLog2); }
-  float vote(const std::vector<float>& similarity, bool text, const ExampleStore& examples,
+  float vote(std::vector<float>& similarity, const std::vector<float>& sizes, const ExampleStore& examples,
              NeighbourScratch& scratch) const;
 
   uint32_t examples_max_;
-  std::vector<Bucket> buckets_;
-  std::vector<Sizes> sizes_;
+  TableOf<Bucket> buckets_;
+  // By slot of the ring, each in a row of its own: square roots of the numbers of features.
+  std::vector<float> sizes_;
+  std::vector<float> text_sizes_;
 };
 
 }  // namespace tamis::model

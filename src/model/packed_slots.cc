@@ -57,7 +57,7 @@ class NumberReader {
   bool good_ = true;
 };
 
-std::string columns_of(const std::vector<Slot>& slots) {
+std::string columns_of(const TableOf<Slot>& slots) {
   std::vector<const Slot*> used;
   std::string out;
   std::string gaps;
@@ -80,7 +80,7 @@ std::string columns_of(const std::vector<Slot>& slots) {
   return out;
 }
 
-bool read_columns(NumberReader& in, std::vector<Slot>& slots) {
+bool read_columns(NumberReader& in, TableOf<Slot>& slots) {
   const uint32_t number = in.number();
   if (number > slots.size()) return false;
   std::vector<uint32_t> used(number);
@@ -111,7 +111,7 @@ void round_for_packing(Slot& slot) {
   slot.spam = static_cast<float>(count_of(slot.spam));
 }
 
-std::string pack_slots(const std::vector<Slot>& slots) {
+std::string pack_slots(const TableOf<Slot>& slots) {
   const std::string columns = columns_of(slots);
   std::string out(ZSTD_compressBound(columns.size()), '\0');
   const size_t bytes = ZSTD_compress(out.data(), out.size(), columns.data(), columns.size(), kLevel);
@@ -119,7 +119,7 @@ std::string pack_slots(const std::vector<Slot>& slots) {
   return out;
 }
 
-bool unpack_slots(std::string_view bytes, std::vector<Slot>& slots) {
+bool unpack_slots(std::string_view bytes, TableOf<Slot>& slots) {
   const uint64_t size = ZSTD_getFrameContentSize(bytes.data(), bytes.size());
   if (size == ZSTD_CONTENTSIZE_ERROR || size == ZSTD_CONTENTSIZE_UNKNOWN) return false;
   if (size > 5 + slots.size() * kSlotBytesMax) return false;

@@ -7,8 +7,8 @@
 namespace tamis::model {
 namespace {
 
-std::vector<Slot> some_slots() {
-  std::vector<Slot> slots(4'096);
+TableOf<Slot> some_slots() {
+  TableOf<Slot> slots(4'096);
   for (size_t i = 0; i < slots.size(); i += 1 + base::mix64(i) % 5) {
     for (size_t l = 0; l < kLinears; ++l) {
       slots[i].weight[l] = (static_cast<float>(base::mix64(i * 8 + l) % 20'000) - 10'000) / 777;
@@ -22,12 +22,12 @@ std::vector<Slot> some_slots() {
 
 TEST(PackedSlots, ComeBackAsTheyWereRounded) {
   const auto slots = some_slots();
-  std::vector<Slot> got(slots.size());
+  TableOf<Slot> got(slots.size());
   ASSERT_TRUE(unpack_slots(pack_slots(slots), got));
   EXPECT_EQ(got, slots);
-  std::vector<Slot> none(16);
+  TableOf<Slot> none(16);
   ASSERT_TRUE(unpack_slots(pack_slots(none), none));
-  EXPECT_EQ(none, std::vector<Slot>(16));
+  EXPECT_EQ(none, TableOf<Slot>(16));
 }
 
 TEST(PackedSlots, RoundingKeepsWeightsWithinTheirRange) {
@@ -44,9 +44,9 @@ TEST(PackedSlots, RoundingKeepsWeightsWithinTheirRange) {
 TEST(PackedSlots, OtherBytesAreRefused) {
   const auto slots = some_slots();
   const std::string bytes = pack_slots(slots);
-  std::vector<Slot> smaller(slots.size() / 2);
+  TableOf<Slot> smaller(slots.size() / 2);
   EXPECT_FALSE(unpack_slots(bytes, smaller));
-  std::vector<Slot> got(slots.size());
+  TableOf<Slot> got(slots.size());
   EXPECT_FALSE(unpack_slots({}, got));
   EXPECT_FALSE(unpack_slots("no frame", got));
   EXPECT_FALSE(unpack_slots(std::string_view(bytes).substr(0, bytes.size() - 3), got));

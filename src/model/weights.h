@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "model/features.h"
+#include "model/huge_pages.h"
 
 namespace tamis::model {
 
@@ -54,13 +55,13 @@ class Weights {
 
   std::array<float, kLinears>& bias() { return bias_; }
   const std::array<float, kLinears>& bias() const { return bias_; }
-  std::vector<Slot>& slots() { return slots_; }
-  const std::vector<Slot>& slots() const { return slots_; }
+  TableOf<Slot>& slots() { return slots_; }
+  const TableOf<Slot>& slots() const { return slots_; }
 
  private:
   size_t index(FeatureId id) const { return (id * 0x9e3779b1u) >> shift_; }
 
-  std::vector<Slot> slots_;
+  TableOf<Slot> slots_;
   std::array<float, kLinears> bias_{};
   uint32_t shift_;
 };
