@@ -7,6 +7,7 @@ come in. So the honest people stay as they are there, and the campaigns are new.
 Each campaign starts from signups of honest people and changes what the campaign's makers control. Labels as those of
 scenarios.py. Needs nothing but Python."""
 import argparse
+import collections
 import csv
 import json
 import math
@@ -54,6 +55,7 @@ class Injection:
         self.locals = plain
         self.firsts = [n.split(".")[0] for n in plain if n.count(".") == 1 and n.replace(".", "").isalpha()]
         self.lasts = [n.split(".")[1] for n in plain if n.count(".") == 1 and n.replace(".", "").isalpha()]
+        self.times = {k: collections.Counter(e.get(k) for e in everyone) for k in ("fp", "canvas")}
         self.next_id = max(e["id"] for e in self.events) + 1
         self.truth = []
 
@@ -62,8 +64,22 @@ class Injection:
         return self.next_id
 
     def device(self, r, net):
-        e = r.choice(self.people[net])
-        return {k: e.get(k) for k in DEVICE}
+        return self.own({k: v for k, v in r.choice(self.people[net]).items() if k in DEVICE}, r)
+
+    def own(self, e, r):
+        """Without what is that one person's own: what nobody else has is drawn anew."""
+        for key, size in (("fp", 12), ("canvas", 8)):
+            if self.times[key][e.get(key)] == 1:
+                e[key] = hexa(r, size)
+        if e.get("rec"):
+            e["rec"] = r.choice(self.locals) + "@" + e["rec"].split("@")[-1]
+        if e.get("net") in ("res", "biz") and "ip" in e:
+            parts = e["ip"].split(":" if ":" in e["ip"] else ".")
+            if ":" in e["ip"]:
+                e["ip"] = ":".join([*parts[:2], hexa(r, 4), *parts[3:]])
+            else:
+                e["ip"] = "%s.%s.%d.%d" % (*parts[:2], r.randrange(256), r.randrange(1, 255))
+        return e
 
     def name(self, r):
         """A way to make names."""
@@ -79,7 +95,7 @@ class Injection:
         people = self.people[net]
         chosen = [e for e in people if e["cc"] == country] if country else people
         e = r.choice(chosen or people)
-        return {**{k: e[k] for k in NETWORK}, "lang": e["lang"], "tz": e["tz"], "rtt": e["rtt"]}
+        return self.own({**{k: e[k] for k in NETWORK}, "lang": e["lang"], "tz": e["tz"], "rtt": e["rtt"]}, r)
 
     def machine(self, r, e, fill, cap, sharp):
         e.update(fill_ms=int(fill * math.exp(r.gauss(0, sharp))), cap_ms=int(cap * math.exp(r.gauss(0, 2 * sharp))), cap_tries=1)
@@ -98,7 +114,7 @@ class Injection:
         own, jars, kinds = [word(r, 3) + ".example" for _ in range(3)], [hexa(r, 12) for _ in range(25)], r.choice(["img", "pow"])
         mine = []
         for _ in range(n):
-            e = dict(r.choice(self.people[net]))
+            e = self.own(dict(r.choice(self.people[net])), r)
             e.update(self.place(r, net, country if net in ("res", "mob") and r.random() < 0.6 and kind != "sleepers" else None))
             e.update(t=int(start + r.random() * days * DAY), acct=hexa(r, 10), id=self.number(), cookie=hexa(r, 12))
             e["local"] = r.choice(self.locals)
