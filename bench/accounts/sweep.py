@@ -141,7 +141,7 @@ def prepare(options):
 
     signups = os.path.join(HERE, "scenarios.py")
     if options.given:
-        jobs += [(name, os.path.join(options.given, name), options) for name in ("dev-signup", "dev-login")
+        jobs += [(name, os.path.join(options.given, name), options) for name in options.scenarios.split(",")
                  if os.path.isdir(os.path.join(options.given, name))]
         for seed in numbers(options.injected):
             made(f"i{seed}", [os.path.join(HERE, "inject.py"), os.path.join(options.given, "dev-signup"), "--seed", str(seed)])
@@ -193,6 +193,7 @@ def print_logins(results):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--given", help="the directory of dev-signup and dev-login")
+    parser.add_argument("--scenarios", default="dev-signup,dev-login", help="which of the given ones")
     parser.add_argument("--seeds", default="101-104")
     parser.add_argument("--injected", default="201-203")
     parser.add_argument("--logins", default="101-102")
