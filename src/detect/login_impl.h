@@ -1,11 +1,14 @@
-// The inside of LoginRisk. Only for the files login_*.cc.
+// The inside of LoginRisk: its records and tables. Only for the files login_*.cc.
 #pragma once
 
 #include <array>
+#include <string>
 
+#include "base/hash.h"
 #include "detect/frequencies.h"
 #include "detect/keyed_table.h"
 #include "detect/login_risk.h"
+#include "detect/segments.h"
 
 namespace tamis::detect {
 
@@ -20,7 +23,8 @@ enum LoginAttribute : uint8_t {
   kLogFamily,  // browser and system
   kLogSystem,
   kLogLocale,
-  kLogTls,  // given the family
+  kLogZone,  // time zone
+  kLogTls,   // given the family
   kLogCookie,
   kLogAttributes,
 };
@@ -47,12 +51,11 @@ struct LoginProfile {
     uint8_t campaign = 0;  // 1: shared much with attempts on other accounts
     uint8_t second_factor = 0;
     uint8_t told = 0;  // 1: a change has made it look like a takeover
-    uint32_t spare2 = 0;
   };
   static constexpr int kPending = 3;
-  // The device, browser, system and locale that a cookie was last seen with.
+  // The device, browser, system and time zone that a cookie was last seen with.
   struct Binding {
-    uint32_t cookie = 0, device = 0, agent = 0, tls = 0, family = 0, system = 0, locale = 0;
+    uint32_t cookie = 0, device = 0, agent = 0, tls = 0, family = 0, system = 0, zone = 0;
     uint32_t used = 0;  // hours since the epoch
   };
   static constexpr int kBindings = 6;
@@ -61,17 +64,102 @@ struct LoginProfile {
   uint32_t next_free = 0;  // of a profile that is not in use: another one + 1
   std::array<std::array<Entry, kRemembered>, kLogAttributes - 2> known{};  // without TLS and cookie
   std::array<float, kLogAttributes - 2> distinct{};
-  uint32_t spare = 0;  // every byte has a name, so that digests of memory mean something
   std::array<Pending, kPending> pending{};
   std::array<Binding, kBindings> bindings{};
 };
 
-static_assert(sizeof(LoginProfile::Pending) == 64 && sizeof(LoginProfile) == 864);
+// Every byte has a name, so that digests of memory mean something.
+static_assert(sizeof(LoginProfile::Pending) == 64 && sizeof(LoginProfile) == 912);
 
 struct CampaignEntry {
   float fast = 0, slow = 0;  // decayed counts of accounts
   uint32_t seen_s = 0;
   uint32_t last_account = 0;
+};
+
+class LoginRiskImpl final : public LoginRisk {
+ public:
+  explicit LoginRiskImpl(const LoginRiskOptions& options)
+      : options_(options),
+        index_(options.accounts_max),
+        campaign_(options.campaign_keys_max),
+        usual_({1e6, 1e5, 2000, 100, 8000, 300, 30, 8, 100, 40, 20, 1e6}, kNetClasses, options.values_max) {}
+
+  LoginScore login(const Login& login) override;
+  LoginScore change(const Change& change) override;
+  void signup(const Signup& signup) override;
+  void confirm(std::string_view account, bool was_owner, int64_t t_ms) override;
+  bool erase(std::string_view account) override;
+  uint64_t bytes() const override { return index_.bytes() + profiles_.bytes() + campaign_.bytes() + usual_.bytes(); }
+  uint64_t profiles() const override { return index_.size(); }
+  uint64_t digest() const override;
+  void begin_snapshot(state::PieceWriter& out, uint32_t part) override;
+  bool snapshot_piece() override;
+  void end_snapshot() override;
+  base::Status restore_piece(uint32_t kind, std::string_view body) override;
+  base::Status finish_restore() override;
+
+ private:
+  using Profile = LoginProfile;
+  static constexpr double kHour = 3.6e6, kDay = 8.64e7;
+  static constexpr double kFastHalf = 6 * kHour, kSlowHalf = 3 * kDay;
+  static constexpr int kCampaignKeys = 8;
+
+  LoginFacts facts_of(const Client& client, std::string_view account, int64_t t_ms) const;
+  uint32_t own(const LoginFacts& f, int attribute) const {
+    const uint32_t v = f.value[size_t(attribute)];
+    return v == 0 ? 0 : static_cast<uint32_t>(base::combine64(v ^ options_.secret, f.account)) | 1u;
+  }
+  // One event, before its factors are weighed. `origin`: the place of the unconfirmed login that it goes on from, or
+  // -1.
+  struct Judged {
+    LoginFacts facts;
+    Profile* profile = nullptr;  // null: nothing is known of the account
+    LoginScore out;
+    double campaign = 0;
+    bool is_unfamiliar = false;
+    int origin = -1;
+  };
+  Judged judge(const Client& client, std::string_view account, bool is_session);
+  static void weigh(LoginScore& out);
+  void go_on(const Profile::Pending& from, LoginScore& out) const;
+  // Minus the log-likelihood under the user plus that under anyone, going down a hierarchy from fine to coarse.
+  double surprise(const Profile& p, const LoginFacts& f, const int* levels, int count, double targeted) const;
+  double cookie_factor(const Profile& p, const LoginFacts& f, bool is_session, bool* known, bool* bound) const;
+  double bound_factor(const Profile::Binding& b, const LoginFacts& f, bool same_place, bool* bound) const;
+  double tls_factor(const LoginFacts& f) const;
+  std::array<uint64_t, kCampaignKeys> campaign_keys(const LoginFacts& f) const;
+  double campaign_factor(const LoginFacts& f) const;
+  void touch_campaign(const LoginFacts& f);
+  void teach(Profile& p, const std::array<uint32_t, kLogAttributes>& own_value, float weight);
+  void teach_usual(const LoginFacts& f);
+  void bind(Profile& p, const LoginFacts& f);
+  void settle(Profile& p, int64_t t_ms);
+  void decay(int64_t t_ms);
+
+  // The account's profile for writing; null if there is none.
+  Profile* find_profile(uint64_t account) {
+    const uint32_t* place = index_.find(account);
+    return place == nullptr ? nullptr : &profiles_.change(*place);
+  }
+  Profile& profile(uint64_t account);
+  void release(uint32_t place);
+  void put_head(std::string& out) const;
+  template <class Visit>
+  void each_table(const Visit& visit);
+
+  LoginRiskOptions options_;
+  KeyedTable<uint32_t> index_;  // places of profiles by account
+  SegmentedArray<Profile> profiles_;
+  uint32_t free_ = 0;  // the first profile that is not in use, + 1
+  uint64_t restored_ = 0;
+  KeyedTable<CampaignEntry> campaign_;
+  Frequencies usual_;
+  // Honest unfamiliar attempts by class: learned slowly, from those that nothing else spoke against.
+  std::array<double, kNetClasses> unfamiliar_{};
+  std::array<std::array<double, 4>, kNetClasses> novelty_{};  // of network levels: how often new, among confirmed
+  std::array<double, kNetClasses> seen_{};
+  int64_t begun_ms_ = 0, now_ms_ = 0;
 };
 
 }  // namespace tamis::detect

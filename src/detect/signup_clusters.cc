@@ -15,11 +15,22 @@ constexpr double kSeedCount = 2.5;
 constexpr double kClassMature = 40, kMature = 400;
 constexpr double kSeeds = 10;  // members that a cluster takes in before it must predict them
 constexpr size_t kCandidates = 12;
-constexpr double kUnproved = 3;    // log-odds of a view beyond what it was worth on average
+constexpr double kUnproved = 2;    // log-odds of a view beyond what it was worth on average
 constexpr double kSecondView = 1;  // log-odds of the second view that are enough
-constexpr double kCommonFree = 3;  // log-odds of what organisations share that need nothing beside them
+constexpr double kOneView = 2;     // log-odds that a signup loses with which one view alone agrees
+constexpr double kNobodys = 7e-4;  // chance that a signup of which nothing is known is bad
+constexpr double kNobodysOdds = -7.2637;
 
 float worth_key(const KeyEntry& e) { return e.slow + static_cast<float>(e.seen_s) * 1e-9f; }
+
+std::pair<double, double> strongest(const std::array<double, kViews>& views) {
+  double first = 0, second = 0;
+  for (double v : views) {
+    second = std::max(second, std::min(first, v));
+    first = std::max(first, v);
+  }
+  return {first, second};
+}
 
 double surprise(double k, double e) { return k <= e ? 0 : k * fast_log(k / e) - (k - e); }
 
@@ -101,6 +112,17 @@ double SignupClustersImpl::prior_of(const Cluster& c, int64_t t_ms, bool in_hind
   return std::clamp(fast_log(pace / all + 1e-9), -12.0, 2.0);
 }
 
+// A cluster's members come through the networks that it has: what comes through others is the less likely one of them.
+// Never above zero: that an honest signup comes through the same kind of network as a campaign speaks for nothing.
+double SignupClustersImpl::class_odds(const Cluster& c, NetClass net) const {
+  constexpr double kPrior = 3;  // members that are taken to come as everybody does
+  double members = 0;
+  for (float n : c.by_class) members += static_cast<double>(n);
+  const double usual = (background_.learned(net) + 1) / (background_.learned() + kNetClasses);
+  const double ratio = (static_cast<double>(c.by_class[size_t(net)]) / usual + kPrior) / (members + kPrior);
+  return std::min(0.0, fast_log(ratio));
+}
+
 // Asks for all the memory that look_up() will read, so that it comes all at once.
 void SignupClustersImpl::fetch(const SignupFacts& facts, Sight& sight) const {
   sight.background = background_keys(facts);
@@ -134,8 +156,9 @@ SignupClustersImpl::Match SignupClustersImpl::match(const SignupFacts& facts, co
   for (size_t i = 0; i < count; ++i) {
     const Cluster* c = cluster_of(seen[i]);
     if (c == nullptr) continue;
-    const double prior = prior_of(*c, facts.t_ms, in_hindsight);
+    double prior = prior_of(*c, facts.t_ms, in_hindsight);
     if (prior <= -30) continue;
+    prior += class_odds(*c, facts.net);
     const Likelihood likelihood = c->model.likelihood(facts, sight.expected);
     const double log_odds = static_cast<double>(likelihood.total) + prior;
     if (log_odds > best.log_odds) best = {seen[i], log_odds, prior, likelihood};
@@ -234,7 +257,7 @@ void SignupClustersImpl::join(Cluster& c, const SignupFacts& facts, uint32_t num
     std::rotate(c.last.begin(), c.last.end() - 1, c.last.end());
     c.last[0] = number + 1;
   }
-  if (c.acted_ms == 0 && c.joined >= 3 && evidence_of(c) >= kActableEvidence) c.acted_ms = now_ms_;
+  if (c.acted_ms == 0 && c.joined >= 3 && guilt_of(c) >= kActableGuilt) c.acted_ms = now_ms_;
 }
 
 // A place for a new cluster; if all are taken, the one that has proved least and been quiet longest makes room.
@@ -309,7 +332,8 @@ ClusterRef SignupClustersImpl::begin_cluster(const SignupKeys& keys, int best, u
   return ref;
 }
 
-// Honest signups teach the background after two days, by what is known of them then; in the first days sooner.
+// Honest signups teach the background after two days, by what is known of them then; in the first days sooner. Members
+// of a cluster that nothing is held against are honest: so it becomes what is expected, and dissolves.
 void SignupClustersImpl::learn_until(int64_t t_ms) {
   const double delay_ms = std::min(kLearnAfter, 0.5 * double(t_ms - begun_ms_));
   if (next_ - learned_ > accounts_.size()) learned_ = next_ - accounts_.size();
@@ -324,40 +348,46 @@ void SignupClustersImpl::learn_until(int64_t t_ms) {
       changed.cluster = m.cluster;
       changed.log_odds = static_cast<float>(m.log_odds);
     }
-    background_.learn(a.facts, ahead_.background, m.log_odds <= 0 ? 1 : logistic(-m.log_odds));
+    const double is_member = m.log_odds <= 0 ? 0 : logistic(m.log_odds);
+    const double guilt = is_member == 0 ? 0 : logistic(guilt_of(*cluster_of(m.cluster)));
+    background_.learn(a.facts, ahead_.background, 1 - is_member * guilt);
     ++learned_;
   }
 }
 
-// What members have in common beyond what an organisation shares that registers its people: a network, a language, a
-// way of making names, and, as far as all sit in one place, machines of one purchase. Those count, too, but not more
-// than the rest.
-SignupClustersImpl::Sides SignupClustersImpl::sides_of(const Cluster& c, const std::array<double, kViews>& v) const {
-  const ClusterModel::Top place = c.model.top(kNetwork);
-  const double together = std::clamp((place.share - 0.3) / 0.3, 0.0, 1.0);
-  Sides out;
-  out.personal = (1 - together) * v[kDeviceView] + v[kBehaviour] + v[kRecoveryView] + v[kReuse];
-  out.together = together;
-  out.common = together * v[kDeviceView] + v[kLexical] + v[kNetworkView] + v[kLocaleView];
-  return out;
-}
-
-// One view alone, however strong, is not enough.
-double SignupClustersImpl::evidence_of(const Cluster& c) const {
+// How likely what the cluster gathers is a campaign, in log-odds: what its members have in common beyond the better of
+// two honest explanations, a place (an organisation that registers its people: network, locale, ways of making names
+// and, as far as all sit there, machines of one purchase) and a thing that many have got (device, locale). Of two views
+// at least.
+double SignupClustersImpl::guilt_of(const Cluster& c) const {
+  constexpr double kOfName = 2.5;            // log-odds of a name that a place explains
+  constexpr double kMost = 5;                // of any view: how rare it is beyond that is not known so well
+  constexpr double kEnough = 2, kSlope = 2;  // log-odds a member that make it as likely as not, and how fast they tell
+  constexpr double kFewMembers = 4, kFew = 2;  // doubt as long as it has predicted few
+  constexpr double kConfirmedGuilt = 6;        // of what people have confirmed, at least
   std::array<double, kViews> mean{};
-  double first = 0, second = 0;
+  double total = 0;
   for (size_t v = 0; v < kViews; ++v) {
-    mean[v] = std::clamp(static_cast<double>(c.view[v]) / (c.joined + 2), 0.0, 5.0);
-    if (mean[v] > first) {
-      second = first;
-      first = mean[v];
-    } else {
-      second = std::max(second, mean[v]);
-    }
+    mean[v] = std::clamp(static_cast<double>(c.view[v]) / (c.joined + 2), 0.0, kMost);
+    total += mean[v];
   }
-  const Sides sides = sides_of(c, mean);
-  return (sides.personal + std::min(sides.common, 0.5 + sides.personal) - 0.3 * first) *
-         std::clamp(second / 1.5, 0.2, 1.0);
+  // Several places that came one after the other are still places: what counts is how often a network comes again.
+  const double again = std::max(c.model.sharing(kNetwork), c.model.top(kNetwork).share);
+  const double together = std::clamp((again - 0.3) / 0.3, 0.0, 1.0) * std::clamp(mean[kNetworkView] - 1, 0.0, 1.0);
+  const double name = std::min(mean[kLexical], kOfName);
+  const double place = mean[kNetworkView] + mean[kLocaleView] + together * (mean[kDeviceView] + name);
+  const double thing = mean[kDeviceView] + mean[kLocaleView];
+  const double unexplained = total - std::max(place, thing);
+  // The two strongest views, as far as they are not the place's.
+  mean[kNetworkView] = std::min(2.0, mean[kNetworkView] * (1 - together));
+  mean[kLocaleView] = 0;
+  mean[kDeviceView] *= 1 - together;
+  mean[kLexical] -= together * name;
+  const auto [first, second] = strongest(mean);
+  const double two = (first + second) * std::clamp(second / kSecondView, 0.2, 1.0);
+  const double guilt =
+      kSlope * (0.5 * two + 0.5 * unexplained - kEnough) - kFew * fast_exp(-c.joined / kFewMembers) + aftermath_of(c);
+  return c.is_confirmed != 0 ? std::max(guilt, kConfirmedGuilt) : guilt;
 }
 
 SignupScore SignupClustersImpl::score_of(const Expected& expected, const Match& m, float key_surprise) const {
@@ -365,7 +395,6 @@ SignupScore SignupClustersImpl::score_of(const Expected& expected, const Match& 
   auto& f = out.feature;
   f[kLogOdds] = static_cast<float>(std::clamp(m.log_odds, -12.0, 25.0));
   f[kPrior] = static_cast<float>(m.prior);
-  double evidence = 0;
   if (m.cluster != 0) {
     const Cluster& c = *cluster_of(m.cluster);
     out.cluster = c.id;
@@ -374,7 +403,6 @@ SignupScore SignupClustersImpl::score_of(const Expected& expected, const Match& 
       f[kViewName + v] = m.likelihood.view[v];
       f[kMeanName + v] = c.view[v] / static_cast<float>(c.joined + 2);
     }
-    evidence = evidence_of(c);
     f[kClusterSize] = static_cast<float>(fast_log1p(c.model.members()));
     f[kAftermath] = static_cast<float>(aftermath_of(c));
   }
@@ -389,25 +417,26 @@ SignupScore SignupClustersImpl::score_of(const Expected& expected, const Match& 
   for (size_t v = 0; v < kViews; ++v)
     views[v] = std::min(static_cast<double>(m.likelihood.view[v]),
                         std::max(0.0, static_cast<double>(f[kMeanName + v])) + kUnproved);
-  const bool counts = m.cluster != 0 && !out.is_suppressed;
-  double own = -5;
-  if (counts) {
-    const Sides sides = sides_of(*cluster_of(m.cluster), views);
-    own = sides.personal + std::min(sides.common, std::max(sides.personal, 0.0) + kCommonFree * (1 - sides.together)) +
-          m.prior;
-  }
   const auto put = [&out](SignupPart part, double log_odds) { out.part[part] = static_cast<float>(log_odds); };
-  put(kPartBase, -7.25);
-  // Two views of the signup itself, too.
-  double first = 0, second = 0;
-  for (double v : views) {
-    second = std::max(second, std::min(first, v));
-    first = std::max(first, v);
+  put(kPartBase, kNobodysOdds);
+  if (m.cluster != 0 && !out.is_suppressed) {
+    // A member, and of something bad.
+    double own = m.prior - kOneView * (1 - std::min(1.0, strongest(views).second / kSecondView));
+    for (double v : views) own += v;
+    own = std::clamp(own, -8.0, 12.0);
+    const Cluster& c = *cluster_of(m.cluster);
+    const auto odds = [&](double guilt) {
+      guilt = std::clamp(guilt, -9.0, 9.0);
+      const double p = kNobodys + (1 - kNobodys) * logistic(own) * logistic(guilt);
+      return fast_log(p / std::max(1 - p, 1e-9));
+    };
+    const double guilt = guilt_of(c), before = guilt - aftermath_of(c);
+    const double gain = odds(before) - kNobodysOdds;
+    const double of_own = (own + 8) / (own + 8 + std::clamp(before, -9.0, 9.0) + 9 + 1e-9);
+    put(kPartMembership, of_own * gain);
+    put(kPartEvidence, (1 - of_own) * gain);
+    put(kPartAftermath, odds(guilt) - odds(before));
   }
-  const double agrees = std::clamp(second / kSecondView, 0.3, 1.0);
-  put(kPartMembership, 0.25 * (std::clamp(own, -5.0, 12.0) + 5));
-  if (counts) put(kPartEvidence, agrees * logistic(own - 2.5) * 0.7 * evidence);
-  if (counts) put(kPartAftermath, static_cast<double>(f[kAftermath]) * logistic(own - 4));
   if (!out.is_suppressed) put(kPartSurprise, 0.05 * std::min(30.0, static_cast<double>(key_surprise)));
   for (float part : out.part) out.log_odds += part;
   if (head_ != nullptr && !out.is_suppressed) {

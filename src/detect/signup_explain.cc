@@ -52,8 +52,7 @@ ClusterFacts SignupClustersImpl::facts_of(const Cluster& c) const {
   out.bad = c.bad, out.good = c.good;
   out.active = c.active, out.ill = c.ill;
   out.spread_fill = c.model.spread(kFill);
-  const double z = evidence_of(c) + aftermath_of(c) + fast_log1p(c.joined) - 6;
-  out.score = is_suppressed(c) ? 0 : logistic(z);
+  out.score = is_suppressed(c) ? 0 : logistic(guilt_of(c));
   return out;
 }
 

@@ -14,8 +14,8 @@
 
 namespace tamis::detect {
 
-inline constexpr float kActable = 0.5f;          // score from which something may be done
-inline constexpr double kActableEvidence = 3.5;  // of a cluster, in log-odds per member
+inline constexpr float kActable = 0.5f;     // score from which something may be done
+inline constexpr double kActableGuilt = 0;  // of a cluster, in log-odds
 inline constexpr double kHour = 3.6e6, kDay = 8.64e7;
 
 // A cluster is referred to by its place + 1 and, above 16 bits, how often the place was given anew: what still refers
@@ -144,13 +144,8 @@ class SignupClustersImpl final : public SignupClusters {
   ClusterFacts facts_of(const Cluster& cluster) const;
   ClusterMember member_of(const Account& a, ClusterRef cluster) const;
   SignupScore score_of(const Expected& expected, const Match& match, float surprise) const;
-  // What views say, parted by whether an organisation's people would share it.
-  struct Sides {
-    double personal = 0, common = 0;
-    double together = 0;  // 0..1: how far the members sit in one place
-  };
-  Sides sides_of(const Cluster& c, const std::array<double, kViews>& views) const;
-  double evidence_of(const Cluster& c) const;
+  double guilt_of(const Cluster& c) const;
+  double class_odds(const Cluster& c, NetClass net) const;
   void decay(int64_t t_ms);
   // The number of the account, or UINT64_MAX.
   uint64_t number_of(std::string_view account) const;

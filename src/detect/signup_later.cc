@@ -114,7 +114,7 @@ void SignupClustersImpl::reconsider(Account& a, float before) {
     if (c.ill >= 3 && share_ill > 0.02)
       c.aftermath = std::max(c.aftermath,
                              static_cast<float>(std::min(2.5, fast_log1p(100 * share_ill * share_ill) + 0.3 * c.ill)));
-    if (c.acted_ms == 0 && c.aftermath > 1.5f && evidence_of(c) > 2.5) c.acted_ms = now_ms_;
+    if (c.acted_ms == 0 && guilt_of(c) >= kActableGuilt) c.acted_ms = now_ms_;
   }
   const double prior = std::clamp(static_cast<double>(before), 1e-4, 1 - 1e-6);
   const double z = fast_log(prior / (1 - prior)) + static_cast<double>(a.after);
