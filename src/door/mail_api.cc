@@ -274,7 +274,11 @@ void MailApi::write_golden(std::string& out) {
   write_golden_result(state.result, json);
   json.key("refused").begin_array();
   for (auto refusal = state.refusals.rbegin(); refusal != state.refusals.rend(); ++refusal) {
-    json.begin_object().key("time").string(event::format_time_ms(refusal->time_ms)).key("reporter").string(refusal->reporter);
+    json.begin_object()
+        .key("time")
+        .string(event::format_time_ms(refusal->time_ms))
+        .key("reporter")
+        .string(refusal->reporter);
     json.key("messages").uinteger(refusal->messages).key("was_learned").boolean(refusal->was_learned);
     json.key("why").string(refusal->why).end_object();
   }
