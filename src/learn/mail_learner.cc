@@ -1,16 +1,10 @@
 #include "learn/mail_learner.h"
 
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <bit>
-#include <cerrno>
 #include <cmath>
-#include <cstring>
 
-#include "base/file.h"
 #include "base/hash.h"
+#include "learn/mail_learner_record.h"
 #include "model/numeric.h"
 
 #include <fmt/format.h>
@@ -20,19 +14,6 @@ namespace {
 
 constexpr size_t kCasesMax = 200'000;
 constexpr size_t kVotesMax = 32;  // on one message
-constexpr size_t kReporterBytesMax = 256;
-constexpr size_t kLogBytesMax = size_t{4} << 30;  // corrections of a day
-constexpr uint64_t kUnsavedMax = 2'000;
-constexpr size_t kModelBytesMax = size_t{1} << 30;
-constexpr std::string_view kAboutRecord = "tamis correction 1";
-constexpr std::string_view kAboutModel = "tamis mail model 1";
-constexpr std::string_view kAboutPeople = "tamis mail people 1";
-// What the kind of a record may have, as bits.
-constexpr uint64_t kTakesBack = 1, kIsTruth = 2, kHasRecipient = 4;
-
-void put(uint64_t value, size_t bytes, std::string& out) {
-  for (size_t i = 0; i < bytes; ++i) out.push_back(static_cast<char>(value >> (8 * i)));
-}
 
 uint64_t hash_of_name(std::string_view name) {
   if (name.empty()) return 0;
@@ -54,221 +35,13 @@ uint64_t campaign_of(model::FeatureSpan features) {
   return 0;  // too short to be told from others
 }
 
-// Reads little-endian numbers and texts from the front of bytes; `good` turns false at their end.
-struct Taker {
-  std::string_view bytes;
-  bool good = true;
-  uint64_t number(size_t count) {
-    if (bytes.size() < count) {
-      good = false;
-      return 0;
-    }
-    uint64_t value = 0;
-    for (size_t i = 0; i < count; ++i) {
-      value |= static_cast<uint64_t>(static_cast<unsigned char>(bytes[i])) << (8 * i);
-    }
-    bytes.remove_prefix(count);
-    return value;
-  }
-  std::string_view text(size_t count) {
-    if (bytes.size() < count) {
-      good = false;
-      return {};
-    }
-    std::string_view out = bytes.substr(0, count);
-    bytes.remove_prefix(count);
-    return out;
-  }
-};
-
 }  // namespace
-
-// One line of the log: a vote, or all votes of a reporter taken back.
-struct MailLearner::Record {
-  uint64_t sequence = 0;
-  bool takes_back = false;
-  bool is_truth = false;
-  uint64_t recipient = 0;  // by hash; 0: not known
-  MailLabel label = MailLabel::kForget;
-  float weight = 1;
-  int64_t time_ms = 0;
-  uint64_t key = 0, id_hash = 0;
-  std::string reporter;
-  std::vector<model::FeatureId> features;
-
-  void write(std::string& out) const {
-    put(sequence, 8, out);
-    put((takes_back ? kTakesBack : 0) | (is_truth ? kIsTruth : 0) | (recipient != 0 ? kHasRecipient : 0), 1, out);
-    put(static_cast<uint64_t>(label), 1, out);
-    put(std::bit_cast<uint32_t>(weight), 4, out);
-    put(static_cast<uint64_t>(time_ms), 8, out);
-    put(key, 8, out);
-    put(id_hash, 8, out);
-    if (recipient != 0) put(recipient, 8, out);
-    put(reporter.size(), 2, out);
-    out += reporter;
-    append_features(features, out);
-  }
-  bool read(std::string_view bytes) {
-    Taker taker{bytes};
-    sequence = taker.number(8);
-    const uint64_t kind = taker.number(1);
-    takes_back = (kind & kTakesBack) != 0;
-    is_truth = (kind & kIsTruth) != 0;
-    const uint64_t of_label = taker.number(1);
-    label = static_cast<MailLabel>(of_label);
-    weight = std::bit_cast<float>(static_cast<uint32_t>(taker.number(4)));
-    time_ms = static_cast<int64_t>(taker.number(8));
-    key = taker.number(8);
-    id_hash = taker.number(8);
-    recipient = (kind & kHasRecipient) != 0 ? taker.number(8) : 0;
-    reporter = taker.text(taker.number(2));
-    return taker.good && kind < 8 && of_label <= 2 && weight >= 0 && weight <= 1 &&
-           read_features(taker.bytes, features);
-  }
-};
 
 MailLabel MailLearner::Case::counts() const {
   for (size_t i = votes.size(); i-- > 0;) {
     if (votes[i].weight > 0) return votes[i].label;
   }
   return MailLabel::kForget;
-}
-
-MailLearner::MailLearner(MailLearnerOptions options)
-    : options_(std::move(options)), model_(options_.model), reporters_(options_.reporters) {}
-
-MailLearner::~MailLearner() {
-  if (log_fd_ >= 0) ::close(log_fd_);
-}
-
-base::Result<std::unique_ptr<MailLearner>> MailLearner::open(MailLearnerOptions options, int64_t now_ms) {
-  if (options.remember_days < 1 || options.remember_days > 365) {
-    return base::invalid("features of messages are remembered for 1 to 365 days");
-  }
-  std::unique_ptr<MailLearner> learner(new MailLearner(std::move(options)));
-  MailLearnerOptions& own = learner->options_;
-  const bool kept = !own.folder.empty();
-  TAMIS_TRY(keys, DayKeys::open(kept ? own.folder + "/keys" : std::string()));
-  learner->keys_ = std::move(keys);
-  own.memory.folder = kept ? own.folder + "/remembered" : std::string();
-  TAMIS_TRY(memory, MailMemory::open(own.memory, *learner->keys_));
-  learner->memory_ = std::move(memory);
-  TAMIS_CHECK(learner->load_model());
-  own.starter.clear();
-  own.starter.shrink_to_fit();
-  if (!kept) return learner;
-  TAMIS_CHECK(learner->load_people());
-  TAMIS_CHECK(base::make_folders(own.folder + "/corrections"));
-  TAMIS_CHECK(learner->read_corrections());
-  TAMIS_CHECK(learner->tidy(now_ms));
-  return learner;
-}
-
-base::Status MailLearner::load_model() {
-  if (!options_.starter.empty()) {
-    TAMIS_TRY(loaded, model::SpamModel::load(options_.starter));
-    model_ = std::move(loaded.model);
-    model_name_ = fmt::format("{:08x}", static_cast<uint32_t>(base::hash64(options_.starter)));
-  }
-  if (options_.folder.empty()) return {};
-  const std::string path = options_.folder + "/model";
-  auto sealed = base::read_file(path, kModelBytesMax);
-  if (!sealed) return sealed.error().code == base::Code::kNotFound ? base::Status() : tl::unexpected(sealed.error());
-  std::string plain;
-  if (base::Status opened = keys_->open(*sealed, kAboutModel, plain); !opened) {
-    return base::fail(opened.error().code, path + ": " + opened.error().message);
-  }
-  Taker taker{plain};
-  const uint64_t saved = taker.number(8);
-  const std::string_view name = taker.text(taker.number(1));
-  if (!taker.good) return base::invalid(path + ": cut off");
-  TAMIS_TRY(loaded, model::SpamModel::load(taker.bytes));
-  model_ = std::move(loaded.model);
-  model_name_ = name;
-  saved_ = sequence_ = generation_ = synced_ = saved;
-  uint32_t day = 0;
-  for (size_t i = 0; i < 4; ++i) day |= static_cast<uint32_t>(static_cast<unsigned char>((*sealed)[i])) << (8 * i);
-  saved_day_ = static_cast<int32_t>(day);
-  return {};
-}
-
-// Tastes and trust are of less worth than the model: without their key (all of it older than what is remembered) they
-// begin anew.
-base::Status MailLearner::load_people() {
-  const std::string path = options_.folder + "/people";
-  auto sealed = base::read_file(path, kModelBytesMax);
-  if (!sealed) return sealed.error().code == base::Code::kNotFound ? base::Status() : tl::unexpected(sealed.error());
-  std::string plain;
-  if (base::Status opened = keys_->open(*sealed, kAboutPeople, plain); !opened) {
-    if (opened.error().code == base::Code::kNotFound) return {};
-    return base::fail(opened.error().code, path + ": " + opened.error().message);
-  }
-  Taker taker{plain};
-  const uint64_t saved = taker.number(8);
-  const std::string_view of_reporters = taker.text(taker.number(4));
-  if (!taker.good) return base::invalid(path + ": cut off");
-  TAMIS_TRY(reporters, Reporters::load(of_reporters, options_.reporters));
-  TAMIS_TRY(taste, model::Taste::load(taker.bytes));
-  reporters_ = std::move(reporters);
-  taste_ = std::move(taste);
-  people_saved_ = saved;
-  return {};
-}
-
-base::Result<std::string> MailLearner::people_bytes(int32_t day) const {
-  std::string plain, sealed;
-  put(sequence_, 8, plain);
-  const std::string of_reporters = reporters_.save();
-  put(of_reporters.size(), 4, plain);
-  plain += of_reporters;
-  plain += taste_.save();
-  TAMIS_CHECK(keys_->seal(day, plain, kAboutPeople, sealed));
-  return sealed;
-}
-
-base::Status MailLearner::read_corrections() {
-  const std::string folder = options_.folder + "/corrections";
-  TAMIS_TRY(files, base::list_files(folder));
-  for (const base::FoundFile& file : files) {  // in the order of days
-    int32_t day = 0;
-    if (!day_from(std::string_view(file.path).substr(folder.size() + 1), day)) continue;
-    TAMIS_CHECK(read_log(day, file.path));
-  }
-  return {};
-}
-
-base::Status MailLearner::read_log(int32_t day, const std::string& path) {
-  (void)day;
-  TAMIS_TRY(text, base::read_file(path, kLogBytesMax));
-  std::string plain;
-  Record record;
-  size_t at = 0;
-  while (at + 4 <= text.size()) {
-    Taker taker{std::string_view(text).substr(at)};
-    const uint64_t bytes = taker.number(4);
-    const std::string_view sealed = taker.text(bytes);
-    if (!taker.good) break;
-    if (base::Status opened = keys_->open(sealed, kAboutRecord, plain); !opened) {
-      if (opened.error().code == base::Code::kNotFound) return {};  // its key is gone: so is what it taught with
-      return base::fail(opened.error().code, fmt::format("{}: byte {}: {}", path, at, opened.error().message));
-    }
-    if (!record.read(plain)) return base::invalid(fmt::format("{}: byte {}: no correction", path, at));
-    at += 4 + bytes;
-    const bool teach = record.sequence > saved_;
-    sequence_ = std::max(sequence_, record.sequence);
-    if (record.takes_back) {
-      (void)take_back_votes(record, teach);
-    } else {
-      (void)apply_vote(record, teach);
-    }
-  }
-  // What a crash cut off was never acknowledged; nothing may be appended behind it.
-  if (at < text.size() && ::truncate(path.c_str(), static_cast<off_t>(at)) != 0) {
-    return tl::unexpected(base::system_error("cut", path, errno));
-  }
-  synced_ = sequence_;
-  return {};
 }
 
 template <class Use>
@@ -400,85 +173,11 @@ MailLearner::TakenBack MailLearner::take_back_votes(const Record& record, bool t
   return taken;
 }
 
-// Fills in the features of these messages, as the corrections on disk have them.
-void MailLearner::find_features(std::unordered_map<uint64_t, std::vector<model::FeatureId>>& wanted) {
-  if (options_.folder.empty()) return;
-  auto files = base::list_files(options_.folder + "/corrections");
-  if (!files) return;
-  std::string plain;
-  Record record;
-  for (const base::FoundFile& file : *files) {
-    auto text = base::read_file(file.path, kLogBytesMax);
-    if (!text) continue;
-    for (size_t at = 0; at + 4 <= text->size();) {
-      Taker taker{std::string_view(*text).substr(at)};
-      const uint64_t bytes = taker.number(4);
-      const std::string_view sealed = taker.text(bytes);
-      if (!taker.good) break;
-      at += 4 + bytes;
-      if (!keys_->open(sealed, kAboutRecord, plain) || !record.read(plain) || record.takes_back) continue;
-      if (auto one = wanted.find(record.key); one != wanted.end()) one->second = record.features;
-    }
-  }
-}
-
 void MailLearner::bound_cases() {
   while (case_order_.size() > kCasesMax) {
     cases_.erase(case_order_.front());
     case_order_.pop_front();
   }
-}
-
-// Under teach_mutex_. A message without a case was taught by corrections whose key is gone.
-void MailLearner::drop_old_examples(int32_t oldest) {
-  std::lock_guard turn(turn_);
-  std::unique_lock lock(model_mutex_);
-  model_.drop_examples([&](uint64_t id) {
-    const auto known = cases_.find(id);
-    return known != cases_.end() && known->second.day >= oldest;
-  });
-}
-
-base::Status MailLearner::open_log(int32_t day) {
-  if (log_fd_ >= 0 && log_day_ == day) return {};
-  if (log_fd_ >= 0) {
-    if (::fdatasync(log_fd_) != 0) return tl::unexpected(base::system_error("sync", "the corrections", errno));
-    ::close(log_fd_);
-    log_fd_ = -1;
-  }
-  const std::string path = options_.folder + "/corrections/" + day_name(day);
-  log_fd_ = ::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-  if (log_fd_ < 0) return tl::unexpected(base::system_error("open", path, errno));
-  const off_t end = ::lseek(log_fd_, 0, SEEK_END);
-  if (end < 0) return tl::unexpected(base::system_error("read", path, errno));
-  log_bytes_ = static_cast<uint64_t>(end);
-  log_day_ = day;
-  // The file's name must outlive a crash as well as its bytes.
-  const int folder = ::open((options_.folder + "/corrections").c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (folder >= 0) {
-    (void)::fsync(folder);
-    ::close(folder);
-  }
-  return {};
-}
-
-// Under teach_mutex_.
-base::Status MailLearner::append(const Record& record) {
-  if (options_.folder.empty()) return {};
-  // Days of the log never go back, so that reading them in order gives the order of the corrections.
-  const int32_t day = std::max(log_day_, day_of(record.time_ms));
-  std::string plain, sealed, line;
-  record.write(plain);
-  TAMIS_CHECK(keys_->seal(day, plain, kAboutRecord, sealed));
-  put(sealed.size(), 4, line);
-  line += sealed;
-  TAMIS_CHECK(open_log(day));
-  if (::pwrite(log_fd_, line.data(), line.size(), static_cast<off_t>(log_bytes_)) !=
-      static_cast<ssize_t>(line.size())) {
-    return tl::unexpected(base::system_error("write", "a correction", errno));
-  }
-  log_bytes_ += line.size();
-  return {};
 }
 
 base::Result<MailLearner::Learned> MailLearner::vote(uint64_t text_key, uint64_t id_hash, model::FeatureSpan features,
@@ -576,33 +275,6 @@ base::Result<MailLearner::Learned> MailLearner::learn_soon(uint64_t text_key, mo
   return vote(text_key, 0, features, label, reporter, recipient, false, now_ms);
 }
 
-base::Status MailLearner::sync() {
-  if (options_.folder.empty()) return {};
-  uint64_t mine = 0;
-  {
-    std::lock_guard lock(teach_mutex_);
-    mine = sequence_;
-  }
-  // One sync serves all that were written before it: who waited here finds the work done.
-  std::lock_guard one(sync_mutex_);
-  if (synced_ >= mine) return {};
-  int fd = -1;
-  uint64_t upto = 0;
-  {
-    std::lock_guard lock(teach_mutex_);
-    if (log_fd_ < 0) return {};
-    fd = ::dup(log_fd_);  // the log may go on in another file meanwhile, which syncs this one first
-    upto = sequence_;
-  }
-  if (fd < 0) return tl::unexpected(base::system_error("sync", "the corrections", errno));
-  const bool done = ::fdatasync(fd) == 0;
-  const int why = errno;
-  ::close(fd);
-  if (!done) return tl::unexpected(base::system_error("sync", "the corrections", why));
-  synced_ = upto;
-  return {};
-}
-
 base::Result<MailLearner::TakenBack> MailLearner::take_back(std::string_view reporter, int64_t now_ms) {
   Record record;
   record.takes_back = true;
@@ -618,55 +290,6 @@ base::Result<MailLearner::TakenBack> MailLearner::take_back(std::string_view rep
   }
   TAMIS_CHECK(sync());
   return taken;
-}
-
-base::Status MailLearner::checkpoint(int64_t now_ms) {
-  if (options_.folder.empty()) return {};
-  std::string plain, sealed;
-  std::lock_guard lock(teach_mutex_);  // nothing is learned meanwhile; scores go on
-  const int32_t day = day_of(now_ms);
-  drop_old_examples(day - options_.remember_days);
-  put(sequence_, 8, plain);
-  put(model_name_.size(), 1, plain);
-  plain += model_name_;
-  plain += model_.save("", true);
-  TAMIS_CHECK(keys_->seal(day, plain, kAboutModel, sealed));
-  if (log_fd_ >= 0 && ::fdatasync(log_fd_) != 0) {
-    return tl::unexpected(base::system_error("sync", "the corrections", errno));
-  }
-  // Each of the two files knows up to which correction it goes. After a crash between them the corrections behind the
-  // model are read again, and people skip those that they had.
-  TAMIS_TRY(people, people_bytes(day));
-  TAMIS_CHECK(base::write_file_atomically(options_.folder + "/people", people));
-  TAMIS_CHECK(base::write_file_atomically(options_.folder + "/model", sealed));
-  saved_ = sequence_;
-  saved_day_ = day;
-  return {};
-}
-
-base::Status MailLearner::tidy(int64_t now_ms) {
-  const int32_t oldest = day_of(now_ms) - options_.remember_days;
-  bool due = false;
-  {
-    std::lock_guard lock(teach_mutex_);
-    due = sequence_ - saved_ >= kUnsavedMax || (sequence_ > 0 && saved_day_ != day_of(now_ms));
-  }
-  // The model must be under a key of today before the key that it was under may go.
-  if (due) TAMIS_CHECK(checkpoint(now_ms));
-  memory_->forget_before(oldest);
-  if (!options_.folder.empty()) {
-    const std::string folder = options_.folder + "/corrections";
-    TAMIS_TRY(files, base::list_files(folder));
-    for (const base::FoundFile& file : files) {
-      int32_t day = 0;
-      if (day_from(std::string_view(file.path).substr(folder.size() + 1), day) && day < oldest) {
-        ::unlink(file.path.c_str());
-      }
-    }
-  }
-  TAMIS_TRY(destroyed, keys_->destroy_before(oldest));
-  (void)destroyed;
-  return {};
 }
 
 MailLearner::Stats MailLearner::stats() const {
