@@ -6,6 +6,7 @@
 #include <set>
 
 #include "base/base64.h"
+#include "base/hash.h"
 #include "mail/features.h"
 
 namespace tamis::mail {
@@ -192,6 +193,35 @@ std::string template_message(const std::string& name, const std::string& code, c
       code + ".</p><p><a href='https://" + host + "/" + code +
       "'>Confirm now</a></p><p>Thank you for your patience while we keep everybody "
       "safe.</p></td></tr></table></body></html>");
+}
+
+// However many words were found before, a cursor gives the words of next_word(), and what it says of them is so.
+TEST(Words, FoundOnceAreTheSame) {
+  const std::string_view texts[] = {"",
+                                    "v.i.a.g.r.a free!! $100% off... it's user@host.example, _x_ end.",
+                                    "...",
+                                    "one",
+                                    "\u00e9t\u00e9 \u65e5\u672c\u8a9e 12-34 a-! b!",
+                                    "word$ word% -lead trail- - 'q' a@b.c!"};
+  for (const std::string_view text : texts) {
+    for (size_t words_max = 0; words_max < 20; ++words_max) {
+      std::vector<Word> found;
+      size_t end = 0, at = 0;
+      find_words(text, words_max, found, end);
+      EXPECT_LE(found.size(), words_max);
+      WordCursor cursor(found, text, end);
+      for (;;) {
+        const std::string_view expected = next_word(text, at);
+        const Word word = cursor.next();
+        ASSERT_EQ(word.text, expected) << text << ", of which " << words_max << " were found before";
+        if (expected.empty()) break;
+        EXPECT_EQ(word.hash, base::hash64(expected));
+        EXPECT_EQ(word.address, expected.find_first_of("@._") != std::string_view::npos) << expected;
+        EXPECT_EQ(word.digit, expected.find_first_of("0123456789") != std::string_view::npos) << expected;
+        EXPECT_EQ(word.inner, expected.find_first_of(".-'_@$%!") != std::string_view::npos) << expected;
+      }
+    }
+  }
 }
 
 TEST(Digest, CampaignsAreRecognised) {

@@ -67,6 +67,26 @@ RC_GTEST_PROP(FeatureCollector, KeepsTheSameFeaturesWhateverTheOrder,
   RC_ASSERT(is_feature_set(a));
 }
 
+// The bound that spares sorting everything must not show.
+RC_GTEST_PROP(FeatureCollector, KeepsTheSmallestOfAPlace, (uint64_t seed)) {
+  const size_t count = *rc::gen::inRange<size_t>(0, 5'000);
+  const uint64_t distinct = *rc::gen::inRange<uint64_t>(1, 6'000);
+  const bool crowded = *rc::gen::arbitrary<bool>();  // hashes that somebody chose to lie side by side
+  FeatureCollector collector;
+  std::vector<FeatureId> all;
+  for (uint64_t i = 0; i < count; ++i) {
+    const uint64_t nth = base::mix64(seed ^ i) % distinct;
+    const uint64_t hash = crowded ? nth * 0xf1de83e19937733du * 16 : base::mix64(nth);
+    collector.add(Place::kHeader, hash);
+    all.push_back(feature_id(Place::kHeader, hash));
+  }
+  std::sort(all.begin(), all.end());
+  all.erase(std::unique(all.begin(), all.end()), all.end());
+  all.resize(std::min<size_t>(all.size(), kPlaceShare[static_cast<size_t>(Place::kHeader)]));
+  const FeatureSpan set = collector.finish();
+  RC_ASSERT(std::equal(set.begin(), set.end(), all.begin(), all.end()));
+}
+
 TEST(FeatureSet, RefusesWhatIsNone) {
   const FeatureId sorted[] = {1, 2, 3};
   const FeatureId twice[] = {1, 1};
