@@ -91,8 +91,9 @@ double LoginRiskImpl::bound_factor(const Profile::Binding& b, const LoginFacts& 
   }
   if (!same_family) return (same_system ? (same_zone ? 5 : 7) : (same_zone ? 6 : 8)) + (same_place ? 0 : 1.5);
   if (same_agent && same_tls) {
-    *bound = same_place;
-    return same_place ? (same_zone ? -2.5 : -1.5) : (same_zone ? 1.5 : 2.5);
+    *bound = same_place && same_zone;
+    if (same_zone) return same_place ? -2.5 : 0.5;
+    return same_place ? 2 : 4.5;
   }
   *bound = same_place && same_zone && same_tls;
   if (*bound) return -2.5;
