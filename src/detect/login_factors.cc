@@ -69,7 +69,13 @@ double LoginRiskImpl::surprise(const Profile& p, const LoginFacts& f, const int*
       rate = (novelty_[c][size_t(a)] + 2 * 0.3) / (seen_[c] + 2);
     }
     const double novel = distinct + 3 * rate + 0.02;
-    const double escape = novel / (n + novel);  // 1 if nothing is known of the account
+    double escape = novel / (n + novel);  // 1 if nothing is known of the account
+    // Where nearly all show the same (Tor's browser, its language and zone), it comes with the network, whose novelty
+    // has been counted.
+    if (a > kLogCountry) {
+      const double typical = usual_.p(a, int(f.net), f.value[size_t(a)]);
+      escape += (1 - escape) * typical * typical * typical * typical;
+    }
     log_odds -= fast_log(std::min(1.0, escape));
   }
   return log_odds;
