@@ -69,7 +69,13 @@ double LoginRiskImpl::surprise(const Profile& p, const LoginFacts& f, const int*
       rate = (novelty_[c][size_t(a)] + 2 * 0.3) / (seen_[c] + 2);
     }
     const double novel = distinct + 3 * rate + 0.02;
-    const double escape = novel / (n + novel);  // 1 if nothing is known of the account
+    double escape = novel / (n + novel);  // 1 if nothing is known of the account
+    // Where nearly all show the same (Tor's browser, its language and zone), it comes with the network, whose novelty
+    // has been counted.
+    if (a > kLogCountry) {
+      const double typical = usual_.p(a, int(f.net), f.value[size_t(a)]);
+      escape += (1 - escape) * typical * typical * typical * typical;
+    }
     log_odds -= fast_log(std::min(1.0, escape));
   }
   return log_odds;
@@ -91,8 +97,9 @@ double LoginRiskImpl::bound_factor(const Profile::Binding& b, const LoginFacts& 
   }
   if (!same_family) return (same_system ? (same_zone ? 5 : 7) : (same_zone ? 6 : 8)) + (same_place ? 0 : 1.5);
   if (same_agent && same_tls) {
-    *bound = same_place;
-    return same_place ? (same_zone ? -2.5 : -1.5) : (same_zone ? 1.5 : 2.5);
+    *bound = same_place && same_zone;
+    if (same_zone) return same_place ? -2.5 : 0.5;
+    return same_place ? 2 : 4.5;
   }
   *bound = same_place && same_zone && same_tls;
   if (*bound) return -2.5;

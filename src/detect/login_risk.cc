@@ -22,7 +22,9 @@ constexpr double kConfirmedAfterDoubt = 14 * kDayMs;
 // the same incident, not one more.
 constexpr float kWeights[kLoginFactors] = {0.8f, 0.45f, 1.3f, 0.9f, 1, 1.8f, -1.5f, 1};
 
-// Of what goes on from an unconfirmed login: log-odds for a day without a word against it, and for how many.
+// Of what goes on from an unconfirmed login: log-odds, for it is the same incident; for a day without a word against
+// it, and for how many days.
+constexpr float kSameIncident = 1;
 constexpr float kQuietWorth = 1, kQuietDays = 2.5f;
 
 }  // namespace
@@ -195,7 +197,7 @@ void LoginRiskImpl::weigh(LoginScore& out) {
 // What goes on from an unconfirmed login is less odd the longer nobody has complained.
 void LoginRiskImpl::go_on(const Profile::Pending& from, LoginScore& out) const {
   const auto days = static_cast<float>(std::max(0.0, double(now_ms_ - from.t_ms)) / kDay);
-  const float less = std::min(kQuietDays, days) * kQuietWorth;
+  const float less = kSameIncident + std::min(kQuietDays, days) * kQuietWorth;
   out.factor[kLoginOrigin] -= less;
   out.log_odds -= less;
   out.score = logistic(static_cast<double>(out.log_odds) / 3);

@@ -17,8 +17,8 @@ namespace {
 constexpr double kMonth = 30 * kDay;
 constexpr double kSleep = 3 * kDay;  // of an account that did nothing since its signup
 constexpr double kSharedSurprise = 10;
-constexpr double kGathered = 9;  // log-odds of who is in a cluster by what it did
-constexpr double kKnown = 20;    // of whom people know what it is
+constexpr double kGathered = 12;  // log-odds of who is in a cluster by what it did
+constexpr double kKnown = 20;     // of whom people know what it is
 
 template <class Count>
 void add_one(Count& n) {
