@@ -237,6 +237,42 @@ class Learning(Case):
             self.assertEqual(after, [self.probability(server, text) for text in probes])
             self.assertEqual("mallory", self.golden(server)["refused"][0]["reporter"])
 
+    def test_erasing_a_person_reaches_what_mail_taught(self):
+        planted = "planted-person@our.example"
+
+        def held():
+            found = [path.relative_to(self.data).as_posix() for path in self.data.rglob("*") if path.is_file() and planted.encode() in path.read_bytes()]
+            return sorted(found)
+
+        with self.serve() as server:
+            self.teach(server, 4)
+            judged = [self.post(server, f"/v1/mail?recipient={planted}&sender=a@far.example", message(number, number % 2 == 0, seed=5)) for number in range(6)]
+            other = self.post(server, "/v1/mail?recipient=other@our.example", message(90, True, seed=5))
+            for number, one in enumerate(judged):
+                label = "spam" if number % 2 == 0 else "ham"
+                self.post(server, f"/v1/mail/learn?label={label}&id={one['id']}&recipient={planted}")
+            self.post(server, f"/v1/mail/learn?label=spam&reporter={planted}", message(91, True, seed=5))
+            before = self.stats(server)
+            server.post("/v1/checkpoint", "")
+            self.assertNotEqual([], held(), "the test would prove nothing")
+            report = server.post("/v1/erase", {"on": "email", "value": planted, "reason": "asked for it"}).json()
+            # Six messages remembered, a case and a correction of each; a vote and a correction of the reporter.
+            self.assertEqual(20, report["mail"], report)
+            self.assertEqual([], held())
+            for one in judged:
+                self.post(server, f"/v1/mail/learn?label=ham&id={one['id']}", status=404)
+            after = self.stats(server)
+            self.assertEqual(before["remembered"] - 6, after["remembered"])
+            self.assertEqual(before["spam_learned"], after["spam_learned"])
+            server.kill()
+        with self.serve() as server:
+            self.assertEqual([], held())
+            self.post(server, f"/v1/mail/learn?label=ham&id={judged[0]['id']}", status=404)
+            self.assertEqual(after["corrections"], self.stats(server)["corrections"])
+            self.post(server, f"/v1/mail/learn?label=spam&id={other['id']}")
+            again = server.post("/v1/erase", {"on": "email", "value": planted, "reason": "once more"}).json()
+            self.assertEqual(0, again["mail"], again)
+
     def test_truth_about_an_event_teaches(self):
         with self.serve() as server:
             self.teach(server)
