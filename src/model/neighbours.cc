@@ -10,7 +10,7 @@ namespace tamis::model {
 namespace {
 
 constexpr size_t kNearest = 15;
-constexpr size_t kAhead = 8;  // the processor fetches buckets this many features ahead
+constexpr size_t kAhead = 32;  // the processor fetches buckets this many features ahead
 
 bool is_text(size_t place) {
   return place == static_cast<size_t>(Place::kSubject) || place == static_cast<size_t>(Place::kBody) ||
@@ -67,11 +67,17 @@ NeighbourLogits Neighbours::find(FeatureSpan features, const ExampleStore& examp
   scratch.all.assign(examples_max_, 0.0f);
   scratch.text.assign(examples_max_, 0.0f);
   const auto newest = static_cast<uint32_t>((end - 1) % examples_max_);
-  for (size_t i = 0; i < features.size(); ++i) {
-    if (i + kAhead < features.size()) __builtin_prefetch(&buckets_[bucket_of(features[i + kAhead])]);
-    const FeatureId id = features[i];
+  auto& seen = scratch.seen;
+  seen.clear();
+  for (const FeatureId id : features) {
+    if (is_seen(place_of(id))) seen.push_back(id);
+  }
+  const auto fetch = [&](FeatureId id) { __builtin_prefetch(&buckets_[bucket_of(id)], 0, 2); };
+  for (size_t i = 0; i < std::min(kAhead, seen.size()); ++i) fetch(seen[i]);
+  for (size_t i = 0; i < seen.size(); ++i) {
+    if (i + kAhead < seen.size()) fetch(seen[i + kAhead]);
+    const FeatureId id = seen[i];
     const size_t place = place_of(id);
-    if (!is_seen(place)) continue;
     const Bucket& bucket = buckets_[bucket_of(id)];
     std::array<uint32_t, kEntries> ages;
     uint32_t found = 0;

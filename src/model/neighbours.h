@@ -23,6 +23,7 @@ struct NeighbourScratch {
   std::vector<float> all;                        // similarity by slot of the ring
   std::vector<float> text;                       // the same by features of the text alone
   std::vector<std::pair<float, uint32_t>> best;  // likeness, age
+  std::vector<FeatureId> seen;                   // the features that are looked up
 };
 
 struct NeighbourLogits {
