@@ -64,7 +64,7 @@ class ArchiveImpl final : public Archive {
   // Puts `added` in place of `removed`; the files of both sides that do not count afterwards are removed.
   base::Status replace(const std::vector<FilePointer>& removed, const std::vector<FilePointer>& added, uint64_t upto);
 
-  base::Result<ParquetWriter*> writer();  // under write_mutex_
+  base::Result<ParquetWriter*> writer();                                    // under write_mutex_
   base::Status open_writer(std::unique_ptr<ParquetWriter>& parquet) const;  // where it is null
   base::Result<const Database*> reader() const;
   DatabaseOptions database_options() const;
