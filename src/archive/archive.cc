@@ -116,7 +116,7 @@ base::Status ArchiveImpl::flush_now(uint64_t upto) {
   {
     std::lock_guard lock(mutex_);
     // On a core that is nearly full, or beside a join, rows would come faster than they are written.
-    if (pending_bytes_ > options_.pending_bytes_max / 20) rank = base::work_after;
+    if (pending_bytes_ > options_.pending_bytes_max / 8) rank = base::work_after;
     // Rows up to there are in files, and those behind wait.
     if ((pending_.empty() || upto != 0) && upto <= manifest_->upto) return {};
     taken.swap(pending_);
