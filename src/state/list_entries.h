@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <deque>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -13,6 +12,7 @@
 
 #include "state/block_marks.h"
 #include "state/bytes.h"
+#include "state/entry_slots.h"
 #include "state/list.h"
 
 namespace tamis::state {
@@ -26,12 +26,12 @@ class ListEntries {
     uint32_t number = free_;
     if (number == kNone) {
       number = static_cast<uint32_t>(slots_.size());
-      slots_.emplace_back();
+      slots_.add();
     } else {
       before_change(number);
       free_ = static_cast<uint32_t>(slots_[number].expires_ms);
     }
-    slots_[number] = {std::string(text), entry.expires_ms, true};
+    put(slots_[number], text, entry.expires_ms, true);
     ++size_;
     expiring_ += entry.expires_ms != kNeverExpires;
     set_origin(number, entry);
@@ -50,7 +50,7 @@ class ListEntries {
   void remove(uint32_t number) {
     before_change(number);
     expiring_ -= slots_[number].expires_ms != kNeverExpires;
-    slots_[number] = {{}, free_, false};
+    put(slots_[number], {}, free_, false);
     origins_.erase(number);
     free_ = number;
     --size_;
@@ -61,14 +61,14 @@ class ListEntries {
   size_t expiring() const { return expiring_; }
   bool used(uint32_t number) const { return slots_[number].used; }
   bool live(uint32_t number, int64_t now_ms) const { return slots_[number].expires_ms > now_ms; }
-  std::string_view text(uint32_t number) const { return slots_[number].text; }
+  std::string_view text(uint32_t number) const { return slots_[number].text.view(); }
   int64_t expires_ms(uint32_t number) const { return slots_[number].expires_ms; }
   ListEntry get(uint32_t number) const {
-    const Slot& slot = slots_[number];
+    const EntrySlot& slot = slots_[number];
     auto found = origins_.find(number);
-    if (found == origins_.end()) return {slot.text, slot.expires_ms, {}, {}, 0};
+    if (found == origins_.end()) return {std::string(slot.text.view()), slot.expires_ms, {}, {}, 0};
     const Origin& origin = found->second;
-    return {slot.text, slot.expires_ms, origin.note, origin.author, origin.since_ms};
+    return {std::string(slot.text.view()), slot.expires_ms, origin.note, origin.author, origin.since_ms};
   }
 
   void begin_snapshot(PieceWriter& out, uint32_t part) {
@@ -112,7 +112,7 @@ class ListEntries {
     for (Block& block : blocks_) {
       if (block.first != slots_.size()) return false;
       for (auto& [used, entry] : block.entries) {
-        slots_.push_back({entry.value, entry.expires_ms, used});
+        put(slots_.add(), entry.value, entry.expires_ms, used);
         if (!used) continue;
         ++size_;
         expiring_ += entry.expires_ms != kNeverExpires;
@@ -130,11 +130,6 @@ class ListEntries {
   }
 
  private:
-  struct Slot {
-    std::string text;
-    int64_t expires_ms = kNeverExpires;  // of a free slot: the next free one
-    bool used = false;
-  };
   // Where an entry comes from, for those that say so.
   struct Origin {
     std::string note, author;
@@ -144,6 +139,12 @@ class ListEntries {
     uint64_t first = 0;
     std::vector<std::pair<bool, ListEntry>> entries;
   };
+
+  static void put(EntrySlot& slot, std::string_view text, int64_t expires_ms, bool used) {
+    slot.text = EntryText(text);
+    slot.expires_ms = expires_ms;
+    slot.used = used;
+  }
 
   void set_origin(uint32_t number, const ListEntry& entry) {
     if (entry.note.empty() && entry.author.empty() && entry.since_ms == 0) return;
@@ -162,9 +163,9 @@ class ListEntries {
     put_varint(out, first);
     put_varint(out, behind - first);
     for (size_t i = first; i < behind; ++i) {
-      const Slot& slot = slots_[i];
+      const EntrySlot& slot = slots_[i];
       put_number(out, static_cast<uint8_t>(slot.used));
-      put_text(out, slot.text);
+      put_text(out, slot.text.view());
       put_number(out, slot.expires_ms);
       if (!slot.used) continue;
       auto origin = origins_.find(static_cast<uint32_t>(i));
@@ -177,8 +178,8 @@ class ListEntries {
     snapshot_->end();
   }
 
-  std::deque<Slot> slots_;  // grows without moving what it holds
-  uint32_t free_ = kNone;   // the first of the free slots, a list through them
+  EntrySlots slots_;
+  uint32_t free_ = kNone;  // the first of the free slots, a list through them
   size_t size_ = 0;
   std::unordered_map<uint32_t, Origin> origins_;
   size_t expiring_ = 0;

@@ -89,7 +89,27 @@ base::Result<std::string> DomainMatcher::canonical(std::string_view text) {
 }
 
 namespace {
+
 size_t dots_in(std::string_view name) { return static_cast<size_t>(std::count(name.begin(), name.end(), '.')); }
+
+// Writes the name with its ASCII letters small, eight bytes at a time and up to seven behind its end, and counts its
+// dots.
+size_t lower_and_count_dots(std::string_view name, char* out) {
+  constexpr uint64_t kOnes = 0x0101010101010101, kHigh = 0x80 * kOnes, kLow = 0x7f * kOnes;
+  size_t dots = 0;
+  for (size_t i = 0; i < name.size(); i += 8) {
+    uint64_t word = 0;
+    std::memcpy(&word, name.data() + i, std::min<size_t>(8, name.size() - i));
+    const uint64_t low = word & kLow;  // sums below do not carry from byte to byte
+    const uint64_t from_a = low + (0x80 - 'A') * kOnes, behind_z = low + (0x7f - 'Z') * kOnes;
+    word |= (from_a & ~behind_z & ~word & kHigh) >> 2;
+    const uint64_t not_dot = word ^ ('.' * kOnes);
+    dots += static_cast<size_t>(__builtin_popcountll(~(((not_dot & kLow) + kLow) | not_dot | kLow)));
+    std::memcpy(out + i, &word, sizeof word);
+  }
+  return dots;
+}
+
 }  // namespace
 
 base::Status DomainMatcher::insert(const ListEntries& entries, uint32_t number) {
@@ -106,28 +126,28 @@ void DomainMatcher::erase(const ListEntries& entries, uint32_t number) {
 uint32_t DomainMatcher::match(const ListEntries& entries, Value value, int64_t now_ms) const {
   if (!value.is(Kind::kString) || value.size == 0 || value.size > 255) return ListEntries::kNone;
   char lower[256];
-  for (size_t i = 0; i < value.size; ++i) {
-    char c = value.text[i];
-    lower[i] = c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
-  }
+  size_t dots = lower_and_count_dots(value.str(), lower);
   std::string_view name(lower, value.size);
-  if (name.back() == '.') name.remove_suffix(1);
+  if (name.back() == '.') {
+    name.remove_suffix(1);
+    --dots;
+  }
   // All that may be looked up is asked for at once, so that the memory's latencies overlap.
   constexpr size_t kSuffixesMax = 128;
-  std::string_view suffixes[kSuffixesMax];
+  uint8_t starts[kSuffixesMax];
   uint64_t hashes[kSuffixesMax];
-  size_t count = 0;
-  for (size_t dots = dots_in(name); !name.empty() && count < kSuffixesMax; --dots) {
+  size_t count = 0, start = 0;
+  for (; start < name.size() && count < kSuffixesMax; --dots) {
     if (by_dots_[dots] != 0) {
-      suffixes[count] = name;
-      hashes[count] = TextMatcher::hash(name);
+      starts[count] = static_cast<uint8_t>(start);
+      hashes[count] = TextMatcher::hash(name.substr(start));
       text_.prefetch(hashes[count++]);
     }
     if (dots == 0) break;
-    name.remove_prefix(name.find('.') + 1);
+    start = name.find('.', start) + 1;
   }
   for (size_t i = 0; i < count; ++i) {
-    uint32_t number = text_.find_hashed(entries, suffixes[i], hashes[i]);
+    uint32_t number = text_.find_hashed(entries, name.substr(starts[i]), hashes[i]);
     if (number != ListEntries::kNone && entries.live(number, now_ms)) return number;
   }
   return ListEntries::kNone;
@@ -152,6 +172,34 @@ uint32_t first_32_bits(const IpData& ip) {
 
 constexpr size_t kV6Tables = 65536;
 size_t v6_table(const IpData& ip) { return base::mix64(first_32_bits(ip)) % kV6Tables; }
+
+constexpr uint32_t words_of_starts(uint32_t intervals) { return (intervals + 1) / 2; }
+
+// How many of the intervals start at or before these lower 16 bits: at least one, since the first starts at 0. Counting
+// a few dozen costs less than the wrong guesses of a binary search.
+uint32_t intervals_until(const uint32_t* table, uint32_t intervals, uint32_t bits) {
+  constexpr uint32_t kCountedMax = 64;
+  const auto low = static_cast<uint16_t>(bits);
+  const auto* starts = reinterpret_cast<const unsigned char*>(table);
+  auto start_at = [starts](uint32_t i) {
+    uint16_t start;
+    std::memcpy(&start, starts + i * sizeof start, sizeof start);
+    return start;
+  };
+  uint32_t first = 0, count = intervals;
+  while (count > kCountedMax) {  // the answer's start lies in [first, first + count)
+    const uint32_t half = count / 2;
+    if (start_at(first + half) <= low) {
+      first += half;
+      count -= half;
+    } else {
+      count = half;
+    }
+  }
+  uint32_t until = first;
+  for (uint32_t i = 0; i < count; ++i) until += start_at(first + i) <= low;
+  return until;
+}
 
 bool read_entry(std::string_view text, IpData& network) {
   if (text.find('/') == std::string_view::npos) {
@@ -192,14 +240,14 @@ base::Status NetworkMatcher::insert(const ListEntries& entries, uint32_t number)
       lengths.full = true;
     }
   } else if (!network.is_v6 && network.prefix >= kBucketBits) {
-    if (v4_bucket_of_.empty()) v4_bucket_of_.resize(65536);
-    uint32_t& bucket = v4_bucket_of_[first_32_bits(network) >> 16];
-    if (bucket == 0) {
-      v4_buckets_.emplace_back();
-      bucket = static_cast<uint32_t>(v4_buckets_.size());
+    if (v4_buckets_.empty()) v4_buckets_.resize(65536);
+    Bucket& bucket = v4_buckets_[first_32_bits(network) >> 16];
+    if (bucket.members == 0) {
+      v4_members_.emplace_back();
+      bucket.members = static_cast<uint32_t>(v4_members_.size());
     }
-    v4_buckets_[bucket - 1].members.push_back(number);
-    v4_buckets_[bucket - 1].dirty = true;
+    v4_members_[bucket.members - 1].push_back(number);
+    bucket.table.reset();
   }
   return {};
 }
@@ -210,24 +258,24 @@ void NetworkMatcher::erase(const ListEntries& entries, uint32_t number) {
   --(network.is_v6 ? v6_count_[network.prefix] : v4_count_[network.prefix]);
   index_.erase(network_hash(network, network.prefix), number);
   if (network.is_v6 || network.prefix < kBucketBits) return;
-  Bucket& bucket = v4_buckets_[v4_bucket_of_[first_32_bits(network) >> 16] - 1];
-  std::erase(bucket.members, number);
-  bucket.dirty = true;
+  Bucket& bucket = v4_buckets_[first_32_bits(network) >> 16];
+  std::erase(v4_members_[bucket.members - 1], number);
+  bucket.table.reset();
 }
 
 void NetworkMatcher::changed(const ListEntries& entries, uint32_t number) {
   IpData network;
   if (!read_entry(entries.text(number), network) || network.is_v6 || network.prefix < kBucketBits) return;
-  v4_buckets_[v4_bucket_of_[first_32_bits(network) >> 16] - 1].dirty = true;
+  v4_buckets_[first_32_bits(network) >> 16].table.reset();
 }
 
 // Sweeps over the networks by start, the shorter first, with a stack of those that are open.
-void NetworkMatcher::rebuild(const ListEntries& entries, Bucket& bucket) {
+void NetworkMatcher::rebuild(const ListEntries& entries, Bucket& bucket) const {
   struct Range {
     uint32_t start, end, number;
   };
   std::vector<Range> ranges, open;
-  for (uint32_t number : bucket.members) {
+  for (uint32_t number : v4_members_[bucket.members - 1]) {
     IpData network;
     if (!read_entry(entries.text(number), network)) continue;
     uint32_t start = first_32_bits(network) & 0xFFFF;
@@ -236,15 +284,15 @@ void NetworkMatcher::rebuild(const ListEntries& entries, Bucket& bucket) {
   }
   std::sort(ranges.begin(), ranges.end(),
             [](const Range& a, const Range& b) { return a.start != b.start ? a.start < b.start : a.end > b.end; });
-  bucket.starts.assign(1, 0);
-  bucket.best.assign(1, ListEntries::kNone);
+  std::vector<uint16_t> starts(1, 0);
+  std::vector<uint32_t> best(1, ListEntries::kNone);
   auto from = [&](uint32_t start, uint32_t number) {
     if (start > 0xFFFF) return;
-    if (bucket.starts.back() == start) {
-      bucket.best.back() = number;
+    if (starts.back() == start) {
+      best.back() = number;
     } else {
-      bucket.starts.push_back(static_cast<uint16_t>(start));
-      bucket.best.push_back(number);
+      starts.push_back(static_cast<uint16_t>(start));
+      best.push_back(number);
     }
   };
   auto close_until = [&](uint32_t start) {
@@ -260,7 +308,11 @@ void NetworkMatcher::rebuild(const ListEntries& entries, Bucket& bucket) {
     open.push_back(range);
   }
   close_until(UINT32_MAX);
-  bucket.dirty = false;
+  bucket.intervals = static_cast<uint32_t>(starts.size());
+  const size_t words = words_of_starts(bucket.intervals);
+  bucket.table = std::make_unique<uint32_t[]>(words + best.size());
+  std::memcpy(bucket.table.get(), starts.data(), starts.size() * sizeof(uint16_t));
+  std::copy(best.begin(), best.end(), bucket.table.get() + words);
 }
 
 uint32_t NetworkMatcher::find_exact(const ListEntries& entries, std::string_view key) const {
@@ -293,12 +345,11 @@ uint32_t NetworkMatcher::probe_down(const ListEntries& entries, const IpData& ip
 
 uint32_t NetworkMatcher::match_v4(const ListEntries& entries, const IpData& ip, int64_t now_ms) const {
   uint32_t bits = first_32_bits(ip);
-  uint32_t number = v4_bucket_of_.empty() ? 0 : v4_bucket_of_[bits >> 16];
-  if (number != 0) {
-    Bucket& bucket = v4_buckets_[number - 1];
-    if (bucket.dirty) rebuild(entries, bucket);
-    auto behind = std::upper_bound(bucket.starts.begin(), bucket.starts.end(), static_cast<uint16_t>(bits));
-    uint32_t best = bucket.best[static_cast<size_t>(behind - bucket.starts.begin()) - 1];
+  if (!v4_buckets_.empty() && v4_buckets_[bits >> 16].members != 0) {
+    Bucket& bucket = v4_buckets_[bits >> 16];
+    if (bucket.table == nullptr) rebuild(entries, bucket);
+    const uint32_t words = words_of_starts(bucket.intervals);
+    uint32_t best = bucket.table[words + intervals_until(bucket.table.get(), bucket.intervals, bits) - 1];
     if (best != ListEntries::kNone) {
       if ((best & kExpires) == 0) return best;
       best &= ~kExpires;

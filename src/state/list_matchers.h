@@ -70,7 +70,7 @@ class DomainMatcher {
 
 // Networks by longest prefix. IPv4 networks of /16 and longer lie in buckets by their first 16 bits; each bucket keeps
 // a table of intervals with the longest network of each, made anew when it is first asked after a change, so that a
-// look-up is one binary search in a few cache lines. All others, and the shorter networks behind an expired one, are
+// look-up is one search in a few cache lines. All others, and the shorter networks behind an expired one, are
 // found by probing a hash index over (length, masked address) from long to short; for IPv6 a table by the first 32 bits
 // tells which lengths occur below them, so that few probes are made.
 class NetworkMatcher {
@@ -86,16 +86,17 @@ class NetworkMatcher {
   static constexpr uint32_t kExpires = uint32_t{1} << 31;  // marks numbers in Bucket::best that have an expiry
   static constexpr int kBucketBits = 16;                   // of IPv4
   struct Bucket {
-    std::vector<uint32_t> members;
-    std::vector<uint16_t> starts;  // of intervals, ascending
-    std::vector<uint32_t> best;    // the longest network there, or kNone
-    bool dirty = false;
+    // The starts of the intervals, ascending, two in a word, and behind them the longest network of each, or kNone.
+    // Null: nothing was asked since the last change.
+    std::unique_ptr<uint32_t[]> table;
+    uint32_t intervals = 0;
+    uint32_t members = 0;  // where in v4_members_, plus 1; 0: none yet
   };
   struct Lengths {  // a bit for each prefix length of 32 to 127; never cleared, so a superset
     uint64_t low = 0, high = 0;
     bool full = false;  // length 128
   };
-  static void rebuild(const ListEntries& entries, Bucket& bucket);
+  void rebuild(const ListEntries& entries, Bucket& bucket) const;
   uint32_t match_v4(const ListEntries& entries, const event::IpData& ip, int64_t now_ms) const;
   uint32_t match_v6(const ListEntries& entries, const event::IpData& ip, int64_t now_ms) const;
   uint32_t probe(const ListEntries& entries, const event::IpData& ip, int length, int64_t now_ms) const;
@@ -104,8 +105,8 @@ class NetworkMatcher {
   HashIndex index_;
   std::array<uint32_t, 33> v4_count_{};  // entries of each length
   std::array<uint32_t, 129> v6_count_{};
-  std::vector<uint32_t> v4_bucket_of_;  // first 16 bits to bucket number + 1; empty until needed
-  mutable std::vector<Bucket> v4_buckets_;
+  mutable std::vector<Bucket> v4_buckets_;  // by the first 16 bits; empty until needed
+  std::vector<std::vector<uint32_t>> v4_members_;
   std::unique_ptr<Lengths[]> v6_lengths_;  // by a hash of the first 32 bits
 };
 

@@ -6,6 +6,7 @@
 #include <map>
 #include <set>
 
+#include "base/hash.h"
 #include "event/ip.h"
 #include "state/hash_index.h"
 
@@ -131,6 +132,76 @@ RC_GTEST_PROP(HashIndex, AgreesWithAMap, (std::vector<std::pair<uint8_t, bool>> 
     for (uint32_t k = 0; k < 256; ++k) {
       uint32_t found = index.find(hash(k), [&](uint32_t number) { return number == k; });
       RC_ASSERT((found == k) == reference.contains(k));
+    }
+  }
+}
+
+// Entries with and without memory of their own, and places that are used again.
+TEST(List, TextsOfAllLengthsAreKept) {
+  auto list = List::make("test", ListKind::kString);
+  auto text = [](size_t bytes) { return std::string(bytes, static_cast<char>('a' + bytes % 26)); };
+  for (int round = 0; round < 2; ++round) {
+    for (size_t bytes = 1; bytes < 120; ++bytes) {
+      ASSERT_TRUE(list->add({text(bytes), kNeverExpires, {}}).has_value());
+    }
+    for (size_t bytes = 1; bytes < 120; ++bytes) {
+      EXPECT_EQ(list->match(Value::string(text(bytes)), 0)->value, text(bytes));
+    }
+    for (size_t bytes = 1; bytes < 120; bytes += 1 + static_cast<size_t>(round)) {
+      EXPECT_TRUE(list->remove(text(bytes)));
+      EXPECT_FALSE(list->contains(Value::string(text(bytes)), 0));
+    }
+  }
+  EXPECT_TRUE(list->contains(Value::string(text(118)), 0));
+}
+
+RC_GTEST_PROP(List, DomainsAgreeWithATestOfEachSuffix, (std::vector<std::string> entries, std::vector<char> bytes)) {
+  auto small = [](std::string name) {
+    for (char& c : name) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
+    return name;
+  };
+  // Letters of both sizes, their neighbours in the code, dots, and bytes above 127.
+  std::string name;
+  for (char byte : bytes) name += "@AZ[`az{.\x80\xc1\xda\xff"[static_cast<unsigned char>(byte) % 13];
+  name = name.substr(0, 200) + "x";
+  auto list = List::make("domains", ListKind::kDomain);
+  std::set<std::string> kept;
+  for (size_t at = 0; at < name.size(); at += 1 + entries.size() % 3) {
+    if ((at > 0 && name[at - 1] != '.') || name[at] == '.') continue;
+    if (list->add({name.substr(at), kNeverExpires, {}})) kept.insert(small(name.substr(at)));
+  }
+  for (std::string asked : {name, "www." + name, name + ".", "x" + name}) {
+    bool expected = false;
+    std::string plain = small(asked.back() == '.' ? asked.substr(0, asked.size() - 1) : asked);
+    for (size_t at = 0; at < plain.size(); ++at) {
+      if (at == 0 || plain[at - 1] == '.') expected = expected || kept.contains(plain.substr(at));
+    }
+    RC_ASSERT(list->contains(Value::string(asked), 0) == expected);
+  }
+}
+
+// More networks in one /16 than are counted through.
+TEST(List, ManyNetworksOfOneBucket) {
+  auto list = List::make("net", ListKind::kNetwork);
+  std::map<std::pair<uint32_t, int>, bool> reference;
+  for (uint32_t i = 0; i < 400; ++i) {
+    const uint64_t bits = base::mix64(i);
+    const int length = 20 + static_cast<int>(bits >> 32 & 15) % 13;
+    const uint32_t low = static_cast<uint32_t>(bits) & 0xffff & (~uint32_t{0} << (32 - length));
+    reference[{low, length}] = true;
+    const std::string text = "10.7." + std::to_string(low >> 8) + "." + std::to_string(low & 255);
+    ASSERT_TRUE(list->add({text + "/" + std::to_string(length), kNeverExpires, {}}).has_value());
+  }
+  for (uint32_t low = 0; low < 65536; ++low) {
+    int best = -1;
+    for (int length = 32; length >= 20 && best < 0; --length) {
+      if (reference.contains({low & (~uint32_t{0} << (32 - length)) & 0xffff, length})) best = length;
+    }
+    const std::string address = "10.7." + std::to_string(low >> 8) + "." + std::to_string(low & 255);
+    auto found = list->match(Value::string(address), 0);
+    ASSERT_EQ(found.has_value(), best >= 0) << address;
+    if (found) {
+      ASSERT_EQ(found->value.substr(found->value.find('/') + 1), std::to_string(best)) << address;
     }
   }
 }
