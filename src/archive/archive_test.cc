@@ -366,6 +366,37 @@ TEST(Archive, actsAreKept) {
             "1|list_add|bad_ips|10.0.0.1|ann|it's spam|2026-09-22 00:00:00|NULL|NULL\n");
 }
 
+// The files have the records from 1 to `last`, each file a range of its own.
+void expect_no_gap(const TestFolder& folder, uint64_t last) {
+  std::map<uint64_t, uint64_t> ranges;  // from names: FIRST-LAST.parquet
+  for (const std::string& path : folder.parquet_files()) {
+    const std::string name = std::filesystem::path(path).stem().string();
+    EXPECT_TRUE(ranges.emplace(std::stoull(name), std::stoull(name.substr(name.find('-') + 1))).second) << name;
+  }
+  uint64_t before = 0;
+  for (const auto& [first, until] : ranges) {
+    EXPECT_EQ(first, before + 1);
+    before = until;
+  }
+  EXPECT_EQ(before, last);
+}
+
+// Large and small files by turns: only neighbours are joined, whatever their size.
+TEST(Archive, joinedFilesDoNotOverlap) {
+  TAMIS_NEEDS_DUCKDB();
+  TestFolder folder;
+  World world(folder.path());
+  constexpr int kFlushes = 28;
+  for (int i = 0; i < kFlushes; ++i) {
+    for (int row = i % 3 == 1 ? 300 : 4'200; row > 0; --row) world.feed("login", kDay0 + i, R"("account":"anna")");
+    world.flush();
+    expect_no_gap(folder, world.record);
+  }
+  EXPECT_LT(folder.parquet_files().size(), size_t{kFlushes} / 2);
+  EXPECT_EQ(world.text("SELECT count(*), count(DISTINCT n) FROM login"),
+            std::to_string(world.record) + "|" + std::to_string(world.record) + "\n");
+}
+
 // Rows that come while a flush is under way follow those that it left: files that overlap could only be joined by
 // sorting them.
 TEST(Archive, filesOfRowsThatComeMeanwhileDoNotOverlap) {
@@ -388,17 +419,7 @@ TEST(Archive, filesOfRowsThatComeMeanwhileDoNotOverlap) {
   }
   flusher.join();
   EXPECT_TRUE(world.archive->flush(world.record, false));
-  std::map<uint64_t, uint64_t> ranges;  // from names: FIRST-LAST.parquet
-  for (const std::string& path : folder.parquet_files()) {
-    const std::string name = std::filesystem::path(path).stem().string();
-    EXPECT_TRUE(ranges.emplace(std::stoull(name), std::stoull(name.substr(name.find('-') + 1))).second) << name;
-  }
-  uint64_t before = 0;
-  for (const auto& [first, last] : ranges) {
-    EXPECT_EQ(first, before + 1);
-    before = last;
-  }
-  EXPECT_EQ(before, kEvents);
+  expect_no_gap(folder, kEvents);
 }
 
 TEST(Archive, addingFlushingAskingAndScanningAtOnce) {

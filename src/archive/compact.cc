@@ -1,8 +1,11 @@
 // Joins small files of one day, type and layout. Files are sorted into tiers by their rows, eight times as many a tier;
-// where a tier has eight files they become one of the next. So each row is rewritten a few times at most, and a day
-// ends up in a few files.
+// where eight neighbours are of a tier or below, they become one file. Each of them is at most half of it, so each row
+// is rewritten a few times at most, and a day ends up in a few files. Only neighbours are joined: the records of a file
+// then lie between those of the file before and the file behind, and the next join need not sort.
 #include <algorithm>
 #include <map>
+#include <span>
+#include <tuple>
 
 #include "archive/archive_impl.h"
 #include "base/thread.h"
@@ -12,46 +15,58 @@ namespace {
 
 constexpr size_t kFilesPerTier = 8;
 constexpr uint64_t kSmallestTier = 4'096;
+constexpr int kTierMax = 20;
 
 int tier_of(uint64_t rows) {
   int tier = 0;
-  for (uint64_t bound = kSmallestTier; rows >= bound && tier < 20; bound *= kFilesPerTier) ++tier;
+  for (uint64_t bound = kSmallestTier; rows >= bound && tier < kTierMax; bound *= kFilesPerTier) ++tier;
   return tier;
+}
+
+// The first run of neighbours to join, empty for none: eight or more of the tier or below, or as many as make a file of
+// `rows_max`.
+std::span<const FilePointer> run_to_join(const std::vector<FilePointer>& files, int tier, uint64_t rows_max) {
+  for (size_t from = 0; from < files.size(); ++from) {
+    uint64_t rows = 0, largest = 0;
+    size_t behind = from;
+    bool full = false;
+    for (; behind < files.size(); ++behind) {
+      const DataFile& file = *files[behind];
+      if (file.lost || file.rows * 2 > rows_max || tier_of(file.rows) > tier) break;
+      full = rows + file.rows > rows_max;
+      if (full) break;
+      rows += file.rows;
+      largest = std::max(largest, file.rows);
+    }
+    const size_t count = behind - from;
+    if (count >= 2 && (full || count >= kFilesPerTier) && largest * 2 <= rows) return {&files[from], count};
+  }
+  return {};
 }
 
 }  // namespace
 
 base::Status ArchiveImpl::compact(bool all) {
   TAMIS_TRY(manifest, current());
-  struct Key {
-    std::string type;
-    int64_t day;
-    const Layout* layout;
-    int tier;
-    auto operator<=>(const Key&) const = default;
-  };
-  std::map<Key, std::vector<FilePointer>> tiers;
+  // Equal layouts that were read apart have addresses of their own: then they are joined after a restart.
+  std::map<std::tuple<std::string, int64_t, const Layout*>, std::vector<FilePointer>> groups;
   for (const FilePointer& file : manifest->files) {
-    if (file->lost || file->rows * 2 > options_.file_rows_max) continue;
-    if (!all && tier_of(file->rows) > 0) continue;
-    // Equal layouts that were read apart have addresses of their own: then they are joined after a restart.
-    tiers[{file->type, file->day, file->layout.get(), tier_of(file->rows)}].push_back(file);
+    groups[{file->type, file->day, file->layout.get()}].push_back(file);
   }
   std::unique_ptr<ParquetWriter> parquet;
-  for (auto& [key, files] : tiers) {
-    if (files.size() < kFilesPerTier) continue;
-    std::vector<FilePointer> joined;
-    uint64_t rows = 0;
-    for (const FilePointer& file : files) {
-      if (rows + file->rows > options_.file_rows_max) break;
-      rows += file->rows;
-      joined.push_back(file);
+  for (auto& [key, files] : groups) {
+    for (int tier = 0; tier <= (all ? kTierMax : 0); ++tier) {
+      const auto run = run_to_join(files, tier, options_.file_rows_max);
+      if (run.empty()) continue;
+      const std::vector<FilePointer> joined(run.begin(), run.end());
+      TAMIS_CHECK(open_writer(parquet));
+      TAMIS_TRY(file, base::run_as(base::work_behind, "join", [&] { return join(*parquet, joined); }));
+      std::lock_guard writing(write_mutex_);
+      TAMIS_CHECK(replace(joined, {file}, 0));
+      const auto at = files.begin() + (run.data() - files.data());
+      *at = file;
+      files.erase(at + 1, at + static_cast<std::ptrdiff_t>(joined.size()));
     }
-    if (joined.size() < 2) continue;
-    TAMIS_CHECK(open_writer(parquet));
-    TAMIS_TRY(file, base::run_as(base::work_behind, "join", [&] { return join(*parquet, joined); }));
-    std::lock_guard writing(write_mutex_);
-    TAMIS_CHECK(replace(joined, {file}, 0));
   }
   return {};
 }
