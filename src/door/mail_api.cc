@@ -50,6 +50,18 @@ base::Result<MailCorrection::Label> label_of(std::string_view text) {
   return base::invalid("?label=: expected spam, ham or forget");
 }
 
+// The label, and which message it is for: one that was scanned, or the one in the body.
+base::Result<MailCorrection> read_correction(const Request& in) {
+  MailCorrection correction;
+  TAMIS_TRY(label, label_of(value_of(in, "label")));
+  correction.label = label;
+  correction.id = value_of(in, "id");
+  if (correction.id.empty()) correction.message = in.body();
+  if (correction.id.empty() == correction.message.empty())
+    return base::invalid("expected ?id= of a message that was scanned, or its text as body");
+  return correction;
+}
+
 }  // namespace
 
 std::string_view name_of(MailAction action) {
@@ -148,16 +160,9 @@ void MailApi::scan(const Request& in, Response& out) {
 
 void MailApi::learn(const Request& in, Response& out) {
   const Desk::Caller caller = Desk::caller_of(in);
-  auto label = label_of(value_of(in, "label"));
-  if (!label) return answer(label.error(), out);
-  MailCorrection correction;
-  correction.label = *label;
-  correction.id = value_of(in, "id");
-  if (correction.id.empty()) correction.message = in.body();
-  if (correction.id.empty() == correction.message.empty()) {
-    return answer(base::Error{base::Code::kInvalid, "expected ?id= of a message that was scanned, or its text as body"},
-                  out);
-  }
+  auto read = read_correction(in);
+  if (!read) return answer(read.error(), out);
+  MailCorrection& correction = *read;
   // Who brings the reports of many people says whose each is.
   correction.reporter = value_of(in, "reporter");
   if (correction.reporter.empty()) correction.reporter = caller.name;
@@ -241,16 +246,9 @@ void MailApi::finish_batch(const Request& in, Response& out) {
 }
 
 void MailApi::put_golden(const Request& in, Response& out) {
-  auto label = label_of(value_of(in, "label"));
-  if (!label) return answer(label.error(), out);
-  MailCorrection correction;
-  correction.label = *label;
-  correction.id = value_of(in, "id");
-  if (correction.id.empty()) correction.message = in.body();
-  if (correction.id.empty() == correction.message.empty()) {
-    return answer(base::Error{base::Code::kInvalid, "expected ?id= of a message that was scanned, or its text as body"},
-                  out);
-  }
+  auto read = read_correction(in);
+  if (!read) return answer(read.error(), out);
+  MailCorrection& correction = *read;
   desk_.soon(out,
              [this, caller = Desk::caller_of(in), correction = std::move(correction),
               name = value_of(in, "label")](std::string& body) -> base::Status {

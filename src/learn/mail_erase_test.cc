@@ -8,7 +8,7 @@
 #include <sstream>
 
 #include "base/file.h"
-#include "learn/mail_learner.h"
+#include "learn/mail_learner_test_kit.h"
 #include "learn/mail_memory.h"
 
 namespace tamis::learn {
@@ -17,37 +17,9 @@ namespace {
 namespace fs = std::filesystem;
 using model::FeatureId;
 
-constexpr int64_t kDayMs = 86'400'000;
-constexpr int64_t kNowMs = 20'000 * kDayMs;
-
-std::vector<FeatureId> message(uint64_t n, bool spam) {
-  std::vector<FeatureId> out;
-  for (uint64_t i = 0; i < 30; ++i)
-    out.push_back(model::feature_id(model::Place::kBody, (spam ? 1000 : 2000) + (n + i) % 40));
-  for (uint64_t i = 0; i < 10; ++i) out.push_back(model::feature_id(model::Place::kHeader, 100'000 + n * 10 + i));
-  std::sort(out.begin(), out.end());
-  out.erase(std::unique(out.begin(), out.end()), out.end());
-  return out;
-}
-
-class MailEraseTest : public testing::Test {
+class MailEraseTest : public LearnerTest {
  protected:
-  MailEraseTest() : folder_((fs::temp_directory_path() / ("tamis-erase-" + std::to_string(::getpid()))).string()) {
-    fs::remove_all(folder_);
-    options_.folder = folder_;
-    options_.model.slots_log2 = 14;
-    options_.model.examples_max = 256;
-  }
-  ~MailEraseTest() override {
-    learner_.reset();
-    fs::remove_all(folder_);
-  }
-  void open(int64_t now_ms = kNowMs) {
-    learner_.reset();
-    auto opened = MailLearner::open(options_, now_ms);
-    ASSERT_TRUE(opened) << opened.error().message;
-    learner_ = std::move(*opened);
-  }
+  MailEraseTest() : LearnerTest("erase") {}
   // All that the corrections of all days hold, opened.
   std::string corrections() const {
     auto keys = DayKeys::open(folder_ + "/keys");
@@ -70,10 +42,6 @@ class MailEraseTest : public testing::Test {
     learner_->score(features, scratch, scored, recipient);
     return scored.score.logit;
   }
-
-  std::string folder_;
-  MailLearnerOptions options_;
-  std::unique_ptr<MailLearner> learner_;
 };
 
 TEST_F(MailEraseTest, NothingOfAPersonIsLeft) {

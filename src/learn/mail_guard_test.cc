@@ -7,7 +7,7 @@
 #include <thread>
 
 #include "base/hash.h"
-#include "learn/mail_learner.h"
+#include "learn/mail_learner_test_kit.h"
 
 namespace tamis::learn {
 namespace {
@@ -15,39 +15,11 @@ namespace {
 namespace fs = std::filesystem;
 using model::FeatureId;
 
-constexpr int64_t kDayMs = 86'400'000;
-constexpr int64_t kNowMs = 20'000 * kDayMs;
-
-std::vector<FeatureId> message(uint64_t n, bool spam) {
-  std::vector<FeatureId> out;
-  for (uint64_t i = 0; i < 30; ++i)
-    out.push_back(model::feature_id(model::Place::kBody, (spam ? 1000 : 2000) + (n + i) % 40));
-  for (uint64_t i = 0; i < 10; ++i) out.push_back(model::feature_id(model::Place::kHeader, 100'000 + n * 10 + i));
-  std::sort(out.begin(), out.end());
-  out.erase(std::unique(out.begin(), out.end()), out.end());
-  return out;
-}
-
 MailLabel label_of(bool spam) { return spam ? MailLabel::kSpam : MailLabel::kHam; }
 
-class MailGuardTest : public testing::Test {
+class MailGuardTest : public LearnerTest {
  protected:
-  MailGuardTest() : folder_((fs::temp_directory_path() / ("tamis-guard-" + std::to_string(::getpid()))).string()) {
-    fs::remove_all(folder_);
-    options_.folder = folder_;
-    options_.model.slots_log2 = 14;
-    options_.model.examples_max = 256;
-  }
-  ~MailGuardTest() override {
-    learner_.reset();
-    fs::remove_all(folder_);
-  }
-  void open(int64_t now_ms = kNowMs) {
-    learner_.reset();
-    auto opened = MailLearner::open(options_, now_ms);
-    ASSERT_TRUE(opened) << opened.error().message;
-    learner_ = std::move(*opened);
-  }
+  MailGuardTest() : LearnerTest("guard") {}
   // Taught, and with twenty golden messages of each label.
   void prepare() {
     open();
@@ -82,10 +54,6 @@ class MailGuardTest : public testing::Test {
     }
     return items;
   }
-
-  std::string folder_;
-  MailLearnerOptions options_;
-  std::unique_ptr<MailLearner> learner_;
 };
 
 TEST_F(MailGuardTest, ABatchThatMakesItWorseIsRefusedAndLeavesNothingBehind) {

@@ -1,4 +1,4 @@
-#include "learn/mail_learner.h"
+#include "learn/mail_learner_test_kit.h"
 
 #include <gtest/gtest.h>
 #include <unistd.h>
@@ -16,37 +16,11 @@ namespace {
 namespace fs = std::filesystem;
 using model::FeatureId;
 
-constexpr int64_t kDayMs = 86'400'000;
-constexpr int64_t kNowMs = 20'000 * kDayMs;
-
-// Messages of two kinds: most features are those of their kind, some their own.
-std::vector<FeatureId> message(uint64_t n, bool spam) {
-  std::vector<FeatureId> out;
-  for (uint64_t i = 0; i < 30; ++i)
-    out.push_back(model::feature_id(model::Place::kBody, (spam ? 1000 : 2000) + (n + i) % 40));
-  for (uint64_t i = 0; i < 10; ++i) out.push_back(model::feature_id(model::Place::kHeader, 100'000 + n * 10 + i));
-  std::sort(out.begin(), out.end());
-  out.erase(std::unique(out.begin(), out.end()), out.end());
-  return out;
-}
-
-class MailLearnerTest : public testing::Test {
+class MailLearnerTest : public LearnerTest {
  protected:
-  MailLearnerTest() : folder_((fs::temp_directory_path() / ("tamis-learner-" + std::to_string(::getpid()))).string()) {
-    fs::remove_all(folder_);
-    options_.folder = folder_;
-    options_.model.slots_log2 = 14;
-    options_.model.examples_max = 256;
-  }
-  ~MailLearnerTest() override {
-    learner_.reset();
-    fs::remove_all(folder_);
-  }
+  MailLearnerTest() : LearnerTest("learner") {}
   MailLearner& open(int64_t now_ms = kNowMs) {
-    learner_.reset();
-    auto opened = MailLearner::open(options_, now_ms);
-    EXPECT_TRUE(opened) << opened.error().message;
-    learner_ = std::move(*opened);
+    LearnerTest::open(now_ms);
     return *learner_;
   }
   float logit(const std::vector<FeatureId>& features) const {
@@ -64,10 +38,6 @@ class MailLearnerTest : public testing::Test {
       }
     }
   }
-
-  std::string folder_;
-  MailLearnerOptions options_;
-  std::unique_ptr<MailLearner> learner_;
 };
 
 TEST_F(MailLearnerTest, TheNewestVoteCountsAndCanBeTakenBack) {
