@@ -75,7 +75,10 @@ class ArchiveImpl final : public Archive {
 
   base::Status put_in_place(const FilePointer& file, const std::vector<FilePointer>& added);  // takes write_mutex_
   base::Status compact(bool all);
-  base::Result<FilePointer> join(ParquetWriter& parquet, const std::vector<FilePointer>& files);
+  // `parquet` is opened where DuckDB is needed.
+  base::Result<FilePointer> join(std::unique_ptr<ParquetWriter>& parquet, const std::vector<FilePointer>& files);
+  base::Result<uint64_t> write_joined(std::unique_ptr<ParquetWriter>& parquet, const std::vector<FilePointer>& files,
+                                      bool in_order, const DataFile& to) const;  // rows
 
   // How one file is written anew; nothing is, where `changed` is false. Rows that `where` does not hold for are left
   // out.

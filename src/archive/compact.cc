@@ -1,13 +1,15 @@
 // Joins small files of one day, type and layout. Files are sorted into tiers by their rows, eight times as many a tier;
 // where eight neighbours are of a tier or below, they become one file. Each of them is at most half of it, so each row
 // is rewritten a few times at most, and a day ends up in a few files. Only neighbours are joined: the records of a file
-// then lie between those of the file before and the file behind, and the next join need not sort.
+// then lie between those of the file before and the file behind, and the next join need not sort. Rows of small files
+// are read and written anew, in larger row groups; row groups that are large enough stay as they are (splice.h).
 #include <algorithm>
 #include <map>
 #include <span>
 #include <tuple>
 
 #include "archive/archive_impl.h"
+#include "archive/splice.h"
 #include "base/thread.h"
 
 namespace tamis::archive {
@@ -59,8 +61,7 @@ base::Status ArchiveImpl::compact(bool all) {
       const auto run = run_to_join(files, tier, options_.file_rows_max);
       if (run.empty()) continue;
       const std::vector<FilePointer> joined(run.begin(), run.end());
-      TAMIS_CHECK(open_writer(parquet));
-      TAMIS_TRY(file, base::run_as(base::work_behind, "join", [&] { return join(*parquet, joined); }));
+      TAMIS_TRY(file, base::run_as(base::work_behind, "join", [&] { return join(parquet, joined); }));
       std::lock_guard writing(write_mutex_);
       TAMIS_CHECK(replace(joined, {file}, 0));
       const auto at = files.begin() + (run.data() - files.data());
@@ -71,7 +72,8 @@ base::Status ArchiveImpl::compact(bool all) {
   return {};
 }
 
-base::Result<FilePointer> ArchiveImpl::join(ParquetWriter& parquet, const std::vector<FilePointer>& files) {
+base::Result<FilePointer> ArchiveImpl::join(std::unique_ptr<ParquetWriter>& parquet,
+                                            const std::vector<FilePointer>& files) {
   uint64_t last = 0;
   bool in_order = true;
   for (const FilePointer& file : files) {
@@ -80,6 +82,7 @@ base::Result<FilePointer> ArchiveImpl::join(ParquetWriter& parquet, const std::v
   }
   const FilePointer& first = files.front();
   TAMIS_TRY(file, new_file(first->type, first->day, first->first, last));
+  file->doomed = true;  // until it is known to be whole
   file->layout = first->layout;
   file->from_ms = first->from_ms;
   file->to_ms = first->to_ms;
@@ -88,14 +91,28 @@ base::Result<FilePointer> ArchiveImpl::join(ParquetWriter& parquet, const std::v
     file->from_ms = std::min(file->from_ms, part->from_ms);
     file->to_ms = std::max(file->to_ms, part->to_ms);
   }
-  TAMIS_CHECK(parquet.write("SELECT * FROM " + read_sql(files) + (in_order ? "" : " ORDER BY n"), file->absolute));
-  file->doomed = true;  // until it is known to be whole
-  TAMIS_TRY(rows, parquet.number("SELECT count(*) FROM " + read_sql({file})));
-  if (static_cast<uint64_t>(rows) != file->rows)
+  TAMIS_TRY(rows, write_joined(parquet, files, in_order, *file));
+  if (rows != file->rows)
     return base::fail(base::Code::kInternal, "joining files of the archive changed the number of their rows");
   TAMIS_CHECK(measure(*file));
   file->doomed = false;
   return FilePointer(file);
+}
+
+base::Result<uint64_t> ArchiveImpl::write_joined(std::unique_ptr<ParquetWriter>& parquet,
+                                                 const std::vector<FilePointer>& files, bool in_order,
+                                                 const DataFile& to) const {
+  if (in_order) {
+    std::vector<std::string> paths;
+    for (const FilePointer& file : files) paths.push_back(file->absolute);
+    auto rows = splice_files(paths, to.absolute, kGroupRows / 2);
+    if (rows || rows.error().code != base::Code::kNotFound) return rows;
+  }
+  TAMIS_CHECK(open_writer(parquet));
+  TAMIS_CHECK(
+      parquet->write("SELECT * FROM " + read_sql(files) + (in_order ? "" : " ORDER BY n"), to.rows, to.absolute));
+  TAMIS_TRY(rows, parquet->number("SELECT count(*) FROM " + read_sql({to.shared_from_this()})));
+  return static_cast<uint64_t>(rows);
 }
 
 }  // namespace tamis::archive

@@ -31,7 +31,7 @@ class Written {
 
   std::string path() const { return folder_ + "/a.parquet"; }
   void write(const std::string& select) {
-    base::Status status = writer_->write(select, path());
+    base::Status status = writer_->write(select, kGroupRows, path());
     ASSERT_TRUE(status) << status.error().message;
   }
   std::vector<std::string> by_sql(const std::string& expression) {

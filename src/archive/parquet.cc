@@ -24,10 +24,17 @@ namespace {
 // group; larger dictionaries make up for what that costs in bytes. What is written beside the engine must cost little
 // time.
 constexpr std::string_view kParquetOptions =
-    "FORMAT parquet, PARQUET_VERSION v2, COMPRESSION zstd, ROW_GROUP_SIZE 20480, DICTIONARY_SIZE_LIMIT 10240, "
-    "USE_TMP_FILE false";
+    "FORMAT parquet, PARQUET_VERSION v2, COMPRESSION zstd, DICTIONARY_SIZE_LIMIT 10240, USE_TMP_FILE false";
+constexpr uint64_t kVectorRows = 2'048;  // DuckDB makes row groups of whole ones
 constexpr std::string_view kFresh = ", COMPRESSION_LEVEL 1";
 constexpr std::string_view kLasting = ", COMPRESSION_LEVEL 3";
+
+// Groups of about kGroupRows, all alike: a small last one would take half as many bytes a row again.
+uint64_t group_rows(uint64_t rows) {
+  const uint64_t groups = std::max<uint64_t>(1, (rows + kGroupRows / 2) / kGroupRows);
+  const uint64_t each = (rows + groups - 1) / groups;
+  return std::max<uint64_t>(1, (each + kVectorRows - 1) / kVectorRows) * kVectorRows;
+}
 
 duckdb_type duck_type(ColumnType type) {
   switch (type) {
@@ -244,18 +251,19 @@ base::Result<std::unique_ptr<ParquetWriter>> ParquetWriter::open(const DatabaseO
 
 base::Status ParquetWriter::write(const Layout& layout, const std::vector<const char*>& rows, const std::string& path) {
   *source_ = {&database_->duck(), &layout, &rows, 0};
-  base::Status status = copy("SELECT * FROM tamis_rows()", path, kFresh);
+  base::Status status = copy("SELECT * FROM tamis_rows()", rows.size(), path, kFresh);
   *source_ = {};
   return status;
 }
 
-base::Status ParquetWriter::write(const std::string& select, const std::string& path) {
-  return copy(select, path, kLasting);
+base::Status ParquetWriter::write(const std::string& select, uint64_t rows, const std::string& path) {
+  return copy(select, rows, path, kLasting);
 }
 
-base::Status ParquetWriter::copy(const std::string& select, const std::string& path, std::string_view how) {
-  base::Status status =
-      connection_->run(fmt::format("COPY ({}) TO {} ({}{})", select, sql_text(path), kParquetOptions, how));
+base::Status ParquetWriter::copy(const std::string& select, uint64_t rows, const std::string& path,
+                                 std::string_view how) {
+  base::Status status = connection_->run(fmt::format("COPY ({}) TO {} ({}, ROW_GROUP_SIZE {}{})", select,
+                                                     sql_text(path), kParquetOptions, group_rows(rows), how));
   if (status) status = sync_path(path);
   if (!status) ::unlink(path.c_str());
   return status;

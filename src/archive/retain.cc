@@ -139,7 +139,8 @@ base::Status ArchiveImpl::rewrite(ParquetWriter& parquet, const FilePointer& fil
   std::string list;
   for (const std::string& expression : how.expressions) list += (list.empty() ? "" : ", ") + expression;
   const std::string where = how.where.empty() ? "" : fmt::format(" WHERE NOT coalesce({}, false)", how.where);
-  TAMIS_CHECK(parquet.write(fmt::format("SELECT {} FROM {}{}", list, read_sql({file}), where), written->absolute));
+  TAMIS_CHECK(
+      parquet.write(fmt::format("SELECT {} FROM {}{}", list, read_sql({file}), where), file->rows, written->absolute));
   TAMIS_TRY(rows, parquet.number("SELECT count(*) FROM " + read_sql({written})));
   written->rows = static_cast<uint64_t>(rows);
   TAMIS_CHECK(measure(*written));

@@ -83,4 +83,33 @@ void ThriftReader::skip(Kind kind) {
   }
 }
 
+void ThriftWriter::varint(uint64_t value) {
+  for (; value > 127; value >>= 7) bytes_.push_back(static_cast<char>((value & 127) | 128));
+  bytes_.push_back(static_cast<char>(value));
+}
+
+void ThriftWriter::integer(int64_t value) {
+  varint((static_cast<uint64_t>(value) << 1) ^ static_cast<uint64_t>(value >> 63));
+}
+
+void ThriftWriter::field(int32_t id, Kind kind) {
+  const int32_t step = id - id_;
+  if (step > 0 && step < 16) {
+    bytes_.push_back(static_cast<char>(step << 4 | kind));
+  } else {
+    bytes_.push_back(static_cast<char>(kind));
+    integer(id);
+  }
+  id_ = id;
+}
+
+void ThriftWriter::list(Kind kind, uint64_t size) {
+  if (size < 15) {
+    bytes_.push_back(static_cast<char>(size << 4 | kind));
+  } else {
+    bytes_.push_back(static_cast<char>(15 << 4 | kind));
+    varint(size);
+  }
+}
+
 }  // namespace tamis::archive

@@ -5,7 +5,10 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 namespace tamis::archive {
 
@@ -40,7 +43,9 @@ class ThriftReader {
       const uint8_t head = byte();
       const auto kind = static_cast<Kind>(head & 15);
       if (failed_ || kind == kStop) break;
-      id = (head >> 4) != 0 ? id + (head >> 4) : static_cast<int32_t>(integer());
+      const int64_t next = (head >> 4) != 0 ? id + (head >> 4) : integer();
+      if (next < 0 || next > INT16_MAX) return fail();
+      id = static_cast<int32_t>(next);
       if (!take(id, kind)) skip(kind);
     }
     --depth_;
@@ -52,6 +57,8 @@ class ThriftReader {
     for (uint64_t left = list_size(kind); left > 0 && !failed_; --left) take(static_cast<Kind>(kind));
   }
 
+  // How many items follow, and of which kind; for whoever reads them one by one.
+  uint64_t list_size(uint8_t& kind);
   int64_t integer();  // zigzag, of any width
   std::string_view binary();
   void skip(Kind kind);
@@ -62,12 +69,39 @@ class ThriftReader {
   void fail() { failed_ = true; }
   uint8_t byte();
   uint64_t varint();
-  uint64_t list_size(uint8_t& kind);
 
   std::string_view bytes_;
   size_t at_ = 0;
   int depth_ = 0;
   bool failed_ = false;
+};
+
+// Writes what the reader reads.
+class ThriftWriter {
+ public:
+  using Kind = ThriftReader::Kind;
+
+  void begin() {  // a struct
+    before_.push_back(id_);
+    id_ = 0;
+  }
+  void end() {
+    bytes_.push_back('\0');
+    id_ = before_.back();
+    before_.pop_back();
+  }
+  void field(int32_t id, Kind kind);  // ahead of its value; the value of a boolean is its kind
+  void list(Kind kind, uint64_t size);
+  void integer(int64_t value);
+  void raw(std::string_view bytes) { bytes_ += bytes; }  // of values, as they are
+  std::string take() { return std::move(bytes_); }
+
+ private:
+  void varint(uint64_t value);
+
+  std::string bytes_;
+  std::vector<int32_t> before_;  // of structs that are begun: the last field
+  int32_t id_ = 0;
 };
 
 }  // namespace tamis::archive
