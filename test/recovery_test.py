@@ -281,6 +281,11 @@ class Recovery(ReplayCase):
         self.assertGreater(report["segments_removed"], 0)
         self.assert_same(live, self.replay_journal()[0][-len(live):])
         self.assertEqual(digest, self.digest("--from-start"))
+        # Without the state that was kept a replay can only come close, and says so.
+        for filled in (self.data / "snapshots").glob("*.filled"):
+            filled.unlink()
+        told = self.replay_journal()[1]
+        self.assertRegex(told, r"\.filled is gone: the features that are new with record \d+ are filled from what is left")
 
     def test_a_backtest_of_a_new_feature_knows_what_only_the_archive_has(self):
         self.edit("events.yaml", "keep: 365d", "raw: 1d\nkeep: 90d")

@@ -116,6 +116,7 @@ base::Status DataFolder::fold_tail(Engine& engine, uint64_t from, Recovered& rep
   FoldOptions options;
   options.data = path_;
   options.archive = archive_.get();
+  options.notes = &report.notes;
   RecordFold fold(options, engine);
   TAMIS_CHECK(fold.use_intel(intel_version_));
   uint64_t archived = archive_->stats().upto;

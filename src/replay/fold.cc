@@ -60,6 +60,12 @@ base::Status RecordFold::activate(const Record& record) {
     if (restored) return {};
     TAMIS_TRY(first, first_of_journal(options_.data));
     BackfillReader backfill(options_.data, std::max(record.filled_from, first), intel_, engine_, *prepared);
+    const bool all_there = record.filled_from == 1 && first == 1;
+    if (backfill.needed() && !all_there && options_.notes != nullptr) {
+      options_.notes->push_back(filled_path(options_.data, record.number) +
+                                " is gone: the features that are new with record " + std::to_string(record.number) +
+                                " are filled from what is left of the past, and may count less than they did");
+    }
     const auto go_on = [](uint64_t) { return true; };
     if (backfill.needed() && options_.archive != nullptr) {
       TAMIS_TRY(unfilled, backfill.read_archive(*options_.archive, go_on));

@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "archive/archive.h"
 #include "base/result.h"
@@ -21,6 +22,7 @@ struct FoldOptions {
   bool explain = false;
   // For features that were filled from events older than the journal, where no state from then is kept; may be null.
   const archive::Archive* archive = nullptr;
+  std::vector<std::string>* notes = nullptr;  // gets what a person should know, if it is not null
 };
 
 class RecordFold {

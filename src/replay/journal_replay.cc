@@ -85,7 +85,7 @@ base::Result<JournalReplayResult> replay_journal(
     const JournalReplayOptions& options, engine::Engine& engine,
     const std::function<base::Status(const engine::Decision&)>& on_decision,
     const std::function<bool(uint64_t, uint64_t, uint64_t)>& keep_going) {
-  FoldOptions fold_options{options.data, options.what_if, options.intel, options.explain};
+  FoldOptions fold_options{options.data, options.what_if, options.intel, options.explain, nullptr, options.notes};
   RecordFold fold(fold_options, engine);
   TAMIS_TRY(reader, start(options, engine, fold));
   JournalPlace unused;
