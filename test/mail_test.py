@@ -5,6 +5,8 @@ import json
 import random
 import re
 import shutil
+import sys
+import threading
 import unittest
 
 import harness
@@ -272,6 +274,77 @@ class Learning(Case):
             self.post(server, f"/v1/mail/learn?label=spam&id={other['id']}")
             again = server.post("/v1/erase", {"on": "email", "value": planted, "reason": "once more"}).json()
             self.assertEqual(0, again["mail"], again)
+
+    PLANTED = "planted-person@our.example"
+
+    def test_a_kill_while_mail_is_erased_leaves_no_half(self):
+        """Killed at one of the changes of DATA/mail that an erasure makes: the next start finishes it before it serves, so that none of
+        the person's messages can be named any more, and there is nothing left to erase. Killed before it began: all is still there."""
+        cut, whole = 0, 0
+        for change in (0, 1, 2, 4, 7, 11, 16, 22):
+            with self.subTest(change=change):
+                shutil.rmtree(self.data, ignore_errors=True)
+                with self.serve() as server:
+                    ids, other = self.plant(server)
+                    begun = self.kill_an_erasure(server, change)
+                with self.serve() as server:
+                    self.assertFalse((self.data / "erasing.json").exists())
+                    again = server.post("/v1/erase", {"on": "email", "value": self.PLANTED, "reason": "once more"}).json()
+                    # The note is gone when all is done, so a kill after that leaves nothing to do, either.
+                    self.assertIn(again["mail"], (0,) if begun else (0, 50), again)
+                    self.assertEqual([], self.holding(self.PLANTED))
+                    for one in ids:
+                        self.post(server, f"/v1/mail/learn?label=ham&id={one}", status=404)
+                    self.post(server, f"/v1/mail/learn?label=spam&id={other}")  # others are not touched
+                    self.assertEqual(26, self.stats(server)["corrections"])  # the counts of what was learned stay
+                cut += begun
+                whole += not begun
+        self.assertGreater(cut, 0, "no kill hit the middle: the test proved nothing")
+        print(f"{cut} erasures of mail were finished by the next start, {whole} were not cut", file=sys.stderr)
+
+    def plant(self, server):
+        """Messages to the person, remembered and corrected, and a correction by the person; the ids of these, and that of another's message."""
+        self.teach(server, 4)
+        ids = []
+        for number in range(16):
+            ids.append(self.post(server, f"/v1/mail?recipient={self.PLANTED}&sender=a@far.example", message(number, number % 2 == 0, seed=5))["id"])
+            self.post(server, f"/v1/mail/learn?label={'ham' if number % 2 else 'spam'}&id={ids[-1]}&recipient={self.PLANTED}")
+        other = self.post(server, "/v1/mail?recipient=other@our.example", message(90, True, seed=5))["id"]
+        self.post(server, f"/v1/mail/learn?label=spam&reporter={self.PLANTED}", message(91, True, seed=5))
+        server.post("/v1/checkpoint", "")
+        return ids, other
+
+    def holding(self, text):
+        return [path.relative_to(self.data).as_posix() for path in self.data.rglob("*") if path.is_file() and text.encode() in path.read_bytes()]
+
+    def kill_an_erasure(self, server, change):
+        """Kills the server at a change of DATA/mail (0: as soon as the erasure has begun); whether it was cut off."""
+
+        def erase():
+            try:
+                server.post("/v1/erase", {"on": "email", "value": self.PLANTED, "reason": "asked for it"}, seconds=20)
+            except (OSError, ValueError, harness.http.client.HTTPException):
+                pass  # the plug was pulled
+
+        def seen():
+            found = []
+            for path in sorted((self.data / "mail").rglob("*")):
+                try:
+                    state = path.stat()
+                except FileNotFoundError:  # a temporary file, renamed since
+                    continue
+                found.append((path.name, state.st_ino, state.st_size, state.st_mtime_ns))
+            return found
+
+        note, last, changes = self.data / "erasing.json", seen(), 0
+        asking = threading.Thread(target=erase)
+        asking.start()
+        while asking.is_alive() and not (note.exists() and changes >= change):
+            now = seen()
+            changes, last = changes + (now != last), now
+        server.kill()
+        asking.join()
+        return note.exists()
 
     def test_truth_about_an_event_teaches(self):
         with self.serve() as server:
