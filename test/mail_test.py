@@ -442,8 +442,15 @@ class CommandLine(Case):
         self.assertIn("bad.tsv:1: expected path, label", self.run_tamis("mail", "eval", "--index", bad, *arguments, code=2).stderr)
         gone = self.write("gone.eml\tham\t1\n", "gone.tsv")
         self.assertIn("gone.eml", self.run_tamis("mail", "eval", "--fresh", "--index", gone, *arguments, code=2).stderr)
+        self.assertIn("gone.tsv:1: cannot open", self.run_tamis("mail", "eval", "--fresh", "--index", gone, *arguments, code=2).stderr)
         self.assertIn("no event type `mail`", self.run_tamis("mail", "eval", "--fresh", "--policy", harness.POLICY, "--index", gone,
                                                               *arguments, code=2).stderr)
+        order = self.write("gone.eml\tham\tearly\n", "order.tsv")
+        self.assertIn("order.tsv:1: the order 'early' is no number", self.run_tamis("mail", "eval", "--index", order, *arguments, code=2).stderr)
+        empty = self.write("\n", "empty.tsv")
+        self.assertIn("empty.tsv names no message", self.run_tamis("mail", "eval", "--index", empty, *arguments, code=2).stderr)
+        self.assertIn("--split 1 leaves none of the 1 messages", self.run_tamis("mail", "eval", "--split", "1", "--index", gone, *arguments,
+                                                                               code=2).stderr)
 
     def test_learn_scan_and_explain(self):
         model = self.folder / "own.tamis-model"
@@ -501,10 +508,19 @@ class CommandLine(Case):
 
     def test_wrong_use(self):
         text = self.write(message(1, True))
+        empty = self.folder / "empty"
+        empty.mkdir()
         for arguments, says in [(("learn", text), "--spam, --ham and --forget"), (("learn", "--spam", text), "--data DIR or --model FILE"),
                                 (("learn", "--spam", "--model", "m"), "expected FILEs, or --id"), (("scan",), "FILE"),
                                 (("scan", "--fresh", self.folder / "gone"), "gone"), (("explain", "--for", "all", text), "--for"),
-                                (("scan", "--model", text, text), "it does not begin with TAMISPAM"), ((), "subcommand")]:
+                                (("scan", "--model", text, text), f"{text}: this is no usable spam model: it does not begin with TAMISPAM"),
+                                ((), "see tamis mail --help"), (("scna", text), 'no command "mail scna"; did you mean scan?'),
+                                (("scan", "--frsh", text), "see tamis mail scan --help"),
+                                (("explain", "--for", "boss", text), "expected one of analyst|support|user, not 'boss'"),
+                                (("scan", "--ip", "192.0.2.256", text), "--ip '192.0.2.256' is no address"),
+                                (("scan", "--fresh", empty), "a folder without a message"),
+                                (("learn", "--spam", "--data", "d", "--model", "m", text), "not both"),
+                                (("learn", "--spam", "--data", "d", "--id", "i", text), "not both")]:
             self.assertIn(says, self.run_tamis("mail", *arguments, code=2).stderr)
 
     def test_a_data_folder_without_a_server(self):

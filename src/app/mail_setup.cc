@@ -62,20 +62,25 @@ base::Result<bool> use_file(const std::string& path, const UseMessage& use) {
   return use(path, text);
 }
 
+// A folder without a message is most likely the wrong one, which silence would hide.
 base::Status use_folder(const std::string& path, const UseMessage& use) {
   const bool maildir = is_folder(path + "/cur") && is_folder(path + "/new");
   std::vector<std::string> roots = {path};
   if (maildir) roots = {path + "/cur", path + "/new"};
   base::ListOptions listing;
   listing.files_max = 10'000'000;
+  size_t seen = 0;
   for (const std::string& root : roots) {
     TAMIS_TRY(files, base::list_files(root, listing));
     for (const base::FoundFile& file : files) {
       TAMIS_TRY(more, use_file(file.path, use));
       if (!more) return {};
+      ++seen;
     }
   }
-  return {};
+  if (seen > 0) return {};
+  return base::fail(base::Code::kNotFound,
+                    path + (maildir ? ": a Maildir without a message in cur or new" : ": a folder without a message"));
 }
 
 // Beside the program as it is built, and as it is installed.
@@ -165,8 +170,12 @@ base::Result<std::unique_ptr<MailSetup>> MailSetup::open(const MailSetupOptions&
   mail.threads = 0;
   TAMIS_TRY(starter, starter_model(options));
   mail.learner.starter = std::move(starter);
-  TAMIS_TRY(opened, door::MailService::open(*setup->service_, std::move(mail)));
-  setup->mail_ = std::move(opened);
+  auto opened = door::MailService::open(*setup->service_, std::move(mail));
+  if (!opened) {
+    const std::string whose = options.model.empty() ? "the model that ships" : options.model;
+    return base::fail(opened.error().code, whose + ": " + opened.error().message);
+  }
+  setup->mail_ = std::move(*opened);
   return setup;
 }
 
