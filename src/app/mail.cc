@@ -214,8 +214,9 @@ Command add_mail_explain(CLI::App& app) {
   app.add_option("FILE", options->files, "Messages: files, mboxes, Maildirs, other folders; - is standard input")
       ->required();
   app.add_flag("--json", options->json, "As JSON");
-  const std::map<std::string, MailDepth> depths = {
-      {"user", MailDepth::kUser}, {"support", MailDepth::kSupport}, {"analyst", MailDepth::kAnalyst}};
+  const std::map<std::string, int> depths = {{"user", static_cast<int>(MailDepth::kUser)},
+                                             {"support", static_cast<int>(MailDepth::kSupport)},
+                                             {"analyst", static_cast<int>(MailDepth::kAnalyst)}};
   app.add_option("--for", options->depth,
                  "Who reads it: user, support or analyst (default); only the last may know what a sender must not")
       ->transform(one_of(depths));

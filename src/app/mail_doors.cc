@@ -31,8 +31,9 @@ void add_mail_door_flags(CLI::App& app, MailDoorOptions& options) {
   app.add_option("--rspamd-controller", options.rspamd_controller,
                  "HOST:PORT of rspamd's controller: teaching and counts, with a token of --tokens as the password");
   app.add_option("--spamd", options.spamd, "HOST:PORT or unix:PATH of spamd's protocol");
-  const std::map<std::string, MailOversize> oversize = {
-      {"accept", MailOversize::kAccept}, {"tempfail", MailOversize::kTempfail}, {"reject", MailOversize::kReject}};
+  const std::map<std::string, int> oversize = {{"accept", static_cast<int>(MailOversize::kAccept)},
+                                               {"tempfail", static_cast<int>(MailOversize::kTempfail)},
+                                               {"reject", static_cast<int>(MailOversize::kReject)}};
   app.add_option("--milter-oversize", options.oversize,
                  "Messages larger than the filter takes: accept, tempfail, reject")
       ->transform(one_of(oversize))

@@ -99,6 +99,16 @@ std::vector<std::string> model_places() {
   return places;
 }
 
+// An error of the starter is told with the file's name.
+base::Result<std::unique_ptr<door::MailService>> open_with_starter(door::Service& service,
+                                                                   door::MailServiceOptions mail,
+                                                                   const MailSetupOptions& setup) {
+  const bool named = !mail.learner.starter.empty() && !setup.model.empty();
+  auto opened = door::MailService::open(service, std::move(mail));
+  if (opened || !named) return opened;
+  return base::fail(opened.error().code, setup.model + ": " + opened.error().message);
+}
+
 }  // namespace
 
 base::Status for_each_message(const std::vector<std::string>& paths, const UseMessage& use) {
@@ -149,7 +159,7 @@ base::Result<std::unique_ptr<door::MailService>> open_mail(door::Service& servic
     TAMIS_TRY(starter, starter_model(options.setup));
     mail.learner.starter = std::move(starter);
   }
-  return door::MailService::open(service, std::move(mail));
+  return open_with_starter(service, std::move(mail), options.setup);
 }
 
 base::Result<std::unique_ptr<MailSetup>> MailSetup::open(const MailSetupOptions& options) {
@@ -170,12 +180,8 @@ base::Result<std::unique_ptr<MailSetup>> MailSetup::open(const MailSetupOptions&
   mail.threads = 0;
   TAMIS_TRY(starter, starter_model(options));
   mail.learner.starter = std::move(starter);
-  auto opened = door::MailService::open(*setup->service_, std::move(mail));
-  if (!opened) {
-    const std::string whose = options.model.empty() ? "the model that ships" : options.model;
-    return base::fail(opened.error().code, whose + ": " + opened.error().message);
-  }
-  setup->mail_ = std::move(*opened);
+  TAMIS_TRY(opened, open_with_starter(*setup->service_, std::move(mail), options));
+  setup->mail_ = std::move(opened);
   return setup;
 }
 

@@ -88,7 +88,7 @@ bool must_stay(const std::string& path) {
 }
 
 Status write_into(const std::string& path, std::string_view content) {
-  Descriptor file(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
+  Descriptor file(::open(path.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC));
   if (!file.is_open()) return failed("open", path);
   if (Status written = write_all(file.number(), content, path); !written) return written;
   if (file.close() != 0) return failed("close", path);
