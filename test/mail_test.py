@@ -479,6 +479,23 @@ class CommandLine(Case):
                 self.assertNotRegex(page.replace(re.search(r"m[0-9a-f]+-[0-9a-f]{16}", page)[0], ""), r"spam-model|points|\d\.\d|model\.|digest")
         self.assertIn("is delivered", self.run_tamis("mail", "explain", "--model", model, "--for", "user", maildir / "new" / "2").stdout)
 
+    def test_what_cannot_be_read_takes_nothing_from_the_others(self):
+        """As in a Maildir in use, from which messages vanish between the look and the reading."""
+        gone, empty, model = self.folder / "gone", self.folder / "empty", self.folder / "own.model"
+        empty.mkdir()
+        files = [gone, self.write(message(1, True), "a.eml"), empty, self.write(message(2, True), "b.eml")]
+        done = self.run_tamis("mail", "learn", "--spam", "--model", model, *files, code=2)
+        self.assertEqual("learned 2 messages as spam\n", done.stdout)
+        self.assertEqual([f"tamis: cannot open {gone}: No such file or directory", f"tamis: {empty}: a folder without a message"],
+                         done.stderr.splitlines())
+        done = self.run_tamis("mail", "scan", "--model", model, *files, code=2)
+        self.assertEqual(2, len(done.stdout.splitlines()))
+        with self.serve():
+            done = self.run_tamis("mail", "learn", "--spam", "--data", self.data, *files, code=2)
+            self.assertEqual("learned 2 messages as spam\n", done.stdout)
+            done = self.run_tamis("mail", "learn", "--spam", "--data", self.data, gone, code=2)
+            self.assertEqual(("", f"tamis: cannot open {gone}: No such file or directory\n"), (done.stdout, done.stderr))
+
     def test_a_golden_set_on_the_command_line(self):
         with self.serve():
             pass

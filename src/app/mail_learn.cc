@@ -50,6 +50,7 @@ class BatchLearner {
     if (waiting_ >= kBatchMax) end_batch();
   }
   size_t waiting() const { return waiting_ + (first_.empty() ? 0 : 1); }
+  bool has_met_any() const { return learned_ + waiting() > 0 || failed_; }
   // Learns what waits, and tells of all. False: something was not learned.
   bool finish() {
     if (!first_.empty()) {
@@ -123,12 +124,15 @@ base::Result<int> learn_with_data(const LearnOptions& options) {
     learner.add(name, message);
     return !Interrupt::requested();
   };
-  TAMIS_CHECK(for_each_message(options.files, use));
+  base::Status read = for_each_message(options.files, use);
   if (Interrupt::requested()) {
     std::fprintf(stderr, "tamis: interrupted; the last %zu messages were not learned\n", learner.waiting());
     return kInterrupted;
   }
-  return learner.finish() ? kGood : kNo;
+  // What could be read is learned all the same, and told.
+  const bool good = (!read && !learner.has_met_any()) || learner.finish();
+  TAMIS_CHECK(std::move(read));
+  return good ? kGood : kNo;
 }
 
 base::Result<int> learn_into_file(const LearnOptions& options) {
@@ -151,9 +155,11 @@ base::Result<int> learn_into_file(const LearnOptions& options) {
     if (!done) complain(name + ": " + done.error().message);
     return !Interrupt::requested();
   };
-  TAMIS_CHECK(for_each_message(options.files, use));
+  base::Status read = for_each_message(options.files, use);
+  if (!read && learned == 0) return tl::unexpected(read.error());
   TAMIS_CHECK(base::write_file_atomically(options.model, loaded.model.save(loaded.card, true)));
   std::printf("%s\n", what_was_done(learned, options.label()).c_str());
+  TAMIS_CHECK(std::move(read));
   return Interrupt::requested() ? kInterrupted : refused == 0 ? kGood : kNo;
 }
 
@@ -238,8 +244,9 @@ base::Result<int> golden(const GoldenOptions& options) {
     if (!answer) complain(name + ": " + answer.error().message);
     return !Interrupt::requested();
   };
-  TAMIS_CHECK(for_each_message(options.files, use));
+  base::Status read = for_each_message(options.files, use);
   std::printf("%s %llu messages\n", options.forget ? "took out" : "put in", static_cast<unsigned long long>(put));
+  TAMIS_CHECK(std::move(read));
   return Interrupt::requested() ? kInterrupted : refused == 0 ? kGood : kNo;
 }
 

@@ -56,6 +56,12 @@ bool for_each_in_mbox(const std::string& path, std::string_view text, const UseM
   return true;
 }
 
+// Keeps the last error and prints those before it, so that each is told once.
+void keep(base::Status& kept, base::Error error) {
+  if (!kept) complain(kept.error().message);
+  kept = tl::unexpected(std::move(error));
+}
+
 base::Result<bool> use_file(const std::string& path, const UseMessage& use) {
   TAMIS_TRY(text, base::read_file(path == "-" ? "/dev/stdin" : path, kMailboxBytesMax));
   if (text.rfind("From ", 0) == 0) return for_each_in_mbox(path, text, use);
@@ -63,7 +69,7 @@ base::Result<bool> use_file(const std::string& path, const UseMessage& use) {
 }
 
 // A folder without a message is most likely the wrong one, which silence would hide.
-base::Status use_folder(const std::string& path, const UseMessage& use) {
+base::Result<bool> use_folder(const std::string& path, const UseMessage& use, base::Status& kept) {
   const bool maildir = is_folder(path + "/cur") && is_folder(path + "/new");
   std::vector<std::string> roots = {path};
   if (maildir) roots = {path + "/cur", path + "/new"};
@@ -73,12 +79,13 @@ base::Status use_folder(const std::string& path, const UseMessage& use) {
   for (const std::string& root : roots) {
     TAMIS_TRY(files, base::list_files(root, listing));
     for (const base::FoundFile& file : files) {
-      TAMIS_TRY(more, use_file(file.path, use));
-      if (!more) return {};
+      const auto more = use_file(file.path, use);
+      if (!more) keep(kept, more.error());
+      if (more && !*more) return false;
       ++seen;
     }
   }
-  if (seen > 0) return {};
+  if (seen > 0) return true;
   return base::fail(base::Code::kNotFound,
                     path + (maildir ? ": a Maildir without a message in cur or new" : ": a folder without a message"));
 }
@@ -112,15 +119,13 @@ base::Result<std::unique_ptr<door::MailService>> open_with_starter(door::Service
 }  // namespace
 
 base::Status for_each_message(const std::vector<std::string>& paths, const UseMessage& use) {
+  base::Status kept;
   for (const std::string& path : paths) {
-    if (path != "-" && is_folder(path)) {
-      TAMIS_CHECK(use_folder(path, use));
-      continue;
-    }
-    TAMIS_TRY(more, use_file(path, use));
-    if (!more) return {};
+    const auto more = path != "-" && is_folder(path) ? use_folder(path, use, kept) : use_file(path, use);
+    if (!more) keep(kept, more.error());
+    if (more && !*more) break;
   }
-  return {};
+  return kept;
 }
 
 base::Result<std::string> starter_model(const MailSetupOptions& options) {
