@@ -159,14 +159,15 @@ def finished(path, mark):
     return kept["result"] if kept.get("mark") == mark else None
 
 
-def measure_filter(folder, root, rows, result, resume):
+def measure_filter(folder, root, rows, result, o):
     """Fills in one row of the table. Its scores and its result stay, for --resume and for whoever wants to look at them."""
     corpus, task, name = result["corpus"], result["task"], result["filter"]
     if not program_of(name):
         raise Missing(f"{name} is not installed")
-    out = BUILD / "mail" / f"{corpus}.{task}.{name}.tsv"
+    part = f".first-{o.limit}" if o.limit else ""  # a quick look takes nothing from what the long run has finished
+    out = BUILD / "mail" / f"{corpus}{part}.{task}.{name}.tsv"
     kept, mark = out.with_suffix(".json"), mark_of(name, rows)
-    earlier = finished(kept, mark) if resume else None
+    earlier = finished(kept, mark) if o.resume else None
     if earlier:
         note(f"{corpus}, {task}: {name}: finished before")
         return earlier
@@ -196,7 +197,7 @@ def measure_errors(folder, o):
             for name in o.filter or ["tamis", *sorted(PEERS), "rspamd"]:
                 result = {"corpus": corpus, "task": task, "filter": name}
                 try:
-                    result = measure_filter(folder, root, rows, result, o.resume)
+                    result = measure_filter(folder, root, rows, result, o)
                 except (Missing, OSError, subprocess.SubprocessError, ValueError) as why:
                     # One filter that fails takes nothing from the others.
                     result["missing"] = str(why)[:160]
