@@ -7,7 +7,7 @@ see content only: no DNS, no envelope. Tasks: online (classify, then learn the l
 feedback), late (labels 500 messages late). CPU is that of the filter's processes a message, classifying only where they can be told apart;
 for rspamd it is all of its servers and Redis, learning included.
 
-The four corpora take hours, crm114 and rspamd the most of it; each filter says how far it is. What it has finished stays in
+The four corpora take about an hour, rspamd and spamprobe the most of it; each filter says how far it is. What it has finished stays in
 build/bench/mail: with --resume a run that was stopped goes on with the first filter that it had not finished.
 """
 
@@ -291,7 +291,7 @@ def report(errors, speed):
 
 def main():
     a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, prog="./dev bench mail")
-    a.add_argument("--corpus", action="append", choices=CORPORA, help="may be repeated; without it all but enron-spam, which takes hours")
+    a.add_argument("--corpus", action="append", choices=CORPORA, help="may be repeated; without it all but enron-spam, which takes half an hour")
     a.add_argument("--task", action="append", choices=("online", "half", "late"), help="may be repeated; without it online and half")
     a.add_argument("--filter", action="append", choices=("tamis", *sorted(PEERS), "rspamd"), help="only these")
     a.add_argument("--limit", type=int, default=0, help="only the first N messages of each corpus")
