@@ -2,7 +2,7 @@
 """Runs fuzz targets and prints a table; `./dev fuzz` is its front door.
 
 The corpus of a target is build/fuzz-corpus/TARGET and grows from run to run; seeds come from src/ROOM/fuzz_seeds/TARGET.
-An input that breaks a target is kept as build/fuzz-findings/TARGET-*.
+An input that breaks a target is kept as build/fuzz-findings/TARGET-*. HUNG: it did not end by itself in two minutes more.
 """
 
 import argparse
@@ -49,7 +49,7 @@ def fuzz(target, source, arguments):
     if code != 0:
         print("\n".join(text.splitlines()[-30:]), flush=True)
     return [runs.group(1) if runs else "-", coverage[-1] if coverage else "-", str(sum(1 for _ in corpus.iterdir())),
-            f"{time.monotonic() - began:.0f}", "clean" if code == 0 else "FINDING"]
+            f"{time.monotonic() - began:.0f}", "clean" if code == 0 else "HUNG" if code is None else "FINDING"]
 
 
 def main():

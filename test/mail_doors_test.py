@@ -175,6 +175,9 @@ class Rspamc(DoorsCase):
             self.assertIn(f"learned {label} from <bob@example.org> for <bob@example.org>: {len(HAM)} bytes", self.doors.output())
         text = self.rspamc("-P", self.token, "stat", door="rspamd-controller")
         self.assertIn("Messages learned: 2\n", text)
+        # Who asks the wrong one of the two ports is told which is right.
+        answer = harness.ask("127.0.0.1", self.doors.ports["rspamd"], "POST", "/learnspam", HAM)
+        self.assertEqual((404, True), (answer.status, "--rspamd-controller" in answer.text()), answer)
 
     def test_files_are_not_read(self):
         answer = harness.ask("127.0.0.1", self.doors.ports["rspamd"], "POST", "/checkv2", HAM, {"File": "/etc/passwd"})

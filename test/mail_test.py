@@ -5,6 +5,8 @@ import json
 import random
 import re
 import shutil
+import sys
+import threading
 import unittest
 
 import harness
@@ -273,6 +275,77 @@ class Learning(Case):
             again = server.post("/v1/erase", {"on": "email", "value": planted, "reason": "once more"}).json()
             self.assertEqual(0, again["mail"], again)
 
+    PLANTED = "planted-person@our.example"
+
+    def test_a_kill_while_mail_is_erased_leaves_no_half(self):
+        """Killed at one of the changes of DATA/mail that an erasure makes: the next start finishes it before it serves, so that none of
+        the person's messages can be named any more, and there is nothing left to erase. Killed before it began: all is still there."""
+        cut, whole = 0, 0
+        for change in (0, 1, 4, 9, 16):
+            with self.subTest(change=change):
+                shutil.rmtree(self.data, ignore_errors=True)
+                with self.serve() as server:
+                    ids, other = self.plant(server)
+                    begun = self.kill_an_erasure(server, change)
+                with self.serve() as server:
+                    self.assertFalse((self.data / "erasing.json").exists())
+                    again = server.post("/v1/erase", {"on": "email", "value": self.PLANTED, "reason": "once more"}).json()
+                    # The note is gone when all is done, so a kill after that leaves nothing to do, either.
+                    self.assertIn(again["mail"], (0,) if begun else (0, 50), again)
+                    self.assertEqual([], self.holding(self.PLANTED))
+                    for one in ids:
+                        self.post(server, f"/v1/mail/learn?label=ham&id={one}", status=404)
+                    self.post(server, f"/v1/mail/learn?label=spam&id={other}")  # others are not touched
+                    self.assertEqual(26, self.stats(server)["corrections"])  # the counts of what was learned stay
+                cut += begun
+                whole += not begun
+        self.assertGreater(cut, 0, "no kill hit the middle: the test proved nothing")
+        print(f"{cut} erasures of mail were finished by the next start, {whole} were not cut", file=sys.stderr)
+
+    def plant(self, server):
+        """Messages to the person, remembered and corrected, and a correction by the person; the ids of these, and that of another's message."""
+        self.teach(server, 4)
+        ids = []
+        for number in range(16):
+            ids.append(self.post(server, f"/v1/mail?recipient={self.PLANTED}&sender=a@far.example", message(number, number % 2 == 0, seed=5))["id"])
+            self.post(server, f"/v1/mail/learn?label={'ham' if number % 2 else 'spam'}&id={ids[-1]}&recipient={self.PLANTED}")
+        other = self.post(server, "/v1/mail?recipient=other@our.example", message(90, True, seed=5))["id"]
+        self.post(server, f"/v1/mail/learn?label=spam&reporter={self.PLANTED}", message(91, True, seed=5))
+        server.post("/v1/checkpoint", "")
+        return ids, other
+
+    def holding(self, text):
+        return [path.relative_to(self.data).as_posix() for path in self.data.rglob("*") if path.is_file() and text.encode() in path.read_bytes()]
+
+    def kill_an_erasure(self, server, change):
+        """Kills the server at a change of DATA/mail (0: as soon as the erasure has begun); whether it was cut off."""
+
+        def erase():
+            try:
+                server.post("/v1/erase", {"on": "email", "value": self.PLANTED, "reason": "asked for it"}, seconds=20)
+            except (OSError, ValueError, harness.http.client.HTTPException):
+                pass  # the plug was pulled
+
+        def seen():
+            found = []
+            for path in sorted((self.data / "mail").rglob("*")):
+                try:
+                    state = path.stat()
+                except FileNotFoundError:  # a temporary file, renamed since
+                    continue
+                found.append((path.name, state.st_ino, state.st_size, state.st_mtime_ns))
+            return found
+
+        note, last, changes = self.data / "erasing.json", seen(), 0
+        asking = threading.Thread(target=erase)
+        asking.start()
+        while asking.is_alive() and not (note.exists() and changes >= change):
+            now = seen()
+            changes, last = changes + (now != last), now
+        server.kill()
+        asking.join()
+        return note.exists()
+
     def test_truth_about_an_event_teaches(self):
         with self.serve() as server:
             self.teach(server)
@@ -369,8 +442,15 @@ class CommandLine(Case):
         self.assertIn("bad.tsv:1: expected path, label", self.run_tamis("mail", "eval", "--index", bad, *arguments, code=2).stderr)
         gone = self.write("gone.eml\tham\t1\n", "gone.tsv")
         self.assertIn("gone.eml", self.run_tamis("mail", "eval", "--fresh", "--index", gone, *arguments, code=2).stderr)
+        self.assertIn("gone.tsv:1: cannot open", self.run_tamis("mail", "eval", "--fresh", "--index", gone, *arguments, code=2).stderr)
         self.assertIn("no event type `mail`", self.run_tamis("mail", "eval", "--fresh", "--policy", harness.POLICY, "--index", gone,
                                                               *arguments, code=2).stderr)
+        order = self.write("gone.eml\tham\tearly\n", "order.tsv")
+        self.assertIn("order.tsv:1: the order 'early' is no number", self.run_tamis("mail", "eval", "--index", order, *arguments, code=2).stderr)
+        empty = self.write("\n", "empty.tsv")
+        self.assertIn("empty.tsv names no message", self.run_tamis("mail", "eval", "--index", empty, *arguments, code=2).stderr)
+        self.assertIn("--split 1 leaves none of the 1 messages", self.run_tamis("mail", "eval", "--split", "1", "--index", gone, *arguments,
+                                                                               code=2).stderr)
 
     def test_learn_scan_and_explain(self):
         model = self.folder / "own.tamis-model"
@@ -398,6 +478,23 @@ class CommandLine(Case):
                 page = self.run_tamis("mail", "explain", "--model", model, "--for", reader, *arguments, spam).stdout
                 self.assertNotRegex(page.replace(re.search(r"m[0-9a-f]+-[0-9a-f]{16}", page)[0], ""), r"spam-model|points|\d\.\d|model\.|digest")
         self.assertIn("is delivered", self.run_tamis("mail", "explain", "--model", model, "--for", "user", maildir / "new" / "2").stdout)
+
+    def test_what_cannot_be_read_takes_nothing_from_the_others(self):
+        """As in a Maildir in use, from which messages vanish between the look and the reading."""
+        gone, empty, model = self.folder / "gone", self.folder / "empty", self.folder / "own.model"
+        empty.mkdir()
+        files = [gone, self.write(message(1, True), "a.eml"), empty, self.write(message(2, True), "b.eml")]
+        done = self.run_tamis("mail", "learn", "--spam", "--model", model, *files, code=2)
+        self.assertEqual("learned 2 messages as spam\n", done.stdout)
+        self.assertEqual([f"tamis: cannot open {gone}: No such file or directory", f"tamis: {empty}: a folder without a message"],
+                         done.stderr.splitlines())
+        done = self.run_tamis("mail", "scan", "--model", model, *files, code=2)
+        self.assertEqual(2, len(done.stdout.splitlines()))
+        with self.serve():
+            done = self.run_tamis("mail", "learn", "--spam", "--data", self.data, *files, code=2)
+            self.assertEqual("learned 2 messages as spam\n", done.stdout)
+            done = self.run_tamis("mail", "learn", "--spam", "--data", self.data, gone, code=2)
+            self.assertEqual(("", f"tamis: cannot open {gone}: No such file or directory\n"), (done.stdout, done.stderr))
 
     def test_a_golden_set_on_the_command_line(self):
         with self.serve():
@@ -428,10 +525,19 @@ class CommandLine(Case):
 
     def test_wrong_use(self):
         text = self.write(message(1, True))
+        empty = self.folder / "empty"
+        empty.mkdir()
         for arguments, says in [(("learn", text), "--spam, --ham and --forget"), (("learn", "--spam", text), "--data DIR or --model FILE"),
                                 (("learn", "--spam", "--model", "m"), "expected FILEs, or --id"), (("scan",), "FILE"),
                                 (("scan", "--fresh", self.folder / "gone"), "gone"), (("explain", "--for", "all", text), "--for"),
-                                (("scan", "--model", text, text), "it does not begin with TAMISPAM"), ((), "subcommand")]:
+                                (("scan", "--model", text, text), f"{text}: this is no usable spam model: it does not begin with TAMISPAM"),
+                                ((), "see tamis mail --help"), (("scna", text), 'no command "mail scna"; did you mean scan?'),
+                                (("scan", "--frsh", text), "see tamis mail scan --help"),
+                                (("explain", "--for", "boss", text), "expected one of analyst|support|user, not 'boss'"),
+                                (("scan", "--ip", "192.0.2.256", text), "--ip '192.0.2.256' is no address"),
+                                (("scan", "--fresh", empty), "a folder without a message"),
+                                (("learn", "--spam", "--data", "d", "--model", "m", text), "not both"),
+                                (("learn", "--spam", "--data", "d", "--id", "i", text), "not both")]:
             self.assertIn(says, self.run_tamis("mail", *arguments, code=2).stderr)
 
     def test_a_data_folder_without_a_server(self):

@@ -6,9 +6,13 @@ The corpora are those of $TAMIS_SHARED/data/mail (or ../shared), the scorer its 
 see content only: no DNS, no envelope. Tasks: online (classify, then learn the label), half (learn the first half, test the other without
 feedback), late (labels 500 messages late). CPU is that of the filter's processes a message, classifying only where they can be told apart;
 for rspamd it is all of its servers and Redis, learning included.
+
+The four corpora take about an hour, rspamd and spamprobe the most of it; each filter says how far it is. What it has finished stays in
+build/bench/mail: with --resume a run that was stopped goes on with the first filter that it had not finished.
 """
 
 import argparse
+import hashlib
 import json
 import os
 import re
@@ -62,6 +66,22 @@ def rows_of(root, limit):
     return rows[:limit] if limit else rows
 
 
+class Progress:
+    """Says every ten seconds how far a filter is, and how long it still takes at this rate."""
+
+    EVERY_S = 10
+
+    def __init__(self, what, total):
+        self.what, self.total = what, total
+        self.begin = self.said = time.monotonic()
+
+    def at(self, done):
+        now = time.monotonic()
+        if now - self.said >= self.EVERY_S and 0 < done < self.total:
+            self.said = now
+            note(f"  {self.what}: {done} of {self.total} messages, about {(now - self.begin) / done * (self.total - done):.0f} s more")
+
+
 def run_tamis(root, rows, task, out):
     command = [TAMIS, "mail", "eval", "--online", "--fresh", "--root", root, "--out", out]
     index = out.with_suffix(".index")
@@ -82,10 +102,12 @@ def run_peer(make, root, rows, task, out):
     delay = DELAY if task == "late" else 0
     with tempfile.TemporaryDirectory() as folder, open(out, "w", encoding="utf-8") as scores:
         peer = make(folder)
+        progress = Progress(out.stem, len(rows))
         used = peer.cpu_seconds if hasattr(peer, "cpu_seconds") else None
         begin, tested = used() if used else 0, 0
         try:
             for i, (path, label) in enumerate(rows):
+                progress.at(i)
                 if i < split:
                     peer.learn(str(root / path), label)
                     begin = used() if used and i + 1 == split else begin
@@ -110,30 +132,76 @@ def score_of(folder, scores):
     return json.loads(out.strip().splitlines()[-1])
 
 
+def program_of(name):
+    """The file whose change makes a finished measurement worthless; nothing when the filter is not installed."""
+    if name == "tamis":
+        return str(TAMIS)
+    return shutil.which("crm" if name == "crm114" else name, path=os.environ["PATH"] + ":/usr/sbin:/usr/bin")
+
+
+def mark_of(name, rows):
+    """What a finished measurement was of: these messages, this program, this way to run it, and for Tamis its policy."""
+    digest = hashlib.sha256(repr(rows).encode())
+    for path in (program_of(name), HERE / "peers.py", HERE / "rspamd.py"):
+        digest.update(Path(path).read_bytes())
+    if name == "tamis":
+        for path in sorted((TOP / "policies" / "mail").rglob("*.yaml")):
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def finished(path, mark):
+    """The result that an earlier run left in path, if it was of the same; else nothing."""
+    try:
+        kept = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return kept["result"] if kept.get("mark") == mark else None
+
+
+def measure_filter(folder, root, rows, result, o):
+    """Fills in one row of the table. Its scores and its result stay, for --resume and for whoever wants to look at them."""
+    corpus, task, name = result["corpus"], result["task"], result["filter"]
+    if not program_of(name):
+        raise Missing(f"{name} is not installed")
+    part = f".first-{o.limit}" if o.limit else ""  # a quick look takes nothing from what the long run has finished
+    out = BUILD / "mail" / f"{corpus}{part}.{task}.{name}.tsv"
+    kept, mark = out.with_suffix(".json"), mark_of(name, rows)
+    earlier = finished(kept, mark) if o.resume else None
+    if earlier:
+        note(f"{corpus}, {task}: {name}: finished before")
+        return earlier
+    note(f"{corpus}, {task}: {name}")
+    kept.unlink(missing_ok=True)
+    makers = {**PEERS, "rspamd": Rspamd}
+    begin = time.monotonic()
+    cpu = run_tamis(root, rows, task, out) if name == "tamis" else run_peer(makers[name], root, rows, task, out)
+    score = score_of(folder, out)
+    result.update({key: score.get(key) for key in ("n", "errors", "errors at best threshold", "hm%", "sm%", "1-ROCA%")})
+    result["cpu_us"] = cpu or score.get("cpu_us_mean")
+    note(f"  {result['errors']} errors in {result['n']} messages, {time.monotonic() - begin:.0f} s")
+    kept.write_text(json.dumps({"mark": mark, "result": result}), encoding="utf-8")
+    return result
+
+
 def measure_errors(folder, o):
-    makers = {"tamis": None, **{name: PEERS[name] for name in sorted(PEERS)}, "rspamd": Rspamd}
     results = []
     for corpus in o.corpus:
         try:
             root = unpack(corpus, folder)
         except Missing as why:
-            note(f"{corpus}: {why}")
+            results.append({"corpus": corpus, "task": "-", "filter": "all", "missing": str(why)})
             continue
         rows = rows_of(root, o.limit)
         for task in o.task:
-            for name in o.filter or makers:
-                note(f"{corpus}, {task}: {name}")
-                out = BUILD / "mail" / f"{corpus}.{task}.{name}.tsv"
+            for name in o.filter or ["tamis", *sorted(PEERS), "rspamd"]:
                 result = {"corpus": corpus, "task": task, "filter": name}
                 try:
-                    if name != "tamis" and name != "rspamd" and not shutil.which("crm" if name == "crm114" else name):
-                        raise Missing(f"{name} is not installed")
-                    cpu = run_tamis(root, rows, task, out) if name == "tamis" else run_peer(makers[name], root, rows, task, out)
-                    score = score_of(folder, out)
-                    result.update({key: score.get(key) for key in ("n", "errors", "errors at best threshold", "hm%", "sm%", "1-ROCA%")})
-                    result["cpu_us"] = cpu or score.get("cpu_us_mean")
-                except Missing as why:
-                    result["missing"] = str(why)
+                    result = measure_filter(folder, root, rows, result, o)
+                except (Missing, OSError, subprocess.SubprocessError, ValueError) as why:
+                    # One filter that fails takes nothing from the others.
+                    result["missing"] = str(why)[:160]
+                    note(f"  {result['missing']}")
                 results.append(result)
     return results
 
@@ -223,13 +291,14 @@ def report(errors, speed):
 
 def main():
     a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, prog="./dev bench mail")
-    a.add_argument("--corpus", action="append", choices=CORPORA, help="may be repeated; without it all but enron-spam, which takes an hour")
+    a.add_argument("--corpus", action="append", choices=CORPORA, help="may be repeated; without it all but enron-spam, which takes half an hour")
     a.add_argument("--task", action="append", choices=("online", "half", "late"), help="may be repeated; without it online and half")
     a.add_argument("--filter", action="append", choices=("tamis", *sorted(PEERS), "rspamd"), help="only these")
     a.add_argument("--limit", type=int, default=0, help="only the first N messages of each corpus")
     a.add_argument("--messages", type=int, default=2000, help="messages of the speed test (2000)")
     a.add_argument("--rounds", type=int, default=3, help="of the speed test (3); 0: no speed test")
     a.add_argument("--no-errors", action="store_true", help="only the speed test")
+    a.add_argument("--resume", action="store_true", help="take what an earlier run finished, of the same messages and programs")
     a.add_argument("--json", action="store_true", help="one line of JSON instead of tables")
     o = a.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # servers end with us

@@ -11,7 +11,9 @@
 #include "app/mail_explain.h"
 #include "app/mail_learn.h"
 #include "app/mail_setup.h"
+#include "app/one_of.h"
 #include "base/file.h"
+#include "event/ip.h"
 #include "event/json_writer.h"
 
 #include <fmt/format.h>
@@ -75,6 +77,13 @@ door::MailRequest request_of(const ScanOptions& options, std::string_view messag
   return request;
 }
 
+// What the envelope must be for an answer to mean anything; the doors know it from the SMTP client.
+base::Status check_envelope(const door::MailRequest& envelope) {
+  event::IpData ip;
+  if (envelope.client_ip.empty() || event::parse_ip(envelope.client_ip, ip)) return {};
+  return base::invalid("--ip '" + envelope.client_ip + "' is no address, expected IPv4 or IPv6");
+}
+
 // Asks the server or the data folder, whose model has learned from corrections there.
 base::Result<int> scan_with_data(const ScanOptions& options) {
   DataSessionOptions session_options = options.session;
@@ -115,10 +124,10 @@ base::Result<int> scan_with_data(const ScanOptions& options) {
 
 base::Result<int> scan(const ScanOptions& options) {
   Interrupt::install();
+  TAMIS_CHECK(check_envelope(options.envelope));
   if (!options.session.data.empty()) return scan_with_data(options);
   TAMIS_TRY(setup, MailSetup::open(options.setup));
   door::MailService::Work work;
-  base::Status failed;
   size_t refused = 0;
   auto use = [&](const std::string& name, std::string_view message) {
     auto verdict = setup->mail().scan_now(work, request_of(options, message), false);
@@ -145,6 +154,7 @@ base::Result<int> scan(const ScanOptions& options) {
 }
 
 base::Result<int> explain(const ScanOptions& options) {
+  TAMIS_CHECK(check_envelope(options.envelope));
   TAMIS_TRY(setup, MailSetup::open(options.setup));
   door::MailService::Work work;
   bool first = true;
@@ -204,11 +214,12 @@ Command add_mail_explain(CLI::App& app) {
   app.add_option("FILE", options->files, "Messages: files, mboxes, Maildirs, other folders; - is standard input")
       ->required();
   app.add_flag("--json", options->json, "As JSON");
-  const std::map<std::string, MailDepth> depths = {
-      {"user", MailDepth::kUser}, {"support", MailDepth::kSupport}, {"analyst", MailDepth::kAnalyst}};
+  const std::map<std::string, int> depths = {{"user", static_cast<int>(MailDepth::kUser)},
+                                             {"support", static_cast<int>(MailDepth::kSupport)},
+                                             {"analyst", static_cast<int>(MailDepth::kAnalyst)}};
   app.add_option("--for", options->depth,
                  "Who reads it: user, support or analyst (default); only the last may know what a sender must not")
-      ->transform(CLI::CheckedTransformer(depths, CLI::ignore_case));
+      ->transform(one_of(depths));
   add_setup(app, options->setup);
   add_envelope(app, *options);
   return command_of(options, explain);

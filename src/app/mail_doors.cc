@@ -6,11 +6,16 @@
 #include <string>
 #include <utility>
 
+#include "app/one_of.h"
+
 namespace tamis::app {
 namespace {
 
 using door::MailDoorOptions;
 using door::MailOversize;
+
+// An address has a port, or is a path. What has neither is told so, not that it needs --insecure.
+bool is_address(const std::string& address) { return address.find(':') != std::string::npos && address != ":"; }
 
 bool is_local(const std::string& address) {
   for (const char* start : {"127.", "[::1]:", "localhost:", "unix:"})
@@ -26,11 +31,12 @@ void add_mail_door_flags(CLI::App& app, MailDoorOptions& options) {
   app.add_option("--rspamd-controller", options.rspamd_controller,
                  "HOST:PORT of rspamd's controller: teaching and counts, with a token of --tokens as the password");
   app.add_option("--spamd", options.spamd, "HOST:PORT or unix:PATH of spamd's protocol");
-  const std::map<std::string, MailOversize> oversize = {
-      {"accept", MailOversize::kAccept}, {"tempfail", MailOversize::kTempfail}, {"reject", MailOversize::kReject}};
+  const std::map<std::string, int> oversize = {{"accept", static_cast<int>(MailOversize::kAccept)},
+                                               {"tempfail", static_cast<int>(MailOversize::kTempfail)},
+                                               {"reject", static_cast<int>(MailOversize::kReject)}};
   app.add_option("--milter-oversize", options.oversize,
                  "Messages larger than the filter takes: accept, tempfail, reject")
-      ->transform(CLI::CheckedTransformer(oversize))
+      ->transform(one_of(oversize))
       ->default_str("accept");
   app.add_flag("--spamd-teach", options.tell_from_network,
                "Take TELL of spamd's protocol from other machines too: it knows no password");
@@ -51,7 +57,13 @@ base::Result<std::unique_ptr<door::MailDoors>> open_mail_doors(door::MailScanner
                                                                   {"--rspamd-controller", &options.rspamd_controller},
                                                                   {"--spamd", &options.spamd}};
   for (auto [flag, address] : addresses) {
-    if (insecure || address->empty() || is_local(*address)) continue;
+    if (address->empty()) continue;
+    if (!is_address(*address)) {
+      return base::invalid(
+          std::string(flag) + " '" + *address +
+          "' is no address: expected HOST:PORT, [v6]:PORT, :PORT or unix:PATH, for instance 127.0.0.1:11332");
+    }
+    if (insecure || is_local(*address)) continue;
     return base::invalid(std::string(flag) + " " + *address +
                          " can be reached from a network, and its protocol has no encryption: it needs --insecure if "
                          "something else protects it");

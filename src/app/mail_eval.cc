@@ -24,6 +24,7 @@ struct Row {
   std::string path;
   bool spam = false;
   double order = 0;
+  size_t line = 0;  // of the index
 };
 
 base::Result<std::vector<Row>> read_index(const MailEvalOptions& options) {
@@ -44,13 +45,23 @@ base::Result<std::vector<Row>> read_index(const MailEvalOptions& options) {
       return base::invalid(
           fmt::format("{}:{}: expected path, label (ham or spam) and order, parted by tabs", options.index, number));
     }
-    Row row{std::string(line.substr(0, tab)), label == "spam", 0};
+    Row row{std::string(line.substr(0, tab)), label == "spam", 0, number};
     if (rest.size() > label.size()) {
-      const std::string_view order = rest.substr(label.size() + 1);
-      (void)std::from_chars(order.data(), order.data() + order.size(), row.order);
+      std::string_view order = rest.substr(label.size() + 1);
+      order = order.substr(0, order.find('\t'));
+      const auto read = std::from_chars(order.data(), order.data() + order.size(), row.order);
+      if (read.ec != std::errc() || read.ptr != order.data() + order.size()) {
+        return base::invalid(fmt::format("{}:{}: the order '{}' is no number: expected Unix time or a rank",
+                                         options.index, number, order.substr(0, 40)));
+      }
     }
     rows.push_back(std::move(row));
     if (options.limit > 0 && rows.size() == options.limit) break;
+  }
+  if (rows.empty()) return base::invalid(options.index + " names no message");
+  if (options.split >= rows.size()) {
+    return base::invalid(fmt::format("--split {} leaves none of the {} messages of {} to test", options.split,
+                                     rows.size(), options.index));
   }
   return rows;
 }
@@ -87,7 +98,12 @@ class Eval {
 
  private:
   base::Status take(const Row& row, uint64_t i) {
-    TAMIS_TRY(message, base::read_file(options_.root + "/" + row.path, kMessageBytesMax));
+    auto read = base::read_file(options_.root + "/" + row.path, kMessageBytesMax);
+    if (!read) {
+      return base::fail(read.error().code, fmt::format("{}:{}: {} (--root {})", options_.index, row.line,
+                                                       read.error().message, options_.root));
+    }
+    std::string message = std::move(*read);
     // The engine's time is that of the corpus: an order that is no Unix time stands for a minute each.
     now_ms_ = std::max(now_ms_, row.order >= kUnixTimeMin ? static_cast<int64_t>(row.order * 1000)
                                                           : kFirstMs + static_cast<int64_t>(i) * kRankMs);

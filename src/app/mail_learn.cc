@@ -26,6 +26,11 @@ struct LearnOptions {
   const char* label() const { return spam ? "spam" : ham ? "ham" : "forget"; }
 };
 
+std::string what_was_done(uint64_t messages, std::string_view label) {
+  const std::string count = fmt::format("{} {}", messages, messages == 1 ? "message" : "messages");
+  return label == "forget" ? "took back what was said of " + count : fmt::format("learned {} as {}", count, label);
+}
+
 // One message is learned at once, of several the server hears all before it learns any: a batch that does harm to the
 // golden set is refused as a whole.
 class BatchLearner {
@@ -45,6 +50,7 @@ class BatchLearner {
     if (waiting_ >= kBatchMax) end_batch();
   }
   size_t waiting() const { return waiting_ + (first_.empty() ? 0 : 1); }
+  bool has_met_any() const { return learned_ + waiting() > 0 || failed_; }
   // Learns what waits, and tells of all. False: something was not learned.
   bool finish() {
     if (!first_.empty()) {
@@ -52,8 +58,7 @@ class BatchLearner {
     } else if (waiting_ > 0) {
       end_batch();
     }
-    std::printf("learned %llu messages as %s%s\n", static_cast<unsigned long long>(learned_), label_.c_str(),
-                judged_ ? ", no worse on the golden set" : "");
+    std::printf("%s%s\n", what_was_done(learned_, label_).c_str(), judged_ ? ", no worse on the golden set" : "");
     return !failed_;
   }
 
@@ -111,7 +116,7 @@ base::Result<int> learn_with_data(const LearnOptions& options) {
   if (!options.ip.empty()) path += "&ip=" + url_escape(options.ip);
   if (!options.id.empty()) {
     TAMIS_TRY(answer, session->post(path + "&id=" + url_escape(options.id), ""));
-    std::printf("learned 1 message as %s\n", options.label());
+    std::printf("%s\n", what_was_done(1, options.label()).c_str());
     return kGood;
   }
   BatchLearner learner(*session, path, options.label());
@@ -119,12 +124,15 @@ base::Result<int> learn_with_data(const LearnOptions& options) {
     learner.add(name, message);
     return !Interrupt::requested();
   };
-  TAMIS_CHECK(for_each_message(options.files, use));
+  base::Status read = for_each_message(options.files, use);
   if (Interrupt::requested()) {
     std::fprintf(stderr, "tamis: interrupted; the last %zu messages were not learned\n", learner.waiting());
     return kInterrupted;
   }
-  return learner.finish() ? kGood : kNo;
+  // What could be read is learned all the same, and told.
+  const bool good = (!read && !learner.has_met_any()) || learner.finish();
+  TAMIS_CHECK(std::move(read));
+  return good ? kGood : kNo;
 }
 
 base::Result<int> learn_into_file(const LearnOptions& options) {
@@ -133,8 +141,9 @@ base::Result<int> learn_into_file(const LearnOptions& options) {
   if (!bytes && bytes.error().code != base::Code::kNotFound) return tl::unexpected(bytes.error());
   model::SpamModel::Loaded loaded{model::SpamModel{}, ""};
   if (bytes) {
-    TAMIS_TRY(read, model::SpamModel::load(*bytes));
-    loaded = std::move(read);
+    auto read = model::SpamModel::load(*bytes);
+    if (!read) return base::fail(read.error().code, options.model + ": " + read.error().message);
+    loaded = std::move(*read);
   }
   learn::MailFilter filter;
   uint64_t learned = 0, refused = 0;
@@ -146,9 +155,11 @@ base::Result<int> learn_into_file(const LearnOptions& options) {
     if (!done) complain(name + ": " + done.error().message);
     return !Interrupt::requested();
   };
-  TAMIS_CHECK(for_each_message(options.files, use));
+  base::Status read = for_each_message(options.files, use);
+  if (!read && learned == 0) return tl::unexpected(read.error());
   TAMIS_CHECK(base::write_file_atomically(options.model, loaded.model.save(loaded.card, true)));
-  std::printf("learned %llu messages as %s\n", static_cast<unsigned long long>(learned), options.label());
+  std::printf("%s\n", what_was_done(learned, options.label()).c_str());
+  TAMIS_CHECK(std::move(read));
   return Interrupt::requested() ? kInterrupted : refused == 0 ? kGood : kNo;
 }
 
@@ -157,10 +168,16 @@ base::Result<int> learn(const LearnOptions& options) {
   if (options.spam + options.ham + options.forget != 1) {
     return base::invalid("mail learn: say one of --spam, --ham and --forget");
   }
-  if (options.session.data.empty() == options.model.empty()) {
+  if (options.session.data.empty() && options.model.empty()) {
     return base::invalid("mail learn: say where to, --data DIR or --model FILE");
   }
-  if (options.files.empty() == options.id.empty()) return base::invalid("mail learn: expected FILEs, or --id");
+  if (!options.session.data.empty() && !options.model.empty()) {
+    return base::invalid("mail learn: --data DIR or --model FILE, not both");
+  }
+  if (options.files.empty() == options.id.empty()) {
+    return base::invalid(options.id.empty() ? "mail learn: expected FILEs, or --id"
+                                            : "mail learn: FILEs or --id, not both");
+  }
   if (!options.id.empty() && options.session.data.empty()) return base::invalid("mail learn: --id needs --data");
   return options.model.empty() ? learn_with_data(options) : learn_into_file(options);
 }
@@ -227,8 +244,9 @@ base::Result<int> golden(const GoldenOptions& options) {
     if (!answer) complain(name + ": " + answer.error().message);
     return !Interrupt::requested();
   };
-  TAMIS_CHECK(for_each_message(options.files, use));
+  base::Status read = for_each_message(options.files, use);
   std::printf("%s %llu messages\n", options.forget ? "took out" : "put in", static_cast<unsigned long long>(put));
+  TAMIS_CHECK(std::move(read));
   return Interrupt::requested() ? kInterrupted : refused == 0 ? kGood : kNo;
 }
 

@@ -56,26 +56,38 @@ bool for_each_in_mbox(const std::string& path, std::string_view text, const UseM
   return true;
 }
 
+// Keeps the last error and prints those before it, so that each is told once.
+void keep(base::Status& kept, base::Error error) {
+  if (!kept) complain(kept.error().message);
+  kept = tl::unexpected(std::move(error));
+}
+
 base::Result<bool> use_file(const std::string& path, const UseMessage& use) {
   TAMIS_TRY(text, base::read_file(path == "-" ? "/dev/stdin" : path, kMailboxBytesMax));
   if (text.rfind("From ", 0) == 0) return for_each_in_mbox(path, text, use);
   return use(path, text);
 }
 
-base::Status use_folder(const std::string& path, const UseMessage& use) {
+// A folder without a message is most likely the wrong one, which silence would hide.
+base::Result<bool> use_folder(const std::string& path, const UseMessage& use, base::Status& kept) {
   const bool maildir = is_folder(path + "/cur") && is_folder(path + "/new");
   std::vector<std::string> roots = {path};
   if (maildir) roots = {path + "/cur", path + "/new"};
   base::ListOptions listing;
   listing.files_max = 10'000'000;
+  size_t seen = 0;
   for (const std::string& root : roots) {
     TAMIS_TRY(files, base::list_files(root, listing));
     for (const base::FoundFile& file : files) {
-      TAMIS_TRY(more, use_file(file.path, use));
-      if (!more) return {};
+      const auto more = use_file(file.path, use);
+      if (!more) keep(kept, more.error());
+      if (more && !*more) return false;
+      ++seen;
     }
   }
-  return {};
+  if (seen > 0) return true;
+  return base::fail(base::Code::kNotFound,
+                    path + (maildir ? ": a Maildir without a message in cur or new" : ": a folder without a message"));
 }
 
 // Beside the program as it is built, and as it is installed.
@@ -94,18 +106,26 @@ std::vector<std::string> model_places() {
   return places;
 }
 
+// An error of the starter is told with the file's name.
+base::Result<std::unique_ptr<door::MailService>> open_with_starter(door::Service& service,
+                                                                   door::MailServiceOptions mail,
+                                                                   const MailSetupOptions& setup) {
+  const bool named = !mail.learner.starter.empty() && !setup.model.empty();
+  auto opened = door::MailService::open(service, std::move(mail));
+  if (opened || !named) return opened;
+  return base::fail(opened.error().code, setup.model + ": " + opened.error().message);
+}
+
 }  // namespace
 
 base::Status for_each_message(const std::vector<std::string>& paths, const UseMessage& use) {
+  base::Status kept;
   for (const std::string& path : paths) {
-    if (path != "-" && is_folder(path)) {
-      TAMIS_CHECK(use_folder(path, use));
-      continue;
-    }
-    TAMIS_TRY(more, use_file(path, use));
-    if (!more) return {};
+    const auto more = path != "-" && is_folder(path) ? use_folder(path, use, kept) : use_file(path, use);
+    if (!more) keep(kept, more.error());
+    if (more && !*more) break;
   }
-  return {};
+  return kept;
 }
 
 base::Result<std::string> starter_model(const MailSetupOptions& options) {
@@ -144,7 +164,7 @@ base::Result<std::unique_ptr<door::MailService>> open_mail(door::Service& servic
     TAMIS_TRY(starter, starter_model(options.setup));
     mail.learner.starter = std::move(starter);
   }
-  return door::MailService::open(service, std::move(mail));
+  return open_with_starter(service, std::move(mail), options.setup);
 }
 
 base::Result<std::unique_ptr<MailSetup>> MailSetup::open(const MailSetupOptions& options) {
@@ -165,7 +185,7 @@ base::Result<std::unique_ptr<MailSetup>> MailSetup::open(const MailSetupOptions&
   mail.threads = 0;
   TAMIS_TRY(starter, starter_model(options));
   mail.learner.starter = std::move(starter);
-  TAMIS_TRY(opened, door::MailService::open(*setup->service_, std::move(mail)));
+  TAMIS_TRY(opened, open_with_starter(*setup->service_, std::move(mail), options));
   setup->mail_ = std::move(opened);
   return setup;
 }

@@ -16,7 +16,8 @@ namespace tamis::app {
 
 // Calls `use` with each message: a file holds one, an mbox (its first line begins with "From ") many, of a Maildir
 // those in cur and new, of other folders those of all files below; "-" is standard input. `name` is the path, for an
-// mbox with #N behind it. Ends early when `use` gives false. Errors name the path.
+// mbox with #N behind it. Ends early when `use` gives false. Errors name the path; what cannot be read takes nothing
+// from the others: all but the last error is printed, the last returned.
 using UseMessage = std::function<bool(const std::string& name, std::string_view message)>;
 base::Status for_each_message(const std::vector<std::string>& paths, const UseMessage& use);
 

@@ -15,19 +15,34 @@ namespace {
 // What was wrong and where the help is. The whole help would bury it.
 std::string failure(const CLI::App* root, const CLI::Error& error) {
   std::string where = "tamis";
-  for (const CLI::App* command : root->get_subcommands()) where += " " + command->get_name();
+  // Down to the command that was named: what it wants is in its own help.
+  for (const CLI::App* at = root; !at->get_subcommands().empty();) {
+    at = at->get_subcommands().back();
+    where += " " + at->get_name();
+  }
   return std::string("tamis: ") + error.what() + "; see " + where + " --help\n";
 }
 
-// Whether the first word names a command, or is an option. If not, says so with the nearest name.
+// Whether a word names a command of `root`, or is an option. If not, says so with the nearest name.
 bool is_known(const CLI::App& root, const std::string& word) {
   std::vector<std::string> names;
   for (const CLI::App* command : root.get_subcommands({})) names.push_back(command->get_name());
   if (word.empty() || word[0] == '-' || std::find(names.begin(), names.end(), word) != names.end()) return true;
   std::string_view near = tamis::base::nearest(word, names);
-  tamis::app::complain("there is no command \"" + word + "\"; " +
-                       (near.empty() ? "see tamis --help" : "did you mean " + std::string(near) + "?"));
+  const std::string whose = root.get_parent() == nullptr ? "tamis" : "tamis " + root.get_name();
+  tamis::app::complain("there is no command \"" + (root.get_parent() == nullptr ? word : root.get_name() + " " + word) +
+                       "\"; " +
+                       (near.empty() ? "see " + whose + " --help" : "did you mean " + std::string(near) + "?"));
   return false;
+}
+
+// The same for the words after `tamis`: a command, and its own command where it cannot do without.
+bool are_known(const CLI::App& root, const std::vector<std::string>& words) {
+  if (words.empty()) return true;
+  if (!is_known(root, words[0])) return false;
+  if (words.size() < 2 || words[0][0] == '-') return true;
+  const CLI::App* command = root.get_subcommand(words[0]);
+  return command->get_require_subcommand_min() == 0 || is_known(*command, words[1]);
 }
 
 }  // namespace
@@ -82,7 +97,7 @@ int main(int argc, char** argv) {
   CLI::App* completion = root.add_subcommand("completion", "Print a completion script for a shell");
   commands.emplace_back(completion, add_completion(*completion, root));
 
-  if (argc > 1 && !is_known(root, argv[1])) return kFailed;
+  if (!are_known(root, {argv + 1, argv + argc})) return kFailed;
   try {
     root.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -79,6 +79,22 @@ Status write_and_rename(Descriptor& file, const std::string& temporary, const st
   return {};
 }
 
+// A device or pipe would be lost if a file took its name, and so would a link like /dev/stdout.
+bool must_stay(const std::string& path) {
+  struct stat facts;
+  if (::stat(path.c_str(), &facts) != 0 || S_ISDIR(facts.st_mode)) return false;
+  if (!S_ISREG(facts.st_mode)) return true;
+  return path.rfind("/dev/", 0) == 0 && ::lstat(path.c_str(), &facts) == 0 && S_ISLNK(facts.st_mode);
+}
+
+Status write_into(const std::string& path, std::string_view content) {
+  Descriptor file(::open(path.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC));
+  if (!file.is_open()) return failed("open", path);
+  if (Status written = write_all(file.number(), content, path); !written) return written;
+  if (file.close() != 0) return failed("close", path);
+  return {};
+}
+
 struct Lister {
   const ListOptions& options;
   std::vector<FoundFile> found;
@@ -161,6 +177,7 @@ Result<std::string> read_file(const std::string& path, size_t bytes_max) {
 }
 
 Status write_file_atomically(const std::string& path, std::string_view content) {
+  if (must_stay(path)) return write_into(path, content);
   std::string temporary;
   Descriptor file(create_temporary(path, temporary));
   if (!file.is_open()) return failed("create", temporary);

@@ -19,7 +19,7 @@ Result<std::string> read_file(const std::string& path, size_t bytes_max);
 
 // Replaces the file as a whole: after a crash either the old or the new content is there, never a mixture. Written
 // beside it under a temporary name, synced, renamed, and the folder synced. Mode 0644 as far as the umask allows, or
-// that of the file it replaces. Concurrent writers of one path: the last rename wins.
+// its old one. Of two writers of a path the last wins. A device, pipe or link in /dev is written to, and stays.
 Status write_file_atomically(const std::string& path, std::string_view content);
 
 struct FoundFile {

@@ -1,5 +1,6 @@
 #include "base/file.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -72,6 +73,29 @@ TEST_F(File, ReadsPipesToTheirEndWithinTheLimit) {
   EXPECT_EQ(read_file("/dev/fd/" + std::to_string(ends[0]), 5).value(), "hello");
   ::close(ends[0]);
   EXPECT_FALSE(read_file("/dev/zero", 10'000));
+}
+
+TEST_F(File, DevicesAndPipesAreWrittenToAndStay) {
+  // A file in the place of /dev/null would break the machine for everybody, so a pipe stands for all of them here.
+  ASSERT_EQ(::mkfifo(at("pipe").c_str(), 0600), 0);
+  const int reader = ::open(at("pipe").c_str(), O_RDONLY | O_NONBLOCK);
+  ASSERT_GE(reader, 0);
+  ASSERT_TRUE(write_file_atomically(at("pipe"), "hello"));
+  char got[8] = {};
+  EXPECT_EQ(::read(reader, got, sizeof got), 5);
+  EXPECT_STREQ(got, "hello");
+  ::close(reader);
+  struct stat facts;
+  ASSERT_EQ(::lstat(at("pipe").c_str(), &facts), 0);
+  EXPECT_TRUE(S_ISFIFO(facts.st_mode));
+  EXPECT_EQ(list_files(folder_).value().size(), 0u) << "no temporary file is left";
+  if (::stat("/dev/full", &facts) == 0 && S_ISCHR(facts.st_mode)) {
+    const Status full = write_file_atomically("/dev/full", "x");
+    ASSERT_FALSE(full);
+    EXPECT_EQ(full.error().message, "cannot write /dev/full: No space left on device");
+    ASSERT_EQ(::stat("/dev/full", &facts), 0);
+    EXPECT_TRUE(S_ISCHR(facts.st_mode));
+  }
 }
 
 TEST_F(File, ListsInOrderOfPath) {

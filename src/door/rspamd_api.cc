@@ -127,6 +127,11 @@ void check(const std::shared_ptr<MailContext>& shared, const Request& in, Respon
   });
 }
 
+// The commonest slip with two ports: 404 alone would not tell which of the two is wrong.
+void teach_elsewhere(const Request&, Response& out) {
+  refuse(out, 404, "not_found", "this port only scans: teaching is at the controller's (serve --rspamd-controller)");
+}
+
 void learn(const std::shared_ptr<MailContext>& shared, MailCorrection::Label label, const Request& in, Response& out) {
   MailContext& context = *shared;
   auto message = take_message(context, in, out);
@@ -186,10 +191,13 @@ void add_routes(net::HttpServer& server, const std::shared_ptr<MailContext>& sha
     out.set_content_type("text/plain");
     out.append("pong\r\n");
   });
-  if (!controller) return;
   using Label = MailCorrection::Label;
   constexpr std::pair<const char*, Label> kLessons[] = {
       {"/learnspam", Label::kSpam}, {"/learnham", Label::kHam}, {"/tamis/forget", Label::kForget}};
+  if (!controller) {
+    for (auto [path, label] : kLessons) server.post(path, teach_elsewhere, options(kTeachers, message_bytes_max));
+    return;
+  }
   for (auto [path, label] : kLessons)
     server.post(
         path, [shared, taught = label](const Request& in, Response& out) { learn(shared, taught, in, out); },

@@ -3,8 +3,11 @@
 #include <libpsl.h>
 
 #include <array>
+#include <cstdint>
 #include <cstring>
+#include <vector>
 
+#include "base/hash.h"
 #include "event/ip.h"
 
 namespace tamis::event {
@@ -29,10 +32,15 @@ std::string_view trimmed(std::string_view text) {
 }
 
 // Bytes that no host name has (WHATWG "forbidden domain code points"), and the comma.
-bool is_forbidden(char c) {
-  const auto byte = static_cast<unsigned char>(c);
-  return byte <= ' ' || byte == 0x7F || std::strchr("#%/:<>?@[\\]^|,\"`{}()&;$*!'=+~", c) != nullptr;
-}
+constexpr std::array<bool, 256> kForbidden = [] {
+  std::array<bool, 256> table{};
+  for (size_t byte = 0; byte <= ' '; ++byte) table[byte] = true;
+  table[0x7F] = true;
+  for (const char c : std::string_view("#%/:<>?@[\\]^|,\"`{}()&;$*!'=+~")) table[static_cast<unsigned char>(c)] = true;
+  return table;
+}();
+
+bool is_forbidden(char c) { return kForbidden[static_cast<unsigned char>(c)]; }
 
 // Labels between dots, none empty, none longer than 63 bytes.
 bool has_good_labels(std::string_view name) {
@@ -57,6 +65,18 @@ struct CString {
   std::array<char, kDomainBytesMax + 1> bytes;
 };
 
+// One event or message names the same few domains again and again, and the list is searched once for each label of
+// each. What a thread asked last stays with it: 256 names, 68 KB, allocated once.
+constexpr size_t kKnownSuffixes = 256;
+
+struct KnownSuffix {
+  std::array<char, kDomainBytesMax> bytes;
+  uint16_t size = 0;  // of the domain; 0: nothing is known here
+  uint16_t at = 0;    // where its suffix begins; at its end: it has none
+
+  bool is_of(std::string_view domain) const { return domain == std::string_view(bytes.data(), size); }
+};
+
 }  // namespace
 
 std::string_view normalise_domain(std::string_view text, base::Arena& arena) {
@@ -70,11 +90,17 @@ std::string_view normalise_domain(std::string_view text, base::Arena& arena) {
 
 std::string_view public_suffix(std::string_view domain) {
   if (domain.empty() || domain.size() > kDomainBytesMax) return {};
-  const CString name(domain);
-  // Points into the name, or is null.
-  const char* suffix = psl_unregistrable_domain(psl_builtin(), name.bytes.data());
-  if (suffix == nullptr) return {};
-  return domain.substr(static_cast<size_t>(suffix - name.bytes.data()));
+  thread_local std::vector<KnownSuffix> known(kKnownSuffixes);
+  KnownSuffix& place = known[base::hash64(domain) % kKnownSuffixes];
+  if (!place.is_of(domain)) {
+    const CString name(domain);
+    // Points into the name, or is null.
+    const char* suffix = psl_unregistrable_domain(psl_builtin(), name.bytes.data());
+    std::memcpy(place.bytes.data(), domain.data(), domain.size());
+    place.size = static_cast<uint16_t>(domain.size());
+    place.at = suffix == nullptr ? place.size : static_cast<uint16_t>(suffix - name.bytes.data());
+  }
+  return place.at == place.size ? std::string_view() : domain.substr(place.at);
 }
 
 std::string_view registered_domain(std::string_view domain) { return registered_domain(domain, public_suffix(domain)); }

@@ -48,6 +48,23 @@ TEST(Domain, RegisteredByTheList) {
   EXPECT_EQ(public_suffix(""), "");
 }
 
+// More names than a thread keeps, so that each place is taken over again and again.
+TEST(Domain, SuffixesAreRightHoweverManyAreAsked) {
+  for (int round = 0; round < 2; ++round) {
+    for (int i = 0; i < 3000; ++i) {
+      const std::string stem = "n" + std::to_string(i);
+      ASSERT_EQ(public_suffix(stem + ".example.co.uk"), "co.uk");
+      ASSERT_EQ(public_suffix(stem + ".github.io"), "github.io");
+      ASSERT_EQ(public_suffix("www." + stem), stem);
+      ASSERT_EQ(public_suffix(stem + ".b.ck"), "b.ck");
+    }
+  }
+  const std::string long_name = std::string(60, 'a') + "." + std::string(60, 'b') + "." + std::string(60, 'c') + "." +
+                                std::string(60, 'd') + ".co.uk";
+  for (int i = 0; i < 2; ++i) EXPECT_EQ(public_suffix(long_name), "co.uk");
+  EXPECT_EQ(public_suffix(std::string(300, 'a')), "");
+}
+
 TEST(Email, TakenApart) {
   base::Arena arena;
   EmailParts parts;

@@ -26,6 +26,15 @@ base::Status our_fault(std::string_view what) {
 
 const unsigned char* bytes_of(std::string_view text) { return reinterpret_cast<const unsigned char*>(text.data()); }
 
+// Looked up once: EVP_aes_256_gcm() has the library search for it anew with each message, under a lock.
+const EVP_CIPHER* cipher_in_use() {
+  static const EVP_CIPHER* const found = [] {
+    const EVP_CIPHER* fetched = EVP_CIPHER_fetch(nullptr, "AES-256-GCM", nullptr);  // for as long as the process lives
+    return fetched != nullptr ? fetched : EVP_aes_256_gcm();
+  }();
+  return found;
+}
+
 struct Context {
   EVP_CIPHER_CTX* get = EVP_CIPHER_CTX_new();
   Context() = default;
@@ -82,8 +91,17 @@ bool day_from(std::string_view name, int32_t& day) {
 }
 
 uint64_t unguessable64() {
-  uint64_t bits = 0;
-  TAMIS_ASSERT(RAND_bytes(reinterpret_cast<unsigned char*>(&bits), sizeof bits) == 1);  // the system has no randomness
+  // Drawn many at a time, since a draw costs microseconds whatever its size. Each is handed out once and wiped.
+  thread_local std::array<uint64_t, 64> drawn{};
+  thread_local size_t left = 0;
+  if (left == 0) {
+    const int bytes = static_cast<int>(sizeof drawn);
+    TAMIS_ASSERT(RAND_bytes(reinterpret_cast<unsigned char*>(drawn.data()), bytes) ==
+                 1);  // the system has no randomness
+    left = drawn.size();
+  }
+  const uint64_t bits = drawn[--left];
+  OPENSSL_cleanse(&drawn[left], sizeof bits);
   return bits;
 }
 
@@ -145,7 +163,7 @@ base::Status DayKeys::seal(int32_t day, std::string_view plain, std::string_view
   int done = 0, more = 0;
   const bool good =
       RAND_bytes(nonce, kNonceBytes) == 1 &&
-      EVP_EncryptInit_ex(context.get, EVP_aes_256_gcm(), nullptr, key.data(), nonce) == 1 &&
+      EVP_EncryptInit_ex(context.get, cipher_in_use(), nullptr, key.data(), nonce) == 1 &&
       EVP_EncryptUpdate(context.get, nullptr, &done, to, kDayBytes) == 1 &&
       (about.empty() ||
        EVP_EncryptUpdate(context.get, nullptr, &done, bytes_of(about), static_cast<int>(about.size())) == 1) &&
@@ -178,7 +196,7 @@ base::Status DayKeys::open(std::string_view sealed, std::string_view about, std:
   auto* to = reinterpret_cast<unsigned char*>(plain.data());
   Context context;
   int done = 0, more = 0;
-  const bool good = EVP_DecryptInit_ex(context.get, EVP_aes_256_gcm(), nullptr, key.data(), nonce) == 1 &&
+  const bool good = EVP_DecryptInit_ex(context.get, cipher_in_use(), nullptr, key.data(), nonce) == 1 &&
                     EVP_DecryptUpdate(context.get, nullptr, &done, from, kDayBytes) == 1 &&
                     (about.empty() || EVP_DecryptUpdate(context.get, nullptr, &done, bytes_of(about),
                                                         static_cast<int>(about.size())) == 1) &&
