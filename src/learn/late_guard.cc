@@ -11,7 +11,7 @@ constexpr uint64_t kLateScans = 64;
 constexpr float kStep = 0.05f;      // shares follow about the newest twenty corrections
 constexpr float kHamEnough = 0.2f;  // with this share of wanted mail the guard has nothing to do
 constexpr size_t kSpamsLeast = 8;   // fewer say nothing of how sure the model is of spam
-constexpr float kLogitMax = 12;     // a threshold beyond it would let everything pass
+constexpr float kLogitMax = 5;      // a sure model is not asked to be surer than one in 150
 
 uint64_t hash_of(model::FeatureSpan features) {
   return base::hash64(features.data(), features.size_bytes()) | 1;  // 0 is an empty place

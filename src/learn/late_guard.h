@@ -3,8 +3,8 @@
 // A model that hears of spam only, for hundreds of messages, takes every stranger for spam, as it learns what is common
 // to all mail as signs of spam. With prompt feedback the first wanted message among them corrects that; with late
 // feedback hundreds were judged before. So while corrections come late and hardly any is of wanted mail, a message has
-// to be as surely spam as nine of ten of the newest spams were, each before it was learned. In all other cases the
-// threshold is the model's own.
+// to be as surely spam as nine of ten of the newest spams were, each before it was learned, or of log-odds 5. In all
+// other cases the threshold is the model's own.
 //
 // How late a correction comes is told by what was scanned since: more than 64 messages are late, and one that is not
 // among the newest 4 096 tells nothing, as mail that was never scanned here.
