@@ -38,7 +38,7 @@ void LateGuard::note_lateness(uint64_t hash) {
 float LateGuard::low_logit() const {
   std::array<float, kSpams> sorted = spams_;
   const size_t held = std::min(spams_seen_, kSpams);
-  const auto low = sorted.begin() + static_cast<std::ptrdiff_t>(held / 10);
+  const auto low = sorted.begin() + static_cast<std::ptrdiff_t>(held / 5);
   std::nth_element(sorted.begin(), low, sorted.begin() + static_cast<std::ptrdiff_t>(held));
   return *low;
 }

@@ -3,7 +3,7 @@
 // A model that hears of spam only, for hundreds of messages, takes every stranger for spam, as it learns what is common
 // to all mail as signs of spam. With prompt feedback the first wanted message among them corrects that; with late
 // feedback hundreds were judged before. So while corrections come late and hardly any is of wanted mail, a message has
-// to be as surely spam as nine of ten of the newest spams were, each before it was learned, or of log-odds 5. In all
+// to be as surely spam as four of five of the newest spams were, each before it was learned, or of log-odds 5. In all
 // other cases the threshold is the model's own.
 //
 // How late a correction comes is told by what was scanned since: more than 64 messages are late, and one that is not
@@ -37,7 +37,7 @@ class LateGuard {
   using Scans = std::array<std::atomic<uint64_t>, kScans>;
 
   void note_lateness(uint64_t hash);
-  float low_logit() const;  // that nine of ten of the newest spams are above
+  float low_logit() const;  // that four of five of the newest spams are above
 
   std::unique_ptr<Scans> scans_;
   mutable std::atomic<uint64_t> scanned_{0};

@@ -34,7 +34,7 @@ class Stream {
   LateGuard guard_;
 };
 
-TEST(LateGuard, leaves_the_threshold_to_the_model_where_feedback_is_prompt) {
+TEST(LateGuard, LeavesTheThresholdToTheModelWhereFeedbackIsPrompt) {
   Stream stream(30);
   for (int i = 0; i < 600; ++i) {
     stream.take(true, 4);
@@ -42,13 +42,13 @@ TEST(LateGuard, leaves_the_threshold_to_the_model_where_feedback_is_prompt) {
   }
 }
 
-TEST(LateGuard, asks_for_what_most_spams_have_where_late_feedback_is_of_spam_alone) {
+TEST(LateGuard, AsksForWhatMostSpamsHaveWhereLateFeedbackIsOfSpamAlone) {
   Stream stream(300);
-  for (int i = 0; i < 600; ++i) stream.take(true, i % 20 == 0 ? 0.5f : 4);
-  EXPECT_NEAR(stream.logit(), 4, 0.1);  // one of twenty lies lower: that is less than one of ten
+  for (int i = 0; i < 600; ++i) stream.take(true, i % 10 == 0 ? 0.5f : 4);
+  EXPECT_NEAR(stream.logit(), 4, 0.1);  // one of ten lies lower: that is less than one of five
 }
 
-TEST(LateGuard, ends_with_wanted_mail_among_the_late_feedback) {
+TEST(LateGuard, EndsWithWantedMailAmongTheLateFeedback) {
   Stream stream(300);
   for (int i = 0; i < 600; ++i) stream.take(true, 4);
   ASSERT_GT(stream.logit(), 3);
@@ -56,7 +56,7 @@ TEST(LateGuard, ends_with_wanted_mail_among_the_late_feedback) {
   EXPECT_EQ(stream.logit(), 0);
 }
 
-TEST(LateGuard, ends_when_feedback_becomes_prompt) {
+TEST(LateGuard, EndsWhenFeedbackBecomesPrompt) {
   LateGuard guard;
   std::vector<std::vector<model::FeatureId>> old;
   for (uint64_t i = 0; i < 200; ++i) {
@@ -73,7 +73,7 @@ TEST(LateGuard, ends_when_feedback_becomes_prompt) {
   EXPECT_EQ(guard.logit(), 0);
 }
 
-TEST(LateGuard, ignores_mail_that_was_never_scanned_and_reports_of_missed_spam) {
+TEST(LateGuard, IgnoresMailThatWasNeverScannedAndReportsOfMissedSpam) {
   LateGuard offline;
   for (uint64_t i = 0; i < 500; ++i) {
     const std::vector<model::FeatureId> one{model::feature_id(model::Place::kBody, i)};
