@@ -54,17 +54,26 @@ MailLearner::~MailLearner() {
 
 void MailLearner::score(model::FeatureSpan features, model::SpamModel::Scratch& scratch, Scored& out,
                         std::string_view recipient) const {
-  const uint64_t who = hash_of_name(recipient);
+  late_guard_.scanned(features);
+  judge(features, scratch, out, hash_of_name(recipient));
+}
+
+void MailLearner::judge(model::FeatureSpan features, model::SpamModel::Scratch& scratch, Scored& out,
+                        uint64_t recipient) const {
   std::unique_lock turn(turn_);
   std::shared_lock lock(model_mutex_);
   turn.unlock();
   out.score = model_.score(features, scratch);
-  if (const float wants = taste_.logit_of(who, features); wants != 0) {
+  if (const float wants = taste_.logit_of(recipient, features); wants != 0) {
     out.score.logit += wants;
     out.score.probability = static_cast<float>(model::logistic(out.score.logit));
-    out.score.spam = out.score.probability > model_.options().threshold;
   }
   out.threshold = model_.options().threshold;
+  if (const float more = late_guard_.logit(); more > 0) {
+    const double own = std::log(out.threshold / (1.0 - out.threshold));
+    out.threshold = static_cast<float>(model::logistic(own + more));
+  }
+  out.score.spam = out.score.probability > out.threshold;
   out.learned_min = std::min(model_.learned_ham(), model_.learned_spam());
   out.version = fmt::format("{}+{}", model_name_, generation_);
 }
@@ -100,6 +109,9 @@ bool MailLearner::change(uint64_t key, const Case& known, model::FeatureSpan fea
         taste_.learn(recipient, features, model.score(features, scratch_).logit, after == MailLabel::kSpam);
       }
       reached = model.learn(key, features, after == MailLabel::kSpam).has_value();
+      if (reached && before == MailLabel::kForget) {
+        late_guard_.learned(features, after == MailLabel::kSpam, model.said_before());
+      }
     }
   });
   return reached;
@@ -270,7 +282,7 @@ base::Result<MailLearner::Learned> MailLearner::vote(uint64_t text_key, uint64_t
 float MailLearner::weight_of(const Record& record, std::string_view recipient, uint64_t network) {
   if (!options_.weigh && !options_.weigh_reports) return 1;
   Scored scored;
-  score(record.features, scratch_, scored);
+  judge(record.features, scratch_, scored, 0);
   if (options_.weigh) {
     const MailVote told{record.label, record.key, record.reporter, std::string(recipient)};
     return std::clamp(options_.weigh(told, scored.score), 0.0f, 1.0f);

@@ -45,6 +45,7 @@
 #include "base/result.h"
 #include "learn/day_keys.h"
 #include "learn/golden.h"
+#include "learn/late_guard.h"
 #include "learn/mail_memory.h"
 #include "learn/reporters.h"
 #include "model/spam_model.h"
@@ -83,7 +84,7 @@ class MailLearner {
 
   struct Scored {
     model::SpamScore score;
-    float threshold = 0.5f;
+    float threshold = 0.5f;    // the model's, and higher while learn/late_guard.h asks for more
     uint64_t learned_min = 0;  // messages of the label that it knows less of
     std::string version;       // changes with everything that is learned
   };
@@ -197,6 +198,7 @@ class MailLearner {
   };
   struct Record;
 
+  void judge(model::FeatureSpan features, model::SpamModel::Scratch& scratch, Scored& out, uint64_t recipient) const;
   explicit MailLearner(MailLearnerOptions options);
   base::Status load_model();
   base::Status read_corrections();
@@ -269,6 +271,7 @@ class MailLearner {
   model::SpamModel model_;
   std::string model_name_ = "new";
   model::Taste taste_;
+  LateGuard late_guard_;     // learns under teach_mutex_
   uint64_t generation_ = 0;  // the correction that it learned last
 
   mutable std::mutex teach_mutex_;  // guards what follows; taken before model_mutex_

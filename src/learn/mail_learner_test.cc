@@ -40,6 +40,33 @@ class MailLearnerTest : public LearnerTest {
   }
 };
 
+TEST_F(MailLearnerTest, TheThresholdRisesWhileLateFeedbackIsOfSpamAlone) {
+  // That the model is asked for a weight is no scan.
+  options_.weigh = [](const MailVote&, const model::SpamScore&) { return 1.0f; };
+  MailLearner& learner = open();
+  model::SpamModel::Scratch scratch;
+  MailLearner::Scored scored;
+  auto learn = [&](uint64_t n, bool spam) {
+    const auto label = spam ? MailLabel::kSpam : MailLabel::kHam;
+    ASSERT_TRUE(learner.learn_soon(n + 1, message(n, spam), label, "carl", "", kNowMs));
+  };
+  for (uint64_t n = 0; n < 300; ++n) {
+    learner.score(message(n, true), scratch, scored);
+    ASSERT_EQ(scored.threshold, 0.5f) << n;
+  }
+  for (uint64_t n = 0; n < 200; ++n) learn(n, true);
+  learner.score(message(301, true), scratch, scored);
+  EXPECT_GT(scored.threshold, 0.6f);
+  EXPECT_LE(scored.threshold, 0.9934f);  // log-odds of 5
+  EXPECT_EQ(scored.score.spam, scored.score.probability > scored.threshold);
+  for (uint64_t n = 1000; n < 1020; ++n) {
+    learner.score(message(n, false), scratch, scored);
+    learn(n, false);
+  }
+  learner.score(message(301, true), scratch, scored);
+  EXPECT_EQ(scored.threshold, 0.5f);
+}
+
 TEST_F(MailLearnerTest, TheNewestVoteCountsAndCanBeTakenBack) {
   MailLearner& learner = open();
   teach(20);

@@ -85,6 +85,7 @@ base::Status SpamModel::learn(uint64_t id, FeatureSpan features, bool spam) {
   SpamScore before;
   Sums sums;
   opinions(features, scratch_, before, sums);
+  said_before_ = mixer_.mix(before.opinions, sums.bayes.novelty);
   mixer_.learn(before.opinions, spam, sums.bayes.novelty);
 
   learn_linear(features, spam, 0);

@@ -104,6 +104,8 @@ class SpamModel {
   // only. What they taught stays; they are learned again no more, nor found as neighbours. Returns how many went.
   size_t drop_examples(const std::function<bool(uint64_t id)>& keep);
 
+  // What was said of the message that learn() took last under a new id or none, before it taught anything.
+  float said_before() const { return said_before_; }
   uint64_t learned_ham() const { return learned_[0]; }
   uint64_t learned_spam() const { return learned_[1]; }
   const SpamOptions& options() const { return options_; }
@@ -145,6 +147,7 @@ class SpamModel {
   Mixer mixer_;
   std::array<uint64_t, 2> learned_{};
   uint64_t steps_ = 0;
+  float said_before_ = 0;
   Scratch scratch_;
 };
 
