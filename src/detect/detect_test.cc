@@ -117,9 +117,6 @@ TEST(NameShape, tells_generators_apart) {
   EXPECT_EQ(name_shape("anna.bell92").shape, name_shape("kim.novak07").shape);
   EXPECT_NE(name_shape("anna.bell92").shape, name_shape("anna.bell921").shape);
   EXPECT_NE(name_shape("anna.bell92").shape, name_shape("anna_bell92").shape);
-  EXPECT_EQ(name_shape("banoledi").shape, name_shape("kimura").shape);
-  EXPECT_NE(name_shape("banoledi").shape, name_shape("bangledi").shape);
-  EXPECT_NE(name_shape("bangledi").shape, name_shape("bxtrkedi").shape);
   EXPECT_EQ(name_shape("2922f54c2a").shape, name_shape("b2a2f67ab1").shape);
   EXPECT_TRUE(name_shape("2922f54c2a").is_hex);
   EXPECT_EQ(name_shape("cleverly2455").stem, name_shape("cleverly9369").stem);
@@ -370,13 +367,11 @@ TEST(SignupClusters, people_can_look_at_a_cluster_and_clear_or_confirm_it) {
     return ClusterShare{};
   };
   EXPECT_GT(of("device").observed, 20 * of("device").expected);
-  // The farm has four; a few of whom it met while it was gathered may have others.
-  EXPECT_GE(of("device").values, 4);
-  EXPECT_LE(of("device").values, 12);
+  EXPECT_EQ(of("device").values, 4);
   EXPECT_GT(of("locale").observed, 0.9 * of("locale").of);
   EXPECT_LT(of("locale").expected, 0.2 * of("locale").of);
   ASSERT_FALSE(page->times.empty());
-  EXPECT_NEAR(page->times[0].typical_ms, 5450, 600);
+  EXPECT_NEAR(page->times[0].typical_ms, 5450, 300);
 
   // All members, page by page, are of the farm, and most of the farm are members.
   std::map<uint64_t, bool> of_farm;

@@ -1,6 +1,5 @@
 #include "detect/lexical.h"
 
-#include <algorithm>
 #include <array>
 
 #include "base/hash.h"
@@ -14,19 +13,6 @@ constexpr int kRunsMax = 5;  // of letters and digits without a separator, beyon
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; }
 bool is_separator(char c) { return c == '.' || c == '_' || c == '-' || c == '+'; }
-
-// How the letters of a name sound: 0 as in words of most languages, 1 with long runs of consonants, as in names of two
-// words or of some languages, 2 with runs that hardly any word has.
-char texture(std::string_view local) {
-  int consonants = 0, longest = 0;
-  for (char c : local) {
-    const char letter = lower(c);
-    const bool is_vowel = std::string_view("aeiouy").find(letter) != std::string_view::npos;
-    consonants = letter >= 'a' && letter <= 'z' && !is_vowel ? consonants + 1 : 0;
-    longest = std::max(longest, consonants);
-  }
-  return static_cast<char>(longest < 3 ? 0 : longest < 5 ? 1 : 2);
-}
 
 // Text of bounded length.
 struct Short {
@@ -81,7 +67,6 @@ NameShape name_shape(std::string_view local) {
     shape.put(static_cast<char>(local.size()));
     fine = shape;
   }
-  shape.put(texture(local));
   out.shape = shape.hash(1);
   out.fine = fine.hash(2);
   size_t letters = local.size();

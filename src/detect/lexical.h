@@ -8,8 +8,7 @@ namespace tamis::detect {
 
 // Local parts of the same generator share a shape: runs of letters become `w`, runs of digits `d` and their length,
 // separators stay ("anna.bell92" is `w.wd2`). A part that alternates between letters and digits is told by its alphabet
-// and length ("2922f54c2a" is hexadecimal, 10). Names that can hardly be spoken have other shapes than those that can: by
-// their longest run of consonants, in three steps. Case is ignored. At most 64 bytes count.
+// and length ("2922f54c2a" is hexadecimal, 10). Case is ignored. At most 64 bytes count.
 struct NameShape {
   uint32_t shape = 0;   // hash of the shape
   uint32_t fine = 0;    // the shape with the lengths of its runs of letters, in steps of two
