@@ -462,6 +462,41 @@ TEST(LoginRisk, a_stolen_cookie_on_another_system_stands_out) {
   EXPECT_LT(h.risk->login(from(updated, h.now += 1000, true)).score, 0.3);
 }
 
+// A fingerprint that changes says little where it always changes, much where it never did.
+TEST(LoginRisk, a_change_is_as_odd_as_it_is_for_the_account) {
+  House h;
+  Person steady = h.owners[5], restless = h.owners[6];
+  for (int i = 0; i < 12; ++i) {
+    h.risk->login(from(steady, h.now += 3'600'000, true));
+    restless.device = "r" + std::to_string(i);
+    h.risk->login(from(restless, h.now += 3'600'000, true));
+  }
+  const auto elsewhere = [&](Person p) {
+    p.device = "another", p.ip = "198.51.100.7", p.asn = 77;
+    return h.risk->login(from(p, h.now += 1000, true)).factor[kLoginCookie];
+  };
+  const float of_steady = elsewhere(steady), of_restless = elsewhere(restless);
+  EXPECT_GT(of_steady, 2);
+  EXPECT_LT(of_restless, of_steady - 1.5f);
+}
+
+// Who steals a session has its cookie; a login with an unknown one is what an intruder's looks like.
+TEST(LoginRisk, an_unknown_cookie_speaks_against_logins_not_against_sessions) {
+  House h;
+  Person elsewhere = h.owners[8];
+  elsewhere.agent = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0";
+  elsewhere.zone = "America/Lima";
+  elsewhere.cookie = "new", elsewhere.device = "new", elsewhere.ip = "198.51.100.7", elsewhere.asn = 77;
+  const LoginScore session = h.risk->login(from(elsewhere, h.now += 1000, true));
+  elsewhere.cookie = "newer", elsewhere.device = "newer";
+  const LoginScore login = h.risk->login(from(elsewhere, h.now += 1000));
+  EXPECT_LT(session.factor[kLoginCookie], 0);
+  EXPECT_GT(login.factor[kLoginCookie], 0);
+  // But it goes on from that login.
+  const LoginScore after = h.risk->login(from(elsewhere, h.now += 1000, true));
+  EXPECT_GT(after.factor[kLoginCookie], 0);
+}
+
 TEST(LoginRisk, attempts_on_many_accounts_speak_against_each) {
   House h;
   Person tool = honest(888'888, 0);

@@ -44,6 +44,13 @@ LoginFacts LoginRiskImpl::facts_of(const Client& c, std::string_view account, in
   return f;
 }
 
+// Where nearly all show the same (Tor's browser, its language and zone), it comes with the network, whose novelty is
+// counted apart.
+double LoginRiskImpl::with_network(const LoginFacts& f, int attribute) const {
+  const double typical = usual_.p(attribute, int(f.net), f.value[size_t(attribute)]);
+  return typical * typical * typical * typical;
+}
+
 double LoginRiskImpl::surprise(const Profile& p, const LoginFacts& f, const int* levels, int count,
                                double targeted) const {
   const double n = static_cast<double>(p.events);
@@ -56,9 +63,10 @@ double LoginRiskImpl::surprise(const Profile& p, const LoginFacts& f, const int*
     const double distinct = static_cast<double>(p.distinct[size_t(a)]);
     for (const Profile::Entry& e : known) {
       if (e.value != value || e.count <= 0) continue;
-      const double mine = static_cast<double>(e.count) / (n + distinct);
+      double mine = static_cast<double>(e.count) / (n + distinct);
       // Who aims at this account can know its country and imitate its browser; not its address.
       const double anyone = usual_.p(a, int(f.net), f.value[size_t(a)]);
+      if (a > kLogCountry) mine += (1 - mine) * with_network(f, a);
       const double share = l == 0 ? (a == kLogLocale ? 0.05 : 0.002) : targeted * double(l) / double(count - 1);
       return log_odds + fast_log((1 - share) * anyone + share) - fast_log(mine);
     }
@@ -70,12 +78,7 @@ double LoginRiskImpl::surprise(const Profile& p, const LoginFacts& f, const int*
     }
     const double novel = distinct + 3 * rate + 0.02;
     double escape = novel / (n + novel);  // 1 if nothing is known of the account
-    // Where nearly all show the same (Tor's browser, its language and zone), it comes with the network, whose novelty
-    // has been counted.
-    if (a > kLogCountry) {
-      const double typical = usual_.p(a, int(f.net), f.value[size_t(a)]);
-      escape += (1 - escape) * typical * typical * typical * typical;
-    }
+    if (a > kLogCountry) escape += (1 - escape) * with_network(f, a);
     log_odds -= fast_log(std::min(1.0, escape));
   }
   return log_odds;
@@ -83,7 +86,8 @@ double LoginRiskImpl::surprise(const Profile& p, const LoginFacts& f, const int*
 
 // A known cookie. Its browser may change its fingerprint by design, and its build by an update at a place that the
 // account uses; another fingerprint, build and TLS client elsewhere are another machine.
-double LoginRiskImpl::bound_factor(const Profile::Binding& b, const LoginFacts& f, bool same_place, bool* bound) const {
+double LoginRiskImpl::bound_factor(const Profile& p, const Profile::Binding& b, const LoginFacts& f, bool same_place,
+                                   bool* bound) const {
   const auto same = [&](uint32_t was, int attribute) {
     const uint32_t is = own(f, attribute);
     return was == is || was == 0 || is == 0;
@@ -98,15 +102,24 @@ double LoginRiskImpl::bound_factor(const Profile::Binding& b, const LoginFacts& 
   if (!same_family) return (same_system ? (same_zone ? 5 : 7) : (same_zone ? 6 : 8)) + (same_place ? 0 : 1.5);
   if (same_agent && same_tls) {
     *bound = same_place && same_zone;
-    if (same_zone) return same_place ? -2.5 : 0.5;
-    return same_place ? 2 : 4.5;
+    if (same_place && same_zone) return -2.5;
+    const auto& devices = p.known[kLogDevice];
+    const uint32_t device = own(f, kLogDevice);
+    if (std::any_of(devices.begin(), devices.end(), [&](const auto& e) { return e.count > 0 && e.value == device; })) {
+      *bound = same_zone;
+      return same_zone ? -2.5 : 0;
+    }
+    // Elsewhere: as odd as a change is for the account.
+    const double n = static_cast<double>(p.events), changes = static_cast<double>(p.distinct[kLogDevice]);
+    const double odd = std::clamp(-2 * fast_log((changes + 0.9) / (n + 3)), -0.5, 4.5);
+    return same_zone ? odd : (same_place ? 2 : 4) + odd / 2;
   }
   *bound = same_place && same_zone && same_tls;
   if (*bound) return -2.5;
   return (same_tls ? 3.4 : 5) + (same_place ? 0 : 2.5) + (same_zone ? 0 : 0.5);
 }
 
-double LoginRiskImpl::cookie_factor(const Profile& p, const LoginFacts& f, bool is_session, bool* known,
+double LoginRiskImpl::cookie_factor(const Profile& p, const LoginFacts& f, double unknown, bool* known,
                                     bool* bound) const {
   *known = *bound = false;
   const uint32_t cookie = own(f, kLogCookie);
@@ -120,15 +133,16 @@ double LoginRiskImpl::cookie_factor(const Profile& p, const LoginFacts& f, bool 
     const bool same_place = provider == 0 || std::any_of(providers.begin(), providers.end(), [&](const auto& e) {
                               return e.count > 0 && e.value == provider;
                             });
-    return bound_factor(b, f, same_place, bound);
-  }
-  // A cookie that came with a login which is not confirmed yet is bound as well.
-  for (const Profile::Pending& q : p.pending) {
-    if (q.t_ms == 0 || q.value[kLogCookie] != cookie || q.value[kLogFamily] == own(f, kLogFamily)) continue;
-    return q.value[kLogSystem] == own(f, kLogSystem) ? 6 : 7;
+    return bound_factor(p, b, f, same_place, bound);
   }
   const double n = static_cast<double>(p.events);
-  return (is_session ? 1.5 : 2) * n / (n + 1);
+  // A cookie that came with a login which is not confirmed yet is bound as well.
+  for (const Profile::Pending& q : p.pending) {
+    if (q.t_ms == 0 || q.value[kLogCookie] != cookie) continue;
+    if (q.value[kLogFamily] == own(f, kLogFamily)) return 1.5 * n / (n + 1);
+    return q.value[kLogSystem] == own(f, kLogSystem) ? 6 : 7;
+  }
+  return unknown * n / (n + 1);
 }
 
 double LoginRiskImpl::tls_factor(const LoginFacts& f) const {

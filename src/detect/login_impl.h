@@ -120,13 +120,16 @@ class LoginRiskImpl final : public LoginRisk {
     bool is_unfamiliar = false;
     int origin = -1;
   };
-  Judged judge(const Client& client, std::string_view account, bool is_session);
+  // `unknown_cookie`: what a cookie that nobody has seen is worth.
+  Judged judge(const Client& client, std::string_view account, double unknown_cookie);
   static void weigh(LoginScore& out);
   void go_on(const Profile::Pending& from, LoginScore& out) const;
   // Minus the log-likelihood under the user plus that under anyone, going down a hierarchy from fine to coarse.
   double surprise(const Profile& p, const LoginFacts& f, const int* levels, int count, double targeted) const;
-  double cookie_factor(const Profile& p, const LoginFacts& f, bool is_session, bool* known, bool* bound) const;
-  double bound_factor(const Profile::Binding& b, const LoginFacts& f, bool same_place, bool* bound) const;
+  double cookie_factor(const Profile& p, const LoginFacts& f, double unknown, bool* known, bool* bound) const;
+  double with_network(const LoginFacts& f, int attribute) const;
+  double bound_factor(const Profile& p, const Profile::Binding& b, const LoginFacts& f, bool same_place,
+                      bool* bound) const;
   double tls_factor(const LoginFacts& f) const;
   std::array<uint64_t, kCampaignKeys> campaign_keys(const LoginFacts& f) const;
   double campaign_factor(const LoginFacts& f) const;

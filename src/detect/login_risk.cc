@@ -27,6 +27,10 @@ constexpr float kWeights[kLoginFactors] = {0.8f, 0.45f, 1.3f, 0.9f, 1, 1.8f, -1.
 constexpr float kSameIncident = 1;
 constexpr float kQuietWorth = 1, kQuietDays = 2.5f;
 
+// Log-odds of a cookie that nobody has seen. A stolen session brings its cookie along: one without goes on from a login
+// that was not seen either.
+constexpr double kUnknownInLogin = 2, kUnknownInSession = -2, kUnknownInChange = 1.5;
+
 }  // namespace
 
 // The account's profile, a new one if it has none. When there is room for no more, the least familiar go.
@@ -146,7 +150,7 @@ void LoginRiskImpl::decay(int64_t t_ms) {
 }
 
 // How odd what a client does in the account's name is. Changes nothing but what has waited long enough.
-LoginRiskImpl::Judged LoginRiskImpl::judge(const Client& client, std::string_view account, bool is_session) {
+LoginRiskImpl::Judged LoginRiskImpl::judge(const Client& client, std::string_view account, double unknown_cookie) {
   constexpr int kNetworkLevels[] = {kLogIp, kLogNet, kLogAsn, kLogCountry};
   constexpr int kClientLevels[] = {kLogDevice, kLogAgent, kLogFamily, kLogSystem};
   constexpr int kLocaleLevels[] = {kLogLocale, kLogZone};
@@ -163,7 +167,9 @@ LoginRiskImpl::Judged LoginRiskImpl::judge(const Client& client, std::string_vie
   g[kLoginClient] = static_cast<float>(std::clamp(surprise(p, f, kClientLevels, 4, 0.3), -5.0, 6.0));
   g[kLoginLocale] = static_cast<float>(std::clamp(surprise(p, f, kLocaleLevels, 2, 0.3), -3.0, 3.0));
   bool bound = false;
-  g[kLoginCookie] = static_cast<float>(cookie_factor(p, f, is_session, &known, &bound));
+  g[kLoginCookie] = static_cast<float>(cookie_factor(p, f, unknown_cookie, &known, &bound));
+  // Who has stolen a cookie knows the language and the time zone that go with it.
+  if (known && g[kLoginCookie] > 1) g[kLoginLocale] = std::max(g[kLoginLocale], -0.5f);
   g[kLoginTls] = static_cast<float>(tls_factor(f));
   bool device_known = false;
   for (const Profile::Entry& e : p.known[kLogDevice])
@@ -205,7 +211,7 @@ void LoginRiskImpl::go_on(const Profile::Pending& from, LoginScore& out) const {
 
 LoginScore LoginRiskImpl::login(const Login& login) {
   decay(login.t_ms);
-  Judged j = judge(login.client, login.account, login.is_session);
+  Judged j = judge(login.client, login.account, login.is_session ? kUnknownInSession : kUnknownInLogin);
   weigh(j.out);
   if (j.origin >= 0) go_on(j.profile->pending[size_t(j.origin)], j.out);
   const LoginScore& out = j.out;
@@ -251,7 +257,7 @@ LoginScore LoginRiskImpl::login(const Login& login) {
 // What keeps the owner out, or in the dark, is what an intruder does first.
 LoginScore LoginRiskImpl::change(const Change& change) {
   decay(change.t_ms);
-  Judged j = judge(change.client, change.account, true);
+  Judged j = judge(change.client, change.account, kUnknownInChange);
   j.out.factor[kLoginOrigin] = 0;  // it is another act, not the same one again
   if (j.profile != nullptr && change.kind != ChangeKind::kOther) {
     float worst = kFamiliar;

@@ -1,20 +1,17 @@
 #include "door/auth_policy_api.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <deque>
 #include <mutex>
 #include <unordered_map>
 
-#include "base/hash.h"
+#include "door/auth_policy_wire.h"
 #include "door/http_answer.h"
 #include "event/json_event.h"
-#include "event/json_writer.h"
 
 namespace tamis::door {
 
-using event::JsonWriter;
 using event::Kind;
 using event::Value;
 using net::Request;
@@ -22,8 +19,8 @@ using net::Response;
 
 namespace {
 
-constexpr size_t kBodyBytesMax = 64 << 10;
-constexpr size_t kTextBytesMax = 1024;
+using auth_policy::Asked;
+
 constexpr std::string_view kAttempt = "attempt", kLogin = "login", kChallenge = "challenge";
 constexpr int kDelaySeconds = 5;  // where the rule that delays does not say how long
 constexpr int kDelaySecondsMax = 60;
@@ -50,58 +47,6 @@ int delay_of(const engine::Decision& decision) {
   }
   if (seconds <= 0) return kDelaySeconds;
   return static_cast<int>(std::clamp(std::ceil(seconds), 1.0, static_cast<double>(kDelaySecondsMax)));
-}
-
-// What a mail server sends, under its own names.
-class Asked {
- public:
-  static base::Result<Asked> read(std::string_view body) {
-    Asked asked;
-    event::JsonLimits limits;
-    limits.bytes_max = kBodyBytesMax + 1;
-    TAMIS_TRY(value, event::JsonReader::to_value(body, *asked.arena_, limits));
-    if (!value.is(Kind::kMap)) return base::invalid("expected a JSON object");
-    asked.object_ = value;
-    if (asked.text("login").empty()) return base::invalid("\"login\" is missing: the name that somebody signs in with");
-    return asked;
-  }
-
-  std::string_view text(std::string_view key) const {
-    const Value* v = event::map_find(*object_.map, Value::string(key));
-    return v != nullptr && v->is(Kind::kString) ? v->str().substr(0, kTextBytesMax) : std::string_view();
-  }
-  bool flag(std::string_view key) const {
-    const Value* v = event::map_find(*object_.map, Value::string(key));
-    return v != nullptr && v->is(Kind::kBool) && v->b;
-  }
-
- private:
-  Asked() : arena_(std::make_unique<base::Arena>()) {}
-  std::unique_ptr<base::Arena> arena_;
-  Value object_;
-};
-
-// The event as policies/accounts names its fields; a policy with other names maps them by `path`. What was not given is
-// left out.
-void write_client(const Asked& asked, JsonWriter& json) {
-  static constexpr std::array<std::pair<std::string_view, std::string_view>, 6> kNames = {{{"login", "acct"},
-                                                                                           {"remote", "ip"},
-                                                                                           {"device_id", "fp"},
-                                                                                           {"protocol", "protocol"},
-                                                                                           {"session_id", "session"},
-                                                                                           {"pwhash", "pwhash"}}};
-  for (const auto& [from, to] : kNames) {
-    if (const std::string_view text = asked.text(from); !text.empty()) json.key(to).string(text);
-  }
-}
-
-// Why a login failed, in the words of the `login` event.
-std::string_view reason_of(const Asked& asked) {
-  if (asked.flag("policy_reject")) return "policy";
-  const std::string_view type = asked.text("fail_type");
-  if (type == "account_doesnt_exist" || type == "unknown_user" || type == "user_unknown") return "no_user";
-  if (type == "policy") return "policy";
-  return "bad_pw";
 }
 
 // Logins that were told to wait and have not ended yet: at most so many, for so long.
@@ -136,17 +81,6 @@ class Waiting {
   std::deque<std::pair<int64_t, uint64_t>> order_;
 };
 
-uint64_t login_key(const Asked& asked) {
-  return base::combine64(base::combine64(base::hash64(asked.text("login")), base::hash64(asked.text("remote"))),
-                         base::hash64(asked.text("session_id")));
-}
-
-void write_answer(int status, std::string_view message, std::string& out) {
-  JsonWriter json(out);
-  json.begin_object().key("status").integer(status).key("msg").string(message).end_object();
-  out.push_back('\n');
-}
-
 }  // namespace
 
 struct AuthPolicyApi::Impl {
@@ -166,19 +100,15 @@ struct AuthPolicyApi::Impl {
 
 base::Result<int> AuthPolicyApi::Impl::allow(const Asked& asked) {
   if (!has_type(kAttempt)) return 0;
-  std::string event, decided;
-  JsonWriter json(event);
-  json.begin_object();
-  write_client(asked, json);
-  json.end_object();
-  std::string verdict;
+  std::string decided, verdict;
   int delay_s = kDelaySeconds;
   Service::Lease lease(service);
   const auto use = [&](const engine::Decision& decision) {
     verdict = decision.verdict_name();
     delay_s = delay_of(decision);
   };
-  TAMIS_TRY(outcome, service.decide(*lease, kAttempt, event, decided, engine::Engine::Explain::kNo, use));
+  TAMIS_TRY(outcome, service.decide(*lease, kAttempt, auth_policy::attempt_event(asked), decided,
+                                    engine::Engine::Explain::kNo, use));
   if (outcome != Service::Outcome::kDecided) {
     // Not decided in time: what the type declares for that case is in the answer's text.
     base::Arena arena;
@@ -190,7 +120,7 @@ base::Result<int> AuthPolicyApi::Impl::allow(const Asked& asked) {
     case Answer::kRefuse:
       return -1;
     case Answer::kWait:
-      waiting.add(login_key(asked), service.now_ms());
+      waiting.add(asked.login_key(), service.now_ms());
       return delay_s;
     case Answer::kGoOn:
       break;
@@ -199,28 +129,13 @@ base::Result<int> AuthPolicyApi::Impl::allow(const Asked& asked) {
 }
 
 base::Status AuthPolicyApi::Impl::report(const Asked& asked) {
-  const bool success = asked.flag("success");
   Service::Lease lease(service);
-  std::string event, decided;
-  if (has_type(kLogin)) {
-    JsonWriter json(event);
-    json.begin_object();
-    write_client(asked, json);
-    json.key("ok").boolean(success);
-    if (!success) json.key("why").string(reason_of(asked));
-    json.end_object();
-    TAMIS_CHECK(service.decide(*lease, kLogin, event, decided));
-  }
-  const bool has_waited = waiting.take(login_key(asked), service.now_ms());
+  std::string decided;
+  if (has_type(kLogin)) TAMIS_CHECK(service.decide(*lease, kLogin, auth_policy::login_event(asked), decided));
+  const bool has_waited = waiting.take(asked.login_key(), service.now_ms());
   if (!has_waited || asked.flag("policy_reject") || !has_type(kChallenge)) return {};
-  // To wait is the one challenge that a mail server can put. Whoever passes it has shown patience, not who they are.
-  event.clear();
   decided.clear();
-  JsonWriter json(event);
-  json.begin_object();
-  write_client(asked, json);
-  json.key("passed").boolean(success).key("proves").string("patience").end_object();
-  TAMIS_CHECK(service.decide(*lease, kChallenge, event, decided));
+  TAMIS_CHECK(service.decide(*lease, kChallenge, auth_policy::challenge_event(asked), decided));
   return {};
 }
 
@@ -234,18 +149,18 @@ void AuthPolicyApi::Impl::command(const Request& in, Response& out) {
   if (!asked) return answer(asked.error(), out);
   if (is_report) {
     if (const base::Status done = report(*asked); !done) return answer(done.error(), out);
-    return write_answer(0, "", out.body());
+    return auth_policy::write_answer(0, "", out.body());
   }
   const auto status = allow(*asked);
   if (!status) return answer(status.error(), out);
-  write_answer(*status, *status < 0 ? kRefused : std::string_view(), out.body());
+  auth_policy::write_answer(*status, *status < 0 ? kRefused : std::string_view(), out.body());
 }
 
 AuthPolicyApi::AuthPolicyApi(net::HttpServer& server, Service& service, const MakeRoute& route)
     : impl_(std::make_unique<Impl>(service)) {
   server.post(
       "/v1/auth-policy", [impl = impl_.get()](const Request& in, Response& out) { impl->command(in, out); },
-      route(net::Role::kDecide, kBodyBytesMax));
+      route(net::Role::kDecide, auth_policy::kBodyBytesMax));
 }
 
 AuthPolicyApi::~AuthPolicyApi() = default;

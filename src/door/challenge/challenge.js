@@ -89,5 +89,8 @@
   }
 
   const all = () => document.querySelectorAll(".tamis-challenge[data-challenge]").forEach(build);
-  document.readyState === "loading" ? document.addEventListener("DOMContentLoaded", all) : all();
+  // Whoever puts the challenge into the page by a script of its own may do so until it has been loaded.
+  if (document.readyState !== "loading") all();
+  document.addEventListener("DOMContentLoaded", all);
+  window.addEventListener("load", all);
 })();
