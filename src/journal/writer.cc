@@ -21,8 +21,9 @@
 namespace tamis::journal {
 namespace {
 
-// About 60 us of compression, after which those that answer may have the core.
-constexpr size_t kPieceBytes = 16 << 10;
+// About 60 us of compression, after which those that answer may have the core. Where so much waits, a stream is coming
+// in, whose lines are not waited for one by one: larger pieces take a fifth less time and bytes.
+constexpr size_t kPieceBytes = 16 << 10, kStreamPieceBytes = 64 << 10, kStreamBytes = 192 << 10;
 
 std::string reason() { return std::strerror(errno); }
 
@@ -215,7 +216,8 @@ class Writer final : public JournalWriter {
         }
       }
       frame_.clear();
-      base::Status made = compressor_.frame(std::string_view(unwritten_).substr(0, end), frame_, kPieceBytes);
+      const size_t piece = unwritten_.size() > kStreamBytes ? kStreamPieceBytes : kPieceBytes;
+      base::Status made = compressor_.frame(std::string_view(unwritten_).substr(0, end), frame_, piece);
       if (!made) return made.error().message;
       if (!write_all(frame_)) {
         std::string failure = reason();
