@@ -245,7 +245,9 @@ class Operator(ServerCase):
             (("--listen", "127.0.0.1:99999"), "99999"),
             (("--listen", "here"), "expected HOST:PORT or unix:PATH"),
             (("--listen", "127.0.0.1:0", "--tokens", self.folder / "none"), "none"),
-            (("--listen", "127.0.0.1:0", "--tls-cert", self.folder / "none", "--tls-key", self.folder / "none"), "none"),
+            (("--listen", "127.0.0.1:0", "--tls-cert", self.folder / "none", "--tls-key", self.folder / "none"),
+             "none: No such file or directory"),
+            (("--listen", "127.0.0.1:0", "--tls-cert", __file__, "--tls-key", __file__), "serve_test.py: no start line"),
             (("--listen", "127.0.0.1:0", "--threads", "0"), "--threads"),
             (("--listen", "127.0.0.1:0", "--data", "/proc/none"), "/proc/none"),
         ]:
