@@ -147,7 +147,9 @@ class BadInput(harness.TestCase):
             self.assertEqual(422, answer.status, text[:40])
             self.assertTrue(answer.json()["diagnostics"][0]["message"])
             self.assertLess(len(answer.body), 200_000)
-        for body in ('{"files": {"../../x.yaml": 3}}', '{"files": []}', "{", '{"files": {"a.yaml": "\\ud800"}}'):
+        text = json.dumps("event: x\nfields: {a: int}\n")
+        names = [f'{{"files": {{"{name}": {text}}}}}' for name in ("../x.yaml", "/x.yaml", "a/../x.yaml", "a//x.yaml", "", ".x.yaml")]
+        for body in (*names, '{"files": {"../../x.yaml": 3}}', '{"files": []}', "{", '{"files": {"a.yaml": "\\ud800"}}'):
             self.assertEqual(400, self.server.post("/v1/policy", body, headers={"Content-Type": "application/json"}).status, body)
 
     def test_garbage_at_the_port(self):

@@ -113,6 +113,7 @@ class CheckAndTest(harness.TestCase):
         said = json.loads(self.run_tamis("check", "--json", policy, code=1).stdout)
         self.assertFalse(said["ok"])
         self.assertIn(("rules.yaml", line, 11), [(d["file"].split("/")[-1], d["line"], d["column"]) for d in said["diagnostics"]])
+        self.assertIn(rules[line - 1].strip(), [d["source"].strip() for d in said["diagnostics"]])
 
     def test_warnings_are_no_errors(self):
         policy = self.broken(("features.yaml", "features:\n", "features:\n  unread: {count: login, by: ip, over: 1h}\n"))

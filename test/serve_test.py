@@ -161,6 +161,13 @@ class Decide(ServerCase):
             self.assertEqual(400, server.post("/v1/events", "garbage").status)
             self.assertEqual(400, server.post("/v1/events/nope", "{}").status)
 
+    def test_a_full_intake_says_when_to_come_again(self):
+        with self.serve("--intake-bytes", "1000") as server:
+            answer = server.post("/v1/events", lines(*({**SIGNUP, "type": "signup", "id": f"{n}"} for n in range(2000))))
+            self.assertEqual((503, "1"), (answer.status, answer.headers.get("Retry-After")))
+            self.assertEqual(2000, answer.json()["accepted"] + answer.json()["refused"])
+            self.assertIn("the intake is full", answer.json()["errors"][0]["message"])
+
 
 class Operator(ServerCase):
     SAMPLE = re.compile(r'^(?P<name>[a-z_]+)(?:\{(?P<labels>[a-z]+="(?:[^"\\\n]|\\.)*"(?:,[a-z]+="(?:[^"\\\n]|\\.)*")*)\})? '
@@ -245,7 +252,9 @@ class Operator(ServerCase):
             (("--listen", "127.0.0.1:99999"), "99999"),
             (("--listen", "here"), "expected HOST:PORT or unix:PATH"),
             (("--listen", "127.0.0.1:0", "--tokens", self.folder / "none"), "none"),
-            (("--listen", "127.0.0.1:0", "--tls-cert", self.folder / "none", "--tls-key", self.folder / "none"), "none"),
+            (("--listen", "127.0.0.1:0", "--tls-cert", self.folder / "none", "--tls-key", self.folder / "none"),
+             "none: No such file or directory"),
+            (("--listen", "127.0.0.1:0", "--tls-cert", __file__, "--tls-key", __file__), "serve_test.py: no start line"),
             (("--listen", "127.0.0.1:0", "--threads", "0"), "--threads"),
             (("--listen", "127.0.0.1:0", "--data", "/proc/none"), "/proc/none"),
         ]:

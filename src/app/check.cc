@@ -31,7 +31,7 @@ void write_diagnostics(const policy::Loaded& loaded, event::JsonWriter& json) {
     json.begin_object();
     json.key("severity").string(d.severity == policy::Diagnostic::Severity::kError ? "error" : "warning");
     json.key("file").string(d.file).key("line").uinteger(d.line).key("column").uinteger(d.column);
-    json.key("message").string(d.message).key("hint").string(d.hint).end_object();
+    json.key("message").string(d.message).key("source").string(d.source_line).key("hint").string(d.hint).end_object();
   }
   json.end_array();
 }

@@ -104,6 +104,7 @@ class AcceptLines final : public net::LineStream {
   void on_overlong_line(uint64_t number, Response&) override { refuse(number, "the line is too long"); }
   void on_end(Response& out) override {
     out.set_status(full_ ? 503 : accepted_ == 0 && refused_ > 0 ? 400 : 202);
+    if (full_) out.add_header("Retry-After", "1");
     JsonWriter json(out.body());
     json.begin_object().key("accepted").uinteger(accepted_).key("refused").uinteger(refused_);
     json.key("errors").begin_array();
@@ -127,6 +128,18 @@ class AcceptLines final : public net::LineStream {
   std::vector<std::pair<uint64_t, std::string>> shown_;
 };
 
+// Whether a folder could hold a file of this name and a reading of the folder would find it: what is activated over
+// HTTP can then be written out, and has the same version there.
+bool is_name_in_folder(std::string_view name) {
+  if (name.empty() || name.find('\0') != std::string_view::npos) return false;
+  for (size_t at = 0; at <= name.size();) {
+    size_t end = std::min(name.find('/', at), name.size());
+    if (end == at || name[at] == '.') return false;
+    at = end + 1;
+  }
+  return true;
+}
+
 // A policy in a request: JSON {"files": {NAME: TEXT}}, or one YAML text.
 base::Result<std::vector<policy::SourceFile>> files_of(const Request& in) {
   std::vector<policy::SourceFile> files;
@@ -145,6 +158,11 @@ base::Result<std::vector<policy::SourceFile>> files_of(const Request& in) {
   for (uint32_t i = 0; i < map->map->size; ++i) {
     const event::MapEntry& entry = map->map->entries[i];
     if (!entry.value.is(event::Kind::kString)) return base::invalid("the text of a file must be a string");
+    if (!is_name_in_folder(entry.key.str())) {
+      return base::invalid(
+          "`" + std::string(entry.key.str()) +
+          "`: files lie in the policy's folder and are named from there, and no name begins with a dot");
+    }
     files.push_back({std::string(entry.key.str()), std::string(entry.value.str())});
   }
   return files;

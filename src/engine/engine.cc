@@ -7,6 +7,7 @@
 #include "base/hash.h"
 #include "engine/impl.h"
 #include "engine/settle.h"
+#include "event/json_writer.h"
 
 namespace tamis::engine {
 
@@ -27,6 +28,20 @@ namespace {
 Value timestamp_of(int64_t time_ms) {
   int64_t seconds = time_ms >= 0 ? time_ms / 1000 : -((999 - time_ms) / 1000);
   return Value::timestamp(seconds, static_cast<uint32_t>(time_ms - seconds * 1000) * 1'000'000);
+}
+
+// A value in a sentence, as a person reads it: times as in JSON and whole numbers without CEL's `timestamp("...")` and
+// `7u`.
+void append_words(Value v, std::string& out, base::Arena& arena) {
+  if (!v.is(Kind::kUint) && !v.is(Kind::kTimestamp) && !v.is(Kind::kDuration)) {
+    out += as_text(v, arena);
+    return;
+  }
+  size_t begin = out.size();
+  event::JsonWriter(out).value(v);
+  if (out[begin] != '"') return;
+  out.pop_back();
+  out.erase(begin, 1);
 }
 
 }  // namespace
@@ -192,7 +207,7 @@ std::string_view Engine::Impl::fill(const Plan& plan, const policy::Template& pi
     }
     Value v = plan.eval(piece.node, frame);
     if (usable(v)) {
-      scratch += as_text(v, arena);
+      append_words(v, scratch, arena);
     } else {
       scratch += "(unknown)";
     }

@@ -249,6 +249,16 @@ rules:
   EXPECT_EQ(engine_.rule_stats()[0][1].errors, 1u);  // false absorbs the absent field
 }
 
+TEST_F(EngineTest, ReasonsSayTimesAndNumbersAsPeopleReadThem) {
+  use(R"y(
+rules:
+  - {id: r, on: login, when: amount > 10, then: {points: 1}, mode: live,
+     reason: "{timestamp(amount)} {duration('90s')} {uint(amount)} {amount} {string(amount)} {[amount]}"}
+)y");
+  std::string json = decide(R"({"t":1,"amount":15,"account":"a"})");
+  EXPECT_NE(json.find(R"("reasons":["1970-01-01T00:00:15Z 90s 15 15 15 [15]"])"), std::string::npos) << json;
+}
+
 TEST_F(EngineTest, ExplanationsNameWhatMadeARuleTrue) {
   use(R"y(
 rules:

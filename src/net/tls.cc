@@ -12,6 +12,7 @@
 #include <cerrno>
 #include <climits>
 #include <cstring>
+#include <system_error>
 
 namespace tamis::net {
 namespace {
@@ -20,11 +21,16 @@ using base::Code;
 using base::fail;
 using base::Result;
 
-// The newest error of OpenSSL's queue in words; empties the queue.
+// The newest error of OpenSSL's queue in words; empties the queue. Errors that only say which library another one came
+// from ("system lib") are passed over for that other one, where there is one.
 std::string openssl_error() {
-  unsigned long code = ERR_peek_last_error();
-  ERR_clear_error();
+  unsigned long code = 0;
+  while (unsigned long next = ERR_get_error()) {
+    bool says_why = ERR_SYSTEM_ERROR(next) || (ERR_GET_REASON(next) & ERR_RFLAG_COMMON) == 0;
+    if (code == 0 || says_why) code = next;
+  }
   if (code == 0) return "unknown reason";
+  if (ERR_SYSTEM_ERROR(code)) return std::generic_category().message(ERR_GET_REASON(code));
   const char* reason = ERR_reason_error_string(code);
   return reason != nullptr ? reason : fmt::format("OpenSSL error {:#x}", code);
 }
