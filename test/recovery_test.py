@@ -167,6 +167,8 @@ class Recovery(ReplayCase):
         self.run_tamis("import", "--data", self.data, "--policy", self.policy, "--archive-only", source)
         self.assertEqual([[3100, 100]], self.query("SELECT count(*), count(*) FILTER (verdict IS NULL) FROM events"))
         self.assertEqual(digest, self.digest())
+        # Sums beyond 64 bits are no numbers for readers of JSON.
+        self.assertEqual([["123456789012345678901", 7]], self.query("SELECT 123456789012345678901::HUGEINT, 7::HUGEINT"))
 
     def test_an_import_that_was_killed_is_done_again(self):
         source = self.folder / "events.jsonl"
