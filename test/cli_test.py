@@ -122,6 +122,17 @@ class CheckAndTest(harness.TestCase):
         self.assertTrue(done.stderr.endswith("\n"))
         self.assertIn("is good", done.stdout)
 
+    def test_how_far_back_a_rule_can_look(self):
+        (self.folder / "a.yaml").write_text(
+            "policy: p\nkeep: 60d\nraw: 3d\n---\nevent: login\nfields: {account: account, mail: email, n: {type: int, keep: 9d}}\n"
+            "---\nfeatures:\n  last_mail: {last: mail, of: login, by: account, over: 30d}\n"
+            "  logins: {count: login, by: mail, over: 1d}\nrules:\n"
+            + "".join(f"  - {{id: r{i}, on: login, when: \"{when}\", then: reject}}\n" for i, when in
+                      enumerate(["logins > 1", "n > 1", "mail == 'a'", "last_mail == 'a'"])))
+        told = self.run_tamis("check", "--look-back", self.folder).stdout
+        days = [line.split(maxsplit=2)[2].strip() for line in told.splitlines()[2:]]
+        self.assertEqual(["60 days", "9 days, then without n", "3 days, then without mail", "3 days, then without last_mail"], days)
+
     def test_no_policy(self):
         for command in ("check", "test"):
             self.assertRegex(self.run_tamis(command, self.folder / "none", code=1).stderr, "cannot open folder .*none: No such file")

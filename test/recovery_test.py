@@ -167,6 +167,25 @@ class Recovery(ReplayCase):
         self.run_tamis("import", "--data", self.data, "--policy", self.policy, "--archive-only", source)
         self.assertEqual([[3100, 100]], self.query("SELECT count(*), count(*) FILTER (verdict IS NULL) FROM events"))
         self.assertEqual(digest, self.digest())
+        # Sums beyond 64 bits are no numbers for readers of JSON.
+        self.assertEqual([["123456789012345678901", 7]], self.query("SELECT 123456789012345678901::HUGEINT, 7::HUGEINT"))
+
+    def test_an_import_that_was_killed_is_done_again(self):
+        source = self.folder / "events.jsonl"
+        events = [{**json.loads(line), "t": 1_700_000_000_000 + 60_000 * i} for i, line in enumerate(self.demo_events(30_000))]
+        events = [json.dumps(event).encode() + b"\n" for event in events]
+        source.write_bytes(b"".join(events))
+        command = [harness.binary(), "import", "--data", self.data, "--policy", self.policy, "--quiet", source]
+        running = subprocess.Popen(list(map(str, command)), stderr=subprocess.DEVNULL)
+        while running.poll() is None and sum(file.stat().st_size for file in self.segments()) < 100_000:
+            time.sleep(0.001)
+        running.kill()
+        running.wait()
+        # What the archive did not have yet when the plug was pulled is as old as what it had.
+        done = self.run_tamis("import", "--data", self.data, "--policy", self.policy, "--json", source, code=1)
+        self.assertEqual(len(events), sum(json.loads(done.stdout).values()))
+        self.assertEqual([[len(events)] * 2], self.query("SELECT count(*), count(DISTINCT (type, id)) FROM events"))
+        self.assert_same(self.replay_file(events), self.replay_journal()[0])
 
     def test_a_new_feature_knows_the_past(self):
         events = self.demo_events(3_000)

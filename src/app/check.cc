@@ -1,4 +1,6 @@
 #include <CLI/CLI.hpp>
+#include <algorithm>
+#include <array>
 #include <cstdio>
 
 #include "app/command.h"
@@ -48,20 +50,45 @@ struct LookBack {
   int32_t days = 0;
   std::string because;  // the field that goes first; empty: the events themselves
 };
+
+int32_t source_of(const policy::EventType& type, int32_t slot) {
+  for (const event::Derived& attribute : type.schema.derived) {
+    if (attribute.slot == slot) return attribute.source;
+  }
+  return slot;
+}
+
+// Whether the feature hands out values of a private field: then tokens take their place with those of the field, or
+// nothing does (as src/archive/layout.cc has it).
+bool gives_private(const policy::Policy& policy, uint32_t feature) {
+  using state::Aggregate;
+  static constexpr std::array<Aggregate, 5> kGiving = {Aggregate::kLast, Aggregate::kSet, Aggregate::kTopK,
+                                                       Aggregate::kMin, Aggregate::kMax};
+  if (std::ranges::count(kGiving, policy.features[feature].spec.aggregate) == 0) return false;
+  for (const policy::EventType& type : policy.types) {
+    for (const policy::FeatureUpdate& update : type.updates) {
+      if (update.feature != feature || update.of == policy::kNoNode) continue;
+      for (int32_t slot : type.plan.slots_read(update.of)) {
+        const auto field = static_cast<size_t>(source_of(type, slot));
+        if (field < type.schema.fields.size() && type.schema.fields[field].token) return true;
+      }
+    }
+  }
+  return false;
+}
+
 LookBack look_back(const policy::Policy& policy, const policy::EventType& type, const policy::Rule& rule) {
   LookBack back{policy.keep_days, {}};
   auto bound = [&](int32_t days, const std::string& name) {
     if (days > 0 && days < back.days) back = {days, name};
   };
   for (int32_t slot : type.plan.slots_read(rule.when)) {
-    int32_t source = slot;
-    bool derived = false;
-    for (const event::Derived& attribute : type.schema.derived) {
-      if (attribute.slot != slot) continue;
-      source = attribute.source;
-      derived = true;
+    int32_t source = source_of(type, slot);
+    bool derived = source != slot;
+    for (const policy::FeatureRead& read : type.reads) {
+      if (read.slot == slot && gives_private(policy, read.feature)) bound(policy.raw_days, read.name);
     }
-    if (static_cast<size_t>(source) >= type.schema.fields.size()) continue;  // features are kept with the event
+    if (static_cast<size_t>(source) >= type.schema.fields.size()) continue;  // other features are kept with the event
     const event::Field& field = type.schema.fields[static_cast<size_t>(source)];
     bound(field.keep_days, field.name);
     if (field.token) bound(policy.raw_days, field.name + (derived ? " (its attributes, too)" : ""));

@@ -36,6 +36,8 @@ class Import {
                             " is held by a server; events of now are sent to it, and the past "
                             "is imported before it starts");
     }
+    // Rows that a crash left to be added again count as well, so they are put into files first.
+    TAMIS_CHECK(service_->flush());
     newest_ms_ = service_->data()->archive().stats().newest_ms;
     door::Service::Lease lease(*service_);
     for (const std::string& path : options_.events) {

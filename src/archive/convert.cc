@@ -171,7 +171,8 @@ class DuckTable final : public TableFile {
     database_ = std::move(database);
     TAMIS_TRY(connection, Connection::open(*database_));
     connection_ = std::make_unique<Connection>(std::move(connection));
-    source_ = source_of(whole.string());
+    if (form_ == Form::kCsv) TAMIS_CHECK(find_separator(whole.string()));
+    source_ = source_of(whole.string(), form_);
     base::Status planned = form_ == Form::kLines ? base::Status() : plan(policy, whole.string());
     if (!planned) return planned;
     auto stream = Stream::open(*connection_, "SELECT " + select() + " FROM " + source_);
@@ -208,12 +209,31 @@ class DuckTable final : public TableFile {
   uint64_t rows_total() const override { return total_; }
 
  private:
-  std::string source_of(const std::string& whole) const {
+  // That of the head. DuckDB would guess one from many rows, and where some are short it takes all for a single column.
+  base::Status find_separator(const std::string& whole) {
+    auto lines = Stream::open(*connection_, "SELECT line FROM " + source_of(whole, Form::kLines) + " LIMIT 1");
+    if (!lines) return fault(lines.error());
+    auto head = (*lines)->next();
+    if (!head) return fault(head.error());
+    if (!*head || head->rows() == 0 || head->is_null(0, 0)) return {};
+    std::string_view names = head->text(0, 0);
+    auto times = [&](char c) { return std::count(names.begin(), names.end(), c); };
+    for (char c : {';', '\t', '|'}) {
+      if (times(c) > times(separator_)) separator_ = c;
+    }
+    return {};
+  }
+
+  std::string source_of(const std::string& whole, Form form) const {
     std::string packed = whole.ends_with(".gz") ? "gzip" : whole.ends_with(".zst") ? "zstd" : "none";
-    if (form_ == Form::kParquet) return "read_parquet(" + file_text(whole) + ")";
+    if (form == Form::kParquet) return "read_parquet(" + file_text(whole) + ")";
     std::string head = "read_csv(" + file_text(whole) + ", compression = '" + packed +
                        "', max_line_size = " + std::string(kLineBytesMax);
-    if (form_ == Form::kCsv) return head + ", all_varchar = true, header = true, null_padding = false)";
+    if (form == Form::kCsv) {
+      return head +
+             ", all_varchar = true, header = true, null_padding = false, quote = '\"', escape = '\"', delim = '" +
+             separator_ + "')";
+    }
     // One column: a character that JSON cannot have separates the next.
     return head +
            ", auto_detect = false, header = false, columns = {'line': 'VARCHAR'}, delim = '\x01', quote = '', "
@@ -332,6 +352,7 @@ class DuckTable final : public TableFile {
   std::unique_ptr<Connection> connection_;
   std::string source_;
   std::vector<Column> columns_;
+  char separator_ = ',';
   Node tree_;
   std::unique_ptr<Stream> stream_;
   Chunk chunk_;

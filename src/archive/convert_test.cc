@@ -135,6 +135,9 @@ TEST_F(ConvertTest, FaultsNameFileAndRow) {
   EXPECT_NE(fault(write("x.parquet", "not parquet at all")).find("x.parquet: "), std::string::npos);
   std::string clash = fault(write("y.csv", "client,client.ip\n1,2\n"));
   EXPECT_NE(clash.find("y.csv: the column"), std::string::npos) << clash;
+  // A row that is too short does not make all of them one column of no known name.
+  std::string few = fault(write("few.csv", "uid,account,x,y,z\n1,a,,\"b\nc\",\n2,a,,,\n3,a\n"));
+  EXPECT_NE(few.find("few.csv: "), std::string::npos) << few;
   std::string rows = "uid,account\n";
   for (int i = 0; i < 30'000; ++i) rows += std::to_string(i) + ",a\n";
   std::string ragged = fault(write("z.csv", rows + "1,2,3,4\n"));

@@ -31,6 +31,7 @@ void write_cell(const archive::Table::Column& column, const std::string& text, J
                                                                 "HUGEINT",  "DOUBLE",    "FLOAT"};
   bool number = std::find(kNumbers.begin(), kNumbers.end(), column.type) != kNumbers.end();
   bool finite = text.find_first_not_of("0123456789+-.eE") == std::string::npos;
+  if (column.type == "HUGEINT") number = text.size() <= 18;  // what JSON readers take; larger sums are text
   if (column.type == "BOOLEAN") {
     json.boolean(text == "true");
   } else if (number && finite && !text.empty()) {
