@@ -167,6 +167,11 @@ class Recovery(ReplayCase):
         self.run_tamis("import", "--data", self.data, "--policy", self.policy, "--archive-only", source)
         self.assertEqual([[3100, 100]], self.query("SELECT count(*), count(*) FILTER (verdict IS NULL) FROM events"))
         self.assertEqual(digest, self.digest())
+        # Neither twice, nor what was decided in its time.
+        source.write_bytes(source.read_bytes() + b"".join(events[:50]))
+        done = self.run_tamis("import", "--data", self.data, "--policy", self.policy, "--archive-only", "--json", source)
+        self.assertEqual((0, 150), tuple(json.loads(done.stdout)[what] for what in ("imported", "repeated")))
+        self.assertEqual([[3100, 3100]], self.query("SELECT count(*), count(DISTINCT (type, id)) FROM events"))
         # Sums beyond 64 bits are no numbers for readers of JSON.
         self.assertEqual([["123456789012345678901", 7]], self.query("SELECT 123456789012345678901::HUGEINT, 7::HUGEINT"))
 

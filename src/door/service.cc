@@ -427,6 +427,15 @@ base::Result<Service::Outcome> Service::import(Worker& worker, std::string_view 
     ++counters_.refused;
     return tl::unexpected(ready.error());
   }
+  if (const event::Event& past = worker.event.event(); only_keep && past.has_time) {
+    if (!archived_ids_) archived_ids_.emplace(data_->archive(), [this] { return flush(); });
+    const policy::EventType& type = current->types[worker.event.type_index()];
+    TAMIS_TRY(is_new, archived_ids_->take(*current, type, past.id, past.time_ms));
+    if (!is_new) {
+      ++counters_.repeated;
+      return Outcome::kRepeated;
+    }
+  }
   std::lock_guard lock(engine_mutex_);
   if (engine_.policy() != current) return base::fail(base::Code::kUnavailable, "the policy has just changed");
   if (engine_.repeat_of(worker.event) != 0) {

@@ -12,6 +12,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -23,6 +24,7 @@
 #include "engine/act.h"
 #include "engine/engine.h"
 #include "engine/recent_decisions.h"
+#include "replay/archived_ids.h"
 #include "replay/data_folder.h"
 #include "replay/retention.h"
 
@@ -173,6 +175,7 @@ class Service {
   ServiceOptions options_;
   Clock clock_;
   replay::DataFolder* data_;
+  std::optional<replay::ArchivedIds> archived_ids_;  // of import() alone, once it only keeps events
   std::shared_ptr<const event::NetworkIntel> intel_;
   int64_t started_ms_;
 
