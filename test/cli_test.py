@@ -217,6 +217,23 @@ class Replay(harness.TestCase):
         self.assertRegex(done.stderr, "-:1: .*(larger|long|limit)")
         self.assertEqual(1, len(done.stdout.splitlines()))
 
+    def test_explain_names_the_rule_that_decided(self):
+        policy = self.folder / "deciding"
+        policy.mkdir()
+        (policy / "p.yaml").write_text(
+            "event: order\nfields: {amount: int, who: string}\nverdicts: [accept, hold, reject]\noverride: accept\n"
+            "thresholds: {hold: 10}\n---\nrules:\n"
+            "  - {id: dear, on: order, when: 'amount > 100', then: {verdict: reject}, mode: live, reason: dear}\n"
+            "  - {id: vip, on: order, when: 'who == \"v\"', then: {verdict: accept}, mode: live, reason: known}\n"
+            "  - {id: a, on: order, when: 'amount > 10', then: {points: 6}, mode: live, reason: a}\n"
+            "  - {id: b, on: order, when: 'amount > 20', then: {points: 6}, mode: live, reason: b}\n")
+        events = self.folder / "orders.jsonl"
+        for event, expected in (('{"amount":500,"who":"v"}', "The verdict is that of vip, which wins over the others."),
+                                ('{"amount":500,"who":"x"}', "The verdict is that of dear, which wins over the others."),
+                                ('{"amount":50,"who":"x"}', "None of them asks for hold by itself: it is what their points together come to.")):
+            events.write_text(event + "\n")
+            self.assertIn(expected, self.run_tamis("explain", "--policy", policy, events).stdout)
+
     def test_explained_decisions(self):
         done = self.replay('{"type":"login","ok":false}\n', "--explain", "-q")
         self.assertEqual([{"rule": "login-failed", "when": "!success", "read": {"success": False}}], json.loads(done.stdout)["conditions"])

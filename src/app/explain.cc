@@ -63,6 +63,21 @@ void tell_list(Value decision, std::string_view key, std::string_view title, std
   for (Value item : items) out += "  - " + plain(item) + "\n";
 }
 
+// Which of the rules that acted the verdict is from, where there is more than one thing that it could be from.
+void tell_deciding(Value decision, std::string& out) {
+  const std::span<const Value> rules = items_of(at(decision, "rules")), deciding = items_of(at(decision, "decided_by"));
+  if (!at(decision, "decided_by").is(Kind::kList) || rules.size() < 2) return;
+  if (deciding.empty()) {
+    out += "None of them asks for " + plain(at(decision, "verdict")) +
+           " by itself: it is what their points together come to.\n";
+    return;
+  }
+  std::string names;
+  for (Value rule : deciding) names += (names.empty() ? "" : ", ") + plain(rule);
+  out +=
+      "The verdict is that of " + names + (deciding.size() == rules.size() ? ".\n" : ", which wins over the others.\n");
+}
+
 // The decision in words. `decision` is the object that the engine writes, with its conditions.
 std::string tell(Value decision) {
   std::string out = plain(at(decision, "type")) + " " + plain(at(decision, "id")) +
@@ -74,6 +89,7 @@ std::string tell(Value decision) {
   std::span<const Value> rules = items_of(at(decision, "rules"));
   out += rules.empty() ? "No rule acted.\n" : "Rules that acted:\n";
   for (Value rule : rules) tell_rule(decision, rule, out);
+  tell_deciding(decision, out);
   std::span<const Value> shadow = items_of(at(decision, "shadow"));
   if (!shadow.empty()) out += "Rules that only watch and would have matched (no effect):\n";
   for (Value rule : shadow) tell_rule(decision, rule, out);

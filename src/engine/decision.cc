@@ -65,6 +65,13 @@ void write_conditions(const Decision& decision, JsonWriter& json) {
     json.end_object().end_object();
   }
   json.end_array();
+  // Whose verdict it is: none, where it is that of the points together.
+  json.key("decided_by").begin_array();
+  for (const Match& match : decision.matches) {
+    const policy::Rule& rule = rule_of(decision, match.rule);
+    if (match.acts && rule.verdict == decision.verdict) json.string(rule.id);
+  }
+  json.end_array();
 }
 
 }  // namespace

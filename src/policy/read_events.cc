@@ -175,9 +175,9 @@ void read_thresholds(const Node& node, EventSource& event, Diagnostics& diagnost
 void read_shown(const Node& node, EventSource& event, Diagnostics& diagnostics) {
   constexpr size_t kShownMax = 32;
   // What every decision says already.
-  static const std::vector<std::string> kTaken = {"id",       "type",       "verdict",  "points",  "score",   "rules",
-                                                  "features", "policy",     "shadow",   "values",  "reasons", "labels",
-                                                  "late",     "conditions", "overload", "repeats", "effects"};
+  static const std::vector<std::string> kTaken = {
+      "id",     "type",    "verdict", "points", "score",      "rules",      "features", "policy",  "shadow",
+      "values", "reasons", "labels",  "late",   "conditions", "decided_by", "overload", "repeats", "effects"};
   if (!node.is_map()) {
     diagnostics.error(node,
                       fmt::format("`show` maps names to fields, like {{acct: account}}, not {}", kind_name(node)));
