@@ -91,6 +91,8 @@ std::map<std::string, Wanted> wanted_of(const policy::Policy& policy) {
   return all;
 }
 
+constexpr size_t kNamesShownMax = 200;
+
 enum class Source : uint8_t { kText, kPlain, kJson };
 
 struct Column {
@@ -260,12 +262,28 @@ class DuckTable final : public TableFile {
         columns_.push_back(std::move(column));
       }
     }
+    TAMIS_CHECK(expect_known(wanted));
     for (size_t i = 0; i < columns_.size(); ++i) TAMIS_CHECK(place(static_cast<int>(i)));
     if (form_ != Form::kParquet) return {};
     auto total = connection_->number("SELECT CAST(sum(num_rows) AS BIGINT) FROM parquet_file_metadata(" +
                                      file_text(whole) + ")");
     total_ = total ? static_cast<uint64_t>(std::max<int64_t>(*total, 0)) : 0;
     return {};
+  }
+
+  // A table of which the policy knows no column would become events that say nothing.
+  base::Status expect_known(const std::map<std::string, Wanted>& wanted) {
+    std::string names, expected;
+    for (const Column& column : columns_) {
+      for (const auto& [name, what] : wanted) {
+        if (name == column.name || name.starts_with(column.name + ".")) return {};
+      }
+      if (names.size() < kNamesShownMax) names += (names.empty() ? "" : ", ") + column.name;
+    }
+    for (const auto& [name, what] : wanted) {
+      if (expected.size() < kNamesShownMax && !name.empty()) expected += (expected.empty() ? "" : ", ") + name;
+    }
+    return base::invalid(path_ + ": the policy knows none of its columns (" + names + "); it knows " + expected);
   }
 
   base::Status place(int column) {

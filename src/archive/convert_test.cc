@@ -138,6 +138,9 @@ TEST_F(ConvertTest, FaultsNameFileAndRow) {
   // A row that is too short does not make all of them one column of no known name.
   std::string few = fault(write("few.csv", "uid,account,x,y,z\n1,a,,\"b\nc\",\n2,a,,,\n3,a\n"));
   EXPECT_NE(few.find("few.csv: "), std::string::npos) << few;
+  std::string strange = fault(write("strange.csv", "a,b,c\n1,2,3\n"));
+  EXPECT_NE(strange.find("strange.csv: the policy knows none of its columns (a, b, c); it knows "), std::string::npos)
+      << strange;
   std::string rows = "uid,account\n";
   for (int i = 0; i < 30'000; ++i) rows += std::to_string(i) + ",a\n";
   std::string ragged = fault(write("z.csv", rows + "1,2,3,4\n"));
