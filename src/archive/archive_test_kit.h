@@ -11,6 +11,7 @@
 
 #include "archive/archive.h"
 #include "archive/layout.h"
+#include "archive/parquet.h"
 #include "engine/engine.h"
 #include "policy/policy.h"
 
@@ -46,6 +47,21 @@ class TestFolder {
  private:
   std::string root_;
 };
+
+// For instances of DuckDB that read and write in the folder.
+inline DatabaseOptions database_options(const TestFolder& folder) {
+  DatabaseOptions options;
+  options.folder = folder.root();
+  options.temporary_folder = folder.root() + "/tmp";
+  return options;
+}
+
+inline std::unique_ptr<ParquetWriter> open_writer(const TestFolder& folder) {
+  auto writer = ParquetWriter::open(database_options(folder));
+  if (writer) return *std::move(writer);
+  ADD_FAILURE() << writer.error().message;
+  return nullptr;
+}
 
 inline std::shared_ptr<const policy::Policy> compile_policy(const std::string& yaml) {
   policy::Loaded loaded = policy::load_files({{"policy.yaml", yaml}});

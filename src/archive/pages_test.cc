@@ -17,14 +17,8 @@ namespace {
 // Writes what a SELECT gives as the archive writes its files, and reads it again by pages and by DuckDB.
 class Written {
  public:
-  explicit Written(const TestFolder& folder) : folder_(folder.root()) {
-    DatabaseOptions options;
-    options.folder = folder_;
-    options.temporary_folder = folder_ + "/tmp";
-    auto writer = ParquetWriter::open(options);
-    EXPECT_TRUE(writer) << writer.error().message;
-    writer_ = std::move(*writer);
-    auto database = Database::open(options);
+  explicit Written(const TestFolder& folder) : folder_(folder.root()), writer_(open_writer(folder)) {
+    auto database = Database::open(database_options(folder));
     EXPECT_TRUE(database) << database.error().message;
     database_ = std::move(*database);
   }

@@ -15,14 +15,7 @@ namespace {
 // Files made by DuckDB in a folder, and what it reads of them.
 class Files {
  public:
-  explicit Files(const TestFolder& folder) : folder_(folder.root()) {
-    DatabaseOptions options;
-    options.folder = folder_;
-    options.temporary_folder = folder_ + "/tmp";
-    auto writer = ParquetWriter::open(options);
-    EXPECT_TRUE(writer) << writer.error().message;
-    writer_ = std::move(*writer);
-  }
+  explicit Files(const TestFolder& folder) : folder_(folder.root()), writer_(open_writer(folder)) {}
 
   std::string path(const std::string& name) const { return folder_ + "/" + name + ".parquet"; }
   // Records from..from+rows-1 with columns of each kind that the archive has.

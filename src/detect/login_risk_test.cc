@@ -1,0 +1,213 @@
+#include <gtest/gtest.h>
+#include <rapidcheck.h>
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "detect/account_json.h"
+#include "detect/detect_test_kit.h"
+
+namespace tamis::detect {
+namespace {
+
+Login from(const Person& p, int64_t t_ms, bool is_session = false) {
+  const Signup s = p.signup();
+  Login l;
+  l.t_ms = t_ms, l.account = p.account, l.client = s.client, l.is_session = is_session;
+  return l;
+}
+
+struct House {
+  std::unique_ptr<LoginRisk> risk = LoginRisk::make();
+  std::vector<Person> owners;
+  int64_t now = kStart;
+  House() {
+    for (uint64_t n = 0; n < 150; ++n) owners.push_back(honest(n, kStart));
+    for (int day = 0; day < 10; ++day)
+      for (Person& p : owners) risk->login(from(p, now += 60'000));
+  }
+};
+
+TEST(LoginRisk, knows_its_owner_and_not_the_stranger) {
+  House h;
+  const Person& owner = h.owners[7];
+  Person stranger = honest(777'777, 0);
+  stranger.account = owner.account;
+  stranger.agent = "curl/8.0";
+  stranger.zone = "Asia/Tokyo", stranger.language = "ja-JP", stranger.country = "JP", stranger.asn = 9;
+  const double mine = h.risk->login(from(owner, h.now += 1000)).score;
+  const LoginScore theirs = h.risk->login(from(stranger, h.now += 1000));
+  EXPECT_LT(mine, 0.05);
+  EXPECT_GT(theirs.score, 0.5);
+  float sum = -8;
+  for (float f : theirs.factor) sum += f;
+  EXPECT_NEAR(sum, theirs.log_odds, 1e-3);  // the factors explain it all
+  // It is not learned from: the intruder stays a stranger, the owner stays the owner.
+  EXPECT_GT(h.risk->login(from(stranger, h.now += 1000, true)).score, 0.5);
+  EXPECT_LT(h.risk->login(from(owner, h.now += 1000)).score, 0.05);
+  // But what the owner vouches for is known then.
+  h.risk->confirm(owner.account, true, h.now);
+  EXPECT_LT(h.risk->login(from(stranger, h.now += 1000, true)).log_odds, theirs.log_odds - 3);
+}
+
+TEST(LoginRisk, a_stolen_cookie_on_another_system_stands_out) {
+  House h;
+  Person thief = h.owners[3];
+  thief.agent = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0";
+  thief.device = "other", thief.ip = "198.51.100.7", thief.asn = 77, thief.country = "NL";
+  thief.zone = "America/Lima", thief.language = "en-US";
+  const LoginScore s = h.risk->login(from(thief, h.now += 1000, true));
+  EXPECT_GT(s.factor[kLoginCookie], 5);
+  EXPECT_GT(s.score, 0.5);
+  // A new version of the same browser does not.
+  Person updated = h.owners[4];
+  updated.device = "newer", updated.agent = "Mozilla/5.0 (Windows NT 10.0) Chrome/199.0.0.0";
+  EXPECT_LT(h.risk->login(from(updated, h.now += 1000, true)).score, 0.3);
+}
+
+// A fingerprint that changes says little where it always changes, much where it never did.
+TEST(LoginRisk, a_change_is_as_odd_as_it_is_for_the_account) {
+  House h;
+  Person steady = h.owners[5], restless = h.owners[6];
+  for (int i = 0; i < 12; ++i) {
+    h.risk->login(from(steady, h.now += 3'600'000, true));
+    restless.device = "r" + std::to_string(i);
+    h.risk->login(from(restless, h.now += 3'600'000, true));
+  }
+  const auto elsewhere = [&](Person p) {
+    p.device = "another", p.ip = "198.51.100.7", p.asn = 77;
+    return h.risk->login(from(p, h.now += 1000, true)).factor[kLoginCookie];
+  };
+  const float of_steady = elsewhere(steady), of_restless = elsewhere(restless);
+  EXPECT_GT(of_steady, 2);
+  EXPECT_LT(of_restless, of_steady - 1.5f);
+}
+
+// Who steals a session has its cookie; a login with an unknown one is what an intruder's looks like.
+TEST(LoginRisk, an_unknown_cookie_speaks_against_logins_not_against_sessions) {
+  House h;
+  Person elsewhere = h.owners[8];
+  elsewhere.agent = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0";
+  elsewhere.zone = "America/Lima";
+  elsewhere.cookie = "new", elsewhere.device = "new", elsewhere.ip = "198.51.100.7", elsewhere.asn = 77;
+  const LoginScore session = h.risk->login(from(elsewhere, h.now += 1000, true));
+  elsewhere.cookie = "newer", elsewhere.device = "newer";
+  const LoginScore login = h.risk->login(from(elsewhere, h.now += 1000));
+  EXPECT_LT(session.factor[kLoginCookie], 0);
+  EXPECT_GT(login.factor[kLoginCookie], 0);
+  // But it goes on from that login.
+  const LoginScore after = h.risk->login(from(elsewhere, h.now += 1000, true));
+  EXPECT_GT(after.factor[kLoginCookie], 0);
+}
+
+TEST(LoginRisk, attempts_on_many_accounts_speak_against_each) {
+  House h;
+  Person tool = honest(888'888, 0);
+  tool.ip = "203.0.113.9", tool.device = "kit", tool.net = NetClass::kHosting;
+  const auto attempt = [&](size_t victim) {
+    tool.account = h.owners[victim].account;
+    tool.cookie = "k" + std::to_string(victim);
+    return h.risk->login(from(tool, h.now += 1000));
+  };
+  const LoginScore alone = attempt(0);
+  for (size_t v = 1; v < 30; ++v) attempt(v);
+  const LoginScore among_many = attempt(31);
+  EXPECT_GT(among_many.factor[kLoginCampaign], alone.factor[kLoginCampaign] + 3);
+  EXPECT_GT(among_many.score, 0.9);
+}
+
+TEST(LoginRisk, forgets_who_is_erased) {
+  House h;
+  EXPECT_TRUE(h.risk->erase(h.owners[5].account));
+  EXPECT_FALSE(h.risk->erase("nobody"));
+  const LoginScore s = h.risk->login(from(h.owners[5], h.now += 1000));
+  EXPECT_NEAR(s.factor[kLoginNetwork], 0, 0.01);  // nothing known, nothing to hold against it
+}
+
+TEST(LoginRisk, any_clients_give_finite_scores) {
+  EXPECT_TRUE(rc::check([](const std::vector<std::tuple<uint8_t, uint8_t, bool, bool>>& steps) {
+    auto risk = LoginRisk::make();
+    int64_t t = kStart;
+    for (const auto& [who, client, ok, session] : steps) {
+      Person p = honest(client, 0);
+      p.account = "a" + std::to_string(who % 5);
+      p.net = static_cast<NetClass>(client % kNetClasses);
+      if (client % 7 == 0) p.cookie = p.device = p.agent = p.ip = "";
+      Login l = from(p, t += client * 1000, session);
+      l.ok = ok || session;
+      l.account_exists = who != 255;
+      const LoginScore s = risk->login(l);
+      RC_ASSERT(s.score >= 0 && s.score <= 1);
+    }
+  }));
+}
+
+TEST(LoginRisk, restored_ones_go_on_the_same) {
+  House h;
+  const uint64_t then = h.risk->digest();
+  const auto step = [&](LoginRisk& risk, uint64_t n) {
+    Person p = n % 3 ? h.owners[n % h.owners.size()] : honest(900'000 + n, 0);
+    p.account = n % 7 == 0 ? "new" + std::to_string(n) : h.owners[n % h.owners.size()].account;
+    if (n == 40) risk.erase(h.owners[9].account);
+    return risk.login(from(p, h.now + int64_t(n) * 60'000)).score;
+  };
+  std::vector<double> meanwhile;
+  const auto pieces = pieces_of(*h.risk, [&] {
+    if (meanwhile.size() < 100) meanwhile.push_back(step(*h.risk, meanwhile.size()));
+  });
+  while (meanwhile.size() < 100) meanwhile.push_back(step(*h.risk, meanwhile.size()));
+  auto second = LoginRisk::make();
+  ASSERT_TRUE(restore(*second, pieces));
+  EXPECT_EQ(second->digest(), then);
+  for (uint64_t n = 0; n < 100; ++n) EXPECT_EQ(step(*second, n), meanwhile[n]);
+  EXPECT_EQ(h.risk->digest(), second->digest());
+  for (size_t i = 0; i < pieces.size(); ++i) {
+    auto less = LoginRisk::make();
+    for (size_t k = 0; k < pieces.size(); ++k)
+      if (k != i) (void)less->restore_piece(pieces[k].kind, pieces[k].body);
+    EXPECT_FALSE(less->finish_restore());
+    auto damaged = LoginRisk::make();
+    if (i > 0) {
+      ASSERT_TRUE(damaged->restore_piece(pieces[0].kind, pieces[0].body));
+    }
+    EXPECT_FALSE(damaged->restore_piece(pieces[i].kind, pieces[i].body + "x"));
+  }
+  EXPECT_FALSE(second->restore_piece(99, "abcd"));
+}
+
+TEST(LoginRisk, keeps_no_more_profiles_than_it_may) {
+  LoginRiskOptions o;
+  o.accounts_max = 2000, o.values_max = 20'000, o.campaign_keys_max = 5000;
+  auto risk = LoginRisk::make(o);
+  uint64_t most = 0;
+  for (uint64_t n = 0; n < 20'000; ++n) {
+    risk->login(from(honest(n, 0), kStart + int64_t(n) * 1000));
+    most = std::max(most, risk->bytes());
+  }
+  EXPECT_LE(risk->profiles(), 2600u);
+  EXPECT_EQ(risk->bytes(), most);  // places are used again
+}
+
+TEST(AccountJson, reads_events_and_says_what_is_wrong) {
+  AccountJsonReader reader;
+  ASSERT_TRUE(reader.load_intel("prefix,tag\n198.51.100.0/24,vpn\n2001:db8::/32,dc\n"));
+  auto read = reader.read(
+      R"({"id":4,"t":1700000000000,"type":"signup","acct":"ab","ip":"198.51.100.9","net":"res","local":"kim7","fill_ms":900})");
+  ASSERT_TRUE(read);
+  const auto* s = std::get_if<Signup>(&read->event);
+  ASSERT_NE(s, nullptr);
+  EXPECT_EQ(s->client.net, NetClass::kVpn);  // the list knows better
+  EXPECT_EQ(s->local, "kim7");
+  EXPECT_EQ(s->fill_ms, 900u);
+  EXPECT_FALSE(reader.read("[]"));
+  EXPECT_FALSE(reader.read(R"({"id":1,"type":"signup","acct":"a"})"));
+  EXPECT_NE(reader.read(R"({"id":1,"t":5,"type":"dance","acct":"a"})").error().message.find("dance"),
+            std::string::npos);
+  EXPECT_NE(reader.load_intel("prefix,tag\nx,vpn\n").error().message.find("line 2"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace tamis::detect
