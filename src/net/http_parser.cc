@@ -127,8 +127,9 @@ ParseState HeadParser::fail(int status, const char* code, const char* message) {
 ParseState HeadParser::more(const char* data, size_t bytes, const HeadLimits& limits) {
   scan_ = bytes;
   if (!have_request_line_) {
-    if (bytes - line_begin_ > limits.request_line_bytes_max)
-      return fail(414, "uri_too_long", "the request line is too long");
+    // A CR at the end may be that of the line's end, which does not count.
+    const size_t line_bytes = bytes - line_begin_ - (bytes > line_begin_ && data[bytes - 1] == '\r' ? 1 : 0);
+    if (line_bytes > limits.request_line_bytes_max) return fail(414, "uri_too_long", "the request line is too long");
     bool starts_crlf = bytes > line_begin_ && data[line_begin_] == '\r' && !skipped_empty_line_;
     if (bytes > line_begin_ && !starts_crlf && !kToken[static_cast<uint8_t>(data[line_begin_])])
       return fail(400, "bad_request", "not an HTTP request: the first byte cannot begin a method");

@@ -213,6 +213,11 @@ TEST(HttpSession, SizesAreLimited) {
   EXPECT_EQ(status("GET /?" + std::string(70, 'a') + " HTTP/1.1\r\nHost: x\r\n\r\n"), 200);
   EXPECT_EQ(status("GET /?" + std::string(90, 'a') + " HTTP/1.1\r\nHost: x\r\n\r\n"), 414);
   EXPECT_EQ(status("GET /" + std::string(200, 'a')), 414);
+  // A line as long as may be, whose CR comes ahead of its LF.
+  SessionDriver driver(limits);
+  driver.feed("GET /?" + std::string(85, 'a') + " HTTP/1.1\r");
+  driver.feed("\nHost: x\r\n\r\n");
+  EXPECT_EQ(statuses(driver.output), std::vector<int>{200});
   EXPECT_EQ(status("GET / HTTP/1.1\r\nHost: x\r\nA: " + std::string(500, 'a')), 431);
   EXPECT_EQ(status("GET / HTTP/1.1\r\nHost: x\r\nA: " + std::string(380, 'a') + "\r\nB: c\r\n\r\n"), 431);
   EXPECT_EQ(status("GET / HTTP/1.1\r\nHost: x\r\na:\r\nb:\r\nc:\r\nd:\r\n\r\n"), 200);
