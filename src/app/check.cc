@@ -1,9 +1,8 @@
 #include <CLI/CLI.hpp>
-#include <algorithm>
-#include <array>
 #include <cstdio>
 
 #include "app/command.h"
+#include "archive/layout.h"
 #include "engine/policy_tests.h"
 #include "event/json_writer.h"
 #include "policy/policy.h"
@@ -58,25 +57,6 @@ int32_t source_of(const policy::EventType& type, int32_t slot) {
   return slot;
 }
 
-// Whether the feature hands out values of a private field: then tokens take their place with those of the field, or
-// nothing does (as src/archive/layout.cc has it).
-bool gives_private(const policy::Policy& policy, uint32_t feature) {
-  using state::Aggregate;
-  static constexpr std::array<Aggregate, 5> kGiving = {Aggregate::kLast, Aggregate::kSet, Aggregate::kTopK,
-                                                       Aggregate::kMin, Aggregate::kMax};
-  if (std::ranges::count(kGiving, policy.features[feature].spec.aggregate) == 0) return false;
-  for (const policy::EventType& type : policy.types) {
-    for (const policy::FeatureUpdate& update : type.updates) {
-      if (update.feature != feature || update.of == policy::kNoNode) continue;
-      for (int32_t slot : type.plan.slots_read(update.of)) {
-        const auto field = static_cast<size_t>(source_of(type, slot));
-        if (field < type.schema.fields.size() && type.schema.fields[field].token) return true;
-      }
-    }
-  }
-  return false;
-}
-
 LookBack look_back(const policy::Policy& policy, const policy::EventType& type, const policy::Rule& rule) {
   LookBack back{policy.keep_days, {}};
   auto bound = [&](int32_t days, const std::string& name) {
@@ -86,7 +66,7 @@ LookBack look_back(const policy::Policy& policy, const policy::EventType& type, 
     int32_t source = source_of(type, slot);
     bool derived = source != slot;
     for (const policy::FeatureRead& read : type.reads) {
-      if (read.slot == slot && gives_private(policy, read.feature)) bound(policy.raw_days, read.name);
+      if (read.slot == slot && archive::gives_secrets(policy, read.feature)) bound(policy.raw_days, read.name);
     }
     if (static_cast<size_t>(source) >= type.schema.fields.size()) continue;  // other features are kept with the event
     const event::Field& field = type.schema.fields[static_cast<size_t>(source)];

@@ -62,34 +62,6 @@ bool reveals(event::Attribute attribute) {
   }
 }
 
-// Features that hand out single values of what they are fed with, where that is private.
-bool gives_secrets(const policy::Policy& policy, uint32_t feature) {
-  using state::Aggregate;
-  switch (policy.features[feature].spec.aggregate) {
-    case Aggregate::kLast:
-    case Aggregate::kSet:
-    case Aggregate::kTopK:
-    case Aggregate::kMin:
-    case Aggregate::kMax:
-      break;
-    default:
-      return false;
-  }
-  for (const policy::EventType& type : policy.types) {
-    for (const policy::FeatureUpdate& update : type.updates) {
-      if (update.feature != feature || update.of == policy::kNoNode) continue;
-      for (int32_t slot : type.plan.slots_read(update.of)) {
-        for (const event::Derived& derived : type.schema.derived) {
-          if (derived.slot == slot) slot = derived.source;
-        }
-        const auto field = static_cast<size_t>(slot);
-        if (field >= type.schema.fields.size() || type.schema.fields[field].token) return true;
-      }
-    }
-  }
-  return false;
-}
-
 // SQL does not tell upper from lower case, expressions do.
 std::string free_name(const std::string& name, bool is_field, std::set<std::string>& taken) {
   std::string free = name;
@@ -233,6 +205,33 @@ event::Type type_of(const policy::FeatureDecl& feature) {
       break;
   }
   return of_kind();
+}
+
+bool gives_secrets(const policy::Policy& policy, uint32_t feature) {
+  using state::Aggregate;
+  switch (policy.features[feature].spec.aggregate) {
+    case Aggregate::kLast:
+    case Aggregate::kSet:
+    case Aggregate::kTopK:
+    case Aggregate::kMin:
+    case Aggregate::kMax:
+      break;
+    default:
+      return false;
+  }
+  for (const policy::EventType& type : policy.types) {
+    for (const policy::FeatureUpdate& update : type.updates) {
+      if (update.feature != feature || update.of == policy::kNoNode) continue;
+      for (int32_t slot : type.plan.slots_read(update.of)) {
+        for (const event::Derived& derived : type.schema.derived) {
+          if (derived.slot == slot) slot = derived.source;
+        }
+        const auto field = static_cast<size_t>(slot);
+        if (field >= type.schema.fields.size() || type.schema.fields[field].token) return true;
+      }
+    }
+  }
+  return false;
 }
 
 TypeLayout layout_of(const policy::Policy& policy, const policy::EventType& type) {

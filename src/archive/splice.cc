@@ -142,7 +142,6 @@ class Output {
     if (file_.get() < 0) status_ = tl::unexpected<base::Error>(base::system_error("write", path, errno));
   }
   const base::Status& status() const { return status_; }
-  uint64_t bytes() const { return bytes_; }
 
   void write(std::string_view text) {
     while (status_ && !text.empty()) {
@@ -152,7 +151,6 @@ class Output {
         status_ = tl::unexpected<base::Error>(base::system_error("write", path_, errno));
         return;
       }
-      bytes_ += static_cast<uint64_t>(put);
       text.remove_prefix(static_cast<size_t>(put));
     }
   }
@@ -160,7 +158,6 @@ class Output {
  private:
   const std::string& path_;
   Descriptor file_;
-  uint64_t bytes_ = 0;
   base::Status status_;
 };
 
