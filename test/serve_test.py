@@ -260,7 +260,7 @@ class Operator(ServerCase):
         ]:
             done = self.run_tamis("serve", "--policy", self.policy, *arguments, code=2)
             self.assertIn(message, done.stderr)
-        done = self.run_tamis("serve", "--policy", self.folder / "none", code=1)
+        done = self.run_tamis("serve", "--policy", self.folder / "none", code=2)
         self.assertIn("cannot open folder", done.stderr)
 
     def test_a_unix_socket(self):
@@ -528,7 +528,8 @@ class Access(ServerCase):
         subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days",
                         "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost", "-keyout",
                         str(key), "-out", str(certificate)], check=True, capture_output=True)
-        token = self.make_tokens("decide")["decide"]
+        tokens = self.make_tokens("decide", "support")
+        token = tokens["decide"]
         with self.serve("--tls-cert", certificate, "--tls-key", key, "--tokens", self.folder / "tokens", listen="0.0.0.0:0",
                         certificate=certificate) as server:
             server.host = "127.0.0.1"
@@ -536,6 +537,9 @@ class Access(ServerCase):
             answer = server.post("/v1/decide/login", LOGIN, token=token)
             self.assertEqual((200, "accept"), (answer.status, answer.json()["verdict"]))
             self.assertEqual(401, server.post("/v1/decide/login", LOGIN).status)
+            looks = ("top", "--once", "--url", f"https://127.0.0.1:{server.port}", "--token", tokens["support"])
+            self.assertIn("decisions", self.run_tamis(*looks, "--ca", certificate).stdout)
+            self.assertIn("certificate", self.run_tamis(*looks, code=2).stderr)
             with self.assertRaises(ssl.SSLError):  # a client that does not know the certificate
                 harness.ask("127.0.0.1", server.port, "GET", "/healthz", context=ssl.create_default_context())
             with self.assertRaises((OSError, harness.http.client.HTTPException)):  # plain HTTP to the TLS port

@@ -8,8 +8,8 @@
 
 #include "app/command.h"
 #include "app/demo_events.h"
+#include "app/server_options.h"
 #include "event/json_event.h"
-#include "net/http_client.h"
 
 namespace tamis::app {
 namespace {
@@ -20,7 +20,8 @@ using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
 struct Options {
-  std::string url = "http://127.0.0.1:8080", token, out, ca;
+  ServerOptions server;
+  std::string out;
   double rate = 50;
   uint64_t count = 0, seed = 1;
   int64_t start_ms = 0;
@@ -75,9 +76,7 @@ void show(std::string_view decision_json) {
 }
 
 base::Status send_stream(const Options& options) {
-  net::HttpClientOptions client_options;
-  client_options.bearer_token = options.token;
-  TAMIS_TRY(client, net::HttpClient::open(options.url, client_options));
+  TAMIS_TRY(client, open_client(options.server));
   DemoEvents events(options.seed);
   auto start = steady_clock::now();
   std::string batch;
@@ -102,8 +101,8 @@ base::Status send_stream(const Options& options) {
     }
     TAMIS_TRY(answer, client.post("/v1/decide", batch));
     if (answer.status != 200) {
-      return base::fail(base::Code::kUnavailable,
-                        options.url + " answered " + std::to_string(answer.status) + ": " + answer.body.substr(0, 300));
+      return base::fail(base::Code::kUnavailable, options.server.url + " answered " + std::to_string(answer.status) +
+                                                      ": " + answer.body.substr(0, 300));
     }
     for (std::string_view rest = answer.body; !rest.empty() && !options.quiet;) {
       size_t end = rest.find('\n');
@@ -119,8 +118,7 @@ base::Status send_stream(const Options& options) {
 
 Command add_demo(CLI::App& app) {
   auto options = std::make_shared<Options>();
-  app.add_option("--url", options->url, "The server")->capture_default_str();
-  app.add_option("--token", options->token, "Bearer token");
+  add_server_options(app, options->server);
   app.add_option("--rate", options->rate, "Events a second")->check(CLI::Range(0.01, 1e6))->capture_default_str();
   app.add_option("--count", options->count, "Stop after so many events; 0: go on until interrupted");
   app.add_option("--seed", options->seed, "The same seed gives the same events")->capture_default_str();

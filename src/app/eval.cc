@@ -67,7 +67,7 @@ class Evaluation {
     }
     policy::Loaded loaded = policy::load_folder(options_.policy);
     print_diagnostics(loaded, options_.policy);
-    if (loaded.policy == nullptr) return kNo;
+    if (loaded.policy == nullptr) return kFailed;
     policy_ = loaded.policy;
     TAMIS_CHECK(choose());
     if (!options_.truth.empty()) TAMIS_CHECK(truth_.add_csv_file(options_.truth));

@@ -52,7 +52,7 @@ class Replay {
     }
     policy::Loaded loaded = policy::load_folder(options_.policy);
     print_diagnostics(loaded, options_.policy);
-    if (loaded.policy == nullptr) return kNo;
+    if (loaded.policy == nullptr) return kFailed;
     if (!options_.intel.empty()) {
       TAMIS_TRY(intel, event::NetworkIntel::load(options_.intel));
       intel_ = std::move(intel);
@@ -87,7 +87,7 @@ class Replay {
     if (!options_.policy.empty()) {
       policy::Loaded loaded = policy::load_folder(options_.policy);
       print_diagnostics(loaded, options_.policy);
-      if (loaded.policy == nullptr) return kNo;
+      if (loaded.policy == nullptr) return kFailed;
       replay.what_if = loaded.policy;
     }
     if (!options_.accounts.empty()) return base::invalid("--accounts and --data do not go together");

@@ -9,9 +9,9 @@
 #include <thread>
 
 #include "app/command.h"
+#include "app/server_options.h"
 #include "base/text.h"
 #include "event/json_event.h"
-#include "net/http_client.h"
 
 namespace tamis::app {
 namespace {
@@ -20,7 +20,7 @@ using event::Kind;
 using event::Value;
 
 struct Options {
-  std::string url = "http://127.0.0.1:8080", token;
+  ServerOptions server;
   double interval_s = 1;
   int rows = 15;
   bool once = false, json = false;
@@ -49,9 +49,7 @@ class Top {
   explicit Top(const Options& options) : options_(options) {}
 
   base::Status run() {
-    net::HttpClientOptions client_options;
-    client_options.bearer_token = options_.token;
-    TAMIS_TRY(client, net::HttpClient::open(options_.url, client_options));
+    TAMIS_TRY(client, open_client(options_.server));
     bool screen = !options_.once && !options_.json && isatty(STDOUT_FILENO) != 0;
     if (screen) std::fputs("\033[?1049h\033[?25l", stdout);
     base::Status done = watch(client, screen);
@@ -64,8 +62,8 @@ class Top {
     while (!Interrupt::requested()) {
       TAMIS_TRY(answer, client.get("/v1/stats"));
       if (answer.status != 200) {
-        return base::fail(base::Code::kUnavailable, options_.url + " answered " + std::to_string(answer.status) + ": " +
-                                                        answer.body.substr(0, 300));
+        return base::fail(base::Code::kUnavailable, options_.server.url + " answered " + std::to_string(answer.status) +
+                                                        ": " + answer.body.substr(0, 300));
       }
       if (options_.json) {
         std::printf("%s\n", answer.body.c_str());
@@ -103,7 +101,7 @@ class Top {
     double decided = number(at(stats, "decided"));
     Value latency = at(stats, "latency_us");
     std::string out =
-        "tamis " + options_.url + "   policy " + text(at(stats, "policy")) + "   up " +
+        "tamis " + options_.server.url + "   policy " + text(at(stats, "policy")) + "   up " +
         base::format_duration_ms(static_cast<int64_t>((now - number(at(stats, "started_ms"))) / 1000) * 1000) + "\n\n";
     out += "decisions " + thousands(decided) + "   " + thousands(rate_of("decided", decided)) + "/s   refused " +
            thousands(number(at(stats, "refused"))) + "   late " + thousands(number(at(stats, "late"))) +
@@ -195,8 +193,7 @@ class Top {
 
 Command add_top(CLI::App& app) {
   auto options = std::make_shared<Options>();
-  app.add_option("--url", options->url, "The server")->capture_default_str();
-  app.add_option("--token", options->token, "Bearer token");
+  add_server_options(app, options->server);
   app.add_option("--interval", options->interval_s, "Seconds between looks")
       ->check(CLI::Range(0.1, 3600.0))
       ->capture_default_str();

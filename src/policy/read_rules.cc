@@ -10,13 +10,12 @@ namespace tamis::policy {
 
 namespace {
 
-bool check_id(const Name& id, Diagnostics& diagnostics) {
+void check_id(const Name& id, Diagnostics& diagnostics) {
   bool good = !id.text.empty() && id.text.size() <= 100 && std::isalnum(static_cast<unsigned char>(id.text[0]));
   for (char c : id.text) {
     good = good && (std::isalnum(static_cast<unsigned char>(c)) || c == '_' || c == '-' || c == '.' || c == '/');
   }
   if (!good) diagnostics.error(*id.node, "an id is letters, digits and `-` `_` `.` `/`, at most 100");
-  return good;
 }
 
 // A name of labels, channels: what people see and type.
@@ -252,7 +251,8 @@ void read_rule(const Node& node, PolicySource& policy, Diagnostics& diagnostics)
   rule.node = &node;
   map.missing("id");
   rule.id = map.name("id");
-  if (!rule.id.given() || !check_id(rule.id, diagnostics)) return;
+  if (!rule.id.given()) return;
+  check_id(rule.id, diagnostics);  // the rest of the rule is looked at all the same
   rule.on = map.names("on");
   if (const Node* lets = map.get("let")) read_lets(*lets, rule, diagnostics);
   rule.when = map.expression("when");

@@ -263,6 +263,18 @@ size_t find_bad_byte(std::string_view text) {
 }
 
 // What most often is behind a YAML error in a line that holds an expression.
+// The tab that a line up to `end` is indented with; npos: none is.
+size_t tab_in_indent(std::string_view text, size_t end) {
+  for (size_t begin = 0; begin <= std::min(end, text.size());) {
+    size_t at = text.find_first_not_of(' ', begin);
+    if (at != std::string_view::npos && text[at] == '\t') return at;
+    size_t newline = text.find('\n', begin);
+    if (newline == std::string_view::npos) break;
+    begin = newline + 1;
+  }
+  return std::string_view::npos;
+}
+
 std::string yaml_hint(std::string_view line) {
   size_t colon = line.find(": ");
   if (colon == std::string_view::npos) return {};
@@ -305,6 +317,11 @@ std::vector<Node> parse_yaml(const SourceText& source, Diagnostics& diagnostics,
     diagnostics.error_at(source, stop.offset, stop.offset + 1, stop.message, stop.hint);
   } catch (const YAML::Exception& e) {
     uint32_t at = e.mark.pos < 0 ? 0 : static_cast<uint32_t>(e.mark.pos);
+    if (size_t tab = tab_in_indent(source.text, at); tab != std::string_view::npos) {
+      at = static_cast<uint32_t>(tab);
+      diagnostics.error_at(source, at, at + 1, "this line is indented with a tab: YAML takes spaces alone");
+      return std::move(builder.documents);
+    }
     diagnostics.error_at(source, at, at + 1, fmt::format("not YAML: {}", e.msg),
                          yaml_hint(source.line(source.position(at).line)));
   } catch (const std::exception& e) {

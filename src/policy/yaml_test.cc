@@ -82,6 +82,14 @@ TEST(Yaml, SyntaxErrorsCarryPlaceAndHint) {
   EXPECT_NE(list[0].hint.find("goes in quotes"), std::string::npos) << list[0].hint;
 }
 
+TEST(Yaml, TabsThatIndentAreToldAsSuch) {
+  EXPECT_EQ(Parsed("a: 1\nfields:\n\temail: email\n").problems(),
+            "3:1: this line is indented with a tab: YAML takes spaces alone\n");
+  EXPECT_EQ(Parsed("a:\n  \tb: 1\n  c: 2\n").problems(),
+            "2:3: this line is indented with a tab: YAML takes spaces alone\n");
+  EXPECT_EQ(Parsed("a:\tb\n").problems(), "");
+}
+
 TEST(Yaml, BombsStopAtTheLimits) {
   std::string laughs = "a: &a [x, x, x, x, x, x, x, x, x, x]\n";
   for (char c = 'b'; c < 'k'; ++c) {
