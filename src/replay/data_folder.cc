@@ -62,6 +62,7 @@ base::Result<Recovered> DataFolder::recover(Engine& engine, const std::function<
                                             const std::function<void(const Folded&)>& on_folded) {
   Recovered report;
   report.dropped_bytes = journal_->dropped_bytes();
+  if (std::string damage = archive_->stats().damage; !damage.empty()) report.notes.push_back(std::move(damage));
   TAMIS_TRY(from, restore(engine, report));
   TAMIS_CHECK(fold_tail(engine, from, report, keep_going, on_folded));
   TAMIS_TRY(finished, finish_erasure(*this, engine));
