@@ -91,8 +91,8 @@ class ArchiveImpl final : public Archive {
     bool changed = false;
     uint64_t values_dropped = 0, values_tokened = 0;
   };
-  // Whether it can be written anew; what is wrong with it is added to `left`.
-  static bool is_whole(const DataFile& file, std::vector<std::string>& left);
+  // Whether these columns (null: all) are what was written; what is wrong with the file is added to `left`.
+  static bool is_whole(const DataFile& file, const std::set<std::string>* columns, std::vector<std::string>& left);
   base::Status rewrite(ParquetWriter& parquet, const FilePointer& file, const Rewrite& how, RetentionReport& report);
   static base::Status count_values(ParquetWriter& parquet, const DataFile& file, Rewrite& how);
   base::Result<RetentionReport> retain_files(const policy::Policy& policy, const Retention& retention,

@@ -157,6 +157,7 @@ DataFile::Stamp DataFile::stamp() const {
 }
 
 std::string DataFile::damage() const {
+  if (!was_damaged_) return {};  // asked for all files, often
   std::lock_guard lock(damage_mutex_);
   if (damage_.empty() || stamp() == damage_stamp_) return damage_;
   return damage_ = {};  // another file lies there by now
@@ -176,6 +177,7 @@ base::Result<uint64_t> DataFile::verify(const std::set<std::string>* columns, co
   if (!read && read.error().code == base::Code::kUnavailable) {
     verified_.clear();
     std::lock_guard damage_lock(damage_mutex_);
+    was_damaged_ = true;
     damage_ = read.error().message;
     damage_stamp_ = now;
   }

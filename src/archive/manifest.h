@@ -69,7 +69,8 @@ struct DataFile : std::enable_shared_from_this<DataFile> {
   mutable std::mutex verify_mutex_;
   mutable Stamp verified_stamp_;
   mutable std::vector<bool> verified_;  // by column, the last: what lies between columns
-  mutable std::mutex damage_mutex_;     // behind verify_mutex_
+  mutable std::atomic<bool> was_damaged_ = false;
+  mutable std::mutex damage_mutex_;  // behind verify_mutex_
   mutable Stamp damage_stamp_;
   mutable std::string damage_;
 };

@@ -117,10 +117,10 @@ base::Status ArchiveImpl::put_in_place(const FilePointer& file, const std::vecto
 }
 
 // Damage must not get hashes of its own.
-bool ArchiveImpl::is_whole(const DataFile& file, std::vector<std::string>& left) {
+bool ArchiveImpl::is_whole(const DataFile& file, const std::set<std::string>* columns, std::vector<std::string>& left) {
   std::string why = file.lost ? lost_error(file).message : file.damage();
   if (why.empty()) {
-    auto read = file.verify(nullptr, nullptr);
+    auto read = file.verify(columns, nullptr);
     if (read) return true;
     why = read.error().message;
   }
@@ -234,7 +234,7 @@ base::Result<Archive::RetentionReport> ArchiveImpl::retain_files(const policy::P
       report.rows_removed += file->rows;
       continue;
     }
-    if (!is_whole(*file, left)) continue;
+    if (!is_whole(*file, nullptr, left)) continue;
     how.key = retention.key_of_day(day_text(file->day));
     base::Status status = open_writer(parquet);
     if (status) status = count_values(*parquet, *file, how);
@@ -266,13 +266,13 @@ base::Result<uint64_t> ArchiveImpl::erase_from_files(
   std::unique_ptr<ParquetWriter> parquet;
   TAMIS_TRY(manifest, current());
   for (const FilePointer& file : manifest->files) {
-    if (!is_whole(*file, left)) continue;
     const policy::EventType* type = file->type.empty() ? nullptr : policy.find_type(file->type);
     const Layout now = type == nullptr ? Layout{} : layout_of(policy, *type).layout;
     Rewrite how;
     how.layout = *file->layout;
     const bool type_is_acts = file->type.empty();
     std::string mentions;  // of the value in rows that stay
+    std::set<std::string> looked_at;
     const std::string raw = sql_text(value);
     const std::string token = sql_text(token_of(key_of_day(day_text(file->day)), value));
     for (const ColumnSpec& spec : how.layout.columns) {
@@ -282,6 +282,7 @@ base::Result<uint64_t> ArchiveImpl::erase_from_files(
       const std::string said = names_it || type_is_acts
                                    ? std::string()
                                    : mention_sql(spec, &spec - how.layout.columns.data(), std::string(value), token);
+      if (names_it || type_is_acts || !said.empty()) looked_at.insert(spec.column);
       if (said.empty()) {
         how.expressions.push_back(sql_name(spec.column));
       } else {
@@ -298,6 +299,7 @@ base::Result<uint64_t> ArchiveImpl::erase_from_files(
           fmt::format("(kind = {} OR coalesce(list, '') <> '') AND value IN ({}, {})", sql_text(kind), raw, token);
     if (how.where.empty()) how.where = "false";
     if (mentions.empty()) mentions = "false";
+    if (!is_whole(*file, &looked_at, left)) continue;
     TAMIS_CHECK(open_writer(parquet));
     auto hits =
         parquet->number(fmt::format("SELECT count(*) FROM {} WHERE {} OR {}", read_sql({file}), how.where, mentions));
@@ -305,6 +307,7 @@ base::Result<uint64_t> ArchiveImpl::erase_from_files(
     if (!hits) {
       status = tl::unexpected<base::Error>(std::move(hits).error());
     } else if (*hits > 0) {
+      if (!is_whole(*file, nullptr, left)) continue;
       status = rewrite(*parquet, file, how, report);
     }
     if (!status) {
