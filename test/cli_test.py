@@ -10,7 +10,7 @@ import harness
 
 COMMANDS = ("serve", "check", "test", "replay", "backtest", "find", "query", "import", "explain", "act", "batches", "undo", "digest",
             "why", "release", "label", "list", "truth", "policy", "clusters", "eval", "audit", "erase", "cel", "top", "demo", "token", "bench", "version",
-            "completion", "outbox", "retain", "mail", "train")
+            "completion", "outbox", "retain", "mail", "train", "verify")
 CASES = harness.TOP / "test" / "data" / "cel_cases.json"
 
 

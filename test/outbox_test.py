@@ -225,6 +225,13 @@ class Outbox(harness.TestCase):
             time.sleep(0.1)
         self.assertEqual(["l1"], [body["id"] for body in self.receiver.of("notify.ops")])
         self.assertEqual({"reject"}, {body["verdict"] for body in self.receiver.of("decision.changed")})
+        # Taken back, the decisions are in force as they were made.
+        self.run_tamis("undo", "--data", self.data, "--quiet", json.loads(done.stdout)["batch"]["id"])
+        self.receiver.came.clear()
+        with self.serve() as server:
+            server.wait_for(lambda: len(self.receiver.of("decision.changed")) == 6, "what the undo did")
+        undone = self.receiver.of("decision.changed")
+        self.assertEqual({("revision_cleared", "accept")}, {(body["change"], body["verdict"]) for body in undone})
 
     def policy_that_rejects(self):
         return self.write_files("rejects", {"policy.yaml": POLICY.replace("    then:\n", "    then:\n      verdict: reject\n")})

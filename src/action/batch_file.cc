@@ -165,6 +165,7 @@ void append_item(std::string& out, const StoredItem& stored) {
     json.key("value").string(item.place.value);
   }
   if (!item.place.name.empty()) json.key("name").string(item.place.name);
+  if (!item.place.was.empty()) json.key("was").string(item.place.was);
   if (item.lasts_ms != 0) {
     json.key("lasts_ms").integer(item.lasts_ms);
   } else if (item.expires_ms != state::kNeverExpires) {
@@ -190,6 +191,7 @@ base::Result<StoredItem> read_item(std::string_view line, base::Arena& arena) {
   place.on = json.text("on");
   place.value = json.text("value");
   place.name = json.text("name");
+  place.was = json.text("was");
   stored.erased = place.value.empty();
   stored.item.lasts_ms = json.number("lasts_ms");
   stored.item.expires_ms = json.time_ms("expires", state::kNeverExpires);

@@ -48,6 +48,7 @@ base::Status ActGround::remove(const Place& place, std::string_view batch) {
   engine::Act act = act_at(place, batch);
   act.kind = place.kind == Place::Kind::kList ? engine::Act::Kind::kListRemove : engine::Act::Kind::kLabelClear;
   act.since_ms = now_ms();
+  act.was = place.was;
   base::Status status = this->act(act);
   if (!status && status.error().code == base::Code::kNotFound) return {};  // it expired just now
   return status;

@@ -28,6 +28,7 @@ struct Place {
   std::string on;
   std::string value;
   std::string name;
+  std::string was = {};  // kRevision: the verdict of the decision as it was made, where that is known
 
   bool operator==(const Place&) const = default;
 };

@@ -149,7 +149,9 @@ struct BatchesOptions {
 
 base::Result<int> batches(const BatchesOptions& options) {
   Interrupt::install();
-  TAMIS_TRY(session, DataSession::open(options.session));
+  DataSessionOptions reading = options.session;
+  reading.reads = true;
+  TAMIS_TRY(session, DataSession::open(reading));
   std::string path = options.batch.empty() ? "/v1/batches" : "/v1/batches/" + url_escape(options.batch);
   TAMIS_TRY(text, session->get(path));
   if (options.json) {

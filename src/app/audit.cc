@@ -66,7 +66,9 @@ void print_line(const JsonView& line) {
 base::Result<int> audit(const AuditOptions& options) {
   Interrupt::install();
   if (options.verb == "verify") return verify(options);
-  TAMIS_TRY(session, DataSession::open(options.session));
+  DataSessionOptions reading = options.session;
+  reading.reads = true;
+  TAMIS_TRY(session, DataSession::open(reading));
   std::string filter;
   auto put = [&](const char* key, const std::string& text) {
     if (!text.empty()) filter += "&" + std::string(key) + "=" + url_escape(text);

@@ -102,6 +102,7 @@ base::Result<int> backtest(Options& options) {
   }
   if (options.replay) body += ",\"replay\":true";
   options.session.state = false;
+  options.session.reads = true;
   TAMIS_TRY(session, DataSession::open(options.session));
   TAMIS_TRY(text, session->run_job("backtest", "/v1/backtests", body + "}"));
   if (options.json) {
@@ -158,6 +159,7 @@ void print_found(const JsonView& result) {
 
 base::Result<int> find(FindOptions& options) {
   Interrupt::install();
+  options.session.reads = true;
   TAMIS_TRY(session, DataSession::open(options.session));
   std::string body = "{\"expression\":" + json_text(options.expression) + ",\"rows\":" + std::to_string(options.rows) +
                      ",\"types\":" + list_json(options.types) + ",\"facets\":" + list_json(options.facets);

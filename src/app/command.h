@@ -48,6 +48,7 @@ Command add_batches(CLI::App& app);
 Command add_outbox(CLI::App& app);
 Command add_query(CLI::App& app);
 Command add_digest(CLI::App& app);
+Command add_verify(CLI::App& app);
 Command add_why(CLI::App& app);
 Command add_release(CLI::App& app);
 Command add_erase(CLI::App& app);

@@ -110,21 +110,32 @@ base::Result<std::unique_ptr<DataSession>> DataSession::open(const DataSessionOp
   net::HttpClientOptions client;
   client.body_bytes_max = kAnswerBytesMax;
   client.io_timeout_ms = 600'000;
-  std::string url = "unix:" + options.data + "/socket";
-  auto folder = replay::DataFolder::open(options.data);
+  auto folder = options.reads && ReadOnlyFolder::is_needed(options.data) ? session->open_read_only()
+                                                                         : replay::DataFolder::open(options.data);
   if (folder) {
     session->folder_ = std::move(*folder);
     TAMIS_CHECK(session->serve());
   } else if (folder.error().code != base::Code::kUnavailable) {
     return tl::unexpected(folder.error());
   }
-  TAMIS_TRY(opened, net::HttpClient::open(url, client));
+  TAMIS_TRY(opened, net::HttpClient::open("unix:" + session->options_.data + "/socket", client));
   session->client_ = std::make_unique<net::HttpClient>(std::move(opened));
   if (session->folder_ == nullptr) {
     // Held by another process: it must be a server that answers.
     if (!session->client_->get("/healthz")) return tl::unexpected(folder.error());
   }
   return session;
+}
+
+base::Result<std::unique_ptr<replay::DataFolder>> DataSession::open_read_only() {
+  TAMIS_TRY(beside, ReadOnlyFolder::open(options_.data));
+  if (!options_.quiet) {
+    std::fprintf(stderr, "tamis: %s may only be read: it is asked as it is%s, and no audit trail tells of it\n",
+                 options_.data.c_str(), beside->is_locked() ? "" : ", without a lock");
+  }
+  read_only_ = std::move(beside);
+  options_.data = read_only_->path();
+  return replay::DataFolder::open(options_.data);
 }
 
 base::Status DataSession::serve() {

@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "action/outbox.h"
+#include "app/read_only.h"
 #include "base/clock.h"
 #include "base/metrics.h"
 #include "base/result.h"
@@ -27,6 +28,7 @@ struct DataSessionOptions {
   std::vector<std::string> intel;
   bool quiet = false;
   bool must_exist = true;  // a folder that is not there is an error, not a new one
+  bool reads = false;      // it changes nothing, so that a folder that may only be read will do (read_only.h)
   bool mail = false;       // corrections of mail are learned, too
   bool state = true;       // false: the archive is enough; the engine's state is recovered only if it is not whole
 };
@@ -55,10 +57,12 @@ class DataSession {
  private:
   explicit DataSession(DataSessionOptions options) : options_(std::move(options)) {}
   base::Status serve();
+  base::Result<std::unique_ptr<replay::DataFolder>> open_read_only();
   base::Status recover();
   base::Result<std::string> call(const net::HttpCall& call);
 
   DataSessionOptions options_;
+  std::unique_ptr<ReadOnlyFolder> read_only_;
   std::unique_ptr<replay::DataFolder> folder_;
   base::SystemClock clock_;
   std::unique_ptr<action::Outbox> outbox_;

@@ -19,6 +19,7 @@ constexpr uint64_t kCheckEvery = 4096;
 struct Options {
   DataSessionOptions session;
   std::vector<std::string> events;
+  std::string type;
   bool archive_only = false, json = false;
 };
 
@@ -35,6 +36,12 @@ class Import {
                         options_.session.data +
                             " is held by a server; events of now are sent to it, and the past "
                             "is imported before it starts");
+    }
+    if (!options_.type.empty() && service_->policy()->find_type(options_.type) == nullptr) {
+      std::string known;
+      for (const policy::EventType& type : service_->policy()->types)
+        known += (known.empty() ? "" : ", ") + type.schema.name;
+      return base::invalid("--type " + options_.type + ": the policy has no such event type; it has: " + known);
     }
     // Rows that a crash left to be added again count as well, so they are put into files first.
     TAMIS_CHECK(service_->flush());
@@ -91,7 +98,8 @@ class Import {
       if (service_->pending_bytes() > kPendingBytesHigh) TAMIS_CHECK(service_->sync());
       if (service_->data()->archive().stats().pending_rows > kRowsPending) TAMIS_CHECK(service_->flush());
     }
-    auto done = service_->import(worker, line, options_.archive_only, options_.archive_only ? INT64_MIN : newest_ms_);
+    auto done = service_->import(worker, options_.type, line, options_.archive_only,
+                                 options_.archive_only ? INT64_MIN : newest_ms_);
     if (done) {
       ++(*done == door::Service::Outcome::kRepeated ? repeated_ : imported_);
       return {};
@@ -186,6 +194,8 @@ Command add_import(CLI::App& app) {
   app.add_option("--data", options->session.data, "The data folder; made if it is not there");
   app.add_option("--policy", options->session.policy, "Folder of the policy that decides the events");
   app.add_option("--intel", options->session.intel, "CSV files of network facts: prefix, asn, country, tag");
+  app.add_option("--type", options->type,
+                 "The type of all these events, whatever they say: for tables without a column that names it");
   app.add_flag("--archive-only", options->archive_only,
                "Keep the events without deciding them; they may be of any age");
   app.add_flag("--json", options->json, "The summary on stdout as JSON");

@@ -76,6 +76,7 @@ int main(int argc, char** argv) {
   add("batches", "Show the batches of a data folder", add_batches);
   add("outbox", "Show what leaves as webhooks; try dead letters again", add_outbox);
   add("digest", "Print a digest of the whole state of a data folder", add_digest);
+  add("verify", "Tell whether a data folder is still what was written", add_verify);
   add("why", "Tell what is in force on an account, address or domain, and why", add_why);
   add("release", "Take back what is in force on an entity", add_release);
   add("label", "Set, clear and show labels", add_label);

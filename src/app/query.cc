@@ -114,6 +114,7 @@ class Answer {
 base::Result<int> query(Options options) {
   Interrupt::install();
   options.session.state = false;
+  options.session.reads = true;
   TAMIS_TRY(session, DataSession::open(options.session));
   std::string body = "{\"sql\":" + json_text(options.sql) + ",\"rows_max\":" + std::to_string(options.rows_max) +
                      ",\"time_ms\":" + std::to_string(static_cast<int64_t>(options.seconds * 1000)) + "}";
@@ -151,8 +152,9 @@ base::Result<int> digest_from_start(const DataSessionOptions& options) {
   return kGood;
 }
 
-base::Result<int> digest(const DataSessionOptions& options, bool json) {
+base::Result<int> digest(DataSessionOptions options, bool json) {
   Interrupt::install();
+  options.reads = true;
   TAMIS_TRY(session, DataSession::open(options));
   TAMIS_TRY(text, session->get("/v1/digest"));
   if (json) {

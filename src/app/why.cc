@@ -84,7 +84,9 @@ void print_words(const JsonView& words) {
 
 base::Result<int> why(const Options& options) {
   Interrupt::install();
-  TAMIS_TRY(session, DataSession::open(options.session));
+  DataSessionOptions reading = options.session;
+  reading.reads = true;
+  TAMIS_TRY(session, DataSession::open(reading));
   std::string path = "/v1/why/" + url_escape(options.kind) + "/" + url_escape(options.value) + "?for=" +
                      (options.customer  ? "customer"
                       : options.support ? "support"

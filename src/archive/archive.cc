@@ -9,6 +9,7 @@
 #include <map>
 
 #include "archive/archive_impl.h"
+#include "archive/parquet_bytes.h"
 #include "base/file.h"
 #include "base/thread.h"
 
@@ -47,7 +48,7 @@ base::Result<std::unique_ptr<Archive>> Archive::open(const std::string& folder, 
 
 ArchiveImpl::ArchiveImpl(std::string folder, ArchiveOptions options, Manifest manifest)
     : folder_(std::move(folder)), options_(options) {
-  lost_ = lost_files(manifest);
+  lost_files(manifest);
   manifest.generation = ++generation_;
   manifest_ = std::make_shared<const Manifest>(std::move(manifest));
   stamp_of(folder_, manifest_stamp_);
@@ -246,6 +247,9 @@ base::Status ArchiveImpl::measure(DataFile& file) const {
   if (::stat(file.absolute.c_str(), &status) != 0)
     return tl::unexpected<base::Error>(base::system_error("open", file.absolute, errno));
   file.bytes = static_cast<uint64_t>(status.st_size);
+  const Descriptor descriptor(file.absolute, O_RDONLY);
+  TAMIS_TRY(footer, read_footer(descriptor.get(), file.absolute));
+  file.footer_hash = footer.hash;
   return sync_path(file.absolute.substr(0, file.absolute.rfind('/')));
 }
 
@@ -288,6 +292,7 @@ ArchiveStats ArchiveImpl::stats() const {
   stats.files = now.files.size();
   for (const FilePointer& file : now.files) {
     stats.bytes += file->bytes;
+    if (!file->footer_hash) ++stats.files_unverified;
     if (file->type.empty()) continue;
     if (stats.rows == 0 || file->from_ms < stats.oldest_ms) stats.oldest_ms = file->from_ms;
     if (stats.rows == 0 || file->to_ms > stats.newest_ms) stats.newest_ms = file->to_ms;
@@ -295,7 +300,8 @@ ArchiveStats ArchiveImpl::stats() const {
   }
   stats.pending_rows = pending_rows_;
   stats.pending_bytes = pending_bytes_;
-  stats.failure = failure_.empty() ? lost_ : failure_;
+  stats.failure = failure_;
+  stats.damage = damage_of(now);
   if (!manifest && stats.failure.empty()) stats.failure = manifest.error().message;
   return stats;
 }

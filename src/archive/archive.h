@@ -64,6 +64,16 @@ struct ArchiveStats {
   uint64_t pending_rows = 0, pending_bytes = 0;
   int64_t oldest_ms = 0, newest_ms = 0;  // of events, 0: there is none
   std::string failure;                   // why the last flush failed, or empty
+  std::string damage;                    // files that are missing or damaged, as far as that is known, or empty
+  uint64_t files_unverified = 0;         // written before files had hashes: a flipped bit in them is not noticed
+};
+
+// What Archive::verify() found.
+struct Verified {
+  uint64_t files = 0, unverified = 0;  // unverified: there, but without hashes
+  uint64_t bytes = 0;                  // read
+  std::vector<std::string> damage;     // a file that is missing or damaged, in words; at most 1,000
+  uint64_t damaged = 0;                // files
 };
 
 // The answer to an SQL query, in memory.
@@ -175,7 +185,8 @@ class Archive {
   // The one of the figures that is asked for often.
   virtual uint64_t pending_bytes() const { return stats().pending_bytes; }
 
-  // Reading sees what is in files.
+  // Reading sees what is in files. A file that is missing or damaged (its bytes do not fit their hashes) makes whatever
+  // would have read it fail with kUnavailable and its name: nothing of it is taken, and no answer is made without it.
   // SQL over the tables `events` (n, time, received, type, id, policy, verdict, points, score, late, rules, shadow of
   // all types), `acts`, `truth` (the acts of truth that are in force: kind, value, label, author, time), and one table
   // for each event type. Only reading statements; no files, no network, no settings.
@@ -184,6 +195,9 @@ class Archive {
   // Errors: kNotFound names what the archive does not have in the whole window (a field that came later, a feature that
   // was declared differently, a token in place of a value): then only a replay can answer.
   virtual base::Result<std::unique_ptr<Scan>> scan(const ScanRequest& request) const = 0;
+  // Reads every file and compares it with its hashes. What this process found good before is read again, too.
+  virtual base::Result<Verified> verify(const std::function<bool(uint64_t done, uint64_t total)>& keep_going) const = 0;
+
   // Whether that scan would work, without doing it: the names of slots that are not there, or are there only in part.
   virtual base::Result<std::vector<std::string>> missing(const ScanRequest& request) const = 0;
 
@@ -214,7 +228,8 @@ class Archive {
 
   // Retention: drops the values of fields whose days are over, puts tokens in place of the values of `private: token`
   // fields that are older than `raw_days`, and removes files that have nothing left to keep. Rewrites file by file;
-  // can be stopped and goes on next time.
+  // can be stopped and goes on next time. Files that are missing or damaged stay as they are; the others are done, then
+  // it fails with their names. Erasing likewise.
   struct Retention {
     int64_t now_ms = 0;
     int32_t raw_days = 7;

@@ -39,6 +39,7 @@ class ArchiveImpl final : public Archive {
                                            const std::function<bool()>& keep_going) const override;
   std::optional<Warmth> warmth(const ScanRequest& request) const override;
   void warm(const ScanRequest& request) const override;
+  base::Result<Verified> verify(const std::function<bool(uint64_t, uint64_t)>& keep_going) const override;
   base::Result<std::map<uint64_t, std::string>> rows(std::string_view type,
                                                      const std::vector<uint64_t>& numbers) const override;
   base::Result<RetentionReport> retain(const policy::Policy& policy, const Retention& retention,
@@ -70,7 +71,7 @@ class ArchiveImpl final : public Archive {
   DatabaseOptions database_options() const;
   // A place for a new file; its folder is there afterwards.
   base::Result<std::shared_ptr<DataFile>> new_file(const std::string& type, int64_t day, uint64_t first, uint64_t last);
-  // Fills bytes from the file system.
+  // Fills bytes and footer_hash from the file.
   base::Status measure(DataFile& file) const;
 
   base::Status put_in_place(const FilePointer& file, const std::vector<FilePointer>& added);  // takes write_mutex_
@@ -90,6 +91,8 @@ class ArchiveImpl final : public Archive {
     bool changed = false;
     uint64_t values_dropped = 0, values_tokened = 0;
   };
+  // Whether these columns (null: all) are what was written; what is wrong with the file is added to `left`.
+  static bool is_whole(const DataFile& file, const std::set<std::string>* columns, std::vector<std::string>& left);
   base::Status rewrite(ParquetWriter& parquet, const FilePointer& file, const Rewrite& how, RetentionReport& report);
   static base::Status count_values(ParquetWriter& parquet, const DataFile& file, Rewrite& how);
   base::Result<RetentionReport> retain_files(const policy::Policy& policy, const Retention& retention,
@@ -109,7 +112,7 @@ class ArchiveImpl final : public Archive {
   mutable int64_t manifest_stamp_[3] = {};  // inode, size, change time of the manifest that was read
   std::vector<Pending> pending_;
   uint64_t pending_rows_ = 0, pending_bytes_ = 0;  // those being flushed included
-  std::string failure_, lost_;
+  std::string failure_;
 
   RowMaker maker_;  // of the thread that adds
 
@@ -135,6 +138,10 @@ std::string empty_table(const std::vector<ColumnSpec>& columns);
 std::string events_sql(const Manifest& manifest);
 std::string acts_sql(const Manifest& manifest);
 std::string truth_sql(const Manifest& manifest);
+// For whoever has DuckDB read files: compares those of their bytes that are read with their hashes (DataFile::verify).
+// A file that is lost is an error, too.
+base::Status verify_files(const std::vector<FilePointer>& files, const std::set<std::string>* columns, int threads,
+                          const std::function<bool()>& keep_going);
 // read_parquet(['a', 'b'])
 std::string read_sql(const std::vector<FilePointer>& files);
 

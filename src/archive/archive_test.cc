@@ -294,10 +294,17 @@ TEST(Archive, aLostFileIsTold) {
   world.archive.reset();
   std::filesystem::resize_file(folder.path() + "/login/2026-09-22/1-1.parquet", 10);
   world.reopen();
-  EXPECT_EQ(world.archive->stats().failure.find("login/2026-09-22/1-1.parquet has 10 bytes"), 0u);
-  EXPECT_EQ(world.text("SELECT n FROM login"), "2\n");
-  EXPECT_NE(scan_text(*world.archive, world.request("login", {"account"})).find("is missing or cut off"),
-            std::string::npos);
+  EXPECT_EQ(world.archive->stats().failure, "");
+  const std::string told = "login/2026-09-22/1-1.parquet of the archive has 10 bytes";
+  EXPECT_EQ(world.archive->stats().damage.find(told), 0u);
+  // No answer is made of what is left.
+  auto answer = world.archive->query("SELECT n FROM login", {}, {});
+  ASSERT_FALSE(answer);
+  EXPECT_EQ(answer.error().code, base::Code::kUnavailable);
+  EXPECT_EQ(answer.error().message.find(told), 0u) << answer.error().message;
+  EXPECT_NE(scan_text(*world.archive, world.request("login", {"account"})).find(told), std::string::npos);
+  EXPECT_FALSE(world.archive->rows("login", {1, 2}));
+  EXPECT_TRUE(world.archive->rows("login", {2}));
 }
 
 TEST(Archive, anotherProcessMayRead) {

@@ -34,7 +34,7 @@ std::span<const FilePointer> run_to_join(const std::vector<FilePointer>& files, 
     bool full = false;
     for (; behind < files.size(); ++behind) {
       const DataFile& file = *files[behind];
-      if (file.lost || file.rows * 2 > rows_max || tier_of(file.rows) > tier) break;
+      if (file.lost || !file.damage().empty() || file.rows * 2 > rows_max || tier_of(file.rows) > tier) break;
       full = rows + file.rows > rows_max;
       if (full) break;
       rows += file.rows;
@@ -56,12 +56,22 @@ base::Status ArchiveImpl::compact(bool all) {
     groups[{file->type, file->day, file->layout.get()}].push_back(file);
   }
   std::unique_ptr<ParquetWriter> parquet;
+  base::Status status;
   for (auto& [key, files] : groups) {
     for (int tier = 0; tier <= (all ? kTierMax : 0); ++tier) {
       const auto run = run_to_join(files, tier, options_.file_rows_max);
       if (run.empty()) continue;
       const std::vector<FilePointer> joined(run.begin(), run.end());
-      TAMIS_TRY(file, base::run_as(base::work_behind, "join", [&] { return join(parquet, joined); }));
+      auto made = base::run_as(base::work_behind, "join", [&] { return join(parquet, joined); });
+      if (!made) {
+        const bool damaged =
+            std::any_of(joined.begin(), joined.end(), [](const FilePointer& file) { return !file->damage().empty(); });
+        if (!damaged) return tl::unexpected<base::Error>(std::move(made).error());
+        // It is known now: its neighbours are joined without it from the next time on, and other days at once.
+        status = tl::unexpected<base::Error>(std::move(made).error());
+        break;
+      }
+      const FilePointer file = *std::move(made);
       std::lock_guard writing(write_mutex_);
       TAMIS_CHECK(replace(joined, {file}, 0));
       const auto at = files.begin() + (run.data() - files.data());
@@ -69,7 +79,7 @@ base::Status ArchiveImpl::compact(bool all) {
       files.erase(at + 1, at + static_cast<std::ptrdiff_t>(joined.size()));
     }
   }
-  return {};
+  return status;
 }
 
 base::Result<FilePointer> ArchiveImpl::join(std::unique_ptr<ParquetWriter>& parquet,
@@ -91,7 +101,13 @@ base::Result<FilePointer> ArchiveImpl::join(std::unique_ptr<ParquetWriter>& parq
     file->from_ms = std::min(file->from_ms, part->from_ms);
     file->to_ms = std::max(file->to_ms, part->to_ms);
   }
-  TAMIS_TRY(rows, write_joined(parquet, files, in_order, *file));
+  auto written = write_joined(parquet, files, in_order, *file);
+  if (!written) {
+    // Whichever of them is damaged must be known, or they would be joined in vain with each flush.
+    for (const FilePointer& part : files) static_cast<void>(part->verify(nullptr, nullptr, true));
+    return tl::unexpected<base::Error>(std::move(written).error());
+  }
+  const uint64_t rows = *written;
   if (rows != file->rows)
     return base::fail(base::Code::kInternal, "joining files of the archive changed the number of their rows");
   TAMIS_CHECK(measure(*file));
@@ -103,11 +119,12 @@ base::Result<uint64_t> ArchiveImpl::write_joined(std::unique_ptr<ParquetWriter>&
                                                  const std::vector<FilePointer>& files, bool in_order,
                                                  const DataFile& to) const {
   if (in_order) {
-    std::vector<std::string> paths;
-    for (const FilePointer& file : files) paths.push_back(file->absolute);
-    auto rows = splice_files(paths, to.absolute, kGroupRows / 2);
+    std::vector<SplicePart> parts;
+    for (const FilePointer& file : files) parts.push_back({file->absolute, file->footer_hash});
+    auto rows = splice_files(parts, to.absolute, kGroupRows / 2);
     if (rows || rows.error().code != base::Code::kNotFound) return rows;
   }
+  TAMIS_CHECK(verify_files(files, nullptr, 1, nullptr));
   TAMIS_CHECK(open_writer(parquet));
   TAMIS_CHECK(
       parquet->write("SELECT * FROM " + read_sql(files) + (in_order ? "" : " ORDER BY n"), to.rows, to.absolute));

@@ -99,12 +99,15 @@ base::Result<bool> load(const std::function<base::Result<Connection*>()>& connec
     auto loaded = load_pages(file, one, use, stop);
     if (stop != nullptr && *stop) return false;
     if (loaded && *loaded) continue;
-    // What the pages cannot tell, or why they are damaged, DuckDB can.
-    if (!loaded && loaded.error().code == base::Code::kLimit) return loaded;
+    // What the pages cannot tell, DuckDB can.
+    if (!loaded && loaded.error().code != base::Code::kNotFound) return loaded;
     cold.push_back(&one);
     list += (list.empty() ? "" : ", ") + sql_name(one.column);
   }
   if (cold.empty()) return true;
+  std::set<std::string> columns;
+  for (const HotWanted* one : cold) columns.insert(one->column);
+  TAMIS_CHECK(file.verify(&columns, nullptr));
   TAMIS_TRY(connection_of, connect());
   Connection& connection = *connection_of;
   std::vector<HotBuilder> builders;
@@ -166,8 +169,7 @@ class HotScan final : public Scan {
  private:
   base::Status open_file() {
     const DataFile& file = *files_[at_file_];
-    if (file.lost)
-      return base::fail(base::Code::kUnavailable, fmt::format("{} of the archive is missing or cut off", file.path));
+    if (file.lost) return tl::unexpected<base::Error>(lost_error(file));
     const auto& wanted = wants_.of(file);
     if (!wanted) return base::fail(base::Code::kInternal, "a scan in memory asks for what is never there");
     at_row_ = 0;

@@ -120,6 +120,12 @@ FilePointer read_file_entry(Value value, const std::string& folder,
   file->from_ms = members.integer("from_ms");
   file->to_ms = members.integer("to_ms");
   file->absolute = folder + "/" + file->path;
+  if (const std::string footer = members.text("footer", false); !footer.empty()) {
+    uint64_t hash = 0;
+    const auto read = std::from_chars(footer.data(), footer.data() + footer.size(), hash, 16);
+    if (read.ec != std::errc() || read.ptr != footer.data() + footer.size()) fault = "a hash is none";
+    file->footer_hash = hash;
+  }
   const auto layout = static_cast<uint64_t>(members.integer("layout"));
   if (!fault.empty()) return file;
   if (!is_plain_path(file->path)) fault = fmt::format("\"{}\" is no path of a file of the archive", file->path);
@@ -137,10 +143,75 @@ FilePointer read_file_entry(Value value, const std::string& folder,
 base::Result<std::shared_ptr<const ParquetFile>> DataFile::parquet() const {
   std::lock_guard lock(parquet_mutex_);
   if (parquet_ == nullptr) {
-    TAMIS_TRY(opened, ParquetFile::open(absolute));
+    TAMIS_TRY(opened, ParquetFile::open(absolute, footer_hash));
     parquet_ = std::move(opened);
   }
   return parquet_;
+}
+
+DataFile::Stamp DataFile::stamp() const {
+  struct stat status = {};
+  if (::stat(absolute.c_str(), &status) != 0) return {};
+  return {static_cast<int64_t>(status.st_ino), static_cast<int64_t>(status.st_size),
+          status.st_mtim.tv_sec * 1'000'000'000 + status.st_mtim.tv_nsec};
+}
+
+std::string DataFile::damage() const {
+  if (!was_damaged_) return {};  // asked for all files, often
+  std::lock_guard lock(damage_mutex_);
+  if (damage_.empty() || stamp() == damage_stamp_) return damage_;
+  return damage_ = {};  // another file lies there by now
+}
+
+base::Result<uint64_t> DataFile::verify(const std::set<std::string>* columns, const std::function<bool()>& keep_going,
+                                        bool again) const {
+  std::lock_guard lock(verify_mutex_);
+  const Stamp now = stamp();
+  if (again || now != verified_stamp_) {
+    verified_.clear();
+    std::lock_guard parquet_lock(parquet_mutex_);
+    parquet_.reset();
+  }
+  verified_stamp_ = now;
+  auto read = verify_now(columns, keep_going);
+  if (!read && read.error().code == base::Code::kUnavailable) {
+    verified_.clear();
+    std::lock_guard damage_lock(damage_mutex_);
+    was_damaged_ = true;
+    damage_ = read.error().message;
+    damage_stamp_ = now;
+  }
+  return read;
+}
+
+base::Result<uint64_t> DataFile::verify_now(const std::set<std::string>* columns,
+                                            const std::function<bool()>& keep_going) const {
+  auto opened = parquet();
+  // Columns of a kind that only DuckDB knows: nothing tells them apart.
+  if (!opened && opened.error().code == base::Code::kNotFound) return uint64_t{0};
+  if (!opened) return tl::unexpected<base::Error>(std::move(opened).error());
+  const ParquetFile& file = **opened;
+  const size_t between = file.columns().size();
+  if (verified_.size() != between + 1) verified_.assign(between + 1, false);
+  std::vector<bool> wanted(between + 1, true);
+  for (size_t i = 0; i <= between; ++i) {
+    if (i < between && columns != nullptr && !columns->contains(file.columns()[i].name)) wanted[i] = false;
+    if (verified_[i]) wanted[i] = false;
+  }
+  const Descriptor descriptor(absolute, O_RDONLY);
+  if (descriptor.get() < 0) return tl::unexpected<base::Error>(base::system_error("open", absolute, errno));
+  uint64_t read = 0;
+  for (const ParquetFile::Part& part : file.parts()) {
+    if (!wanted[part.column < 0 ? between : static_cast<size_t>(part.column)]) continue;
+    if (keep_going && !keep_going()) return base::fail(base::Code::kLimit, "verifying files was stopped");
+    TAMIS_TRY(hash, hash_at(descriptor.get(), absolute, part.offset, part.bytes));
+    if (hash != part.hash) return tl::unexpected<base::Error>(damaged_file(absolute, file.name_of(part)));
+    read += part.bytes;
+  }
+  for (size_t i = 0; i <= between; ++i) {
+    if (wanted[i]) verified_[i] = true;
+  }
+  return read;
 }
 
 DataFile::~DataFile() {
@@ -199,6 +270,7 @@ std::string to_json(const Manifest& manifest) {
     json.begin_object().key("path").string(file.path).key("type").string(file.type).key("day").integer(file.day);
     json.key("first").uinteger(file.first).key("last").uinteger(file.last).key("rows").uinteger(file.rows);
     json.key("bytes").uinteger(file.bytes).key("from_ms").integer(file.from_ms).key("to_ms").integer(file.to_ms);
+    if (file.footer_hash) json.key("footer").string(fmt::format("{:016x}", *file.footer_hash));
     json.key("layout").uinteger(layout_of_file[i]).end_object();
   }
   rest += "]}\n";
@@ -274,19 +346,31 @@ base::Status remove_leftovers(const std::string& folder, const Manifest& manifes
   return {};
 }
 
-std::string lost_files(const Manifest& manifest) {
-  std::string out;
-  size_t count = 0;
+void lost_files(const Manifest& manifest) {
   for (const FilePointer& file : manifest.files) {
     struct stat status = {};
     const bool there = ::stat(file->absolute.c_str(), &status) == 0;
-    if (there && static_cast<uint64_t>(status.st_size) == file->bytes) continue;
-    file->lost = true;
-    if (++count > 1) continue;
-    out = there ? fmt::format("{} has {} bytes, expected {}", file->path, status.st_size, file->bytes)
-                : fmt::format("{} is missing", file->path);
+    file->lost = !there || static_cast<uint64_t>(status.st_size) != file->bytes;
   }
-  if (count > 1) out += fmt::format(", and {} more files are missing or have another size", count - 1);
+}
+
+base::Error lost_error(const DataFile& file) {
+  struct stat status = {};
+  const std::string what = ::stat(file.absolute.c_str(), &status) == 0
+                               ? fmt::format("has {} bytes, expected {}", status.st_size, file.bytes)
+                               : std::string("is missing");
+  return {base::Code::kUnavailable,
+          fmt::format("{} of the archive {}: put a copy of the file in its place, from a backup", file.path, what)};
+}
+
+std::string damage_of(const Manifest& manifest) {
+  std::string out;
+  size_t count = 0;
+  for (const FilePointer& file : manifest.files) {
+    const std::string damage = file->lost ? lost_error(*file).message : file->damage();
+    if (!damage.empty() && ++count == 1) out = damage;
+  }
+  if (count > 1) out += fmt::format("; and {} more files are missing or damaged", count - 1);
   return out;
 }
 

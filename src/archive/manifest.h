@@ -7,9 +7,12 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -27,6 +30,8 @@ struct DataFile : std::enable_shared_from_this<DataFile> {
   uint64_t first = 0, last = 0;
   uint64_t rows = 0, bytes = 0;
   int64_t from_ms = 0, to_ms = 0;  // of its events, both included
+  // Of its footer, in which the hashes of all other bytes are (hashes.h); none: it was written before there were any.
+  std::optional<uint64_t> footer_hash;
   std::shared_ptr<const Layout> layout;
   std::string absolute;
   mutable std::atomic<bool> doomed = false;  // removed with the last reference
@@ -34,6 +39,16 @@ struct DataFile : std::enable_shared_from_this<DataFile> {
   mutable HotFile hot;                       // its columns in memory
   // Where its pages lie; read once.
   base::Result<std::shared_ptr<const ParquetFile>> parquet() const;
+
+  // Compares its bytes with their hashes, for whoever has DuckDB read them: those of some columns (null: all) and what
+  // lies between columns. What was found good once is not read again while the file has the same place, size and time
+  // of change; `again`: it is. Gives the number of bytes read. kUnavailable: it is damaged; kLimit: `keep_going` (may
+  // be null) said no.
+  base::Result<uint64_t> verify(const std::set<std::string>* columns, const std::function<bool()>& keep_going,
+                                bool again = false) const;
+  // What verify() found, for as long as the file is the one that was looked at; empty: nothing. A damaged file is not
+  // joined and not written anew.
+  std::string damage() const;
 
   DataFile() = default;
   DataFile(const DataFile&) = delete;
@@ -43,6 +58,21 @@ struct DataFile : std::enable_shared_from_this<DataFile> {
  private:
   mutable std::mutex parquet_mutex_;
   mutable std::shared_ptr<const ParquetFile> parquet_;
+
+  struct Stamp {
+    int64_t inode = 0, bytes = -1, changed_ns = 0;
+    bool operator==(const Stamp&) const = default;
+  };
+  Stamp stamp() const;
+  base::Result<uint64_t> verify_now(const std::set<std::string>* columns,
+                                    const std::function<bool()>& keep_going) const;
+  mutable std::mutex verify_mutex_;
+  mutable Stamp verified_stamp_;
+  mutable std::vector<bool> verified_;  // by column, the last: what lies between columns
+  mutable std::atomic<bool> was_damaged_ = false;
+  mutable std::mutex damage_mutex_;  // behind verify_mutex_
+  mutable Stamp damage_stamp_;
+  mutable std::string damage_;
 };
 using FilePointer = std::shared_ptr<const DataFile>;
 
@@ -68,8 +98,12 @@ base::Status write_manifest(const std::string& folder, const Manifest& manifest)
 
 // Removes Parquet files that the manifest does not name, and what is left in the folder for temporary files.
 base::Status remove_leftovers(const std::string& folder, const Manifest& manifest);
-// Marks and names the files that are missing or have another size than the manifest says; empty: all is well.
-std::string lost_files(const Manifest& manifest);
+// Marks the files that are missing or have another size than the manifest says.
+void lost_files(const Manifest& manifest);
+// Of a file that is so marked.
+base::Error lost_error(const DataFile& file);
+// Names the first file that is lost or was found damaged, and how many there are; empty: none is known.
+std::string damage_of(const Manifest& manifest);
 
 base::Status sync_path(const std::string& path);  // a file or a folder
 

@@ -249,7 +249,7 @@ class PageDecoder {
     if (column_.physical == kBooleanType) return unknown();
     if (left.size() / 8 < entries) return damaged();
     numbers_.resize(entries);
-    std::memcpy(numbers_.data(), left.at, entries * 8);
+    if (entries > 0) std::memcpy(numbers_.data(), left.at, entries * 8);
     return {};
   }
 
@@ -331,7 +331,7 @@ class PageDecoder {
         if (column_.physical == kBooleanType) return read_bits(left, present);
         if (left.size() / 8 < present) return damaged();
         dense_.resize(present);
-        std::memcpy(dense_.data(), left.at, present * 8);
+        if (present > 0) std::memcpy(dense_.data(), left.at, present * 8);
         return put_numbers();
       case kRle: {
         Left part;

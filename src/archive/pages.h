@@ -4,15 +4,19 @@
 //
 // It reads what the archive writes (zstd or nothing; plain, dictionary, delta and split encodings; texts, numbers,
 // booleans, lists of texts). Of anything else it says so, kNotFound, and DuckDB reads it. Bytes are foreign: damage is
-// an error (kUnavailable), never a crash.
+// an error (kUnavailable), never a crash. Chunks that have a hash (hashes.h) are compared with it each time they are
+// read, which costs a few percent of decoding them.
 #pragma once
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "archive/hashes.h"
+#include "archive/parquet_bytes.h"
 #include "base/result.h"
 
 namespace tamis::archive {
@@ -46,6 +50,7 @@ class ParquetFile {
     bool zstd = false, known = false;
     bool has_bounds = false;  // of whole numbers
     int64_t least = 0, most = 0;
+    std::optional<uint64_t> hash;  // of its bytes
   };
   struct RowGroup {
     uint32_t rows = 0;
@@ -57,9 +62,24 @@ class ParquetFile {
     bool list = false, known = false;
   };
 
-  // Reads the footer.
-  static base::Result<std::shared_ptr<const ParquetFile>> open(const std::string& path);
+  // A part of the body with its hash: a chunk, or what lies between chunks.
+  struct Part {
+    uint64_t offset = 0, bytes = 0, hash = 0;
+    int32_t column = -1;  // -1: no chunk
+    uint32_t group = 0;
+  };
 
+  // Reads the footer. kUnavailable: it is damaged, or is not the one that has this hash.
+  static base::Result<std::shared_ptr<const ParquetFile>> open(const std::string& path,
+                                                               std::optional<uint64_t> footer_hash = std::nullopt);
+  // Cuts the body of such a file into pieces that are to be hashed.
+  static base::Result<std::vector<Piece>> cut(const Footer& footer, const std::string& path);
+
+  const std::string& path() const { return path_; }
+  // All of the body, by offset; empty: nothing is hashed.
+  const std::vector<Part>& parts() const { return parts_; }
+  // A part, for people: "column ip, row group 3".
+  std::string name_of(const Part& part) const;
   const std::vector<RowGroup>& groups() const { return groups_; }
   // -1: there is none.
   int32_t column(std::string_view name) const;
@@ -69,27 +89,26 @@ class ParquetFile {
   class Reader {
    public:
     static base::Result<Reader> open(std::shared_ptr<const ParquetFile> file);
-    Reader(Reader&& other) noexcept : file_(std::move(other.file_)), fd_(other.fd_) { other.fd_ = -1; }
-    Reader& operator=(Reader&&) = delete;
-    ~Reader();
     // The first `rows` of a row group, or all that it has. `out` may have been used before.
     base::Status read(size_t group, int32_t column, uint32_t rows, PageColumn& out);
     const ParquetFile& file() const { return *file_; }
 
    private:
-    Reader() = default;
+    Reader(std::shared_ptr<const ParquetFile> file, Descriptor descriptor)
+        : file_(std::move(file)), descriptor_(std::move(descriptor)) {}
     std::shared_ptr<const ParquetFile> file_;
-    int fd_ = -1;
+    Descriptor descriptor_;
   };
 
  private:
   ParquetFile() = default;
-  base::Status parse(std::string_view footer);
+  base::Status parse(const Footer& footer);
+  base::Status take_hashes(const Footer& footer, std::string_view text);
 
   std::string path_;
-  uint64_t bytes_ = 0;
   std::vector<Column> columns_;
   std::vector<RowGroup> groups_;
+  std::vector<Part> parts_;
 };
 
 // The pages of one column chunk, as they lie in the file. For ParquetFile and its fuzz test.

@@ -8,6 +8,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "archive/hashes.h"
+
 namespace tamis::archive {
 
 // What the table function tamis_rows() gives next.
@@ -264,6 +266,7 @@ base::Status ParquetWriter::copy(const std::string& select, uint64_t rows, const
                                  std::string_view how) {
   base::Status status = connection_->run(fmt::format("COPY ({}) TO {} ({}, ROW_GROUP_SIZE {}{})", select,
                                                      sql_text(path), kParquetOptions, group_rows(rows), how));
+  if (status) status = add_hashes(path);  // while its bytes are in memory
   if (status) status = sync_path(path);
   if (!status) ::unlink(path.c_str());
   return status;

@@ -1,14 +1,15 @@
 // The footer of a Parquet file: where the chunks of its columns lie.
 #include <fcntl.h>
 #include <fmt/core.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cstring>
+#include <map>
+#include <memory>
 
 #include "archive/pages.h"
 #include "archive/thrift.h"
+#include "base/hash.h"
 
 namespace tamis::archive {
 namespace {
@@ -16,22 +17,10 @@ namespace {
 using Chunk = ParquetFile::Chunk;
 using Kind = ThriftReader::Kind;
 
-constexpr size_t kTailBytes = 8;  // the length of the footer, and PAR1
-constexpr uint64_t kFooterBytesMax = 64u << 20;
 constexpr uint32_t kGroupRowsMax = 1u << 22;
 constexpr int64_t kZstd = 6, kUncompressed = 0;
 constexpr int32_t kBooleanType = 0, kInt64Type = 2, kDoubleType = 5, kByteArrayType = 6;
 constexpr int64_t kOptional = 1, kRepeated = 2;
-
-base::Status read_at(int fd, uint64_t offset, size_t bytes, char* to) {
-  while (bytes > 0) {
-    const ssize_t got = ::pread(fd, to, bytes, static_cast<off_t>(offset));
-    if (got < 0 && errno == EINTR) continue;
-    if (got <= 0) return base::fail(base::Code::kUnavailable, "a file of the archive ends too early");
-    to += got, offset += static_cast<uint64_t>(got), bytes -= static_cast<size_t>(got);
-  }
-  return {};
-}
 
 struct SchemaElement {
   std::string name;
@@ -122,9 +111,10 @@ bool columns_of(const std::vector<SchemaElement>& elements, std::vector<ParquetF
 
 }  // namespace
 
-base::Status ParquetFile::parse(std::string_view footer) {
+base::Status ParquetFile::parse(const Footer& footer) {
   std::vector<SchemaElement> elements;
-  ThriftReader thrift(footer);
+  std::string_view hashes;
+  ThriftReader thrift(footer.bytes);
   auto read_group = [&] {
     RowGroup group;
     int64_t rows = -1;
@@ -139,7 +129,7 @@ base::Status ParquetFile::parse(std::string_view footer) {
     group.rows = rows < 0 || rows > kGroupRowsMax ? UINT32_MAX : static_cast<uint32_t>(rows);
     groups_.push_back(std::move(group));
   };
-  thrift.each_field([&](int32_t id, Kind) {
+  thrift.each_field([&](int32_t id, Kind kind) {
     if (id == 2) {
       thrift.each_item([&](Kind) { elements.push_back(read_element(thrift)); });
       return true;
@@ -148,6 +138,7 @@ base::Status ParquetFile::parse(std::string_view footer) {
       thrift.each_item([&](Kind) { read_group(); });
       return true;
     }
+    if (id == 5 && kind == ThriftReader::kList) return hashes = read_hashes(thrift), true;
     return false;
   });
   if (thrift.failed()) return base::fail(base::Code::kUnavailable, "a damaged footer");
@@ -156,35 +147,83 @@ base::Status ParquetFile::parse(std::string_view footer) {
     if (group.chunks.size() != columns_.size() || group.rows == UINT32_MAX)
       return base::fail(base::Code::kUnavailable, "a damaged footer");
     for (const Chunk& chunk : group.chunks) {
-      if (chunk.bytes > bytes_ || chunk.offset > bytes_ - chunk.bytes)
+      const uint64_t end = kParquetMagic.size() + footer.body;
+      if (chunk.bytes > end || chunk.offset > end - chunk.bytes)
         return base::fail(base::Code::kUnavailable, "a damaged footer");
+    }
+  }
+  return hashes.empty() ? base::Status() : take_hashes(footer, hashes);
+}
+
+// Each chunk is one of the pieces.
+base::Status ParquetFile::take_hashes(const Footer& footer, std::string_view text) {
+  std::vector<Piece> pieces;
+  if (!parse_pieces(text, footer.body, pieces))
+    return base::fail(base::Code::kUnavailable, "hashes that are not of this file");
+  uint64_t offset = kParquetMagic.size();
+  parts_.reserve(pieces.size());
+  for (const Piece& piece : pieces) {
+    parts_.push_back({offset, piece.bytes, piece.hash});
+    offset += piece.bytes;
+  }
+  for (uint32_t group = 0; group < groups_.size(); ++group) {
+    for (size_t column = 0; column < columns_.size(); ++column) {
+      Chunk& chunk = groups_[group].chunks[column];
+      if (chunk.bytes == 0) continue;
+      auto before = [](const Part& part, uint64_t at) { return part.offset < at; };
+      const auto part = std::lower_bound(parts_.begin(), parts_.end(), chunk.offset, before);
+      if (part == parts_.end() || part->offset != chunk.offset || part->bytes != chunk.bytes || part->column >= 0)
+        return base::fail(base::Code::kUnavailable, "hashes that are not of its columns");
+      part->column = static_cast<int32_t>(column);
+      part->group = group;
+      chunk.hash = part->hash;
     }
   }
   return {};
 }
 
-base::Result<std::shared_ptr<const ParquetFile>> ParquetFile::open(const std::string& path) {
-  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return base::fail(base::Code::kUnavailable, fmt::format("{} cannot be opened", path));
+base::Result<std::vector<Piece>> ParquetFile::cut(const Footer& footer, const std::string& path) {
+  ParquetFile file;
+  std::vector<Piece> pieces;
+  if (base::Status parsed = file.parse(footer); !parsed) {
+    if (parsed.error().code != base::Code::kNotFound) return base::fail(parsed.error().code, path + ": damaged footer");
+    // Columns that only DuckDB reads: a file of theirs is verified as a whole.
+    if (footer.body > 0) pieces.push_back({footer.body, 0});
+    return pieces;
+  }
+  std::map<uint64_t, uint64_t> chunks;  // bytes by offset
+  for (const RowGroup& group : file.groups_) {
+    for (const Chunk& chunk : group.chunks) {
+      if (chunk.bytes > 0 && !chunks.emplace(chunk.offset, chunk.bytes).second)
+        return base::fail(base::Code::kUnavailable, path + ": two columns at one place");
+    }
+  }
+  uint64_t at = kParquetMagic.size();
+  for (const auto& [offset, bytes] : chunks) {
+    if (offset < at) return base::fail(base::Code::kUnavailable, path + ": columns that overlap");
+    if (offset > at) pieces.push_back({offset - at, 0});
+    pieces.push_back({bytes, 0});
+    at = offset + bytes;
+  }
+  const uint64_t end = kParquetMagic.size() + footer.body;
+  if (at < end) pieces.push_back({end - at, 0});
+  return pieces;
+}
+
+std::string ParquetFile::name_of(const Part& part) const {
+  if (part.column < 0) return fmt::format("bytes {} to {}", part.offset, part.offset + part.bytes);
+  return fmt::format("column {}, row group {}", columns_[static_cast<size_t>(part.column)].name, part.group);
+}
+
+base::Result<std::shared_ptr<const ParquetFile>> ParquetFile::open(const std::string& path,
+                                                                   std::optional<uint64_t> footer_hash) {
+  const Descriptor descriptor(path, O_RDONLY);
+  if (descriptor.get() < 0) return base::fail(base::Code::kUnavailable, fmt::format("{} cannot be opened", path));
+  TAMIS_TRY(footer, read_footer(descriptor.get(), path));
+  if (footer_hash && *footer_hash != footer.hash) return tl::unexpected<base::Error>(damaged_file(path, "its footer"));
   std::shared_ptr<ParquetFile> file(new ParquetFile);
   file->path_ = path;
-  auto read = [&]() -> base::Status {
-    struct stat info = {};
-    if (::fstat(fd, &info) != 0 || info.st_size < static_cast<off_t>(kTailBytes + 4))
-      return base::fail(base::Code::kUnavailable, "too short");
-    file->bytes_ = static_cast<uint64_t>(info.st_size);
-    char tail[kTailBytes];
-    TAMIS_CHECK(read_at(fd, file->bytes_ - kTailBytes, kTailBytes, tail));
-    uint32_t length;
-    std::memcpy(&length, tail, 4);
-    if (std::memcmp(tail + 4, "PAR1", 4) != 0 || length > kFooterBytesMax || length + kTailBytes > file->bytes_)
-      return base::fail(base::Code::kUnavailable, "no Parquet file");
-    std::string footer(length, '\0');
-    TAMIS_CHECK(read_at(fd, file->bytes_ - kTailBytes - length, length, footer.data()));
-    return file->parse(footer);
-  };
-  base::Status status = read();
-  ::close(fd);
+  base::Status status = file->parse(footer);
   if (!status) return base::fail(status.error().code, path + ": " + status.error().message);
   return std::shared_ptr<const ParquetFile>(std::move(file));
 }
@@ -197,15 +236,10 @@ int32_t ParquetFile::column(std::string_view name) const {
 }
 
 base::Result<ParquetFile::Reader> ParquetFile::Reader::open(std::shared_ptr<const ParquetFile> file) {
-  Reader reader;
-  reader.fd_ = ::open(file->path_.c_str(), O_RDONLY | O_CLOEXEC);
-  if (reader.fd_ < 0) return base::fail(base::Code::kUnavailable, fmt::format("{} cannot be opened", file->path_));
-  reader.file_ = std::move(file);
-  return reader;
-}
-
-ParquetFile::Reader::~Reader() {
-  if (fd_ >= 0) ::close(fd_);
+  Descriptor descriptor(file->path_, O_RDONLY);
+  if (descriptor.get() < 0)
+    return base::fail(base::Code::kUnavailable, fmt::format("{} cannot be opened", file->path_));
+  return Reader(std::move(file), std::move(descriptor));
 }
 
 base::Status ParquetFile::Reader::read(size_t group, int32_t column, uint32_t rows, PageColumn& out) {
@@ -215,8 +249,12 @@ base::Status ParquetFile::Reader::read(size_t group, int32_t column, uint32_t ro
   if (!chunk.known || !what.known)
     return base::fail(base::Code::kNotFound, fmt::format("{}: an unknown kind of column {}", file_->path_, what.name));
   std::unique_ptr<char[]> bytes(new char[chunk.bytes]);
-  base::Status status = read_at(fd_, chunk.offset, chunk.bytes, bytes.get());
-  if (status) status = decode_pages({bytes.get(), chunk.bytes}, what, chunk.zstd, of.rows, rows, out);
+  TAMIS_CHECK(read_at(descriptor_.get(), file_->path_, chunk.offset, bytes.get(), chunk.bytes));
+  if (chunk.hash && base::hash64(bytes.get(), chunk.bytes) != *chunk.hash) {
+    return tl::unexpected<base::Error>(
+        damaged_file(file_->path_, fmt::format("column {}, row group {}", what.name, group)));
+  }
+  base::Status status = decode_pages({bytes.get(), chunk.bytes}, what, chunk.zstd, of.rows, rows, out);
   if (!status)
     return base::fail(status.error().code, fmt::format("{}, {}: {}", file_->path_, what.name, status.error().message));
   return {};

@@ -3,10 +3,13 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <functional>
 #include <map>
+#include <set>
 
 #include "archive/archive_impl.h"
 #include "archive/watch.h"
+#include "event/json_writer.h"
 
 namespace tamis::archive {
 namespace {
@@ -111,23 +114,65 @@ base::Status check_words(std::string_view sql) {
   return {};
 }
 
+// Compares what will be read with its hashes: of these columns, null: of all.
+using Verify = std::function<base::Status(const std::set<std::string>* columns)>;
+
 class Query {
  public:
-  Query(Connection& connection, const QueryLimits& limits, const std::string& folder)
-      : connection_(connection), limits_(limits), folder_(folder) {}
+  Query(Connection& connection, const QueryLimits& limits, const std::string& folder, Verify verify)
+      : connection_(connection), limits_(limits), folder_(folder), verify_(std::move(verify)) {}
 
   base::Status make_tables(const Manifest& manifest, std::string_view sql);
-  base::Result<Table> run(const std::string& sql);
+  base::Result<Table> run(const Manifest& manifest, const std::string& sql);
   base::Error readable(base::Error error) const;
+  // Those that the statement may read.
+  static std::vector<FilePointer> files_of(const Manifest& manifest, std::string_view sql);
 
  private:
+  base::Status verify(const Manifest& manifest, const std::string& sql) const;
   base::Status check_select(const std::string& sql) const;
   base::Status describe(const std::string& sql, Table& table) const;
   base::Status fetch(const std::string& sql, Table& table) const;
   Connection& connection_;
   const QueryLimits& limits_;
   const std::string& folder_;
+  Verify verify_;
 };
+
+std::vector<FilePointer> Query::files_of(const Manifest& manifest, std::string_view sql) {
+  const bool events = mentions(sql, "events"), acts = mentions(sql, "acts") || mentions(sql, "truth");
+  std::vector<FilePointer> files;
+  for (const FilePointer& file : manifest.files) {
+    if (file->type.empty() ? acts : events || mentions(sql, table_of(file->type))) files.push_back(file);
+  }
+  return files;
+}
+
+// DuckDB's plan names the columns that it will read, and those alone are verified; names that occur in it for another
+// reason do no harm.
+base::Status Query::verify(const Manifest& manifest, const std::string& sql) const {
+  std::string plan;
+  TAMIS_TRY(stream, Stream::open(connection_, fmt::format("EXPLAIN (FORMAT json) {}", sql)));
+  while (true) {
+    TAMIS_TRY(chunk, stream->next());
+    if (!chunk) break;
+    for (uint32_t row = 0; row < chunk.rows(); ++row) plan += chunk.text(1, row);
+  }
+  std::set<std::string> columns;
+  const Layout* before = nullptr;
+  for (const FilePointer& file : manifest.files) {
+    if (file->layout.get() == before) continue;
+    before = file->layout.get();
+    for (const ColumnSpec& spec : before->columns) {
+      std::string quoted;  // as JSON
+      event::JsonWriter(quoted).string(spec.column);
+      const std::string inner = quoted.substr(1, quoted.size() - 2);
+      if (plan.find(spec.column) != std::string::npos || plan.find(inner) != std::string::npos)
+        columns.insert(spec.column);
+    }
+  }
+  return verify_(&columns);
+}
 
 base::Status Query::make_tables(const Manifest& manifest, std::string_view sql) {
   const bool all = lists_tables(sql);
@@ -241,10 +286,11 @@ base::Status Query::fetch(const std::string& sql, Table& table) const {
   }
 }
 
-base::Result<Table> Query::run(const std::string& sql) {
+base::Result<Table> Query::run(const Manifest& manifest, const std::string& sql) {
   Table table;
   if (const std::string_view inner = explained(sql); !inner.empty()) {
     TAMIS_CHECK(check_select(std::string(inner)));
+    TAMIS_CHECK(verify_(nullptr));
     table.columns = {{"explain_key", "VARCHAR"}, {"explain_value", "VARCHAR"}};
     TAMIS_CHECK(fetch(sql, table));
     return table;
@@ -258,7 +304,9 @@ base::Result<Table> Query::run(const std::string& sql) {
     cells += fmt::format("{}c{}::VARCHAR", i == 0 ? "" : ", ", i);
     names += fmt::format("{}c{}", i == 0 ? "" : ", ", i);
   }
-  TAMIS_CHECK(fetch(fmt::format("SELECT {} FROM ({}\n) AS answer({})", cells, plain, names), table));
+  const std::string answer = fmt::format("SELECT {} FROM ({}\n) AS answer({})", cells, plain, names);
+  TAMIS_CHECK(verify(manifest, answer));
+  TAMIS_CHECK(fetch(answer, table));
   return table;
 }
 
@@ -281,11 +329,20 @@ base::Result<Table> ArchiveImpl::query(std::string_view sql, const QueryLimits& 
   TAMIS_TRY(database, reader());
   TAMIS_TRY(manifest, current());
   TAMIS_TRY(connection, Connection::open(*database));
-  Query query(connection, limits, folder_);
-  const std::string text(sql);
   Watch watch(connection, limits.time_ms, keep_going);
-  base::Status made = query.make_tables(*manifest, sql);
-  base::Result<Table> table = made ? query.run(text) : base::Result<Table>(tl::unexpected<base::Error>(made.error()));
+  const std::vector<FilePointer> files = Query::files_of(*manifest, sql);
+  auto verify = [&](const std::set<std::string>* columns) {
+    return verify_files(files, columns, options_.threads, [&watch] { return !watch.late() && !watch.unwanted(); });
+  };
+  Query query(connection, limits, folder_, verify);
+  const std::string text(sql);
+  // DuckDB looks into files already when it prepares a statement: that they are there and whose their footers are must
+  // be known by then.
+  const std::set<std::string> no_columns;
+  base::Status made = verify(&no_columns);
+  if (made) made = query.make_tables(*manifest, sql);
+  base::Result<Table> table =
+      made ? query.run(*manifest, text) : base::Result<Table>(tl::unexpected<base::Error>(made.error()));
   if (table) return table;
   if (watch.late())
     return base::fail(base::Code::kLimit, fmt::format("the query was stopped after {} ms", limits.time_ms));

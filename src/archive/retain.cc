@@ -72,6 +72,11 @@ Fate fate_of(uint32_t column, const ColumnSpec& spec, const Rule& rule, bool has
   return feature && spec.type != ColumnType::kString ? Fate::kDropped : Fate::kTokened;
 }
 
+base::Error left_as_they_are(const std::vector<std::string>& files, std::string_view what) {
+  const std::string more = files.size() > 1 ? fmt::format("; so with {} more files", files.size() - 1) : "";
+  return {base::Code::kUnavailable, fmt::format("{}. All other files are done, but {}{}", files.front(), what, more)};
+}
+
 // SQL that is true where a column that belongs to nobody says the value all the same: a feature that hands out values
 // of other events, the words of a decision. Empty: such a column does not.
 std::string mention_sql(const ColumnSpec& spec, std::ptrdiff_t place, const std::string& value,
@@ -109,6 +114,18 @@ base::Status ArchiveImpl::open_writer(std::unique_ptr<ParquetWriter>& parquet) c
 base::Status ArchiveImpl::put_in_place(const FilePointer& file, const std::vector<FilePointer>& added) {
   std::lock_guard writing(write_mutex_);
   return replace({file}, added, 0);
+}
+
+// Damage must not get hashes of its own.
+bool ArchiveImpl::is_whole(const DataFile& file, const std::set<std::string>* columns, std::vector<std::string>& left) {
+  std::string why = file.lost ? lost_error(file).message : file.damage();
+  if (why.empty()) {
+    auto read = file.verify(columns, nullptr);
+    if (read) return true;
+    why = read.error().message;
+  }
+  left.push_back(std::move(why));
+  return false;
 }
 
 base::Status ArchiveImpl::count_values(ParquetWriter& parquet, const DataFile& file, Rewrite& how) {
@@ -175,11 +192,11 @@ base::Result<Archive::RetentionReport> ArchiveImpl::retain_files(const policy::P
   const Ages ages{retention.now_ms};
   const std::set<std::string> kinds = private_kinds(policy);
   RetentionReport report;
+  std::vector<std::string> left;
   std::unique_ptr<ParquetWriter> parquet;
   TAMIS_TRY(manifest, current());
   for (const FilePointer& file : manifest->files) {
     if (keep_going && !keep_going()) break;
-    if (file->lost) continue;
     const policy::EventType* type = file->type.empty() ? nullptr : policy.find_type(file->type);
     const Layout now = type == nullptr ? Layout{} : layout_of(policy, *type).layout;
     FileAge age{ages.over(file->day, retention.raw_days), ages.over(file->day, retention.keep_days)};
@@ -217,6 +234,7 @@ base::Result<Archive::RetentionReport> ArchiveImpl::retain_files(const policy::P
       report.rows_removed += file->rows;
       continue;
     }
+    if (!is_whole(*file, nullptr, left)) continue;
     how.key = retention.key_of_day(day_text(file->day));
     base::Status status = open_writer(parquet);
     if (status) status = count_values(*parquet, *file, how);
@@ -226,6 +244,7 @@ base::Result<Archive::RetentionReport> ArchiveImpl::retain_files(const policy::P
       return tl::unexpected<base::Error>(std::move(status).error());
     }
   }
+  if (!left.empty()) return tl::unexpected<base::Error>(left_as_they_are(left, "nothing in it was forgotten"));
   return report;
 }
 
@@ -243,16 +262,17 @@ base::Result<uint64_t> ArchiveImpl::erase_from_files(
     const policy::Policy& policy, std::string_view kind, std::string_view value,
     const std::function<std::string(std::string_view day)>& key_of_day) {
   RetentionReport report;
+  std::vector<std::string> left;
   std::unique_ptr<ParquetWriter> parquet;
   TAMIS_TRY(manifest, current());
   for (const FilePointer& file : manifest->files) {
-    if (file->lost) continue;
     const policy::EventType* type = file->type.empty() ? nullptr : policy.find_type(file->type);
     const Layout now = type == nullptr ? Layout{} : layout_of(policy, *type).layout;
     Rewrite how;
     how.layout = *file->layout;
     const bool type_is_acts = file->type.empty();
     std::string mentions;  // of the value in rows that stay
+    std::set<std::string> looked_at;
     const std::string raw = sql_text(value);
     const std::string token = sql_text(token_of(key_of_day(day_text(file->day)), value));
     for (const ColumnSpec& spec : how.layout.columns) {
@@ -262,6 +282,7 @@ base::Result<uint64_t> ArchiveImpl::erase_from_files(
       const std::string said = names_it || type_is_acts
                                    ? std::string()
                                    : mention_sql(spec, &spec - how.layout.columns.data(), std::string(value), token);
+      if (names_it || type_is_acts || !said.empty()) looked_at.insert(spec.column);
       if (said.empty()) {
         how.expressions.push_back(sql_name(spec.column));
       } else {
@@ -278,6 +299,7 @@ base::Result<uint64_t> ArchiveImpl::erase_from_files(
           fmt::format("(kind = {} OR coalesce(list, '') <> '') AND value IN ({}, {})", sql_text(kind), raw, token);
     if (how.where.empty()) how.where = "false";
     if (mentions.empty()) mentions = "false";
+    if (!is_whole(*file, &looked_at, left)) continue;
     TAMIS_CHECK(open_writer(parquet));
     auto hits =
         parquet->number(fmt::format("SELECT count(*) FROM {} WHERE {} OR {}", read_sql({file}), how.where, mentions));
@@ -285,6 +307,7 @@ base::Result<uint64_t> ArchiveImpl::erase_from_files(
     if (!hits) {
       status = tl::unexpected<base::Error>(std::move(hits).error());
     } else if (*hits > 0) {
+      if (!is_whole(*file, nullptr, left)) continue;
       status = rewrite(*parquet, file, how, report);
     }
     if (!status) {
@@ -292,6 +315,7 @@ base::Result<uint64_t> ArchiveImpl::erase_from_files(
       return tl::unexpected<base::Error>(std::move(status).error());
     }
   }
+  if (!left.empty()) return tl::unexpected<base::Error>(left_as_they_are(left, "it was not looked at"));
   return report.rows_removed;
 }
 

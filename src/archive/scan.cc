@@ -112,8 +112,7 @@ base::Status ScanImpl::prepare(const Database& database) {
     return {};
   };
   for (const FilePointer& file : files_in_window(*manifest_, request_)) {
-    if (file->lost)
-      return base::fail(base::Code::kUnavailable, fmt::format("{} of the archive is missing or cut off", file->path));
+    if (file->lost) return tl::unexpected<base::Error>(lost_error(*file));
     rows_total_ += file->rows;
     const bool follows = !run.empty() && run.back()->last < file->first && run.size() < kFilesPerCursor &&
                          *run.back()->layout == *file->layout;

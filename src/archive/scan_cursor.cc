@@ -89,8 +89,28 @@ base::Result<bool> Cursor::load() {
   return load_chunk();
 }
 
+// What DuckDB is to read must be what was written.
+base::Status Cursor::verify() const {
+  std::set<std::string> columns = {"n", "time"};
+  for (const SlotSource& source : plan_.slots) {
+    columns.insert(source.from == SlotSource::From::kTime     ? "time"
+                   : source.from == SlotSource::From::kPoints ? "points"
+                                                              : source.column);
+  }
+  for (uint32_t extra = 0; extra < kExtras; ++extra) {
+    if (wants_extra(extra)) columns.emplace(kExtraColumns[extra]);
+  }
+  for (const ColumnSpec& spec : plan_.layout->columns) {
+    if (request_.where.find(sql_name(spec.column)) != std::string::npos ||
+        request_.where.find(spec.column) != std::string::npos)
+      columns.insert(spec.column);
+  }
+  return verify_files(files_, &columns, 1, nullptr);
+}
+
 base::Result<bool> Cursor::load_chunk() {
   if (!connection_) {
+    TAMIS_CHECK(verify());
     TAMIS_TRY(connection, Connection::open(database_));
     connection_ = std::make_unique<Connection>(std::move(connection));
     TAMIS_TRY(stream, Stream::open(*connection_, sql()));

@@ -48,6 +48,7 @@ class Cursor {
  private:
   bool wants_extra(uint32_t extra) const { return extra == kExtraId ? request_.reasons_and_ids : request_.decisions; }
   std::string sql() const;
+  base::Status verify() const;
   base::Result<bool> load_chunk();
 
   static constexpr size_t kPageColumnsFixed = 2;  // n and time

@@ -252,10 +252,12 @@ base::Result<std::map<uint64_t, std::string>> ArchiveImpl::rows(std::string_view
   TAMIS_TRY(manifest, current());
   std::vector<std::pair<FilePointer, std::vector<uint64_t>>> files;
   for (const FilePointer& file : manifest->files) {
-    if (file->type != type || file->lost) continue;
+    if (file->type != type) continue;
     const auto from = std::lower_bound(wanted.begin(), wanted.end(), file->first);
     const auto to = std::upper_bound(from, wanted.end(), file->last);
-    if (from != to) files.emplace_back(file, std::vector<uint64_t>(from, to));
+    if (from == to) continue;
+    if (file->lost) return tl::unexpected<base::Error>(lost_error(*file));
+    files.emplace_back(file, std::vector<uint64_t>(from, to));
   }
   std::vector<Task> tasks;
   bool known = true;
@@ -273,6 +275,7 @@ base::Result<std::map<uint64_t, std::string>> ArchiveImpl::rows(std::string_view
   rows.clear();
   TAMIS_TRY(database, reader());
   TAMIS_TRY(connection, Connection::open(*database));
+  for (const auto& [file, of_file] : files) TAMIS_CHECK(verify_files({file}, nullptr, 1, nullptr));
   for (const auto& [file, of_file] : files) TAMIS_CHECK(read_by_sql(connection, *file, of_file, rows));
   return rows;
 }

@@ -1,17 +1,15 @@
 #include "archive/splice.h"
 
-#include <fcntl.h>
 #include <fmt/core.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
 #include <memory>
 
+#include "archive/hashes.h"
 #include "archive/manifest.h"
 #include "archive/pages.h"
+#include "archive/parquet_bytes.h"
 #include "archive/thrift.h"
 #include "base/file.h"
 
@@ -20,9 +18,6 @@ namespace {
 
 using Kind = ThriftReader::Kind;
 
-constexpr std::string_view kMagic = "PAR1";
-constexpr size_t kTailBytes = 8;  // the length of the footer, and the magic
-constexpr uint64_t kFooterBytesMax = 64u << 20;
 constexpr size_t kCopyBytes = 256u << 10;
 constexpr int64_t kPlaceMax = int64_t{1} << 60;
 constexpr uint64_t kGroupsMax = INT16_MAX;  // a group's number has 16 bits
@@ -109,32 +104,6 @@ class GroupCopy {
   bool strange_ = false;
 };
 
-// A file that is closed when it goes.
-class Descriptor {
- public:
-  Descriptor(const std::string& path, int flags) : fd_(::open(path.c_str(), flags | O_CLOEXEC, 0644)) {}
-  ~Descriptor() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  int get() const { return fd_; }
-
- private:
-  int fd_;
-};
-
-base::Status read_whole(int fd, const std::string& path, uint64_t offset, char* to, size_t bytes) {
-  while (bytes > 0) {
-    const ssize_t got = ::pread(fd, to, bytes, static_cast<off_t>(offset));
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return tl::unexpected<base::Error>(base::system_error("read", path, errno));
-    if (got == 0) return base::fail(base::Code::kUnavailable, path + " ends too early");
-    to += got, offset += static_cast<uint64_t>(got), bytes -= static_cast<size_t>(got);
-  }
-  return {};
-}
-
 // Writes one behind the other.
 class Output {
  public:
@@ -161,67 +130,82 @@ class Output {
   base::Status status_;
 };
 
+// One file to be spliced.
 struct Input {
-  std::string footer;
-  uint64_t body = 0;  // bytes before the footer, the magic at the start not counted
+  Input(const SplicePart& of) : part(of), file(of.path, O_RDONLY) {}
+
+  const SplicePart& part;
+  Descriptor file;
+  Footer footer;
+  std::vector<Piece> pieces;  // with hashes where the file has them
+  bool hashed = false;
 };
 
-base::Result<Input> read_input(int fd, const std::string& path) {
-  struct stat info = {};
-  if (fd < 0 || ::fstat(fd, &info) != 0) return tl::unexpected<base::Error>(base::system_error("read", path, errno));
-  const auto bytes = static_cast<uint64_t>(info.st_size);
-  const size_t least = kMagic.size() + kTailBytes;
-  char tail[kTailBytes] = {};
-  if (bytes >= least) TAMIS_CHECK(read_whole(fd, path, bytes - kTailBytes, tail, kTailBytes));
-  uint32_t length;
-  std::memcpy(&length, tail, 4);
-  if (std::string_view(tail + 4, 4) != kMagic || length > kFooterBytesMax || length > bytes - least)
-    return base::fail(base::Code::kUnavailable, path + " is no whole Parquet file");
-  Input input;
-  input.footer.resize(length);
-  TAMIS_CHECK(read_whole(fd, path, bytes - kTailBytes - length, input.footer.data(), length));
-  input.body = bytes - least - length;
-  return input;
+base::Status read_input(Input& input) {
+  const std::string& path = input.part.path;
+  TAMIS_TRY(footer, read_footer(input.file.get(), path));
+  if (input.part.footer_hash && *input.part.footer_hash != footer.hash)
+    return tl::unexpected<base::Error>(damaged_file(path, "its footer"));
+  input.footer = std::move(footer);
+  return {};
 }
 
-base::Status copy_body(int fd, const std::string& path, uint64_t bytes, Output& out) {
-  std::unique_ptr<char[]> buffer(new char[kCopyBytes]);
-  for (uint64_t at = 0; at < bytes && out.status();) {
-    const size_t piece = std::min<uint64_t>(kCopyBytes, bytes - at);
-    TAMIS_CHECK(read_whole(fd, path, kMagic.size() + at, buffer.get(), piece));
+// Where its hashes are, or where they are to be.
+base::Status cut_input(Input& input, const FooterParts& parts) {
+  input.hashed = !parts.hashes.empty();
+  if (input.hashed) {
+    if (!parse_pieces(parts.hashes, input.footer.body, input.pieces)) return tl::unexpected<base::Error>(damaged());
+    return {};
+  }
+  TAMIS_TRY(cut, ParquetFile::cut(input.footer, input.part.path));
+  input.pieces = std::move(cut);
+  return {};
+}
+
+base::Status copy_body(Input& input, Output& out) {
+  const std::unique_ptr<char[]> buffer(new char[kCopyBytes]);
+  BodyHash hash(input.pieces);
+  for (uint64_t at = 0; at < input.footer.body && out.status();) {
+    const size_t piece = std::min<uint64_t>(kCopyBytes, input.footer.body - at);
+    TAMIS_CHECK(read_at(input.file.get(), input.part.path, kParquetMagic.size() + at, buffer.get(), piece));
+    hash.add({buffer.get(), piece});
     out.write({buffer.get(), piece});
     at += piece;
   }
-  return out.status();
+  TAMIS_CHECK(out.status());
+  if (input.hashed && hash.pieces() != input.pieces)
+    return tl::unexpected<base::Error>(damaged_file(input.part.path, ""));
+  input.pieces = hash.pieces();
+  return {};
 }
 
-base::Result<uint64_t> splice(const std::vector<std::string>& files, const std::string& to, Output& out,
+base::Result<uint64_t> splice(const std::vector<SplicePart>& files, const std::string& to, Output& out,
                               uint64_t group_rows_least) {
-  std::vector<std::unique_ptr<Descriptor>> open;
   std::vector<Input> inputs;
   std::vector<FooterParts> parts;
-  uint64_t groups = 0, place = kMagic.size(), rows = 0;
+  uint64_t groups = 0, place = 0, rows = 0;
   inputs.reserve(files.size());
-  for (const std::string& path : files) {
-    open.push_back(std::make_unique<Descriptor>(path, O_RDONLY));
-    TAMIS_TRY(input, read_input(open.back()->get(), path));
-    inputs.push_back(std::move(input));
-    TAMIS_TRY(part, read_footer_parts(inputs.back().footer, static_cast<int64_t>(place - kMagic.size()), groups));
+  for (const SplicePart& file : files) {
+    Input& input = inputs.emplace_back(file);
+    TAMIS_CHECK(read_input(input));
+    TAMIS_TRY(part, read_footer_parts(input.footer.bytes, static_cast<int64_t>(place), groups));
     parts.push_back(std::move(part));
     if (parts.back().schema != parts.front().schema) return tl::unexpected<base::Error>(unknown("another schema"));
+    TAMIS_CHECK(cut_input(input, parts.back()));
     groups += parts.back().group_count;
-    place += inputs.back().body;
+    place += input.footer.body;
     rows += parts.back().rows;
   }
   if (groups == 0 || groups > kGroupsMax || rows < group_rows_least * groups)
     return tl::unexpected<base::Error>(unknown("so many small row groups"));
-  out.write(kMagic);
-  for (size_t i = 0; i < files.size(); ++i) TAMIS_CHECK(copy_body(open[i]->get(), files[i], inputs[i].body, out));
-  TAMIS_TRY(footer, joined_footer(inputs.front().footer, parts));
-  out.write(footer);
-  const auto length = static_cast<uint32_t>(footer.size());
-  out.write({reinterpret_cast<const char*>(&length), sizeof length});
-  out.write(kMagic);
+  out.write(kParquetMagic);
+  std::string hashes;
+  for (Input& input : inputs) {
+    TAMIS_CHECK(copy_body(input, out));
+    hashes += to_text(input.pieces);
+  }
+  TAMIS_TRY(footer, joined_footer(inputs.front().footer.bytes, parts, hashes));
+  out.write(footer_and_tail(footer));
   TAMIS_CHECK(out.status());
   // What reads it is to understand it.
   TAMIS_TRY(made, ParquetFile::open(to));
@@ -268,6 +252,7 @@ base::Result<FooterParts> read_footer_parts(std::string_view footer, int64_t shi
     }
     if (id == 3) return told = in.integer(), true;
     if (id == 4) return whole = whole && read_groups(), true;
+    if (id == 5 && kind == ThriftReader::kList) return parts.hashes = read_hashes(in), true;
     return false;
   });
   if (in.failed() || !whole || told != rows) return tl::unexpected<base::Error>(damaged());
@@ -277,7 +262,8 @@ base::Result<FooterParts> read_footer_parts(std::string_view footer, int64_t shi
   return parts;
 }
 
-base::Result<std::string> joined_footer(std::string_view footer, const std::vector<FooterParts>& parts) {
+base::Result<std::string> joined_footer(std::string_view footer, const std::vector<FooterParts>& parts,
+                                        std::string_view hashes) {
   uint64_t rows = 0, groups = 0;
   for (const FooterParts& part : parts) rows += part.rows, groups += part.group_count;
   ThriftReader in(footer);
@@ -291,10 +277,10 @@ base::Result<std::string> joined_footer(std::string_view footer, const std::vect
     return true;
   });
   if (in.failed()) return tl::unexpected<base::Error>(damaged());
-  return out.take();
+  return with_hashes(out.take(), hashes);
 }
 
-base::Result<uint64_t> splice_files(const std::vector<std::string>& files, const std::string& to,
+base::Result<uint64_t> splice_files(const std::vector<SplicePart>& files, const std::string& to,
                                     uint64_t group_rows_least) {
   Output out(to);
   if (!out.status()) return tl::unexpected<base::Error>(out.status().error());

@@ -56,13 +56,19 @@ void set_bytes(const std::string& path, const std::string& bytes) {
   std::ofstream(path, std::ios::binary | std::ios::trunc) << bytes;
 }
 
+std::vector<SplicePart> all_of(const std::vector<std::string>& paths) {
+  std::vector<SplicePart> parts;
+  for (const std::string& path : paths) parts.push_back({path, {}});
+  return parts;
+}
+
 // Row groups as they are, and yet the file is that which DuckDB would have written of all rows.
 TEST(Splice, reads_as_the_files_one_behind_the_other) {
   TAMIS_NEEDS_DUCKDB();
   TestFolder folder;
   Files files(folder);
-  const std::vector<std::string> parts = {files.write("a", 0, 50'000), files.write("b", 50'000, 20'000),
-                                          files.write("c", 70'000, 130'000)};
+  const std::vector<SplicePart> parts =
+      all_of({files.write("a", 0, 50'000), files.write("b", 50'000, 20'000), files.write("c", 70'000, 130'000)});
   auto rows = splice_files(parts, files.path("joined"), kGroupRows / 2);
   ASSERT_TRUE(rows) << rows.error().message;
   EXPECT_EQ(*rows, 200'000u);
@@ -90,9 +96,10 @@ TEST(Splice, of_what_was_spliced) {
   TAMIS_NEEDS_DUCKDB();
   TestFolder folder;
   Files files(folder);
-  ASSERT_TRUE(splice_files({files.write("a", 0, 15'000), files.write("b", 15'000, 15'000)}, files.path("ab"), 1));
-  ASSERT_TRUE(splice_files({files.path("ab"), files.write("c", 30'000, 15'000)}, files.path("abc"), 1));
-  ASSERT_TRUE(splice_files({files.path("a"), files.path("b"), files.path("c")}, files.path("at_once"), 1));
+  ASSERT_TRUE(
+      splice_files(all_of({files.write("a", 0, 15'000), files.write("b", 15'000, 15'000)}), files.path("ab"), 1));
+  ASSERT_TRUE(splice_files(all_of({files.path("ab"), files.write("c", 30'000, 15'000)}), files.path("abc"), 1));
+  ASSERT_TRUE(splice_files(all_of({files.path("a"), files.path("b"), files.path("c")}), files.path("at_once"), 1));
   EXPECT_EQ(bytes_of(files.path("abc")), bytes_of(files.path("at_once")));
   EXPECT_EQ(files.sum(files.path("abc")), files.sum(files.write("whole", 0, 45'000)));
 }
@@ -118,7 +125,7 @@ TEST(Splice, leaves_to_others_what_it_does_not_know) {
   const std::string a = files.write("a", 0, 15'000), small = files.write("small", 15'000, 100);
   const std::string other = files.write("other", 15'000, 15'000, ", 1 AS one");
   for (const std::string& second : {small, other}) {
-    auto rows = splice_files({a, second}, files.path("joined"), kGroupRows / 2);
+    auto rows = splice_files(all_of({a, second}), files.path("joined"), kGroupRows / 2);
     ASSERT_FALSE(rows);
     EXPECT_EQ(rows.error().code, base::Code::kNotFound) << rows.error().message;
     EXPECT_FALSE(std::filesystem::exists(files.path("joined")));
@@ -133,7 +140,7 @@ TEST(Splice, tells_of_damage_and_leaves_nothing) {
   const std::string whole = bytes_of(b);
   auto expect_failure = [&](const std::string& bytes, const char* what) {
     set_bytes(b, bytes);
-    auto rows = splice_files({a, b}, files.path("joined"), 1);
+    auto rows = splice_files(all_of({a, b}), files.path("joined"), 1);
     ASSERT_FALSE(rows) << what;
     EXPECT_EQ(rows.error().code, base::Code::kUnavailable) << rows.error().message;
     EXPECT_FALSE(std::filesystem::exists(files.path("joined"))) << what;
@@ -142,11 +149,21 @@ TEST(Splice, tells_of_damage_and_leaves_nothing) {
   expect_failure("PAR1", "too short");
   expect_failure(whole.substr(0, whole.size() - 1), "cut off");
   expect_failure(whole.substr(0, 4) + whole.substr(whole.size() / 2), "without its start");
+  // A bit anywhere in what is copied: in the first page, in the middle, in the last Bloom filter.
+  set_bytes(b, whole);
+  auto made = ParquetFile::open(b);
+  ASSERT_TRUE(made);
+  const size_t end = (*made)->parts().back().offset + (*made)->parts().back().bytes;
+  for (const size_t at : {size_t{4}, whole.size() / 3, end - 1}) {
+    std::string flipped = whole;
+    flipped[at] = static_cast<char>(flipped[at] ^ 16);
+    expect_failure(flipped, "a flipped bit");
+  }
   std::string longer = whole;
   longer[whole.size() - 5] = 0x7f;  // the footer's length
   expect_failure(longer, "a footer that is longer than the file");
   std::filesystem::remove(b);
-  auto rows = splice_files({a, b}, files.path("joined"), 1);
+  auto rows = splice_files(all_of({a, b}), files.path("joined"), 1);
   ASSERT_FALSE(rows);
   EXPECT_NE(rows.error().message.find("b.parquet"), std::string::npos) << rows.error().message;
 }

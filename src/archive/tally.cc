@@ -34,11 +34,11 @@ class Tallying {
     scan_.to_ms = request.to_ms;
   }
 
-  base::Result<std::optional<Tally>> run(Connection& connection);
+  base::Result<std::optional<Tally>> run(Connection& connection, int threads, const std::function<bool()>& keep_going);
 
  private:
   // SELECT of the rows that hold in a window; empty: it cannot be said.
-  base::Result<std::string> rows_sql(const TypeLayout& wanted, int64_t from_ms, int64_t to_ms) const;
+  base::Result<std::string> rows_sql(const TypeLayout& wanted, int64_t from_ms, int64_t to_ms);
   base::Result<bool> count(Connection& connection, const std::string& rows);
   base::Status name_rows(Connection& connection, const TypeLayout& wanted, bool newest);
   bool take_group(const Chunk& chunk, uint32_t row);
@@ -48,16 +48,21 @@ class Tallying {
   ScanRequest scan_;
   std::vector<ColumnType> facet_types_;
   Tally tally_;
+  // What the last statement reads.
+  std::vector<FilePointer> files_;
+  std::set<std::string> columns_;
 };
 
-base::Result<std::string> Tallying::rows_sql(const TypeLayout& wanted, int64_t from_ms, int64_t to_ms) const {
+base::Result<std::string> Tallying::rows_sql(const TypeLayout& wanted, int64_t from_ms, int64_t to_ms) {
   ScanRequest window = scan_;
   window.from_ms = from_ms;
   window.to_ms = to_ms;
   std::vector<std::pair<const Layout*, std::vector<FilePointer>>> groups;
   int64_t oldest = INT64_MAX, newest = INT64_MIN;
-  for (const FilePointer& file : files_in_window(manifest_, window)) {
-    if (file->lost) return std::string();
+  files_ = files_in_window(manifest_, window);
+  columns_ = {"n", "time"};
+  for (const FilePointer& file : files_) {
+    if (file->lost) return tl::unexpected<base::Error>(lost_error(*file));
     oldest = std::min(oldest, file->from_ms);
     newest = std::max(newest, file->to_ms);
     auto same = [&](const auto& group) { return *group.first == *file->layout; };
@@ -72,6 +77,7 @@ base::Result<std::string> Tallying::rows_sql(const TypeLayout& wanted, int64_t f
     for (const SlotSource& source : plan.slots) {
       if (source.from != SlotSource::From::kColumn) return std::string();
       list += fmt::format(", {} AS s{}", sql_name(source.column), source.slot);
+      columns_.insert(source.column);
     }
     all += fmt::format("{}SELECT {} FROM {}", all.empty() ? "" : "\nUNION ALL ", list, read_sql(files));
   }
@@ -182,7 +188,8 @@ base::Status Tallying::name_rows(Connection& connection, const TypeLayout& wante
   }
 }
 
-base::Result<std::optional<Tally>> Tallying::run(Connection& connection) {
+base::Result<std::optional<Tally>> Tallying::run(Connection& connection, int threads,
+                                                 const std::function<bool()>& keep_going) {
   const TypeLayout wanted = layout_of(*request_.policy, *request_.type);
   for (const int32_t slot : scan_.slots) {
     if (std::find(wanted.slots.begin(), wanted.slots.end(), slot) == wanted.slots.end()) return std::nullopt;
@@ -196,6 +203,7 @@ base::Result<std::optional<Tally>> Tallying::run(Connection& connection) {
   if (files_in_window(manifest_, scan_).empty()) return std::move(tally_);
   TAMIS_TRY(rows, rows_sql(wanted, request_.from_ms, request_.to_ms));
   if (rows.empty()) return std::nullopt;
+  TAMIS_CHECK(verify_files(files_, &columns_, threads, keep_going));
   TAMIS_TRY(counted, count(connection, rows));
   if (!counted) return std::nullopt;
   for (const bool newest : {false, true}) TAMIS_CHECK(name_rows(connection, wanted, newest));
@@ -213,7 +221,9 @@ base::Result<std::optional<Tally>> ArchiveImpl::tally(const TallyRequest& reques
   TAMIS_TRY(manifest, current());
   TAMIS_TRY(connection, Connection::open(*database));
   Watch watch(connection, kTimeMsMax, keep_going);
-  base::Result<std::optional<Tally>> tally = Tallying(*manifest, request).run(connection);
+  base::Result<std::optional<Tally>> tally = Tallying(*manifest, request).run(connection, options_.threads, [&watch] {
+    return !watch.late() && !watch.unwanted();
+  });
   if (watch.unwanted()) return base::fail(base::Code::kUnavailable, "the tally was stopped");
   return tally;
 }

@@ -92,6 +92,11 @@ void ThriftWriter::integer(int64_t value) {
   varint((static_cast<uint64_t>(value) << 1) ^ static_cast<uint64_t>(value >> 63));
 }
 
+void ThriftWriter::binary(std::string_view bytes) {
+  varint(bytes.size());
+  bytes_ += bytes;
+}
+
 void ThriftWriter::field(int32_t id, Kind kind) {
   const int32_t step = id - id_;
   if (step > 0 && step < 16) {

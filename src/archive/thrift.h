@@ -93,6 +93,7 @@ class ThriftWriter {
   void field(int32_t id, Kind kind);  // ahead of its value; the value of a boolean is its kind
   void list(Kind kind, uint64_t size);
   void integer(int64_t value);
+  void binary(std::string_view bytes);
   void raw(std::string_view bytes) { bytes_ += bytes; }  // of values, as they are
   std::string take() { return std::move(bytes_); }
 

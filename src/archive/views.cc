@@ -71,11 +71,6 @@ std::string select_of(const Group& group, const std::vector<TableColumn>& column
   return fmt::format("SELECT {} FROM {}", list, read_sql(group.files));
 }
 
-std::vector<FilePointer> present(std::vector<FilePointer> files) {
-  std::erase_if(files, [](const FilePointer& file) { return file->lost.load(); });
-  return files;
-}
-
 }  // namespace
 
 std::string empty_table(const std::vector<ColumnSpec>& columns) {
@@ -92,9 +87,8 @@ std::string read_sql(const std::vector<FilePointer>& files) {
   return fmt::format("read_parquet([{}], hive_partitioning = false)", list);
 }
 
-std::string table_sql(const std::vector<FilePointer>& all) {
-  const std::vector<FilePointer> files = present(all);
-  if (files.empty()) return empty_table(all.empty() ? system_columns() : all.front()->layout->columns);
+std::string table_sql(const std::vector<FilePointer>& files) {
+  if (files.empty()) return empty_table(system_columns());
   std::vector<Group> groups = groups_of(files);
   // The newest layout gives the order of the columns.
   std::reverse(groups.begin(), groups.end());

@@ -97,7 +97,8 @@ void Notices::acted(const Act& act, const engine::Engine& engine, uint64_t recor
     std::string verdict = revision_in_force(engine, act);
     json.key("type").string(std::string_view(act.entity_kind).substr(kEventKind.size())).key("id").string(act.value);
     json.key("change").string(takes_away ? "revision_cleared" : "revision_set").key("revision").string(act.name);
-    // Null: no revision is left, and the decision is in force as it was made.
+    // Where no revision is left, the decision is in force as it was made; null: nobody said how that was.
+    if (verdict.empty()) verdict = act.was;
     json.key("verdict");
     verdict.empty() ? json.null() : json.string(verdict);
   } else if (act.is_on_list()) {

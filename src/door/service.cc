@@ -418,19 +418,19 @@ base::Status Service::answer_again(const Worker& worker, uint64_t record, std::s
   return replay::write_stored_decision(data_->archive(), type, record, out);
 }
 
-base::Result<Service::Outcome> Service::import(Worker& worker, std::string_view json, bool only_keep,
-                                               int64_t oldest_ms) {
+base::Result<Service::Outcome> Service::import(Worker& worker, std::string_view type, std::string_view json,
+                                               bool only_keep, int64_t oldest_ms) {
   std::shared_ptr<const policy::Policy> current = policy();
   if (current == nullptr) return base::fail(base::Code::kUnavailable, "no policy is active yet");
-  base::Status ready = worker.event.prepare(current, {}, json, intel_.get());
+  base::Status ready = worker.event.prepare(current, type, json, intel_.get());
   if (!ready) {
     ++counters_.refused;
     return tl::unexpected(ready.error());
   }
   if (const event::Event& past = worker.event.event(); only_keep && past.has_time) {
     if (!archived_ids_) archived_ids_.emplace(data_->archive(), [this] { return flush(); });
-    const policy::EventType& type = current->types[worker.event.type_index()];
-    TAMIS_TRY(is_new, archived_ids_->take(*current, type, past.id, past.time_ms));
+    const policy::EventType& own = current->types[worker.event.type_index()];
+    TAMIS_TRY(is_new, archived_ids_->take(*current, own, past.id, past.time_ms));
     if (!is_new) {
       ++counters_.repeated;
       return Outcome::kRepeated;
@@ -446,11 +446,11 @@ base::Result<Service::Outcome> Service::import(Worker& worker, std::string_view 
   if (event.has_time && event.time_ms < oldest_ms) return base::fail(base::Code::kDenied, "older than what is there");
   int64_t receive_ms = event.has_time ? event.time_ms : std::max<int64_t>(engine_.now_ms(), 0);
   if (only_keep) {
-    TAMIS_TRY(number, data_->past(receive_ms, {}, json));
+    TAMIS_TRY(number, data_->past(receive_ms, type, json));
     TAMIS_CHECK(data_->decided(worker.event, nullptr, number, receive_ms));
     return Outcome::kDecided;
   }
-  TAMIS_TRY(number, data_->imported(receive_ms, {}, json));
+  TAMIS_TRY(number, data_->imported(receive_ms, type, json));
   const engine::Decision& decision = engine_.decide(worker.event, receive_ms, Engine::Explain::kNo, number);
   TAMIS_CHECK(data_->decided(worker.event, &decision, number, receive_ms));
   TAMIS_CHECK(keep_findings(number, receive_ms, false));

@@ -105,7 +105,9 @@ class Service {
 
   // Takes an event of the past, whose own time stands for its arrival, into the data folder. With `only_keep` it is
   // archived without being decided. Errors as decide(), and kDenied for an event older than `oldest_ms`.
-  base::Result<Outcome> import(Worker& worker, std::string_view json, bool only_keep, int64_t oldest_ms);
+  // `type`: of the event, whatever it says itself; empty: as it says.
+  base::Result<Outcome> import(Worker& worker, std::string_view type, std::string_view json, bool only_keep,
+                               int64_t oldest_ms);
 
   // Does what a person asked for (engine/act.h) and journals it; durable when it returns. kUnavailable with "done,
   // but": it is in force, and will be on disk once the disk takes it.

@@ -158,6 +158,10 @@ void write_engine_metrics(Service& service, std::string& out) {
     sample(out, "tamis_archive_rows", {}, archive.rows);
     family(out, "tamis_archive_bytes", "gauge", "Size of the archive's files.");
     sample(out, "tamis_archive_bytes", {}, archive.bytes);
+    family(out, "tamis_archive_damaged", "gauge", "1 while a file of the archive is missing or known to be damaged.");
+    sample(out, "tamis_archive_damaged", {}, archive.damage.empty() ? 0 : 1);
+    family(out, "tamis_archive_unverified_files", "gauge", "Files of the archive without hashes, from before.");
+    sample(out, "tamis_archive_unverified_files", {}, archive.files_unverified);
     family(out, "tamis_archive_pending_rows", "gauge", "Rows that are not in files yet.");
     sample(out, "tamis_archive_pending_rows", {}, archive.pending_rows);
     if (action::Outbox* outbox = service.outbox(); outbox != nullptr) write_outbox_metrics(*outbox, service, out);

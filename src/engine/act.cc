@@ -38,8 +38,8 @@ base::Status read_expiry(const event::MapData& map, int64_t now_ms, Act& act) {
 
 // A slip in a key must not pass in silence: without its "for", a label would stay for good.
 base::Status check_keys(const event::MapData& map) {
-  static constexpr std::string_view kKeys[] = {"act",    "list",  "on",    "value", "name",   "author",
-                                               "reason", "batch", "since", "for",   "expires"};
+  static constexpr std::string_view kKeys[] = {"act",    "list",  "on",  "value", "name", "author",
+                                               "reason", "batch", "was", "since", "for",  "expires"};
   for (uint32_t i = 0; i < map.size; ++i) {
     std::string_view key = map.entries[i].key.str();
     if (std::find(std::begin(kKeys), std::end(kKeys), key) == std::end(kKeys)) {
@@ -65,10 +65,10 @@ base::Status check(const Act& act) {
   if (is_truth && act.expires_ms != state::kNeverExpires) {
     return base::invalid("a truth does not expire: leave out \"for\" and \"expires\"");
   }
-  for (const std::string* text : {&act.entity_kind, &act.name, &act.author, &act.reason, &act.batch}) {
+  for (const std::string* text : {&act.entity_kind, &act.name, &act.author, &act.reason, &act.batch, &act.was}) {
     if (text->size() > kTextBytesMax) {
       return base::fail(base::Code::kLimit,
-                        "\"on\", \"name\", \"author\", \"reason\" and \"batch\" have 1024 bytes at most");
+                        "\"on\", \"name\", \"author\", \"reason\", \"batch\" and \"was\" have 1024 bytes at most");
     }
   }
   return {};
@@ -103,6 +103,7 @@ base::Result<Act> parse_act(std::string_view json, int64_t now_ms, std::string_v
   act.author = text_at(map, "author");
   act.reason = text_at(map, "reason");
   act.batch = text_at(map, "batch");
+  act.was = text_at(map, "was");
   act.since_ms = now_ms;
   if (std::string since = text_at(map, "since"); !since.empty()) {
     TAMIS_TRY(ms, event::parse_time_ms(since, event::TimeFormat::kAuto));
@@ -127,6 +128,7 @@ std::string to_json(const Act& act) {
   put("author", act.author);
   put("reason", act.reason);
   put("batch", act.batch);
+  put("was", act.was);
   json.key("since").string(event::format_time_ms(act.since_ms));
   if (act.expires_ms != state::kNeverExpires) json.key("expires").string(event::format_time_ms(act.expires_ms));
   json.end_object();

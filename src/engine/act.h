@@ -25,6 +25,8 @@ struct Act {
   std::string author;       // of a truth: its source
   std::string reason;
   std::string batch;  // the action batch that made it, or empty
+  // Of a revision that is taken back: the verdict of the decision as it was made, for whoever is told of it; or empty.
+  std::string was = {};
   int64_t since_ms = 0;
   int64_t expires_ms = state::kNeverExpires;
 
@@ -33,9 +35,9 @@ struct Act {
 };
 
 // Reads {"act": "list_add|list_remove|label_set|label_clear|list_restore|label_restore|truth", "list", "on", "value",
-// "name", "author", "reason", "batch", "since": RFC 3339, "for": "6h" or "expires": RFC 3339}. Without "since" it is
-// now_ms. A truth has no "for" and no "expires". `act` and `list` may be given by the caller instead (a door that has
-// them in its path). Errors name the key that is missing or wrong.
+// "name", "author", "reason", "batch", "was", "since": RFC 3339, "for": "6h" or "expires": RFC 3339}. Without "since"
+// it is now_ms. A truth has no "for" and no "expires". `act` and `list` may be given by the caller instead (a door that
+// has them in its path). Errors name the key that is missing or wrong.
 base::Result<Act> parse_act(std::string_view json, int64_t now_ms, std::string_view list = {});
 // With absolute times; parse_act() of it gives the same act.
 std::string to_json(const Act& act);

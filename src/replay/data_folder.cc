@@ -62,10 +62,14 @@ base::Result<Recovered> DataFolder::recover(Engine& engine, const std::function<
                                             const std::function<void(const Folded&)>& on_folded) {
   Recovered report;
   report.dropped_bytes = journal_->dropped_bytes();
+  if (std::string damage = archive_->stats().damage; !damage.empty()) report.notes.push_back(std::move(damage));
   TAMIS_TRY(from, restore(engine, report));
   TAMIS_CHECK(fold_tail(engine, from, report, keep_going, on_folded));
-  TAMIS_TRY(finished, finish_erasure(*this, engine));
-  if (!finished.empty()) report.notes.push_back(std::move(finished));
+  auto finished = finish_erasure(*this, engine);
+  if (!finished && archive_->stats().damage.empty()) return tl::unexpected(finished.error());
+  // With a damaged file it cannot end; that keeps nobody from working, and it is tried again at the next start.
+  std::string note = finished ? *finished : "an erasure has not ended: " + finished.error().message;
+  if (!note.empty()) report.notes.push_back(std::move(note));
   return report;
 }
 

@@ -219,12 +219,15 @@ base::Result<ErasedReport> erase_noted(DataFolder& folder, const DataFolder::Wit
   // From here on a crash finds a state without the person: the records before the snapshot are not folded again.
   TAMIS_CHECK(renew_snapshot(folder, with_engine, report));
   TAMIS_CHECK(folder.flush(with_engine));
-  TAMIS_TRY(rows, folder.archive().erase(*policy, on, value, options.key_of_day));
-  report.archive_rows = rows;
+  // A damaged file is left as it is, and is the last thing that is told: all else goes.
+  auto rows = folder.archive().erase(*policy, on, value, options.key_of_day);
+  if (!rows && rows.error().code != base::Code::kUnavailable) return tl::unexpected(rows.error());
+  report.archive_rows = rows ? *rows : 0;
   TAMIS_CHECK(rewrite_journal(folder, with_engine, concerned, options, report));
   TAMIS_TRY(lines, folder.audit().erase(value));
   report.audit_lines = lines;
   TAMIS_CHECK(find_in_policies(folder, value, report));
+  if (!rows) return tl::unexpected(rows.error());
   return report;
 }
 

@@ -231,12 +231,16 @@ base::Result<std::shared_ptr<const event::NetworkIntel>> kept_intel(const std::s
                                                                     const std::string& version) {
   std::vector<std::string> paths;
   std::error_code ignored;
+  uint64_t hash = 0;
   for (size_t i = 0;; ++i) {
     std::string path = data + "/intel/" + version + "/" + std::to_string(i) + ".csv";
     if (!std::filesystem::exists(path, ignored)) break;
+    TAMIS_TRY(content, base::read_file(path, kIntelBytesMax));
+    hash = base::combine64(hash, base::hash64(content));
     paths.push_back(std::move(path));
   }
   if (paths.empty()) return base::fail(base::Code::kNotFound, "the kept network facts " + version + " are not there");
+  if (hex16(hash) != version) return base::invalid("the kept network facts " + version + " were changed");
   return event::NetworkIntel::load(paths);
 }
 

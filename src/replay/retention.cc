@@ -80,14 +80,17 @@ base::Result<RetentionReport> retain(DataFolder& folder, const policy::Policy& p
   retention.raw_days = policy.raw_days;
   retention.keep_days = policy.keep_days;
   retention.key_of_day = [&](std::string_view day) { return key_of_day(folder.path(), day); };
-  TAMIS_TRY(archive, folder.archive().retain(policy, retention, keep_going));
-  report.archive = archive;
+  // A damaged file is left as it is, and is the last thing that is told: all else that is too old goes.
+  auto archive = folder.archive().retain(policy, retention, keep_going);
+  if (!archive && archive.error().code != base::Code::kUnavailable) return tl::unexpected(archive.error());
+  if (archive) report.archive = *archive;
   std::lock_guard no_checkpoint(checkpoint_mutex);
   TAMIS_TRY(trimmed, folder.trim(now_ms - policy.raw_days * kDayMs, with_engine));
   report.segments_removed = trimmed.segments;
   report.snapshots_removed = trimmed.snapshots;
   report.first_record = folder.first_number();
   report.keys_destroyed = destroy_keys(folder.path(), day_text(now_ms - (policy.keep_days + 1) * kDayMs));
+  if (!archive) return tl::unexpected(archive.error());
   return report;
 }
 

@@ -98,7 +98,7 @@ class Collector final : public MatchVisitor {
       if (request_.revisions && batch.id != nullptr && !batch.id[row].empty() && !batch.old_verdict[row].empty() &&
           batch.new_verdict[row] != batch.old_verdict[row]) {
         action::Place place{action::Place::Kind::kRevision, type.schema.name, std::string(batch.id[row]),
-                            std::string(batch.new_verdict[row])};
+                            std::string(batch.new_verdict[row]), std::string(batch.old_verdict[row])};
         part.items.add({std::move(place), state::kNeverExpires, 0, 1});
       }
       if (rule.labels.empty() && rule.lists.empty()) continue;
