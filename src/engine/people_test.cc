@@ -187,9 +187,9 @@ TEST_F(PeopleTest, APersonIsErasedFromLabelsListsAndFeatures) {
   EXPECT_EQ(erased.list_entries, 1u);
   EXPECT_TRUE(engine_.labels("account", "ann").empty());
   ASSERT_TRUE(prepare("login", event));
-  EXPECT_EQ(engine_.forget_keys(event_, "ann"), 2u);  // by account, and by account and ip
+  EXPECT_EQ(engine_.forget_keys(event_, "ann").keys, 2u);  // by account, and by account and ip
   ASSERT_TRUE(prepare("login", event));
-  EXPECT_EQ(engine_.forget_keys(event_, "ann"), 0u);
+  EXPECT_EQ(engine_.forget_keys(event_, "ann").keys, 0u);
   EXPECT_EQ(engine_.repeat_of(event_), 0u);
   const Decision& again = decide("login", event);
   EXPECT_EQ(feature(again, "n"), 0);
