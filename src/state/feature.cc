@@ -2,8 +2,8 @@
 
 #include "state/counter.h"
 #include "state/distinct.h"
-#include "state/latest.h"
-#include "state/recent_set.h"
+#include "state/rate.h"
+#include "state/sightings.h"
 #include "state/tally.h"
 
 namespace tamis::state {
@@ -21,14 +21,13 @@ std::unique_ptr<FeatureTable> FeatureTable::make(const FeatureSpec& spec) {
     case Aggregate::kDistinct:
       return std::make_unique<FeatureTableOf<Distinct>>(spec);
     case Aggregate::kLast:
-      return std::make_unique<FeatureTableOf<Last>>(spec);
+    case Aggregate::kSet:
+      return std::make_unique<FeatureTableOf<Sightings>>(spec);
     case Aggregate::kRate:
       return std::make_unique<FeatureTableOf<Rate>>(spec);
     case Aggregate::kQuantile:
     case Aggregate::kTopK:
       return std::make_unique<FeatureTableOf<Tally>>(spec);
-    case Aggregate::kSet:
-      return std::make_unique<FeatureTableOf<RecentSet>>(spec);
   }
   TAMIS_ASSERT(false);
 }

@@ -3,7 +3,7 @@
 namespace tamis::state {
 namespace {
 
-constexpr uint64_t kMagic = 0x31307661656d6174u;  // "tameav01" in memory
+constexpr uint64_t kMagic = 0x32307661656d6174u;  // "tameav02" in memory
 constexpr size_t kChecksumBytes = 8;
 // A segment is written at one go: the records of one are four megabytes at most.
 constexpr size_t kSegmentBytesMax = size_t{4} << 20;
