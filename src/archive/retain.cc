@@ -202,6 +202,9 @@ base::Result<Archive::RetentionReport> ArchiveImpl::retain_files(const policy::P
     how.layout = *file->layout;
     bool has_secrets = false, anything_left = file->type.empty();
     for (const ColumnSpec& spec : how.layout.columns) has_secrets = has_secrets || rule_of(spec, now).secret;
+    const bool acts_go = file->type.empty() && age.raw_over && names.any() &&
+                         std::any_of(how.layout.columns.begin(), how.layout.columns.end(),
+                                     [](const ColumnSpec& spec) { return spec.name == "value" && !spec.tokened; });
     for (uint32_t i = 0; i < how.layout.columns.size(); ++i) {
       ColumnSpec& spec = how.layout.columns[i];
       const std::string name = sql_name(spec.column);
@@ -209,7 +212,7 @@ base::Result<Archive::RetentionReport> ArchiveImpl::retain_files(const policy::P
       std::string token = token_sql(name);
       if (!file->type.empty()) {
         fate = fate_of(i, spec, rule_of(spec, now), has_secrets, age, ages, file->day);
-      } else if ((spec.name == "value" || spec.name == "reason") && !spec.tokened && age.raw_over && names.any()) {
+      } else if (acts_go && spec.name == "value") {
         token = act_sql(spec, names);
         fate = Fate::kTokened;
       }
@@ -219,7 +222,10 @@ base::Result<Archive::RetentionReport> ArchiveImpl::retain_files(const policy::P
       }
       if (fate == Fate::kDropped) spec.dropped = true;
       if (fate != Fate::kStays) how.changed = true;
-      if (!spec.dropped) how.expressions.push_back(fate == Fate::kTokened ? token : name);
+      if (!spec.dropped)
+        how.expressions.push_back(fate == Fate::kTokened             ? token
+                                  : acts_go && spec.name == "reason" ? act_sql(spec, names)
+                                                                     : name);
       // Numbers and times alone tell nothing.
       anything_left = anything_left || (!spec.dropped && i != kN && i != kTime);
     }

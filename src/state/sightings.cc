@@ -136,6 +136,12 @@ size_t Sightings::add(const uint8_t* record, const Sample& sample, uint8_t* out)
   return pack(out);
 }
 
+size_t Sightings::forget_before(const uint8_t* record, int64_t before_ms, uint8_t* out) const {
+  unpack(record);
+  std::erase_if(sightings_, [&](const Sighting& s) { return s.t_ms < before_ms; });
+  return sightings_.empty() ? 0 : pack(out);
+}
+
 Value Sightings::read(const uint8_t* record, int64_t t_ms, size_t window, base::Arena& arena) const {
   if (record == nullptr) return is_set_ ? Value::list({}) : Value::absent();
   uint32_t newest_first[kValuesMax], count = 0;
