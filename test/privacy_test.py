@@ -64,8 +64,9 @@ class Case(support_test.Case):
     PLANTED = (IP, MAIL, NOTE, str(PHONE), NET, LOCAL)
 
     def setUp(self):
-        super().setUp()
+        harness.TestCase.setUp(self)
         self.policy = self.write_policy({"policy.yaml": POLICY})
+        self.data = self.folder / "data"
 
     def event(self, number, account="anna", device="dev-a", planted=True, **more):
         event = {"id": f"s-{number}", "account": account, "device": device, "ip": self.IP, "mail": self.MAIL, "note": self.NOTE,
@@ -132,7 +133,7 @@ class Case(support_test.Case):
         for kind, value in (("ip", self.IP), ("email", self.MAIL), ("phone", str(self.PHONE))):
             self.get(server, f"/v1/why/{kind}/{value}", headers={"Tamis-Reason": f"ticket of {self.MAIL}"})
         self.post(server, "/v1/query", {"sql": f"SELECT count(*) FROM signup WHERE note = '{self.NOTE}' OR ip = '{self.IP}'"})
-        self.run_job(server, "/v1/find", {"expression": f"mail == '{self.MAIL}' && note != 'a'", "type": "signup"})
+        self.run_job(server, "/v1/find", {"expression": f"mail == '{self.MAIL}' && note != 'a'", "types": ["signup"]})
         self.post(server, "/v1/checkpoint", "")
 
 
@@ -166,6 +167,7 @@ class AfterTheRawDays(Case):
             self.assertEqual((7, 1), (features["per_ip"], features["ips"]))
             self.assertEqual(([], [], []), (features["mails"], features["notes"], features["parts"]))
             self.assertEqual(set(), {"last_ip", "last_ip_of_device", "high", "low", "notes_said"} & {k for k, v in features.items() if v is not None})
+            self.post(server, "/v1/labels", {"on": "account", "value": "a", "name": "b"})  # waits for the disk
             after = self.get(server, "/v1/digest")["digest"]
             self.assertNotEqual(digest, after)
             server.kill()
@@ -243,8 +245,8 @@ class AfterTheRawDays(Case):
         self.assertEqual(50, told["past_records"])
         self.assertNotEqual(digest, self.digest())
         self.assertEqual(self.digest("--from-start"), self.digest())
-        count = self.run_tamis("query", "--data", self.data, "--format", "json", "SELECT count(*), count(DISTINCT ip) FROM signup").stdout
-        self.assertIn("100", count)
+        count = self.run_tamis("query", "--data", self.data, "--json", "SELECT count(*), count(DISTINCT ip) FROM signup").stdout
+        self.assertEqual([100, 2], json.loads(count)["rows"][0])
 
 
 class KilledRetention(Case):
@@ -275,13 +277,16 @@ class KilledRetention(Case):
 
 class EraseReachesOthers(Case):
     def test_a_private_value_under_another_key_goes_with_the_person(self):
+        # Marks on an address are the address's, and asked for by themselves: the rule sets none here.
+        self.policy = self.write_policy({"policy.yaml": POLICY.replace("mode: live", "mode: shadow")})
         with self.serve() as server:
             self.post(server, "/v1/decide/signup", self.event(1, "anna", "dev-a"))
             self.post(server, "/v1/decide/signup", self.event(2, "berta", "dev-b", planted=False))
             self.post(server, "/v1/checkpoint", "")
             report = self.post(server, "/v1/erase", {"on": "account", "value": "anna", "reason": "asked for it"})
             self.assertGreaterEqual(report["others_keys"], 4, report)
-            self.assertEqual({}, self.held((self.IP, self.MAIL, self.NOTE)))
+            held = self.held((self.IP, self.MAIL, self.NOTE))
+            self.assertEqual({"archive"}, {name.split("/")[0] for name in held}, "what another's event read, until its raw days are over")
             told = self.post(server, "/v1/decide/signup", self.event(3, "carla", "dev-a", planted=False))["features"]
             self.assertEqual(([], []), (told["mails"], told["notes"]))
             told = self.post(server, "/v1/decide/signup", self.event(4, "carla", "dev-b", planted=False))["features"]

@@ -82,15 +82,15 @@ TEST(ArchiveRetention, actsLosePrivateEntriesAndReasonsThatNameThem) {
   TestFolder folder;
   World world(folder.path());
   auto act = [&](const char* list, const char* kind, const char* value, const char* reason) {
-    engine::Act act;
-    act.kind = *list != 0 ? engine::Act::Kind::kListAdd : engine::Act::Kind::kLabelSet;
-    act.list = list;
-    act.entity_kind = kind;
-    act.value = value;
-    act.name = *list != 0 ? "" : "bad";
-    act.author = "ann";
-    act.reason = reason;
-    ASSERT_TRUE(world.archive->add_act(++world.record, kDay0 + 5'000, act));
+    engine::Act done;
+    done.kind = *list != 0 ? engine::Act::Kind::kListAdd : engine::Act::Kind::kLabelSet;
+    done.list = list;
+    done.entity_kind = kind;
+    done.value = value;
+    done.name = *list != 0 ? "" : "bad";
+    done.author = "ann";
+    done.reason = reason;
+    ASSERT_TRUE(world.archive->add_act(++world.record, kDay0 + 5'000, done));
   };
   act("blocked", "", "10.9.8.7", "seen at 10.9.8.7");
   act("blocked", "", "10.9.0.0/16", "all of them");

@@ -233,7 +233,7 @@ class RememberingTest : public testing::Test {
     EXPECT_TRUE(event_.prepare(engine_.policy(), "login", json, nullptr).has_value());
     std::map<std::string, std::string> features;
     for (const auto& [name, value] : engine_.decide(event_, Engine::kNoReceiveTime).features) {
-      event::JsonWriter(features[name]).value(value);
+      event::JsonWriter(features[std::string(name)]).value(value);
     }
     return features;
   }

@@ -107,6 +107,8 @@ base::Status DataFolder::restore_from(const std::string& file, Engine& engine, u
   TAMIS_CHECK(engine.restore([&](std::string& piece) { return reader->next(piece); }));
   record = reader->head().record;
   forgotten_ = reader->head().forgotten;
+  if (reader->head().span_ms < 0)
+    forgotten_.before_ms = 1;  // of a version that did not write it down: any may be older
   return {};
 }
 
@@ -131,6 +133,7 @@ base::Status DataFolder::fold_tail(Engine& engine, uint64_t from, Recovered& rep
                            ", and there is no whole snapshot from before it");
     }
     TAMIS_TRY(step, fold.apply(record));
+    if (record.kind == Record::Kind::kEvent || record.kind == Record::Kind::kAct) note_birth(record.receive_ms);
     if (record.kind == Record::Kind::kForget && record.part + 1 == record.parts)
       forgotten_ = {record.before_ms, engine.now_ms()};
     if (record.number > archived) {
@@ -189,6 +192,7 @@ base::Status DataFolder::check_room(uint64_t number) {
 base::Result<uint64_t> DataFolder::event(int64_t receive_ms, std::string_view type, std::string_view json) {
   uint64_t number = journal_->next_number();
   TAMIS_CHECK(check_room(number));
+  note_birth(receive_ms);
   line_.clear();
   write_event(number, receive_ms, type, json, line_);
   TAMIS_CHECK(journal_->append(line_));
@@ -197,6 +201,7 @@ base::Result<uint64_t> DataFolder::event(int64_t receive_ms, std::string_view ty
 
 base::Result<uint64_t> DataFolder::imported(int64_t receive_ms, std::string_view type, std::string_view json) {
   uint64_t number = journal_->next_number();
+  note_birth(receive_ms);
   line_.clear();
   write_import(number, receive_ms, type, json, line_);
   TAMIS_CHECK(journal_->append(line_));
@@ -217,6 +222,7 @@ base::Result<uint64_t> DataFolder::past(int64_t receive_ms, std::string_view typ
 
 base::Result<uint64_t> DataFolder::act(int64_t receive_ms, const engine::Act& act) {
   uint64_t number = journal_->next_number();
+  note_birth(receive_ms);
   line_.clear();
   write_act(number, receive_ms, engine::to_json(act), line_);
   TAMIS_CHECK(journal_->append(line_));

@@ -86,8 +86,8 @@ TEST(Forget, WhatCameSinceReadsAsBefore) {
   for (const Aggregate aggregate : {Aggregate::kLast, Aggregate::kSet, Aggregate::kTopK}) {
     auto table = FeatureTable::make(spec_of(aggregate, {30 * kDay}));
     add(*table, 1, kStart, kStart, Value::string("old"));
+    add(*table, 2, kStart, kStart, Value::string("only old"));
     add(*table, 1, kStart + kDay, kStart + kDay, Value::string("kept"));
-    add(*table, 2, kStart, kStart + kDay, Value::string("only old"));
     EXPECT_EQ(forget(*table, kStart + 1, 2), 2u);
     base::Arena arena;
     const Value v = table->read(table->find(1), kStart + kDay, 0, arena);
@@ -104,7 +104,7 @@ TEST(Forget, WhatCameSinceReadsAsBefore) {
 // Extremes do not tell their events apart: a key goes once one of them may be as old.
 TEST(Forget, ExtremesGoAsAWhole) {
   auto table = FeatureTable::make(spec_of(Aggregate::kMax, {kDay}, Kind::kInt));
-  add(*table, 1, kStart, kStart, Value::integer(9));
+  add(*table, 1, kStart + 2 * kDay, kStart + 2 * kDay, Value::integer(9));
   add(*table, 2, kStart + 3 * kDay, kStart + 3 * kDay, Value::integer(8));
   EXPECT_EQ(forget(*table, kStart + kDay, 1), 1u);
   base::Arena arena;
