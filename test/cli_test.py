@@ -128,10 +128,13 @@ class CheckAndTest(harness.TestCase):
             "---\nfeatures:\n  last_mail: {last: mail, of: login, by: account, over: 30d}\n"
             "  logins: {count: login, by: mail, over: 1d}\nrules:\n"
             + "".join(f"  - {{id: r{i}, on: login, when: \"{when}\", then: reject}}\n" for i, when in
-                      enumerate(["logins > 1", "n > 1", "mail == 'a'", "last_mail == 'a'"])))
-        told = self.run_tamis("check", "--look-back", self.folder).stdout
+                      enumerate(["logins > 1", "n > 1", "mail == 'a'", "last_mail == 'a'", "mail.domain == 'a'", "mail.local == 'a'"])))
+        done = self.run_tamis("check", "--look-back", self.folder)
+        told = done.stdout
+        self.assertIn("the window is longer than values of `mail` of `login` are kept (raw: 3d)", done.stderr)
         days = [line.split(maxsplit=2)[2].strip() for line in told.splitlines()[2:]]
-        self.assertEqual(["60 days", "9 days, then without n", "3 days, then without mail", "3 days, then without last_mail"], days)
+        self.assertEqual(["60 days", "9 days, then without n", "3 days, then without mail", "3 days, then without last_mail", "60 days",
+                          "3 days, then without mail (its attributes that give it away, too)"], days)
 
     def test_no_policy(self):
         for command in ("check", "test"):

@@ -292,8 +292,8 @@ class Recovery(ReplayCase):
         """The journal still has the activation, and not any more all that its features were filled from."""
         self.edit("events.yaml", "keep: 365d", "raw: 1d\nkeep: 90d")
         now = int(time.time() * 1000)
+        self.import_past(self.demo_events(1_000, start_ms=now - 4 * 86_400_000))
         with self.serve() as server:
-            self.live(server, self.demo_events(1_000, start_ms=now - 60_000))
             server.post("/v1/checkpoint", "")
             (self.policy / "more.yaml").write_text(self.NEW)
             self.assertEqual(200, server.post("/v1/policy/reload", {}).status)
@@ -301,7 +301,7 @@ class Recovery(ReplayCase):
             server.post("/v1/labels", {"on": "account", "value": "a", "name": "b"})  # waits for the disk
             digest = server.get("/v1/digest").json()["digest"]
             server.kill()  # the snapshot before the activation stays the newest
-        report = self.retain(3)
+        report = self.retain(0)
         self.assertGreater(report["segments_removed"], 0)
         self.assert_same(live, self.replay_journal()[0][-len(live):])
         self.assertEqual(digest, self.digest("--from-start"))
@@ -365,7 +365,6 @@ class Recovery(ReplayCase):
         count = f"SELECT count(*), count(*) FILTER (ip = '{planted}'), count(*) FILTER (ip LIKE 'tok:%') FROM session"
         before = self.query(count)[0]
         self.assertGreater(before[1], 0)
-        digest = self.digest()
         when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now / 1000 + 3 * 86_400))
         report = json.loads(self.run_tamis("retain", "--data", self.data, "--now", when, "--json").stdout)
         self.assertGreater(report["values_tokened"], 0)
@@ -373,8 +372,7 @@ class Recovery(ReplayCase):
         self.assertEqual([before[0], 0, before[0]], self.query(count)[0])
         self.assertNotIn(planted.encode(), b"".join(subprocess.run(["zstd", "-dc", path], capture_output=True).stdout
                                                     for path in self.segments()))
-        self.assertEqual(digest, self.digest(), "the state is another thing")
-        self.assertEqual(digest, self.digest("--from-start"), "a replay begins with the snapshot")
+        self.assertEqual(self.digest(), self.digest("--from-start"), "a replay begins with the snapshot")
         later = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now / 1000 + 40 * 86_400))
         report = json.loads(self.run_tamis("retain", "--data", self.data, "--now", later, "--json").stdout)
         self.assertEqual(0, self.query("SELECT count(*) FROM events")[0][0])

@@ -38,27 +38,6 @@ bool matches(const AuditFilter& filter, const AuditLine& line) {
   return std::string_view(line.what).substr(0, prefix.size()) == prefix;
 }
 
-char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; }
-
-bool same_text(std::string_view a, std::string_view b) {
-  return a.size() == b.size() &&
-         std::equal(a.begin(), a.end(), b.begin(), [](char x, char y) { return lower(x) == lower(y); });
-}
-
-// Whether `word` stands in `text` with no letter, digit or other part of a word beside it.
-bool has_word(std::string_view text, std::string_view word) {
-  auto is_inner = [](char c) {
-    return (c >= '0' && c <= '9') || (lower(c) >= 'a' && lower(c) <= 'z') || static_cast<uint8_t>(c) >= 0x80;
-  };
-  for (size_t i = 0; i + word.size() <= text.size(); ++i) {
-    if (lower(text[i]) != lower(word.front()) || !same_text(text.substr(i, word.size()), word)) continue;
-    bool starts = i == 0 || !is_inner(text[i - 1]) || !is_inner(word.front());
-    bool ends = i + word.size() == text.size() || !is_inner(text[i + word.size()]) || !is_inner(word.back());
-    if (starts && ends) return true;
-  }
-  return false;
-}
-
 // Every byte of a line counts, also those that its hash does not cover, like the names of keys.
 std::string fault_of(const ChainedLine& line, std::string_view text) {
   std::string fault = line.fault(), written;
@@ -97,6 +76,7 @@ class FileAudit final : public Audit {
   }
   Result<AuditPage> read(const AuditFilter& filter) const override;
   Result<uint64_t> erase(std::string_view value) override;
+  Result<uint64_t> forget(int64_t before_ms, const std::function<AuditParts(const AuditLine&)>& parts) override;
   AuditHead head() const override {
     std::lock_guard lock(mutex_);
     return head_;
@@ -113,8 +93,10 @@ class FileAudit final : public Audit {
   void wait_idle(std::unique_lock<std::mutex>& lock) {
     synced_changed_.wait(lock, [this] { return !syncing_; });
   }
-  static bool erase_from(ChainedLine& line, std::string_view value);
-  Result<uint64_t> erase_in(const std::string& path, std::string_view value);
+  // What goes of a line.
+  using Going = std::function<AuditParts(const ChainedLine&)>;
+  Result<uint64_t> erase_all(const Going& going);
+  Result<uint64_t> erase_in(const std::string& path, const Going& going);
 
   const std::string folder_;
   const base::Clock& clock_;
@@ -330,13 +312,25 @@ Result<AuditPage> FileAudit::read(const AuditFilter& filter) const {
 
 Result<uint64_t> FileAudit::erase(std::string_view value) {
   if (value.empty()) return base::invalid("an empty value cannot be erased");
+  return erase_all([&](const ChainedLine& line) {
+    return AuditParts{has_word(line.payload(0), value), has_word(line.payload(1), value),
+                      has_word(line.payload(2), value)};
+  });
+}
+
+Result<uint64_t> FileAudit::forget(int64_t before_ms, const std::function<AuditParts(const AuditLine&)>& parts) {
+  return erase_all(
+      [&](const ChainedLine& line) { return line.line.time_ms < before_ms ? parts(line.line) : AuditParts(); });
+}
+
+Result<uint64_t> FileAudit::erase_all(const Going& going) {
   std::unique_lock lock(mutex_);
   if (!failure_.empty()) return base::fail(Code::kUnavailable, failure_);
   wait_idle(lock);
   TAMIS_TRY(months, list_months(folder_));
   uint64_t changed = 0;
   for (const std::string& month : months) {
-    TAMIS_TRY(lines, erase_in(month_path(folder_, month), value));
+    TAMIS_TRY(lines, erase_in(month_path(folder_, month), going));
     changed += lines;
     if (lines == 0 || month != month_) continue;
     // The month that is written to is another file now. All of it has been synced.
@@ -351,10 +345,12 @@ Result<uint64_t> FileAudit::erase(std::string_view value) {
   return changed;
 }
 
-bool FileAudit::erase_from(ChainedLine& line, std::string_view value) {
+// Whether anything went.
+static bool take_away(ChainedLine& line, const AuditParts& parts) {
+  const bool goes[] = {parts.value, parts.why, parts.detail};
   bool hit = false;
   for (size_t i = 0; i < std::size(kPayload); ++i) {
-    if (!line.present[i] || !has_word(line.payload(i), value)) continue;
+    if (!line.present[i] || !goes[i]) continue;
     line.present[i] = false;
     line.payload(i).clear();
     line.salt[i].clear();
@@ -364,7 +360,7 @@ bool FileAudit::erase_from(ChainedLine& line, std::string_view value) {
 }
 
 // Writes the month anew beside the old file, and puts it in its place if anything changed.
-Result<uint64_t> FileAudit::erase_in(const std::string& path, std::string_view value) {
+Result<uint64_t> FileAudit::erase_in(const std::string& path, const Going& going) {
   TAMIS_TRY(reader, LineReader::open(path));
   TAMIS_TRY(copy, LineFile::open(path + ".erase"));
   TAMIS_CHECK(copy.cut(0));  // what a crash left
@@ -380,7 +376,7 @@ Result<uint64_t> FileAudit::erase_in(const std::string& path, std::string_view v
     if (!more) break;
     arena.reset();
     auto line = read_chained_line(text, arena);
-    if (line && erase_from(*line, value)) {
+    if (line && take_away(*line, going(*line))) {
       line->append_to(out);
       ++changed;
     } else {

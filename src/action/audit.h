@@ -19,6 +19,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -67,6 +68,11 @@ struct AuditOptions {
   uint64_t read_bytes_max = 256 << 20;
 };
 
+// Parts of a line's payload.
+struct AuditParts {
+  bool value = false, why = false, detail = false;
+};
+
 struct AuditHead {
   uint64_t n = 0;         // of the last line; 0: there is none
   std::string hash = {};  // its hash
@@ -97,6 +103,10 @@ class Audit {
   // ignored), and gives the number of lines changed. Appends wait meanwhile; a month is replaced as a whole. The caller
   // appends what was done and why, without the value.
   virtual base::Result<uint64_t> erase(std::string_view value) = 0;
+
+  // The same for the parts that `parts` names, of lines from before that time.
+  virtual base::Result<uint64_t> forget(int64_t before_ms,
+                                        const std::function<AuditParts(const AuditLine&)>& parts) = 0;
 
   virtual AuditHead head() const = 0;
   virtual uint64_t dropped_bytes() const = 0;  // cut off by open()

@@ -186,6 +186,31 @@ TEST(Audit, ErasesWordsAndKeepsTheChain) {
   EXPECT_EQ(open(folder.path(), clock)->head().n, 5u);
 }
 
+TEST(Audit, ForgetsPartsOfOldLinesAndKeepsTheChain) {
+  TestFolder folder;
+  base::ManualClock clock(kNovember);
+  auto audit = open(folder.path(), clock);
+  ASSERT_TRUE(audit->append(entry("10.0.0.1", "a ticket"), kDurable));
+  ASSERT_TRUE(audit->append(entry("a-2", "also a ticket"), kDurable));
+  clock.set_ms(kNovember + kDay);
+  ASSERT_TRUE(audit->append(entry("10.0.0.3"), kDurable));
+  auto parts = [](const AuditLine& line) { return AuditParts{line.value.starts_with("10."), false, false}; };
+  EXPECT_EQ(audit->forget(kNovember, parts).value(), 0u);
+  EXPECT_EQ(audit->forget(kNovember + 1, parts).value(), 1u);
+  EXPECT_EQ(audit->forget(kNovember + 1, parts).value(), 0u);
+  auto lines = audit->read({})->lines;
+  ASSERT_EQ(lines.size(), 3u);
+  EXPECT_EQ(lines[0].value, "10.0.0.3");
+  EXPECT_EQ(lines[1].value, "a-2");
+  EXPECT_EQ(lines[2].value, "");
+  EXPECT_EQ(lines[2].why, "a ticket");
+  EXPECT_TRUE(lines[2].erased);
+  ASSERT_TRUE(audit->append(entry("10.0.0.4"), kDurable));
+  AuditVerdict verdict = verify(folder.path());
+  EXPECT_TRUE(verdict.good) << verdict.where << verdict.what;
+  EXPECT_EQ(verdict.lines, 4u);
+}
+
 TEST(Audit, ReadsByFilterAndPage) {
   TestFolder folder;
   base::ManualClock clock(kNovember - 40 * kDay);

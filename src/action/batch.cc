@@ -97,12 +97,14 @@ class FileBatches final : public Batches {
   Result<BatchReport> report(std::string_view id, size_t limit) const override;
   Result<std::vector<BatchItem>> items(std::string_view id, uint64_t from, size_t limit) const override;
   Result<uint64_t> erase(std::string_view value) override;
+  Result<uint64_t> forget_values(int64_t before_ms, const std::function<bool(const Place&)>& is_private) override;
   Status forget(std::string_view id) override;
 
  private:
   struct Entry {
     BatchInfo info;  // guarded by mutex_
     BatchStop stop;
+    bool has_values = true;  // that forget_values() has not looked at; guarded by mutex_
   };
 
   std::string stem(std::string_view id) const { return folder_ + "/" + std::string(id); }
@@ -113,7 +115,15 @@ class FileBatches final : public Batches {
   Status write_items(const BatchPlan& plan, BatchInfo& info);
   Status look_all(std::span<const BatchItem> items,
                   const std::function<Status(const BatchItem&, std::optional<Mark>)>& use);
+  // Changes an item in place; false: it stays as it was.
+  using ChangeItem = std::function<bool(StoredItem&)>;
+  // Changes a line of the log about an item that was changed; false: the line goes.
+  using ChangeLine =
+      std::function<bool(uint64_t item, const JsonObject& json, std::string_view step, std::string& line)>;
+  Result<uint64_t> change_in(Entry& entry, std::string_view step, const ChangeItem& change,
+                             const ChangeLine& change_line);
   Result<uint64_t> erase_in(Entry& entry, std::string_view value);
+  Result<uint64_t> forget_in(Entry& entry, const std::function<bool(const Place&)>& is_private);
 
   const std::string folder_;
   Ground& ground_;
@@ -420,9 +430,75 @@ Result<uint64_t> FileBatches::erase(std::string_view value) {
 }
 
 Result<uint64_t> FileBatches::erase_in(Entry& entry, std::string_view value) {
+  const std::string token = ground_.token(entry.info.planned_ms, value);
+  auto erase = [&](StoredItem& stored) {
+    if (stored.item.place.value != value && !(stored.item.is_token && stored.item.place.value == token)) return false;
+    stored.erased = true;
+    stored.item.is_token = false;
+    stored.before.reset();
+    return true;
+  };
+  return change_in(entry, "erased", erase,
+                   [](uint64_t, const JsonObject&, std::string_view, std::string&) { return false; });
+}
+
+Result<uint64_t> FileBatches::forget_in(Entry& entry, const std::function<bool(const Place&)>& is_private) {
+  std::unordered_map<uint64_t, std::pair<std::string, std::string>> tokens;  // by number of the item: value, token
+  uint64_t number = 0;
+  auto forget = [&](StoredItem& stored) {
+    const uint64_t item = number++;
+    std::string& value = stored.item.place.value;
+    if (stored.erased || stored.item.is_token || !is_private(stored.item.place)) return false;
+    std::string token = ground_.token(entry.info.planned_ms, value);
+    if (token.empty()) return false;
+    if (stored.before) replace_words(stored.before->reason, value, token);
+    tokens.emplace(item, std::pair(value, token));
+    value = std::move(token);
+    stored.item.is_token = true;
+    return true;
+  };
+  auto change_line = [&](uint64_t item, const JsonObject& json, std::string_view step, std::string& line) {
+    const auto& [value, token] = tokens.at(item);
+    if (step != "before") return !has_word(json.text("what"), value);
+    std::optional<Mark> mark = read_mark(json, "mark");
+    if (!mark || !has_word(mark->reason, value)) return true;
+    replace_words(mark->reason, value, token);
+    line.clear();
+    append_before(line, item, mark);
+    return true;
+  };
+  return change_in(entry, "tokens", forget, change_line);
+}
+
+Result<uint64_t> FileBatches::forget_values(int64_t before_ms, const std::function<bool(const Place&)>& is_private) {
+  std::vector<std::shared_ptr<Entry>> old;
+  {
+    std::lock_guard lock(mutex_);
+    for (auto& [id, entry] : entries_) {
+      if (entry->info.running || !entry->has_values || entry->info.planned_ms >= before_ms) continue;
+      entry->info.running = true;
+      old.push_back(entry);
+    }
+  }
+  uint64_t changed = 0;
+  Status status;
+  for (auto& entry : old) {
+    auto count = status ? forget_in(*entry, is_private) : Result<uint64_t>(uint64_t{0});
+    if (count) changed += *count;
+    std::lock_guard lock(mutex_);
+    if (status && count) entry->has_values = false;
+    if (!count) status = tl::unexpected(count.error());
+    entry->info.running = false;
+  }
+  if (!status) return tl::unexpected<base::Error>(status.error());
+  return changed;
+}
+
+Result<uint64_t> FileBatches::change_in(Entry& entry, std::string_view step, const ChangeItem& change,
+                                        const ChangeLine& change_line) {
   const std::string path = stem(entry.info.id) + ".jsonl", log_path = stem(entry.info.id) + ".log";
-  std::string items, log, numbers;
-  std::vector<uint64_t> erased;
+  std::string items, log;
+  std::vector<uint64_t> changed;
   base::Arena arena;
   {
     TAMIS_TRY(lines, LineReader::open(path));
@@ -430,39 +506,39 @@ Result<uint64_t> FileBatches::erase_in(Entry& entry, std::string_view value) {
       TAMIS_TRY(more, lines.next(line));
       if (!more) break;
       auto stored = lines.number() == 1 ? Result<StoredItem>(base::invalid("")) : read_item(line, arena);
-      if (stored && stored->item.place.value == value) {
-        erased.push_back(lines.number() - 2);
-        stored->erased = true;
-        stored->before.reset();
+      if (stored && change(*stored)) {
+        changed.push_back(lines.number() - 2);
         append_item(items, *stored);
       } else {
         items.append(line).append("\n");
       }
     }
   }
-  if (erased.empty()) return uint64_t{0};
+  if (changed.empty()) return uint64_t{0};
   TAMIS_TRY(lines, LineReader::open(log_path));
+  std::string other;
   for (std::string_view line;;) {
     TAMIS_TRY(more, lines.next(line));
     if (!more) break;
     arena.reset();
     TAMIS_TRY(json, JsonObject::read(line, arena));
-    std::string_view step = json.text("step");
-    bool of_item = (step == "before" || step == "kept" || step == "failed") &&
-                   std::binary_search(erased.begin(), erased.end(), json.count("item"));
-    if (!of_item) log.append(line).append("\n");
+    std::string_view what = json.text("step");
+    bool of_item = (what == "before" || what == "kept" || what == "failed") &&
+                   std::binary_search(changed.begin(), changed.end(), json.count("item"));
+    other.assign(line).append("\n");
+    if (!of_item || change_line(json.count("item"), json, what, other)) log += other;
   }
   std::string sha256 = sha256_hex(items);
   event::JsonWriter json(log);
-  json.begin_object().key("step").string("erased").key("items").uinteger(erased.size()).key("sha256").string(sha256);
+  json.begin_object().key("step").string(step).key("items").uinteger(changed.size()).key("sha256").string(sha256);
   json.end_object();
   log += '\n';
-  // The log first: between the two the batch cannot be applied or undone, and erasing once more sets it right.
+  // The log first: between the two the batch cannot be applied or undone, and doing it once more sets it right.
   TAMIS_CHECK(base::write_file_atomically(log_path, log));
   TAMIS_CHECK(base::write_file_atomically(path, items));
   std::lock_guard lock(mutex_);
   entry.info.sha256 = sha256;
-  return static_cast<uint64_t>(erased.size());
+  return static_cast<uint64_t>(changed.size());
 }
 
 Status FileBatches::forget(std::string_view id) {

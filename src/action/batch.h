@@ -48,6 +48,7 @@ struct BatchItem {
   int64_t expires_ms = state::kNeverExpires;  // of the mark
   int64_t lasts_ms = 0;                       // if not 0: it expires so long after it is laid instead
   uint64_t records = 1;                       // how many past events caused it
+  bool is_token = false;                      // place.value is a token (Batches::forget_values)
 };
 
 struct BatchPlan {
@@ -154,9 +155,15 @@ class Batches {
   // The items from number `from` on.
   virtual base::Result<std::vector<BatchItem>> items(std::string_view id, uint64_t from, size_t limit) const = 0;
 
-  // Takes every item whose value is `value` out of all batches that do not run, with what lay there before: they cannot
-  // be undone then. Gives how many there were.
+  // Takes every item whose value is `value`, or its token, out of all batches that do not run, with what lay there
+  // before: they cannot be undone then. Gives how many there were.
   virtual base::Result<uint64_t> erase(std::string_view value) = 0;
+  // After the raw days: in batches planned before that time which do not run, tokens (Ground::token) take the places of
+  // the values of items for which `is_private` holds. undo() finds what lies there by them among all that is in force,
+  // at about a microsecond for each; what is in force no more cannot be named, and counts as gone. What was not applied
+  // by then never will be. Gives how many items there were.
+  virtual base::Result<uint64_t> forget_values(int64_t before_ms,
+                                               const std::function<bool(const Place&)>& is_private) = 0;
   // Removes the files of a batch that does not run. What it did stays, and can no longer be undone.
   virtual base::Status forget(std::string_view id) = 0;
 };

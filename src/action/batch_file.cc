@@ -31,7 +31,7 @@ constexpr Count kUndoCounts[] = {{"undone", &BatchInfo::undone},
                                  {"kept", &BatchInfo::kept}};
 
 void take_step(const JsonObject& json, std::string_view step, BatchInfo& info) {
-  if (step == "planned" || step == "erased") {
+  if (step == "planned" || step == "erased" || step == "tokens") {
     info.sha256 = json.text("sha256");
     if (step == "planned") info.planned_ms = json.time_ms("t");
   } else if (step == "apply") {
@@ -148,6 +148,15 @@ void append_mark(std::string& out, const std::optional<Mark>& mark) {
   json.end_object();
 }
 
+void append_before(std::string& out, uint64_t item, const std::optional<Mark>& mark) {
+  event::JsonWriter json(out);
+  json.begin_object().key("step").string("before").key("item").uinteger(item).key("mark");
+  std::string text;
+  append_mark(text, mark);
+  json.raw(text).end_object();
+  out += '\n';
+}
+
 std::optional<Mark> read_mark(const JsonObject& json, std::string_view key) {
   JsonObject object = json.object(key);
   if (!object.has("since")) return std::nullopt;
@@ -163,6 +172,7 @@ void append_item(std::string& out, const StoredItem& stored) {
     json.key("value").null();
   } else {
     json.key("value").string(item.place.value);
+    if (item.is_token) json.key("token").boolean(true);
   }
   if (!item.place.name.empty()) json.key("name").string(item.place.name);
   if (!item.place.was.empty()) json.key("was").string(item.place.was);
@@ -192,6 +202,7 @@ base::Result<StoredItem> read_item(std::string_view line, base::Arena& arena) {
   place.value = json.text("value");
   place.name = json.text("name");
   place.was = json.text("was");
+  stored.item.is_token = json.has("token");
   stored.erased = place.value.empty();
   stored.item.lasts_ms = json.number("lasts_ms");
   stored.item.expires_ms = json.time_ms("expires", state::kNeverExpires);

@@ -30,6 +30,9 @@ base::Result<StoredItem> read_item(std::string_view line, base::Arena& arena);
 void append_mark(std::string& out, const std::optional<Mark>& mark);  // a JSON value
 std::optional<Mark> read_mark(const JsonObject& json, std::string_view key);
 
+// The line of the log that says what lay at an item's place, with the line end.
+void append_before(std::string& out, uint64_t item, const std::optional<Mark>& mark);
+
 // What the batch lays at the place where `before` lies, at time `t_ms`; nothing: it leaves the place as it is.
 std::optional<Mark> wanted_mark(const BatchInfo& info, const BatchItem& item, const std::optional<Mark>& before,
                                 int64_t t_ms);

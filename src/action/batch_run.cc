@@ -46,6 +46,7 @@ Status BatchRunner::start(const BatchInfo& info) {
     if (lines.number() >= 2 && (lines.number() - 2) % kOffsetItems == 0) offsets_.push_back(lines.offset());
     digest.add(line);
     digest.add("\n");
+    if (lines.number() >= 2 && line.find("\"token\":true") != std::string_view::npos) TAMIS_CHECK(note_token(line));
   }
   if (digest.hex() != info_.sha256 || lines.number() != info_.items + 1 || lines.torn_bytes() != 0) {
     return base::invalid(stem_ + ".jsonl was changed: its content does not have the SHA-256 " + info_.sha256 +
@@ -60,6 +61,48 @@ Status BatchRunner::start(const BatchInfo& info) {
   log_file_ = std::move(file);
   begun_ = std::chrono::steady_clock::now();
   return {};
+}
+
+// There may be the same characters in a text.
+Status BatchRunner::note_token(std::string_view line) {
+  base::Arena arena;
+  TAMIS_TRY(stored, read_item(line, arena));
+  if (!stored.item.is_token) return {};
+  Place& place = stored.item.place;
+  values_.emplace(std::move(place.value), std::string());
+  place.value.clear();
+  if (std::find(token_places_.begin(), token_places_.end(), place) == token_places_.end())
+    token_places_.push_back(std::move(place));
+  return {};
+}
+
+// Which values the tokens of the items stand for, among what is in force.
+void BatchRunner::find_values() {
+  if (values_.empty()) return;
+  ground_.visit([&](const Place& lies) {
+    auto is_like = [&](const Place& place) {
+      return place.kind == lies.kind && place.on == lies.on && place.name == lies.name;
+    };
+    if (std::none_of(token_places_.begin(), token_places_.end(), is_like)) return;
+    auto found = values_.find(ground_.token(info_.planned_ms, lies.value));
+    if (found != values_.end()) found->second = lies.value;
+  });
+}
+
+// Gives an item its value back; false: nobody can tell it any more.
+bool BatchRunner::untoken(Slot& slot) {
+  StoredItem& stored = slot.stored;
+  if (!stored.item.is_token) return true;
+  const auto found = values_.find(stored.item.place.value);
+  if (found == values_.end() || found->second.empty()) return false;
+  auto give_back = [&](std::optional<Mark>& mark) {
+    if (mark) replace_words(mark->reason, found->first, found->second);
+  };
+  give_back(stored.before);
+  if (auto other = log_.before.find(slot.number); other != log_.before.end()) give_back(other->second);
+  stored.item.place.value = found->second;
+  stored.item.is_token = false;
+  return true;
 }
 
 Status BatchRunner::log(const std::string& lines, bool sync) {
@@ -203,6 +246,10 @@ Status BatchRunner::apply_chunk() {
   for (size_t i = 0; i < slots_.size(); ++i) {
     if (slots_[i].stored.erased || failed_.contains(slots_[i].number)) {
       ++(slots_[i].stored.erased ? info_.already : info_.failed);
+    } else if (slots_[i].stored.item.is_token) {
+      ++info_.failed;
+      failed_.insert(slots_[i].number);
+      append_fault(lines, {slots_[i].number, {}, false, {}, 0, "its value was private and is forgotten: plan anew"});
     } else {
       at.push_back(i);
     }
@@ -244,12 +291,7 @@ Status BatchRunner::look_again(const std::vector<size_t>& at, const BatchChunk& 
     const std::optional<Mark>& known = before(slot);
     if (lies == known) return {};
     if (resumed && lies && lies == wanted_mark(info_, slot.stored.item, known, chunk.t_ms)) return {};
-    event::JsonWriter json(lines);
-    json.begin_object().key("step").string("before").key("item").uinteger(slot.number).key("mark");
-    std::string mark;
-    append_mark(mark, lies);
-    json.raw(mark).end_object();
-    lines += '\n';
+    append_before(lines, slot.number, lies);
     log_.before[slot.number] = std::move(lies);
     return {};
   });
@@ -294,6 +336,7 @@ Result<BatchInfo> BatchRunner::undo(const BatchInfo& info) {
   info_.undone_ms = ground_.now_ms();
   info_.stop_reason.clear();
   if (again) info_.undone = info_.kept = 0;
+  find_values();
   Status status = journal("undoing");
   uint64_t total = log_.touched();
   begun_at_ = info_.undone;
@@ -314,7 +357,12 @@ Status BatchRunner::undo_chunk(uint64_t total, bool resumed, bool again) {
   BatchInfo old = info_;
   std::vector<size_t> at;
   for (size_t i = slots_.size(); i-- > 0;) {
-    if (!slots_[i].stored.erased && !failed_.contains(slots_[i].number)) at.push_back(i);
+    if (slots_[i].stored.erased || failed_.contains(slots_[i].number)) continue;
+    if (untoken(slots_[i])) {
+      at.push_back(i);
+    } else if (!again && slots_[i].number < info_.done) {
+      ++info_.gone;
+    }
   }
   std::vector<BatchFault> kept;
   Status status = hold(at, [&](Slot& slot, size_t) -> Status {

@@ -6,6 +6,7 @@
 #include <functional>
 #include <mutex>
 #include <string>
+#include <unordered_map>
 #include <unordered_set>
 #include <vector>
 
@@ -38,6 +39,9 @@ class BatchRunner {
 
   base::Status start(const BatchInfo& info);
   base::Status read_items(uint64_t from, uint64_t to);
+  base::Status note_token(std::string_view line);
+  void find_values();
+  bool untoken(Slot& slot);
   base::Status log(const std::string& lines, bool sync);
   base::Status step(std::string_view name, bool with_who, bool again = false);
   base::Status journal(std::string_view step);
@@ -68,6 +72,8 @@ class BatchRunner {
   std::vector<uint64_t> offsets_;  // of every kOffsetItems-th item
   std::vector<Slot> slots_;        // of the chunk at hand
   std::unordered_set<uint64_t> failed_;
+  std::unordered_map<std::string, std::string> values_;  // by the tokens of items; empty: not found
+  std::vector<Place> token_places_;                      // of these items, without values, each once
   std::string stop_reason_;
   uint64_t asked_changes_ = 0;  // of Ground::last_change()
   std::chrono::steady_clock::time_point begun_;

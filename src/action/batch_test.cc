@@ -347,5 +347,78 @@ TEST(Batch, AHundredThousand) {
   EXPECT_LT(undo_s, 60);
 }
 
+bool is_private(const Place& place) { return place.kind != Place::Kind::kRevision && place.value.starts_with("p-"); }
+
+TEST(Batch, IsUndoneByTokensOfForgottenValues) {
+  TestFolder folder;
+  TestGround ground;
+  const Mark theirs{"bob", "p-2 was here", ground.now - kHour, ground.now + 90 * kHour};
+  ground.others(label("p-2").place, theirs);
+  const std::vector<BatchItem> items = {label("p-1"), label("p-2"), label("p-3", "burst", kHour), label("open"),
+                                        entry("p-4"), label("p-5"), revision("p-6", "reject")};
+  auto batches = open(folder.path(), ground);
+  const std::string id = planned(*batches, items);
+  // Written down once more where it had changed between plan and apply.
+  const Mark later{"bob", "says (p-5)", ground.now, ground.now + 80 * kHour};
+  ground.others(label("p-5").place, later);
+  ASSERT_EQ(batches->apply(id)->changed, 7u);
+  ground.now += 2 * kHour;  // p-3 has expired
+
+  EXPECT_EQ(batches->forget_values(ground.now - 10 * kHour, is_private).value(), 0u) << "it is too young";
+  EXPECT_EQ(batches->forget_values(ground.now, is_private).value(), 5u);
+  EXPECT_EQ(batches->forget_values(ground.now, is_private).value(), 0u) << "once is enough";
+  for (const char* ending : {".jsonl", ".log"}) {
+    const std::string text = read_test_file(folder / (id + ending));
+    for (const char* value : {"p-1", "p-2", "p-3", "p-4", "p-5"})
+      EXPECT_EQ(text.find(value), std::string::npos) << text;
+    EXPECT_EQ(ending == std::string(".jsonl"), text.find("open") != std::string::npos);
+  }
+  EXPECT_TRUE(batches->items(id, 0, 1)->at(0).place.value.starts_with("tok:"));
+  batches.reset();
+  batches = open(folder.path(), ground);
+  const BatchInfo undone = batches->undo(id).value();
+  EXPECT_EQ(undone.state, BatchState::kUndone);
+  EXPECT_EQ(std::make_tuple(undone.restored, undone.removed, undone.gone, undone.kept),
+            std::make_tuple(2u, 4u, 1u, 0u));
+  EXPECT_EQ(ground.in_force(ground.marks), ground.in_force(ground.shadow));
+  EXPECT_EQ(ground.marks.at(label("p-2").place), theirs);
+  EXPECT_EQ(ground.marks.at(label("p-5").place), later);
+}
+
+TEST(Batch, WhatWasForgottenBeforeItWasAppliedIsRefused) {
+  TestFolder folder;
+  TestGround ground;
+  auto batches = open(folder.path(), ground);
+  const std::vector<BatchItem> items = {label("p-1"), label("open")};
+  const std::string id = planned(*batches, items);
+  ASSERT_EQ(batches->forget_values(ground.now + 1, is_private).value(), 1u);
+  const BatchInfo applied = batches->apply(id).value();
+  EXPECT_EQ(std::make_tuple(applied.state, applied.changed, applied.failed),
+            std::make_tuple(BatchState::kApplied, 1u, 1u));
+  EXPECT_EQ(ground.marks.size(), 1u);
+  EXPECT_EQ(batches->report(id)->faults.at(0).what, "its value was private and is forgotten: plan anew");
+  EXPECT_EQ(batches->undo(id)->removed, 1u);
+  EXPECT_TRUE(ground.marks.empty());
+}
+
+TEST(Batch, WithoutAKeyNothingIsForgottenAndAPersonIsErasedByTheToken) {
+  TestFolder folder;
+  TestGround ground;
+  auto batches = open(folder.path(), ground);
+  const std::vector<BatchItem> items = {label("p-1"), label("p-2")};
+  const std::string id = planned(*batches, items);
+  ASSERT_TRUE(batches->apply(id).has_value());
+  ground.keys_are_gone = true;
+  EXPECT_EQ(batches->forget_values(ground.now + 1, is_private).value(), 0u);
+  batches.reset();
+  ground.keys_are_gone = false;
+  batches = open(folder.path(), ground);
+  EXPECT_EQ(batches->forget_values(ground.now + 1, is_private).value(), 2u);
+  EXPECT_EQ(batches->erase("p-1").value(), 1u);
+  const BatchInfo undone = batches->undo(id).value();
+  EXPECT_EQ(std::make_tuple(undone.removed, undone.gone), std::make_tuple(1u, 0u));
+  EXPECT_EQ(ground.marks.size(), 1u) << "of the one who was erased the batch knows nothing";
+}
+
 }  // namespace
 }  // namespace tamis::action

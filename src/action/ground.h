@@ -73,6 +73,12 @@ class Ground {
   virtual base::Status sync() = 0;
   virtual int64_t now_ms() = 0;
 
+  // For values that may not be kept any more: what stands for one that was put down on the day of `time_ms`, under a
+  // key that the folder keeps for as long as it keeps events of that day; empty where there is none. And all places
+  // where something lies now, which are told apart by it. visit() is called without hold().
+  virtual std::string token(int64_t /*time_ms*/, std::string_view /*value*/) { return {}; }
+  virtual void visit(const std::function<void(const Place&)>& /*use*/) {}
+
   // Who took away or changed what lay at a place, for the report of an undo, where the mark there does not say it.
   // Asked without hold(), and for few places; may look into the archive.
   virtual std::optional<LastChange> last_change(const Place&) { return std::nullopt; }

@@ -92,6 +92,15 @@ class TestGround final : public Ground {
     return {};
   }
   int64_t now_ms() override { return now; }
+  std::string token(int64_t time_ms, std::string_view value) override {
+    return keys_are_gone ? std::string()
+                         : "tok:" + std::to_string(std::hash<std::string_view>()(value) ^
+                                                   static_cast<size_t>(time_ms / 86'400'000));
+  }
+  void visit(const std::function<void(const Place&)>& use) override {
+    for (const auto& [place, mark] : in_force(marks)) use(place);
+  }
+  bool keys_are_gone = false;
 
  private:
   static void set(Marks& all, const Place& place, const std::optional<Mark>& mark) {

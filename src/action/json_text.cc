@@ -100,4 +100,30 @@ std::string fit_text(std::string_view text, size_t bytes_max) {
   return out;
 }
 
+static char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; }
+
+static bool same_text(std::string_view a, std::string_view b) {
+  return a.size() == b.size() &&
+         std::equal(a.begin(), a.end(), b.begin(), [](char x, char y) { return lower(x) == lower(y); });
+}
+
+size_t find_word(std::string_view text, std::string_view word, size_t from) {
+  auto is_inner = [](char c) {
+    return (c >= '0' && c <= '9') || (lower(c) >= 'a' && lower(c) <= 'z') || static_cast<uint8_t>(c) >= 0x80;
+  };
+  for (size_t i = from; !word.empty() && i + word.size() <= text.size(); ++i) {
+    if (lower(text[i]) != lower(word.front()) || !same_text(text.substr(i, word.size()), word)) continue;
+    bool starts = i == 0 || !is_inner(text[i - 1]) || !is_inner(word.front());
+    bool ends = i + word.size() == text.size() || !is_inner(text[i + word.size()]) || !is_inner(word.back());
+    if (starts && ends) return i;
+  }
+  return std::string_view::npos;
+}
+
+void replace_words(std::string& text, std::string_view word, std::string_view with) {
+  for (size_t at = find_word(text, word); at != std::string::npos; at = find_word(text, word, at + with.size())) {
+    text.replace(at, word.size(), with);
+  }
+}
+
 }  // namespace tamis::action

@@ -1,6 +1,7 @@
 // Reading the flat JSON objects that this room writes, and making foreign text fit to be written. Private to this room.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -33,5 +34,13 @@ class JsonObject {
 // "?".
 std::string fit_text(std::string_view text, size_t bytes_max);
 bool is_valid_utf8(std::string_view text);
+
+// Where `word` stands in `text` from a place on, with no letter, digit or other part of a word beside it (letter case
+// of ASCII ignored); npos: nowhere.
+size_t find_word(std::string_view text, std::string_view word, size_t from = 0);
+inline bool has_word(std::string_view text, std::string_view word) {
+  return find_word(text, word) != std::string_view::npos;
+}
+void replace_words(std::string& text, std::string_view word, std::string_view with);
 
 }  // namespace tamis::action

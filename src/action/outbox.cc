@@ -86,6 +86,10 @@ class SqliteOutbox final : public Outbox {
     TAMIS_CHECK(sync());
     return change([&] { return store_->erase(text); });
   }
+  Result<uint64_t> forget(int64_t before_ms) override {
+    TAMIS_CHECK(sync());
+    return change([&] { return store_->forget(before_ms); });
+  }
 
  private:
   void run_commits();

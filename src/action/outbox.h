@@ -140,6 +140,8 @@ class Outbox {
   virtual base::Result<uint64_t> drop(std::span<const uint64_t> ids) = 0;
   // Drops everything whose body, key or order has this text (letter case of ASCII ignored).
   virtual base::Result<uint64_t> erase(std::string_view text) = 0;
+  // Drops everything that was enqueued before that time, in whatever state.
+  virtual base::Result<uint64_t> forget(int64_t before_ms) = 0;
 };
 
 }  // namespace tamis::action

@@ -363,4 +363,20 @@ Result<uint64_t> OutboxStore::erase(std::string_view text) {
   return dropped;
 }
 
+Result<uint64_t> OutboxStore::forget(int64_t before_ms) {
+  std::vector<uint64_t> ids;
+  {
+    Query query(*this, "SELECT id FROM items WHERE enqueued < ?");
+    query.bind(before_ms);
+    for (;;) {
+      TAMIS_TRY(more, query.next());
+      if (!more) break;
+      ids.push_back(static_cast<uint64_t>(query.number(0)));
+    }
+  }
+  TAMIS_TRY(dropped, drop(ids));
+  TAMIS_CHECK(run("PRAGMA wal_checkpoint(TRUNCATE)"));
+  return dropped;
+}
+
 }  // namespace tamis::action

@@ -51,6 +51,7 @@ class OutboxStore {
   base::Result<uint64_t> retry(std::span<const uint64_t> ids, int64_t now_ms);
   base::Result<uint64_t> drop(std::span<const uint64_t> ids);
   base::Result<uint64_t> erase(std::string_view text);
+  base::Result<uint64_t> forget(int64_t before_ms);
 
   uint64_t rows() const { return rows_; }
   uint64_t bytes() const { return bytes_; }

@@ -2,10 +2,9 @@
 #include <cstdio>
 
 #include "app/command.h"
-#include "archive/layout.h"
 #include "engine/policy_tests.h"
 #include "event/json_writer.h"
-#include "policy/policy.h"
+#include "policy/private_values.h"
 
 namespace tamis::app {
 namespace {
@@ -50,28 +49,25 @@ struct LookBack {
   std::string because;  // the field that goes first; empty: the events themselves
 };
 
-int32_t source_of(const policy::EventType& type, int32_t slot) {
-  for (const event::Derived& attribute : type.schema.derived) {
-    if (attribute.slot == slot) return attribute.source;
-  }
-  return slot;
-}
-
 LookBack look_back(const policy::Policy& policy, const policy::EventType& type, const policy::Rule& rule) {
   LookBack back{policy.keep_days, {}};
   auto bound = [&](int32_t days, const std::string& name) {
     if (days > 0 && days < back.days) back = {days, name};
   };
+  const std::vector<event::Field>& fields = type.schema.fields;
   for (int32_t slot : type.plan.slots_read(rule.when)) {
-    int32_t source = source_of(type, slot);
-    bool derived = source != slot;
     for (const policy::FeatureRead& read : type.reads) {
-      if (read.slot == slot && archive::gives_secrets(policy, read.feature)) bound(policy.raw_days, read.name);
+      if (read.slot == slot && policy::gives_private_values(policy, read.feature)) bound(policy.raw_days, read.name);
     }
-    if (static_cast<size_t>(source) >= type.schema.fields.size()) continue;  // other features are kept with the event
-    const event::Field& field = type.schema.fields[static_cast<size_t>(source)];
+    int32_t source = slot;
+    for (const event::Derived& attribute : type.schema.derived) {
+      if (attribute.slot == slot) source = attribute.source;
+    }
+    if (static_cast<size_t>(source) >= fields.size()) continue;  // other features are kept with the event
+    const event::Field& field = fields[static_cast<size_t>(source)];
     bound(field.keep_days, field.name);
-    if (field.token) bound(policy.raw_days, field.name + (derived ? " (its attributes, too)" : ""));
+    const char* attributes = source == slot ? "" : " (its attributes that give it away, too)";
+    if (policy::is_private(type, slot)) bound(policy.raw_days, field.name + attributes);
   }
   return back;
 }

@@ -31,6 +31,11 @@ base::Result<int> retain(const Options& options) {
               number("values_dropped").c_str(), number("values_tokened").c_str());
   std::printf("journal    %s segments and %s snapshots removed; it begins with record %s\n",
               number("segments_removed").c_str(), number("snapshots_removed").c_str(), number("first_record").c_str());
+  std::printf("state      %s keys of features lost private values\n", number("state_keys").c_str());
+  std::printf(
+      "beside     %s items of batches, %s lines of the audit trail, %s notices; %s events that were only kept\n",
+      number("batch_items").c_str(), number("audit_lines").c_str(), number("notices").c_str(),
+      number("past_records").c_str());
   std::printf("keys       %s destroyed\n", number("keys_destroyed").c_str());
   return kGood;
 }
@@ -46,7 +51,9 @@ Command add_retain(CLI::App& app) {
   app.footer(
       "Forgets what the policy says is too old (`raw`, `keep`): values become tokens, then go; events go; the journal "
       "is\n"
-      "trimmed to a snapshot. A server does so by itself every hour.");
+      "trimmed to a snapshot; features, batches, audit trail and outbox lose private values. A server does so by "
+      "itself\n"
+      "every hour.");
   return [options] {
     base::Result<int> code = retain(*options);
     return code ? *code : complain(code.error().message);

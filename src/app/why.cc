@@ -174,11 +174,18 @@ base::Result<int> erase(const Options& options) {
                                                              {"labels", "labels"},
                                                              {"list_entries", "entries of lists"},
                                                              {"feature_keys", "keys of features"},
+                                                             {"others_keys", "keys of others that held their values"},
                                                              {"batch_items", "items of action batches"},
                                                              {"mail", "parts of what mail taught"},
                                                              {"audit_lines", "lines of the audit trail emptied"},
                                                              {"snapshots", "snapshots, and a new one made"}};
   for (auto [key, what] : kCounts) std::printf("%8s %s\n", report[key].text("0").c_str(), what);
+  if (report["others_keys"].count() > 0) {
+    std::printf(
+        "Those keys of others (an address, a device) were forgotten as a whole: what else was brought there by "
+        "somebody\n"
+        "else cannot be told apart. A value that only others brought to a key stays there.\n");
+  }
   if (std::string versions = joined(report["policies"]); !versions.empty()) {
     std::printf("The files of these versions of the policy name it; take it out there: %s\n", versions.c_str());
     return kNo;

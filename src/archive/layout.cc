@@ -8,6 +8,7 @@
 
 #include "base/hash.h"
 #include "event/json_event.h"
+#include "policy/private_values.h"
 
 namespace tamis::archive {
 namespace {
@@ -42,24 +43,6 @@ ColumnSpec column(std::string name, ColumnType type) {
   spec.name = spec.column = std::move(name);
   spec.type = type;
   return spec;
-}
-
-// Whether whoever knows the attribute knows (nearly) whose field it was.
-bool reveals(event::Attribute attribute) {
-  using event::Attribute;
-  switch (attribute) {
-    case Attribute::kNet24:
-    case Attribute::kNet16:
-    case Attribute::kNet64:
-    case Attribute::kLocal:
-    case Attribute::kBaseLocal:
-    case Attribute::kPath:
-    case Attribute::kQuery:
-    case Attribute::kHost:
-      return true;
-    default:
-      return false;
-  }
 }
 
 // SQL does not tell upper from lower case, expressions do.
@@ -207,33 +190,6 @@ event::Type type_of(const policy::FeatureDecl& feature) {
   return of_kind();
 }
 
-bool gives_secrets(const policy::Policy& policy, uint32_t feature) {
-  using state::Aggregate;
-  switch (policy.features[feature].spec.aggregate) {
-    case Aggregate::kLast:
-    case Aggregate::kSet:
-    case Aggregate::kTopK:
-    case Aggregate::kMin:
-    case Aggregate::kMax:
-      break;
-    default:
-      return false;
-  }
-  for (const policy::EventType& type : policy.types) {
-    for (const policy::FeatureUpdate& update : type.updates) {
-      if (update.feature != feature || update.of == policy::kNoNode) continue;
-      for (int32_t slot : type.plan.slots_read(update.of)) {
-        for (const event::Derived& derived : type.schema.derived) {
-          if (derived.slot == slot) slot = derived.source;
-        }
-        const auto field = static_cast<size_t>(slot);
-        if (field >= type.schema.fields.size() || type.schema.fields[field].token) return true;
-      }
-    }
-  }
-  return false;
-}
-
 TypeLayout layout_of(const policy::Policy& policy, const policy::EventType& type) {
   TypeLayout out;
   out.layout.columns = system_columns();
@@ -267,9 +223,7 @@ TypeLayout layout_of(const policy::Policy& policy, const policy::EventType& type
       if (info.attribute != derived.attribute) continue;
       ColumnSpec& spec = add(fmt::format("{}.{}", source.name, info.name), info.type, derived.slot,
                              1 + static_cast<uint64_t>(source.semantic), false);
-      // The registrable domain is all that there is of a domain, and little of an address.
-      const bool whole = source.semantic == event::Semantic::kDomain && info.attribute == event::Attribute::kRegistered;
-      spec.secret = source.token && (reveals(info.attribute) || whole);
+      spec.secret = source.token && policy::gives_away(source.semantic, info.attribute);
       spec.keep_days = source.keep_days;
       break;
     }
@@ -278,7 +232,7 @@ TypeLayout layout_of(const policy::Policy& policy, const policy::EventType& type
   for (const policy::FeatureRead& read : type.reads) {
     const policy::FeatureDecl& feature = policy.features[read.feature];
     add(read.name, type_of(feature), read.slot, fingerprint_of(feature, read), false).secret =
-        gives_secrets(policy, read.feature);
+        policy::gives_private_values(policy, read.feature);
   }
   for (const policy::DetectorRead& read : type.detector_reads) {
     const policy::DetectorDecl& detector = policy.detectors[read.detector];

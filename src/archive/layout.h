@@ -72,9 +72,6 @@ Layout acts_layout();
 // The static type of what a feature's variable holds.
 event::Type type_of(const policy::FeatureDecl& feature);
 
-// Whether the feature hands out single values of what it is fed with, and that is private: then it is as short-lived.
-bool gives_secrets(const policy::Policy& policy, uint32_t feature);
-
 // A layout together with the slots of one event type that its columns are made of.
 struct TypeLayout {
   Layout layout;

@@ -8,6 +8,7 @@
 #include "archive/archive_impl.h"
 #include "base/thread.h"
 #include "event/json_writer.h"
+#include "policy/private_values.h"
 
 namespace tamis::archive {
 namespace {
@@ -39,15 +40,29 @@ std::string token_sql(const std::string& column) {
   return fmt::format("tamis_token({}::VARCHAR) AS {}", column, column);
 }
 
-// Kinds of entities whose fields are private in some event type.
-std::set<std::string> private_kinds(const policy::Policy& policy) {
-  std::set<std::string> kinds;
-  for (const policy::EventType& type : policy.types) {
-    for (const ColumnSpec& spec : layout_of(policy, type).layout.columns) {
-      if (spec.secret && !spec.entity.empty()) kinds.insert(spec.entity);
-    }
-  }
-  return kinds;
+std::string sql_texts(const std::set<std::string, std::less<>>& texts) {
+  std::string list;
+  for (const std::string& text : texts) list += (list.empty() ? "" : ", ") + sql_text(text);
+  return list.empty() ? "NULL" : list;
+}
+
+// The same as policy::names_address(), as far as SQL can tell; it may be more.
+constexpr std::string_view kAddress =
+    "[^ ]@[^ ]|[0-9]+[.][0-9]+[.][0-9]+[.][0-9]+|[0-9A-Fa-f]*::[0-9A-Fa-f]*|([0-9A-Fa-f]+:){7}";
+
+// Of a row of acts, the value as a token where it is of an entity or entry that is private, and its reason only where
+// that does not say it.
+std::string act_sql(const ColumnSpec& spec, const policy::PrivateNames& names) {
+  const std::string column = sql_name(spec.column);
+  const std::string is_private =
+      fmt::format("(kind IN ({}) OR (coalesce(list, '') <> '' AND (list IN ({}) OR regexp_matches(value, {}))))",
+                  sql_texts(names.kinds()), sql_texts(names.lists()), sql_text(kAddress));
+  if (spec.name == "value")
+    return fmt::format("CASE WHEN coalesce({0}, false) THEN tamis_token({1}) ELSE {1} END AS {1}", is_private, column);
+  return fmt::format(
+      "CASE WHEN coalesce({0} AND contains({1}, value), false) OR coalesce(regexp_matches({1}, {2}), false) THEN NULL "
+      "ELSE {1} END AS {1}",
+      is_private, column, sql_text(kAddress));
 }
 
 enum class Fate : uint8_t { kStays, kDropped, kTokened };
@@ -190,7 +205,7 @@ base::Result<Archive::RetentionReport> ArchiveImpl::retain_files(const policy::P
                                                                  const Retention& retention,
                                                                  const std::function<bool()>& keep_going) {
   const Ages ages{retention.now_ms};
-  const std::set<std::string> kinds = private_kinds(policy);
+  const policy::PrivateNames names(policy);
   RetentionReport report;
   std::vector<std::string> left;
   std::unique_ptr<ParquetWriter> parquet;
@@ -204,6 +219,9 @@ base::Result<Archive::RetentionReport> ArchiveImpl::retain_files(const policy::P
     how.layout = *file->layout;
     bool has_secrets = false, anything_left = file->type.empty();
     for (const ColumnSpec& spec : how.layout.columns) has_secrets = has_secrets || rule_of(spec, now).secret;
+    const bool acts_go = file->type.empty() && age.raw_over && names.any() &&
+                         std::any_of(how.layout.columns.begin(), how.layout.columns.end(),
+                                     [](const ColumnSpec& spec) { return spec.name == "value" && !spec.tokened; });
     for (uint32_t i = 0; i < how.layout.columns.size(); ++i) {
       ColumnSpec& spec = how.layout.columns[i];
       const std::string name = sql_name(spec.column);
@@ -211,10 +229,8 @@ base::Result<Archive::RetentionReport> ArchiveImpl::retain_files(const policy::P
       std::string token = token_sql(name);
       if (!file->type.empty()) {
         fate = fate_of(i, spec, rule_of(spec, now), has_secrets, age, ages, file->day);
-      } else if (spec.name == "value" && !spec.tokened && age.raw_over && !kinds.empty()) {
-        std::string list;
-        for (const std::string& kind : kinds) list += (list.empty() ? "" : ", ") + sql_text(kind);
-        token = fmt::format("CASE WHEN kind IN ({}) THEN tamis_token({}) ELSE {} END AS {}", list, name, name, name);
+      } else if (acts_go && spec.name == "value") {
+        token = act_sql(spec, names);
         fate = Fate::kTokened;
       }
       if (fate == Fate::kTokened) {
@@ -223,7 +239,10 @@ base::Result<Archive::RetentionReport> ArchiveImpl::retain_files(const policy::P
       }
       if (fate == Fate::kDropped) spec.dropped = true;
       if (fate != Fate::kStays) how.changed = true;
-      if (!spec.dropped) how.expressions.push_back(fate == Fate::kTokened ? token : name);
+      if (!spec.dropped)
+        how.expressions.push_back(fate == Fate::kTokened             ? token
+                                  : acts_go && spec.name == "reason" ? act_sql(spec, names)
+                                                                     : name);
       // Numbers and times alone tell nothing.
       anything_left = anything_left || (!spec.dropped && i != kN && i != kTime);
     }

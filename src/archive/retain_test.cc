@@ -76,6 +76,43 @@ TEST(ArchiveRetention, privateValuesBecomeTokens) {
   EXPECT_EQ(world.text("SELECT count(*) FROM login"), "4\n");
 }
 
+// What people put on lists may be an address, and their reasons may name one.
+TEST(ArchiveRetention, actsLosePrivateEntriesAndReasonsThatNameThem) {
+  TAMIS_NEEDS_DUCKDB();
+  TestFolder folder;
+  World world(folder.path());
+  auto act = [&](const char* list, const char* kind, const char* value, const char* reason) {
+    engine::Act done;
+    done.kind = *list != 0 ? engine::Act::Kind::kListAdd : engine::Act::Kind::kLabelSet;
+    done.list = list;
+    done.entity_kind = kind;
+    done.value = value;
+    done.name = *list != 0 ? "" : "bad";
+    done.author = "ann";
+    done.reason = reason;
+    ASSERT_TRUE(world.archive->add_act(++world.record, kDay0 + 5'000, done));
+  };
+  act("blocked", "", "10.9.8.7", "seen at 10.9.8.7");
+  act("blocked", "", "10.9.0.0/16", "all of them");
+  act("blocked", "", "planted@mail.example", "planted@mail.example wrote");
+  act("blocked", "", "2001:db8::77", "at 12:30:00");
+  act("blocked", "", "anna", "a customer");
+  act("", "account", "berta", "logs in from 2001:db8::77");
+  act("", "ip", "10.1.2.3", "ticket 12");
+  world.flush();
+  auto report = world.archive->retain(*world.policy, retention(kDay0 + 8 * kDayMs), {});
+  ASSERT_TRUE(report) << report.error().message;
+  for (const char* value : {"10.9.8.7", "10.9.0.0", "planted", "2001:db8", "10.1.2.3"})
+    EXPECT_FALSE(occurs(folder, world, value)) << value;
+  EXPECT_EQ(world.text("SELECT value, reason FROM acts WHERE value NOT LIKE 'tok:%' ORDER BY n"),
+            "anna|a customer\nberta|NULL\n");
+  EXPECT_EQ(world.text("SELECT reason FROM acts WHERE reason IS NOT NULL AND value LIKE 'tok:%' ORDER BY n"),
+            "all of them\nat 12:30:00\nticket 12\n");
+  auto again = world.archive->retain(*world.policy, retention(kDay0 + 9 * kDayMs), {});
+  ASSERT_TRUE(again);
+  EXPECT_EQ(again->files_rewritten, 0u);
+}
+
 TEST(ArchiveRetention, fieldsAndRowsHaveTheirDays) {
   TAMIS_NEEDS_DUCKDB();
   TestFolder folder;

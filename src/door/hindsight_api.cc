@@ -139,7 +139,9 @@ struct HindsightApi::Impl {
 };
 
 HindsightApi::HindsightApi() = default;
-HindsightApi::~HindsightApi() = default;
+HindsightApi::~HindsightApi() {
+  if (impl_ != nullptr) impl_->service.at_retention(nullptr);
+}
 action::Batches& HindsightApi::batches() { return *impl_->batches; }
 
 base::Result<std::unique_ptr<HindsightApi>> HindsightApi::open(Desk& desk, Jobs& jobs) {
@@ -147,6 +149,16 @@ base::Result<std::unique_ptr<HindsightApi>> HindsightApi::open(Desk& desk, Jobs&
   api->impl_ = std::make_unique<Impl>(desk, jobs);
   TAMIS_TRY(batches, action::Batches::open(desk.service().data()->path() + "/batches", api->impl_->ground));
   api->impl_->batches = std::move(batches);
+  desk.service().at_retention([all = api->impl_->batches.get()](const replay::PastRawDays& past,
+                                                                replay::RetentionReport& report) -> base::Status {
+    TAMIS_TRY(items, all->forget_values(past.before_ms, [&](const action::Place& place) {
+      if (place.kind == action::Place::Kind::kRevision) return false;
+      const bool of_list = place.kind == action::Place::Kind::kList;
+      return of_list ? past.names.has_entry(place.on, place.value) : past.names.has_kind(place.on);
+    }));
+    report.batch_items += items;
+    return {};
+  });
   return api;
 }
 

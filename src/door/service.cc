@@ -505,8 +505,23 @@ base::Result<replay::RetentionReport> Service::retain(int64_t now_ms) {
   std::shared_ptr<const policy::Policy> current = policy();
   if (current == nullptr) return base::fail(base::Code::kUnavailable, "no policy is active yet");
   std::lock_guard one(retain_mutex_);
-  return replay::retain(*data_, *current, now_ms, engine_access(), checkpoint_mutex_,
-                        [this] { return !stop_checkpoints_.load(); });
+  replay::RetainOptions options;
+  options.now_ms = now_ms;
+  options.keep_going = [this] { return !stop_checkpoints_.load(); };
+  options.checkpoint = [this] { return checkpoint(); };
+  options.rest = [this](const replay::PastRawDays& past, replay::RetentionReport& report) -> base::Status {
+    if (outbox() != nullptr) {
+      TAMIS_TRY(dropped, outbox()->forget(past.before_ms));
+      report.notices += dropped;
+    }
+    return forgets_ ? forgets_(past, report) : base::Status();
+  };
+  return replay::retain(*data_, *current, engine_access(), checkpoint_mutex_, options);
+}
+
+void Service::at_retention(Forgets forgets) {
+  std::lock_guard one(retain_mutex_);
+  forgets_ = std::move(forgets);
 }
 
 // Writes a checkpoint when enough has come since the last one. A dear one is followed by a longer pause, so that no

@@ -127,6 +127,10 @@ class Service {
   base::Status checkpoint();
   // Forgets what is too old at `now_ms` (replay/retention.h); a server does so by itself every hour.
   base::Result<replay::RetentionReport> retain(int64_t now_ms);
+  // Who else keeps what is private past its raw days; called by retain(), on any thread, until it is taken back with
+  // null.
+  using Forgets = std::function<base::Status(const replay::PastRawDays&, replay::RetentionReport&)>;
+  void at_retention(Forgets forgets);
   // Null: nothing is kept.
   replay::DataFolder* data() { return data_; }
   // The way to the engine for what reads it beside the folder (replay/standing.h).
@@ -202,6 +206,7 @@ class Service {
 
   // One checkpoint, retention of the journal or filling of features at a time; taken before engine_mutex_.
   std::mutex checkpoint_mutex_;
+  Forgets forgets_;          // guarded by retain_mutex_
   std::mutex retain_mutex_;  // one retention or filling of features at a time; taken before checkpoint_mutex_
   std::atomic<bool> is_filling_{false};
   std::mutex stop_mutex_;

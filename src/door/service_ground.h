@@ -1,6 +1,9 @@
 // ServiceGround: lets action batches work on the state of a Service.
 #pragma once
 
+#include <mutex>
+#include <string>
+
 #include "action/ground.h"
 #include "door/service.h"
 
@@ -14,6 +17,10 @@ class ServiceGround final : public action::ActGround {
   base::Status record(std::string_view json) override { return service_.record_batch(json); }
   base::Status sync() override { return service_.sync(); }
   int64_t now_ms() override;
+  // Under the key of the day (replay/retention.h).
+  std::string token(int64_t time_ms, std::string_view value) override;
+  // A thousand at a time while the engine waits.
+  void visit(const std::function<void(const action::Place&)>& use) override;
   // From the acts in the archive.
   std::optional<action::LastChange> last_change(const action::Place& place) override;
 
@@ -24,6 +31,8 @@ class ServiceGround final : public action::ActGround {
 
  private:
   Service& service_;
+  std::mutex token_mutex_;
+  std::string token_day_, token_key_;  // of the last token()
 };
 
 }  // namespace tamis::door

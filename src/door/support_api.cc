@@ -285,7 +285,8 @@ base::Status SupportApi::Impl::erase(const Desk::Caller& caller, const std::stri
   json.begin_object().key("batch_items").uinteger(beside.batch_items).key("notices").uinteger(beside.notices);
   json.key("mail").uinteger(beside.mail);
   json.key("labels").uinteger(report.labels).key("list_entries").uinteger(report.list_entries);
-  json.key("feature_keys").uinteger(report.feature_keys).key("journal_records").uinteger(report.journal_records);
+  json.key("feature_keys").uinteger(report.feature_keys).key("others_keys").uinteger(report.others_keys);
+  json.key("journal_records").uinteger(report.journal_records);
   json.key("journal_segments").uinteger(report.journal_segments).key("archive_rows").uinteger(report.archive_rows);
   json.key("audit_lines").uinteger(report.audit_lines).key("snapshots").uinteger(report.snapshots);
   json.key("snapshot").uinteger(report.snapshot).key("policies").begin_array();

@@ -1,6 +1,7 @@
 #include "engine/active.h"
 
 #include "base/assert.h"
+#include "policy/private_values.h"
 
 namespace tamis::engine {
 namespace {
@@ -77,8 +78,10 @@ Engine::PreparedPointer Engine::build(std::shared_ptr<const policy::Policy> poli
     prepared->lists.push_back(std::move(list));
     prepared->run_time_lists.push_back(state::List::make(decl.name, decl.kind, decl.entries_max));
   }
-  for (const policy::FeatureDecl& decl : p.features) {
-    prepared->tables.push_back(state::FeatureTable::make(decl.spec));
+  for (uint32_t i = 0; i < p.features.size(); ++i) {
+    prepared->tables.push_back(state::FeatureTable::make(p.features[i].spec));
+    prepared->gives_private_values.push_back(policy::gives_private_values(p, i));
+    prepared->remembers_people.push_back(policy::remembers_people(p, i));
   }
   for (const policy::DetectorDecl& decl : p.detectors) prepared->detectors.push_back(Detector::make(decl));
   for (size_t t = 0; t < p.types.size(); ++t) {

@@ -48,7 +48,8 @@ class Engine::Prepared {
   std::vector<std::unique_ptr<state::List>> run_time_lists;  // entries of run time, kept across activations
   std::vector<std::unique_ptr<state::FeatureTable>> tables;
   std::vector<std::unique_ptr<Detector>> detectors;
-  int32_t finding_type = -1;  // place of the event type of findings, -1: there is none
+  std::vector<bool> gives_private_values, remembers_people;  // by feature (policy/private_values.h)
+  int32_t finding_type = -1;                                 // place of the event type of findings, -1: there is none
 };
 
 }  // namespace tamis::engine

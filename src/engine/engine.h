@@ -177,10 +177,23 @@ class Engine {
     size_t list_entries = 0;
   };
   Erased erase_entity(std::string_view entity_kind, std::string_view value);
-  // Forgets the keys of features that this event touches and that are made of `value`, alone or with others, or that
-  // keep it among what they remember (last, set, top); and the event's id. Says how many keys there were. For each
-  // event of a person that is erased; changes nothing else.
-  size_t forget_keys(PreparedEvent& event, std::string_view value);
+  // Forgets the keys of features that this event touches and that are made of `value`, alone or with others; keys of
+  // others that remember a value of the event which is private or names an entity (last, set, top, min, max); and the
+  // event's id. Who else brought such a value to a key cannot be told apart, so the key goes as a whole. For each event
+  // of a person that is erased; changes nothing else.
+  struct Forgotten {
+    size_t keys = 0;         // made of the value
+    size_t others_keys = 0;  // that held it, or another value of the event
+  };
+  Forgotten forget_keys(PreparedEvent& event, std::string_view value);
+
+  // Retention, a record of its own in the journal: features that give private values (policy/private_values.h) lose
+  // what came before that time, and labels and list entries that expired before it go, though no event has moved the
+  // engine's time there. All of it is done by calls for the parts 0 to parts - 1, one after the other; says how many
+  // keys were concerned.
+  uint64_t forget_before(int64_t before_ms, uint32_t part, uint32_t parts);
+  // How many parts make each call a matter of a millisecond or two.
+  uint32_t forget_parts() const;
 
   // Detectors. What they know of an account by now; nothing where no detector of the policy looks at whole accounts.
   std::optional<AccountHindsight> hindsight(std::string_view account) const;

@@ -176,34 +176,60 @@ Engine::Erased Engine::erase_entity(std::string_view entity_kind, std::string_vi
   return erased;
 }
 
-namespace {
-
-// Whether a feature remembers values as they are, not only how many there were.
-bool keeps_values(const state::FeatureSpec& spec) {
-  const state::Aggregate how = spec.aggregate;
-  return how == state::Aggregate::kLast || how == state::Aggregate::kSet || how == state::Aggregate::kTopK;
-}
-
-}  // namespace
-
-size_t Engine::forget_keys(PreparedEvent& prepared, std::string_view value) {
+Engine::Forgotten Engine::forget_keys(PreparedEvent& prepared, std::string_view value) {
   TAMIS_ASSERT(impl_->active != nullptr && prepared.policy() == impl_->active->policy);
   ActiveType& type = *impl_->active->types[prepared.type_index()];
   base::Arena& arena = prepared.arena();
   type.frame.begin(prepared.event().slots.data(), arena, impl_.get(), impl_->options.cost_max);
   impl_->find_keys(type, arena);
-  size_t forgotten = 0;
+  Forgotten forgotten;
   for (FeatureAccess& access : type.accesses) {
     if (!access.has_key) continue;
     auto is_value = [&](cel::NodeId node) { return as_text(type.type->plan.eval(node, type.frame), arena) == value; };
+    if (std::any_of(access.by.begin(), access.by.end(), is_value)) {
+      forgotten.keys += access.table->forget(access.key);
+      continue;
+    }
     const policy::FeatureUpdate* update = access.update;
-    bool is_kept = update != nullptr && update->of != cel::kNoNode && is_value(update->of) &&
-                   keeps_values(impl_->active->policy->features[access.feature].spec);
-    if (!is_kept && !std::any_of(access.by.begin(), access.by.end(), is_value)) continue;
-    forgotten += access.table->forget(access.key);
+    if (update == nullptr || update->of == cel::kNoNode || !impl_->active->remembers_people[access.feature]) continue;
+    const Value of = type.type->plan.eval(update->of, type.frame);
+    if (!usable(of) || !access.table->holds(access.key, of)) continue;
+    forgotten.others_keys += access.table->forget(access.key);
   }
   if (prepared.id_key() != 0) impl_->recent_ids.forget(prepared.id_key());
   return forgotten;
+}
+
+namespace {
+
+constexpr uint64_t kForgetItems = 4096;  // of one part
+constexpr int kForgetSweeps = 256;       // of 32 places each, of labels and lists: they have holes
+
+}  // namespace
+
+uint64_t Engine::forget_before(int64_t before_ms, uint32_t part, uint32_t parts) {
+  uint64_t keys = 0;
+  if (impl_->active == nullptr) return keys;
+  for (size_t i = 0; i < impl_->active->tables.size(); ++i) {
+    if (!impl_->active->gives_private_values[i]) continue;
+    impl_->active->tables[i]->advance(impl_->now);  // what is dead by now goes, too
+    keys += impl_->active->tables[i]->forget_before(before_ms, part, parts);
+  }
+  for (int i = 0; i < kForgetSweeps; ++i) {
+    impl_->label_store->advance(before_ms);
+    for (auto& list : impl_->active->run_time_lists) list->advance(before_ms);
+  }
+  return keys;
+}
+
+uint32_t Engine::forget_parts() const {
+  if (impl_->active == nullptr) return 1;
+  uint64_t items = impl_->label_store->entities();
+  for (size_t i = 0; i < impl_->active->tables.size(); ++i) {
+    if (impl_->active->gives_private_values[i]) items += impl_->active->tables[i]->stats().keys;
+  }
+  for (auto& list : impl_->active->run_time_lists) items += list->size();
+  return static_cast<uint32_t>(items / kForgetItems + 1);
 }
 
 }  // namespace tamis::engine

@@ -5,6 +5,7 @@
 
 #include "engine/act.h"
 #include "engine/engine.h"
+#include "event/json_writer.h"
 
 namespace tamis::engine {
 namespace {
@@ -187,15 +188,97 @@ TEST_F(PeopleTest, APersonIsErasedFromLabelsListsAndFeatures) {
   EXPECT_EQ(erased.list_entries, 1u);
   EXPECT_TRUE(engine_.labels("account", "ann").empty());
   ASSERT_TRUE(prepare("login", event));
-  EXPECT_EQ(engine_.forget_keys(event_, "ann"), 2u);  // by account, and by account and ip
+  EXPECT_EQ(engine_.forget_keys(event_, "ann").keys, 2u);  // by account, and by account and ip
   ASSERT_TRUE(prepare("login", event));
-  EXPECT_EQ(engine_.forget_keys(event_, "ann"), 0u);
+  EXPECT_EQ(engine_.forget_keys(event_, "ann").keys, 0u);
   EXPECT_EQ(engine_.repeat_of(event_), 0u);
   const Decision& again = decide("login", event);
   EXPECT_EQ(feature(again, "n"), 0);
   EXPECT_EQ(feature(again, "pairs"), 0);
   EXPECT_EQ(feature(again, "all"), 1);  // of all together, he is not told from the others
   EXPECT_EQ(feature(decide("login", R"({"t":7000,"account":"bob","ip":"10.0.0.1"})"), "n"), 1);
+}
+
+constexpr const char* kRemembering = R"y(
+policy: test
+time: {at: t, format: ms}
+raw: 3d
+---
+event: login
+fields:
+  account: account
+  ip: ip
+  device: device
+  note: {type: string, private: token}
+  lang: string
+---
+features:
+  last_ip: {last: ip, of: login, by: device, over: 30d}
+  notes: {set: note, of: login, by: ip.net24, over: 30d}
+  accounts: {set: account, of: login, by: device, over: 30d}
+  langs: {set: lang, of: login, by: device, over: 30d}
+  logins: {count: login, by: device, over: 30d}
+rules:
+  - {id: r, on: login, when: has(last_ip) && size(notes) + size(accounts) + size(langs) + logins > 0, then: {points: 1}}
+)y";
+
+class RememberingTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    policy::Loaded loaded = policy::load_files({{"policy.yaml", kRemembering}});
+    ASSERT_NE(loaded.policy, nullptr) << policy::to_string(loaded.diagnostics.at(0));
+    engine_.activate(loaded.policy);
+  }
+  std::map<std::string, std::string> decide(const std::string& json) {
+    EXPECT_TRUE(event_.prepare(engine_.policy(), "login", json, nullptr).has_value());
+    std::map<std::string, std::string> features;
+    for (const auto& [name, value] : engine_.decide(event_, Engine::kNoReceiveTime).features) {
+      event::JsonWriter(features[std::string(name)]).value(value);
+    }
+    return features;
+  }
+  Engine engine_;
+  PreparedEvent event_;
+};
+
+constexpr const char* kAnna = R"({"t":1000,"account":"ann","ip":"10.0.0.1","device":"d1","note":"hers","lang":"de"})";
+
+// Another private value of the person, under a key that is not made of him.
+TEST_F(RememberingTest, ErasureReachesValuesUnderKeysOfOthers) {
+  decide(kAnna);
+  decide(R"({"t":2000,"account":"bob","ip":"10.0.9.9","device":"d2","note":"his","lang":"en"})");
+  ASSERT_TRUE(event_.prepare(engine_.policy(), "login", kAnna, nullptr).has_value());
+  const Engine::Forgotten forgotten = engine_.forget_keys(event_, "ann");
+  EXPECT_EQ(forgotten.keys, 0u);         // nothing is keyed by account
+  EXPECT_EQ(forgotten.others_keys, 3u);  // last_ip and accounts of d1, notes of the network
+  auto now = decide(R"({"t":3000,"account":"carl","ip":"10.0.0.2","device":"d1","note":"x","lang":"fr"})");
+  EXPECT_EQ(now.at("notes"), "[]");
+  EXPECT_EQ(now.at("accounts"), "[]");
+  EXPECT_EQ(now.at("langs"), "[\"de\"]") << "it names nobody";
+  EXPECT_EQ(now.at("logins"), "1") << "a number names nobody";
+  now = decide(R"({"t":4000,"account":"carl","ip":"10.0.9.2","device":"d2","note":"x","lang":"fr"})");
+  EXPECT_EQ(now.at("notes"), "[\"his\"]");
+}
+
+TEST_F(RememberingTest, RetentionTakesPrivateValuesAndNothingElse) {
+  decide(kAnna);
+  const uint64_t before = engine_.digest();
+  EXPECT_EQ(engine_.forget_before(1000, 0, 1), 0u);
+  EXPECT_EQ(engine_.digest(), before);
+  EXPECT_EQ(engine_.forget_before(1001, 0, 1), 2u);  // last_ip, notes; accounts are not private
+  auto now = decide(R"({"t":5000,"account":"carl","ip":"10.0.0.2","device":"d1","note":"x","lang":"fr"})");
+  EXPECT_EQ(now.at("notes"), "[]");
+  EXPECT_EQ(now.at("accounts"), "[\"ann\"]");
+  EXPECT_EQ(now.at("logins"), "1");
+}
+
+TEST_F(RememberingTest, RetentionTakesLabelsThatExpiredThoughTheEnginesTimeStoodStill) {
+  decide(kAnna);
+  ASSERT_TRUE(engine_.set_label("ip", "10.0.0.1", {"hot", "ann", "", 1000, 50'000}));
+  ASSERT_TRUE(engine_.set_label("ip", "10.0.0.2", {"hot", "ann", "", 1000, 500'000}));
+  engine_.forget_before(100'000, 0, 1);
+  EXPECT_TRUE(engine_.labels("ip", "10.0.0.1").empty());
+  EXPECT_EQ(engine_.labels("ip", "10.0.0.2").size(), 1u);
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 
 #include "base/hash.h"
 #include "policy/compile.h"
+#include "policy/private_values.h"
 #include "policy/reader.h"
 
 namespace tamis::policy {
@@ -297,6 +298,19 @@ void Compiler::warn_of_retention(const Feature& feature, Draft& draft) {
     diagnostics_.warning(*widest.node,
                          fmt::format("the window is longer than {} of {} is kept ({}d)", quoted(field.name),
                                      quoted(draft.type.schema.name), field.keep_days));
+  }
+  if (!hands_out_values(source.aggregate) || !source.of.given()) return;
+  for (auto& [name, symbol] : scope.symbols()) symbol.read = false;
+  expressions_.mark(source.of, scope);
+  for (const auto& [name, symbol] : scope.symbols()) {
+    if (!symbol.read || (symbol.kind != Symbol::Kind::kField && symbol.kind != Symbol::Kind::kAttribute)) continue;
+    const event::Field& field = draft.type.schema.fields[symbol.index];
+    if (!field.token || widest.ms <= policy_->raw_days * kDayMs) continue;
+    if (symbol.kind == Symbol::Kind::kAttribute && !gives_away(field.semantic, symbol.attribute)) continue;
+    diagnostics_.warning(*widest.node,
+                         fmt::format("the window is longer than values of {} of {} are kept (raw: {}d)",
+                                     quoted(field.name), quoted(draft.type.schema.name), policy_->raw_days),
+                         "what is older is forgotten, and then without");
   }
 }
 

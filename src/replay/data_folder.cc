@@ -9,10 +9,10 @@
 #include <filesystem>
 
 #include "base/file.h"
+#include "policy/private_values.h"
 #include "replay/backfill.h"
 #include "replay/erase.h"
 #include "replay/fold.h"
-#include "replay/snapshot.h"
 
 namespace tamis::replay {
 
@@ -110,6 +110,9 @@ base::Status DataFolder::restore_from(const std::string& file, Engine& engine, u
   engine.activate(std::move(policy));
   TAMIS_CHECK(engine.restore([&](std::string& piece) { return reader->next(piece); }));
   record = reader->head().record;
+  forgotten_ = reader->head().forgotten;
+  if (reader->head().span_ms < 0)
+    forgotten_.before_ms = 1;  // of a version that did not write it down: any may be older
   return {};
 }
 
@@ -134,6 +137,9 @@ base::Status DataFolder::fold_tail(Engine& engine, uint64_t from, Recovered& rep
                            ", and there is no whole snapshot from before it");
     }
     TAMIS_TRY(step, fold.apply(record));
+    if (record.kind == Record::Kind::kEvent || record.kind == Record::Kind::kAct) note_birth(record.receive_ms);
+    if (record.kind == Record::Kind::kForget && record.part + 1 == record.parts)
+      forgotten_ = {record.before_ms, engine.now_ms()};
     if (record.number > archived) {
       if (step.decision != nullptr || step.past) {
         TAMIS_CHECK(archive_->add(fold.event(), step.decision, record.number, record.receive_ms));
@@ -190,6 +196,7 @@ base::Status DataFolder::check_room(uint64_t number) {
 base::Result<uint64_t> DataFolder::event(int64_t receive_ms, std::string_view type, std::string_view json) {
   uint64_t number = journal_->next_number();
   TAMIS_CHECK(check_room(number));
+  note_birth(receive_ms);
   line_.clear();
   write_event(number, receive_ms, type, json, line_);
   TAMIS_CHECK(journal_->append(line_));
@@ -198,6 +205,7 @@ base::Result<uint64_t> DataFolder::event(int64_t receive_ms, std::string_view ty
 
 base::Result<uint64_t> DataFolder::imported(int64_t receive_ms, std::string_view type, std::string_view json) {
   uint64_t number = journal_->next_number();
+  note_birth(receive_ms);
   line_.clear();
   write_import(number, receive_ms, type, json, line_);
   TAMIS_CHECK(journal_->append(line_));
@@ -205,6 +213,10 @@ base::Result<uint64_t> DataFolder::imported(int64_t receive_ms, std::string_view
 }
 
 base::Result<uint64_t> DataFolder::past(int64_t receive_ms, std::string_view type, std::string_view json) {
+  if (!past_marked_) {
+    TAMIS_CHECK(base::write_file_atomically(past_mark(), ""));
+    past_marked_ = true;
+  }
   uint64_t number = journal_->next_number();
   line_.clear();
   write_past(number, receive_ms, type, json, line_);
@@ -214,6 +226,7 @@ base::Result<uint64_t> DataFolder::past(int64_t receive_ms, std::string_view typ
 
 base::Result<uint64_t> DataFolder::act(int64_t receive_ms, const engine::Act& act) {
   uint64_t number = journal_->next_number();
+  note_birth(receive_ms);
   line_.clear();
   write_act(number, receive_ms, engine::to_json(act), line_);
   TAMIS_CHECK(journal_->append(line_));
@@ -273,6 +286,16 @@ base::Status DataFolder::flush(const WithEngine& with_engine) {
 
 base::Status DataFolder::join_files() { return archive_->flush(archive_->stats().upto); }
 
+SnapshotHead DataFolder::head_of(const Engine& engine) const {
+  SnapshotHead head;
+  head.record = last_number();
+  head.policy = engine.policy()->version;
+  head.intel = intel_version_;
+  head.forgotten = forgotten_;
+  head.span_ms = policy::private_span_ms(*engine.policy());
+  return head;
+}
+
 static base::Status abandoned(const DataFolder::WithEngine& with_engine, base::Error error) {
   with_engine([](Engine& engine) { engine.abandon_snapshot(); });
   return tl::unexpected(std::move(error));
@@ -294,16 +317,15 @@ base::Status DataFolder::write_state(SnapshotWriter& writer, const WithEngine& w
 }
 
 void DataFolder::begin_filled(Engine& engine, uint64_t record) {
-  filled_record_ = record;
-  filled_policy_ = engine.policy()->version;
+  filled_head_ = head_of(engine);
+  filled_head_.record = record;
   engine.begin_snapshot();
 }
 
 base::Status DataFolder::keep_filled(const WithEngine& with_engine, const std::atomic<bool>& stop) {
   auto made = base::make_folders(path_ + "/snapshots");
   if (!made) return abandoned(with_engine, made.error());
-  SnapshotHead head{filled_record_, filled_policy_, intel_version_};
-  auto writer = SnapshotWriter::create_as(filled_path(path_, filled_record_), head);
+  auto writer = SnapshotWriter::create_as(filled_path(path_, filled_head_.record), filled_head_);
   if (!writer) return abandoned(with_engine, writer.error());
   TAMIS_CHECK(write_state(**writer, with_engine, stop));
   return (*writer)->finish();
@@ -314,9 +336,7 @@ base::Status DataFolder::checkpoint(const WithEngine& with_engine, const std::at
   SnapshotHead head;
   with_engine([&](Engine& engine) {
     if (engine.policy() == nullptr) return;
-    head.record = last_number();
-    head.policy = engine.policy()->version;
-    head.intel = intel_version_;
+    head = head_of(engine);
     journal_->roll();  // so that recovery finds the records behind the snapshot at once
     engine.begin_snapshot();
   });
@@ -350,30 +370,6 @@ void DataFolder::remove_old_snapshots() {
     bool first_of_day = i + 1 == files.size() || files[i + 1].taken_ms / kDayMs != files[i].taken_ms / kDayMs;
     if (!first_of_day) ::unlink(files[i].path.c_str());
   }
-}
-
-base::Result<DataFolder::Trimmed> DataFolder::trim(int64_t before_ms, const WithEngine& with_engine) {
-  Trimmed trimmed;
-  std::vector<SnapshotFile> files = list_snapshots(path_);
-  size_t base = 0;
-  while (base < files.size() && files[base].taken_ms > before_ms) ++base;
-  if (base == files.size()) return trimmed;
-  // The last segment is never removed: where nothing came since the snapshot, a record that says nothing begins a new
-  // one.
-  base::Status begun;
-  with_engine([&](Engine&) {
-    if (files[base].record + 1 < journal_->next_number()) return;
-    journal_->roll();
-    begun = batch(before_ms, "{\"step\":\"trim\"}");
-  });
-  TAMIS_CHECK(begun);
-  TAMIS_CHECK(journal_->sync());
-  TAMIS_TRY(segments, journal_->remove_before(files[base].record + 1));
-  trimmed.segments = segments;
-  for (size_t i = base + 1; i < files.size(); ++i) trimmed.snapshots += ::unlink(files[i].path.c_str()) == 0;
-  TAMIS_CHECK(find_first_number());
-  remove_filled(path_, first_number_);
-  return trimmed;
 }
 
 }  // namespace tamis::replay

@@ -5,6 +5,7 @@
 //   FOLDER/journal/    every record, in the order in which it was folded (journal/journal.h, replay/records.h)
 //   FOLDER/snapshots/  the engine's state as of a record (replay/snapshot.h)
 //   FOLDER/archive/    events with their decisions, and acts, as Parquet (archive/archive.h)
+//   FOLDER/past.events is there while the journal may hold events that are only kept (`past`)
 //   FOLDER/audit/      who changed what, and who looked at whose data (action/audit.h)
 //   FOLDER/policies/   FOLDER/intel/   what the records name by their hash
 //
@@ -31,10 +32,9 @@
 #include "engine/act.h"
 #include "engine/engine.h"
 #include "journal/journal.h"
+#include "replay/snapshot.h"
 
 namespace tamis::replay {
-
-class SnapshotWriter;
 
 struct DataFolderOptions {
   journal::JournalOptions journal;
@@ -117,12 +117,22 @@ class DataFolder {
   // between.
   void begin_filled(engine::Engine& engine, uint64_t record);
   base::Status keep_filled(const WithEngine& with_engine, const std::atomic<bool>& stop);
-  // Removes the part of the journal that lies before the newest snapshot taken at `before_ms` or earlier, with the
-  // snapshots older than that one: a replay then begins with it. Does nothing where there is none.
+  // Retention (replay/retention.h). Features lose private values from before that time, labels and list entries go that
+  // expired before it: journaled and done, part by part. Gives how many keys were concerned.
+  base::Result<uint64_t> forget_before(int64_t before_ms, const WithEngine& with_engine,
+                                       const std::function<bool()>& keep_going);
+  int64_t forgotten_before_ms() const { return forgotten_.before_ms; }
+  // Removes the part of the journal that holds events or acts from before that time, snapshots and states behind
+  // activations that may hold private values as old, and whatever lies before the snapshot that the journal then begins
+  // with: the oldest that may stay. Where none may, `needs_snapshot` says that a checkpoint() has to come first, and
+  // nothing is done; `with_any`: then the newest will do.
   struct Trimmed {
     uint64_t segments = 0, snapshots = 0;
+    bool needs_snapshot = false;
   };
-  base::Result<Trimmed> trim(int64_t before_ms, const WithEngine& with_engine);
+  base::Result<Trimmed> trim(int64_t before_ms, const WithEngine& with_engine, bool with_any);
+  // Takes events that are only kept (`past`) and from before that time out of the journal, once the archive has them.
+  base::Result<uint64_t> forget_past(int64_t before_ms, const WithEngine& with_engine);
 
   archive::Archive& archive() { return *archive_; }
   action::Audit& audit() { return *audit_; }
@@ -141,6 +151,15 @@ class DataFolder {
   base::Status write_state(SnapshotWriter& writer, const WithEngine& with_engine, const std::atomic<bool>& stop);
   base::Status find_first_number();
   void remove_old_snapshots();
+  // The first event or act of a folder: nothing in it is older.
+  void note_birth(int64_t receive_ms) {
+    if (forgotten_.before_ms == 0) forgotten_.before_ms = receive_ms;
+  }
+  SnapshotHead head_of(const engine::Engine& engine) const;
+  base::Result<bool> is_fresh_behind(uint64_t record, int64_t before_ms) const;
+  base::Result<Trimmed> trim_to(const SnapshotFile& base, const std::vector<std::string>& stale, int64_t before_ms,
+                                const WithEngine& with_engine);
+  std::string past_mark() const { return path_ + "/past.events"; }
 
   std::string path_;
   DataFolderOptions options_;
@@ -156,8 +175,9 @@ class DataFolder {
   bool full_ = false;  // the archive, when it was last looked at
   std::atomic<double> behind_ = 0;
   std::string line_;
-  uint64_t filled_record_ = 0;  // between begin_filled() and keep_filled()
-  std::string filled_policy_;
+  SnapshotHead filled_head_;  // between begin_filled() and keep_filled()
+  Forgotten forgotten_;
+  bool past_marked_ = false;
 };
 
 }  // namespace tamis::replay

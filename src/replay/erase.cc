@@ -120,7 +120,9 @@ base::Status forget_keys(DataFolder& folder, const DataFolder::WithEngine& with_
       auto record = read_record(text);
       engine::PreparedEvent event;
       if (!record || !event.prepare(engine.policy(), record->type, record->json, folder.intel().get())) continue;
-      report.feature_keys += engine.forget_keys(event, value);
+      const Engine::Forgotten forgotten = engine.forget_keys(event, value);
+      report.feature_keys += forgotten.keys;
+      report.others_keys += forgotten.others_keys;
     }
     held.clear();
   };

@@ -1,11 +1,14 @@
 // Erasing a person: everything that a data folder holds of one entity. The right is the person's (for one, article 17
 // of the GDPR); the report says what there was.
 //
-// What goes: labels and run-time list entries of the entity; the keys of features that are made of it, and features
-// that remember it as a value; ids of its events; its events in journal (a record {"n","t","k":"erased"} stays, so
-// numbers stay) and archive; acts of people on it; texts of the audit trail that name it (the chain of hashes stays
-// whole); snapshots, of which a new one is made. Features of other keys keep having counted its events: a number names
-// nobody.
+// What goes: labels and run-time list entries of the entity; the keys of features that are made of it, and keys of
+// others where a value of its events is remembered that is private or names an entity; ids of its events; its events in
+// journal (a record {"n","t","k":"erased"} stays, so numbers stay) and archive; acts of people on it; texts of the
+// audit trail that name it (the chain of hashes stays whole); snapshots, of which a new one is made. Features of other
+// keys keep having counted its events: a number names nobody.
+//
+// A value of another kind that others have brought, too (the address of a household), is not told from the person's: a
+// key that holds it is forgotten if an event of the person fed it, whoever else did, and stays if none did.
 //
 // What stays: entries of the policy's own files, which the report names, since they are the policy's; the entity under
 // another kind (the mail address of an account is an entity of its own); and events that arrive while it runs.
@@ -35,7 +38,11 @@
 namespace tamis::replay {
 
 struct ErasedReport {
-  uint64_t labels = 0, list_entries = 0, feature_keys = 0;
+  uint64_t labels = 0, list_entries = 0;
+  uint64_t feature_keys = 0;  // made of the value
+  // Of other keys, which held a value of the person's events (an address, a device) and were forgotten as a whole,
+  // since what others brought there cannot be told apart.
+  uint64_t others_keys = 0;
   uint64_t journal_records = 0, journal_segments = 0;
   uint64_t archive_rows = 0;
   uint64_t audit_lines = 0;

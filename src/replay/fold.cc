@@ -47,6 +47,9 @@ base::Result<RecordFold::Step> RecordFold::apply(const Record& record) {
       return decide(record);
     case Record::Kind::kErased:
       return step;
+    case Record::Kind::kForget:
+      engine_.forget_before(record.before_ms, record.part, record.parts);
+      return step;
   }
   return step;
 }

@@ -121,6 +121,14 @@ void write_erased(uint64_t number, int64_t receive_ms, std::string& out) {
   out += '}';
 }
 
+void write_forget(uint64_t number, int64_t receive_ms, int64_t before_ms, uint32_t part, uint32_t parts,
+                  std::string& out) {
+  begin(number, receive_ms, "forget", out);
+  out.append(",\"before\":").append(std::to_string(before_ms));
+  out.append(",\"part\":").append(std::to_string(part));
+  out.append(",\"parts\":").append(std::to_string(parts)) += '}';
+}
+
 void write_act(uint64_t number, int64_t receive_ms, std::string_view act_json, std::string& out) {
   begin(number, receive_ms, "act", out);
   out += ",\"act\":";
@@ -152,6 +160,11 @@ base::Result<Record> read_record(std::string_view line) {
   } else if (good && kind == "erased") {
     record.kind = Record::Kind::kErased;
     good = rest.empty();
+  } else if (good && kind == "forget") {
+    record.kind = Record::Kind::kForget;
+    good = take(rest, ",\"before\":") && take_number(rest, record.before_ms) && take(rest, ",\"part\":") &&
+           take_number(rest, record.part) && take(rest, ",\"parts\":") && take_number(rest, record.parts) &&
+           rest.empty() && record.part < record.parts;
   } else if (good && kind == "batch") {
     record.kind = Record::Kind::kBatch;
     good = take(rest, ",\"batch\":");

@@ -9,7 +9,10 @@
 //   {"n":20,"t":...,"k":"intel","version":"0011223344556677"}          the network facts that events get from here on
 //   {"n":21,"t":...,"k":"past","type":"signup","e":{...}}              an event that is only kept: it came from before
 //                                                                      the time of the data folder
-//   {"n":23,"t":...,"k":"erased"}                                      what stood here was of a person who was erased
+//   {"n":23,"t":...,"k":"erased"}                                      what stood here was of a person who was erased,
+//                                                                      or a `past` event whose raw days are over
+//   {"n":24,"t":...,"k":"forget","before":MS,"part":0,"parts":1}       features lose the private values of before that
+//                                                                      time, of one part of their keys
 //   {"n":22,"t":...,"k":"batch","batch":{...}}                         a step of an action batch (action/batch.h)
 //
 // `t` is the receive time in milliseconds since the epoch. The content of a policy is kept beside the journal, in
@@ -40,10 +43,12 @@ void write_policy(uint64_t number, int64_t receive_ms, std::string_view version,
 void write_batch(uint64_t number, int64_t receive_ms, std::string_view json, std::string& out);
 void write_intel(uint64_t number, int64_t receive_ms, std::string_view version, std::string& out);
 void write_erased(uint64_t number, int64_t receive_ms, std::string& out);
+void write_forget(uint64_t number, int64_t receive_ms, int64_t before_ms, uint32_t part, uint32_t parts,
+                  std::string& out);
 void write_act(uint64_t number, int64_t receive_ms, std::string_view act_json, std::string& out);
 
 struct Record {
-  enum class Kind : uint8_t { kEvent, kPolicy, kAct, kIntel, kPast, kBatch, kErased };
+  enum class Kind : uint8_t { kEvent, kPolicy, kAct, kIntel, kPast, kBatch, kErased, kForget };
   Kind kind = Kind::kEvent;
   uint64_t number = 0;
   int64_t receive_ms = 0;
@@ -52,6 +57,8 @@ struct Record {
   std::string_view version;  // kPolicy, kIntel
   uint64_t filled_from = 0;  // kPolicy
   bool imported = false;     // kEvent: decided as if it had arrived live, but it is of the past
+  int64_t before_ms = 0;     // kForget
+  uint32_t part = 0, parts = 1;
 };
 // Views point into `line`. Errors: not a record, as written by the functions above.
 base::Result<Record> read_record(std::string_view line);

@@ -43,6 +43,24 @@ TEST(Records, OfWhatWasErasedOnlyThePlaceIsLeft) {
   EXPECT_FALSE(read_record(R"({"n":10,"t":77,"k":"erased","e":1})").has_value());
 }
 
+TEST(Records, WhatFeaturesForget) {
+  std::string line;
+  write_forget(11, 78, 1'700'000'000'000, 2, 5, line);
+  EXPECT_EQ(line, R"({"n":11,"t":78,"k":"forget","before":1700000000000,"part":2,"parts":5})");
+  auto record = read_record(line);
+  ASSERT_TRUE(record.has_value());
+  EXPECT_EQ(record->kind, Record::Kind::kForget);
+  EXPECT_EQ(record->before_ms, 1'700'000'000'000);
+  EXPECT_EQ(record->part, 2u);
+  EXPECT_EQ(record->parts, 5u);
+  for (const char* bad : {R"({"n":11,"t":78,"k":"forget","before":1,"part":5,"parts":5})",
+                          R"({"n":11,"t":78,"k":"forget","before":1,"part":0,"parts":0})",
+                          R"({"n":11,"t":78,"k":"forget","before":1,"part":-1,"parts":2})",
+                          R"({"n":11,"t":78,"k":"forget","before":1,"part":0,"parts":2,"x":1})"}) {
+    EXPECT_FALSE(read_record(bad).has_value()) << bad;
+  }
+}
+
 TEST(Records, WhatIsNoRecordIsAnError) {
   for (const char* line :
        {"", "{}", "{\"n\":1}", "{\"n\":x,\"t\":1,\"k\":\"event\",\"type\":\"\",\"e\":{}}",

@@ -68,10 +68,43 @@ base::Result<SnapshotHead> read_head(std::string_view line) {
   head.record = static_cast<uint64_t>(record->i);
   head.policy = text("policy");
   head.intel = text("intel");
+  const event::Value* forgotten = event::map_find(*value.map, event::Value::string("forgotten"));
+  head.span_ms = -1;
+  if (forgotten != nullptr && forgotten->is(event::Kind::kMap)) {
+    auto number = [&](std::string_view key, int64_t otherwise) {
+      const event::Value* v = event::map_find(*forgotten->map, event::Value::string(key));
+      return v != nullptr && v->is(event::Kind::kInt) ? v->i : otherwise;
+    };
+    head.forgotten = {number("before", 0), number("at", 0)};
+    head.span_ms = number("span", -1);
+  }
   return head;
 }
 
+std::vector<SnapshotFile> list_files(const std::string& data, std::string_view suffix) {
+  std::vector<SnapshotFile> files;
+  std::error_code error;
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder_of(data), error)) {
+    std::string name = entry.path().filename().string();
+    if (!ends_with(name, suffix)) continue;
+    SnapshotFile file;
+    file.path = entry.path().string();
+    auto [end, bad] = std::from_chars(name.data(), name.data() + name.size() - suffix.size(), file.record);
+    struct stat status = {};
+    if (::stat(file.path.c_str(), &status) == 0) file.taken_ms = int64_t{status.st_mtim.tv_sec} * 1000;
+    if (bad == std::errc() && end == name.data() + name.size() - suffix.size()) files.push_back(std::move(file));
+  }
+  std::sort(files.begin(), files.end(), [](const auto& a, const auto& b) { return a.record > b.record; });
+  return files;
+}
+
 }  // namespace
+
+int64_t SnapshotHead::private_since_ms() const {
+  if (span_ms < 0) return INT64_MIN;
+  if (span_ms == 0) return INT64_MAX;
+  return std::max(forgotten.before_ms, forgotten.at_ms - span_ms);
+}
 
 base::Result<std::unique_ptr<SnapshotWriter>> SnapshotWriter::create(const std::string& data,
                                                                      const SnapshotHead& head) {
@@ -84,7 +117,9 @@ base::Result<std::unique_ptr<SnapshotWriter>> SnapshotWriter::create_as(const st
   std::string line;
   event::JsonWriter json(line);
   json.begin_object().key("format").string(kFormat).key("record").uinteger(head.record);
-  json.key("policy").string(head.policy).key("intel").string(head.intel).end_object();
+  json.key("policy").string(head.policy).key("intel").string(head.intel);
+  json.key("forgotten").begin_object().key("before").integer(head.forgotten.before_ms);
+  json.key("at").integer(head.forgotten.at_ms).key("span").integer(head.span_ms).end_object().end_object();
   return create_at(path, line);
 }
 
@@ -197,32 +232,18 @@ base::Result<bool> SnapshotReader::next(std::string& piece) {
   return true;
 }
 
-std::vector<SnapshotFile> list_snapshots(const std::string& data) {
-  std::vector<SnapshotFile> files;
-  std::error_code error;
-  for (const fs::directory_entry& entry : fs::directory_iterator(folder_of(data), error)) {
-    std::string name = entry.path().filename().string();
-    if (!ends_with(name, kSuffix)) continue;
-    SnapshotFile file;
-    file.path = entry.path().string();
-    auto [end, bad] = std::from_chars(name.data(), name.data() + name.size() - kSuffix.size(), file.record);
-    struct stat status = {};
-    if (::stat(file.path.c_str(), &status) == 0) file.taken_ms = int64_t{status.st_mtim.tv_sec} * 1000;
-    if (bad == std::errc() && end == name.data() + name.size() - kSuffix.size()) files.push_back(std::move(file));
-  }
-  std::sort(files.begin(), files.end(), [](const auto& a, const auto& b) { return a.record > b.record; });
-  return files;
+std::vector<SnapshotFile> list_snapshots(const std::string& data) { return list_files(data, kSuffix); }
+std::vector<SnapshotFile> list_filled(const std::string& data) { return list_files(data, kFilled); }
+
+base::Result<SnapshotHead> read_snapshot_head(const std::string& path) {
+  TAMIS_TRY(file, SnapshotReader::open(path));
+  return file->head();
 }
 
 void remove_filled(const std::string& data, uint64_t record) {
-  std::error_code error;
-  for (const fs::directory_entry& entry : fs::directory_iterator(folder_of(data), error)) {
-    const std::string name = entry.path().filename().string();
-    if (!ends_with(name, kFilled)) continue;
-    uint64_t number = 0;
-    std::from_chars(name.data(), name.data() + name.size() - kFilled.size(), number);
+  for (const SnapshotFile& file : list_filled(data)) {
     std::error_code ignored;
-    if (number < record) fs::remove(entry.path(), ignored);
+    if (file.record < record) fs::remove(file.path, ignored);
   }
 }
 

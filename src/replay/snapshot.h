@@ -1,8 +1,8 @@
 // Snapshots: the whole state of an engine as of one record, in one file, so that recovery folds only the records behind
 // it. FOLDER/snapshots/NNNNNNNNNNNNNNNN.snapshot, named by that record's number in 16 digits: a line of JSON
-// {"format":"tamis snapshot 1","record":N,"policy":VERSION,"intel":VERSION}, then pieces, each four bytes of length
-// (little endian) and a zstd frame with a checksum (RFC 8878), then four zero bytes. Written under another name, synced
-// and renamed: a file with this name is whole, or was damaged later, which is told.
+// {"format":"tamis snapshot 1","record":N,"policy":VERSION,"intel":VERSION,"forgotten":{...}}, then pieces, each four
+// bytes of length (little endian) and a zstd frame with a checksum (RFC 8878), then four zero bytes. Written under
+// another name, synced and renamed: a file with this name is whole, or was damaged later, which is told.
 #pragma once
 
 #include <cstdint>
@@ -16,9 +16,20 @@
 
 namespace tamis::replay {
 
+// Up to which time private values were forgotten in a state (records.h: "forget").
+struct Forgotten {
+  int64_t before_ms =
+      0;              // values from before that time are gone, or never were: none is older than the folder; 0: unset
+  int64_t at_ms = 0;  // the engine's time when that was done: what was dead by then is gone
+};
+
 struct SnapshotHead {
   uint64_t record = 0;  // the last that it covers
   std::string policy, intel;
+  Forgotten forgotten;
+  int64_t span_ms = 0;  // of the policy (policy/private_values.h); -1: the file does not say it
+  // No private value of features in it is older.
+  int64_t private_since_ms() const;
 };
 
 class SnapshotWriter {
@@ -70,8 +81,11 @@ struct SnapshotFile {
   uint64_t record = 0;
   int64_t taken_ms = 0;  // when it was written, by the file system
 };
+base::Result<SnapshotHead> read_snapshot_head(const std::string& path);
 // Whole snapshots of a data folder, the newest first. Leftovers of a crash are not among them.
 std::vector<SnapshotFile> list_snapshots(const std::string& data);
+// States kept behind activations (replay/backfill.h), the newest first.
+std::vector<SnapshotFile> list_filled(const std::string& data);
 // Removes states kept behind activations (replay/backfill.h) whose records are before `record`.
 void remove_filled(const std::string& data, uint64_t record);
 // Removes leftovers of a crash.

@@ -110,6 +110,14 @@ class FeatureTable : public SnapshotPart {
   virtual void advance(int64_t now_ms) = 0;
   // Erases all that is known of a key; false: nothing was.
   virtual bool forget(uint64_t key) = 0;
+  // Whether what is known of a key has this value in it: text by its bytes, which may also stand there by chance; of a
+  // number the key alone tells, since its bytes stand in everything.
+  virtual bool holds(uint64_t key, Value value) const = 0;
+  // Erases what is known from before a time, of the keys of one part of all (0 to parts - 1, by their hashes): whole
+  // keys whose newest event is older or that are dead already, and of the others what is so old. Where an aggregator
+  // cannot tell its values apart by time, a key goes as soon as it may hold one that is so old. Says how many records
+  // were erased or changed.
+  virtual uint64_t forget_before(int64_t before_ms, uint32_t part, uint32_t parts) = 0;
 
   virtual TableStats stats() const = 0;
   // A digest of all live state, independent of table layout and insertion order.

@@ -9,6 +9,7 @@ constexpr size_t kChecksumBytes = 8;
 constexpr size_t kSegmentBytesMax = size_t{4} << 20;
 constexpr uint32_t kSegmentSlotsMin = 64;
 constexpr int kSkipsMax = 64;  // of segments already written, in one call
+constexpr size_t kTextHeldMin = 200;
 
 uint32_t segment_slots(size_t record_bytes_max) {
   return static_cast<uint32_t>(
@@ -154,6 +155,56 @@ bool FeatureTableBase::forget(uint64_t key) {
   if (slot == nullptr) return false;
   erase(keys_.segment_of(key), keys_.place_of(slot));
   return true;
+}
+
+bool FeatureTableBase::holds(uint64_t key, Value value) const {
+  const KeyTable::Slot* slot = keys_.find(key);
+  if (slot == nullptr) return false;
+  if (value.kind != event::Kind::kString && value.kind != event::Kind::kBytes) return true;
+  const uint8_t* record = slab_.at(slot->ref);
+  const std::string_view bytes(reinterpret_cast<const char*>(record), record_bytes(record));
+  // Records hold no more of a text than so much, cut where a code point ends.
+  const std::string_view text = value.str();
+  return bytes.find(text.substr(0, kTextHeldMin)) != std::string_view::npos;
+}
+
+bool FeatureTableBase::forget_before(KeyTable::Segment& segment, uint32_t i, int64_t before_ms, uint64_t& changed) {
+  KeyTable::Slot& slot = segment.slots[i];
+  const uint8_t* record = slab_.at(slot.ref);
+  const int64_t newest_ms = record_newest_ms(record);
+  const size_t bytes = record_bytes(record);
+  const bool goes = is_dead(newest_ms) || newest_ms < before_ms;
+  const size_t left = goes ? 0 : record_since(record, before_ms, scratch_.data());
+  if (left == 0) {
+    erase(segment, i);
+    ++changed;
+    return true;
+  }
+  if (left == bytes && std::memcmp(record, scratch_.data(), bytes) == 0) return false;
+  before_change(segment);
+  replace(slot, scratch_.data(), left);
+  ++changed;
+  return false;
+}
+
+uint64_t FeatureTableBase::forget_before(int64_t before_ms, uint32_t part, uint32_t parts) {
+  TAMIS_ASSERT(part < parts);
+  before_ms = clamp_time(before_ms);
+  uint64_t changed = 0;
+  auto part_of = [&](uint64_t hash) { return static_cast<uint32_t>(((hash >> 32) * parts) >> 32); };
+  // The first hash of the part; segments lie in the order of hashes.
+  uint64_t at = ((uint64_t{part} << 32) + parts - 1) / parts << 32;
+  do {
+    KeyTable::Segment& segment = keys_.segment_at(at);
+    for (uint32_t i = 0; i < segment.capacity;) {
+      const KeyTable::Slot& slot = segment.slots[i];
+      const bool is_of_part = slot.ref != 0 && part_of(KeyTable::hash_of(slot.key)) == part;
+      // The next one may have moved here.
+      if (!is_of_part || !forget_before(segment, i, before_ms, changed)) ++i;
+    }
+    at = KeyTable::behind(segment);
+  } while (at != 0 && part_of(at) <= part);
+  return changed;
 }
 
 TableStats FeatureTableBase::stats() const {

@@ -11,6 +11,9 @@
 //   Value read(const uint8_t* record, int64_t t_ms, size_t window, base::Arena&) const
 //   bool valid(const uint8_t* record, size_t bytes) const    whether foreign bytes are a record; reads inside only
 //   size_t bytes_max() const                                 of any record
+// and may have
+//   size_t forget_before(const uint8_t* record, int64_t before_ms, uint8_t* out) const
+// the record without what came before that time: its length, 0 if nothing is left (its newest event came since).
 // A record is a pure function of the events added, so that equal histories have equal bytes.
 #pragma once
 
@@ -53,6 +56,8 @@ class FeatureTableBase : public FeatureTable {
   TableStats stats() const final;
   uint64_t digest() const final;
   bool forget(uint64_t key) final;
+  bool holds(uint64_t key, Value value) const final;
+  uint64_t forget_before(int64_t before_ms, uint32_t part, uint32_t parts) final;
   void save(std::string& out) const final;
   base::Status load(std::string_view bytes) final;
   void begin_snapshot(PieceWriter& out, uint32_t part) final;
@@ -69,6 +74,8 @@ class FeatureTableBase : public FeatureTable {
   virtual size_t record_bytes(const uint8_t* record) const = 0;
   virtual int64_t record_newest_ms(const uint8_t* record) const = 0;
   virtual bool record_valid(const uint8_t* record, size_t bytes) const = 0;
+  // What is left of a record, in `out`: its length, 0 if nothing is.
+  virtual size_t record_since(const uint8_t* record, int64_t before_ms, uint8_t* out) const = 0;
 
   KeyTable::Slot* locate(const Cursor& cursor) const { return keys_.find_at(cursor.key, cursor.place); }
   // Seen is kept in units of 1.024 s and compared modulo 2^32 (139 years).
@@ -106,6 +113,8 @@ class FeatureTableBase : public FeatureTable {
  private:
   uint64_t spec_digest() const;
   void erase(KeyTable::Segment& segment, uint32_t slot);
+  // Whether the slot has another key, or none, afterwards.
+  bool forget_before(KeyTable::Segment& segment, uint32_t slot, int64_t before_ms, uint64_t& changed);
   void purge(KeyTable::Segment& segment);
   void evict_from(KeyTable::Segment& segment);
 
@@ -201,6 +210,16 @@ class FeatureTableOf final : public FeatureTableBase {
   size_t record_bytes(const uint8_t* record) const override { return aggregator_.bytes(record); }
   int64_t record_newest_ms(const uint8_t* record) const override { return aggregator_.newest_ms(record); }
   bool record_valid(const uint8_t* record, size_t bytes) const override { return aggregator_.valid(record, bytes); }
+  size_t record_since(const uint8_t* record, int64_t before_ms, uint8_t* out) const override {
+    if constexpr (requires { aggregator_.forget_before(record, before_ms, out); }) {
+      return aggregator_.forget_before(record, before_ms, out);
+    } else {
+      if (aggregator_.newest_ms(record) - horizon_ms_ < before_ms) return 0;  // some of it may be so old
+      const size_t bytes = aggregator_.bytes(record);
+      std::memcpy(out, record, bytes);
+      return bytes;
+    }
+  }
 
  private:
   const uint8_t* record_of(const KeyTable::Slot* slot) const { return slot == nullptr ? nullptr : slab_.at(slot->ref); }

@@ -283,6 +283,25 @@ size_t Tally::add(const uint8_t* record, const Sample& sample, uint8_t* out) con
   return pack(state, out);
 }
 
+// Generations that began before go as a whole: which of their events came since is not known.
+size_t Tally::forget_before(const uint8_t* record, int64_t before_ms, uint8_t* out) const {
+  State& state = state_;
+  bool is_record = unpack(record, bytes(record), state, Trust::kOwn);
+  TAMIS_ASSERT(is_record);
+  std::erase_if(state.recent, [&](const Recent& event) { return event.t_ms < before_ms; });
+  if (state.recent.empty()) return 0;
+  for (size_t w = 0; w < windows_ms_.size(); ++w) {
+    Table& table = state.tables[w];
+    if (table.generation * windows_ms_[w] < before_ms) table.items.clear();
+    if ((table.generation - 1) * windows_ms_[w] >= before_ms) continue;
+    for (Item& item : table.items) item.previous = 0;
+    std::erase_if(table.items, [](const Item& item) { return item.current == 0; });
+  }
+  clean(state, state.recent.back().t_ms);
+  TAMIS_ASSERT(out != record);
+  return pack(state, out);
+}
+
 // Gathers the weights of the items in the window, by item.
 void Tally::weigh(const State& state, int64_t t_ms, size_t window) const {
   weights_.clear();

@@ -42,6 +42,7 @@ class Tally {
   Value read(const uint8_t* record, int64_t t_ms, size_t window, base::Arena& arena) const;
   bool valid(const uint8_t* record, size_t bytes) const;
   size_t bytes_max() const;
+  size_t forget_before(const uint8_t* record, int64_t before_ms, uint8_t* out) const;
 
   // The bucket of a finite double, ascending with it, and the middle of a bucket.
   static int32_t bucket_of(double v);
