@@ -43,9 +43,9 @@ class Case(harness.TestCase):
         if question[0] == "query" or done.returncode != 0:
             return done.returncode, done.stdout, done.stderr
         answer = json.loads(done.stdout)
-        for key in ("seconds", "us_per_event", "cost", "ms"):
-            answer.pop(key, None)
-        return done.returncode, json.dumps({k: v for k, v in answer.items() if "second" not in k and "per_s" not in k}, sort_keys=True), done.stderr
+        measured = ("second", "cost", "_us", "_ms")
+        answer = {key: value for key, value in answer.items() if not any(word in key for word in measured)}
+        return done.returncode, json.dumps(answer, sort_keys=True), done.stderr
 
 
 class Damage(Case):
@@ -84,15 +84,17 @@ class Damage(Case):
             self.assertGreater(whole[part]["files"], 0, part)
             self.assertGreater(whole[part]["bytes"], 0, part)
         self.assertGreater(whole["audit"]["lines"], 0)
-        parts = ("journal/*.zst", "snapshots/*.snapshot", "policies/*.json", "audit/*.jsonl", "archive/manifest.json", "archive/*/*/*.parquet")
+        parts = ("journal/*.zst", "snapshots/*.snapshot", "policies/*.json", "audit/*.jsonl", "archive/*/*/*.parquet")
         damaged = [min(self.data.glob(part)) for part in parts]
+        damaged.append(self.data / "archive" / "manifest.json")
         for count, file in enumerate(damaged, 1):
             flip(file, file.stat().st_size // 2, 3)
             done = self.run_tamis("verify", "--data", self.data, code=1).stdout
-            if "archive" not in str(file):
-                self.assertEqual(count, done.count("damaged    "), done)
+            # Without a manifest nobody knows what a file should be.
+            self.assertEqual(min(count, len(damaged) - 1), done.count("damaged    "), done)
             for other in damaged[:count]:
-                self.assertIn(other.stem if "audit" not in str(other) else "audit trail", done)
+                if count < len(damaged) or other.suffix != ".parquet":
+                    self.assertIn(other.stem if "audit" not in str(other) else "audit trail", done)
         self.run_tamis("verify", "--data", self.folder / "nowhere", code=2)
 
     def test_verify_runs_beside_a_server(self):

@@ -92,9 +92,9 @@ Command add_verify(CLI::App& app) {
   app.add_flag("--json", options->json, "As JSON");
   app.add_flag("-q,--quiet", options->quiet, "No progress");
   app.footer(
-      "Reads all of the journal, the snapshots, the archive, the policies and network facts and the audit\n"
-      "trail, and compares them with\n"
-      "their hashes. Nothing is changed; a server may hold the folder meanwhile. Exit code 1: something is damaged.");
+      "Reads all of the journal, the snapshots, the archive, the policies, the network facts and the audit trail, and\n"
+      "compares them with their hashes. Nothing is changed; a server may hold the folder meanwhile. Exit code 1:\n"
+      "something is damaged.");
   return [options] {
     base::Result<int> code = verify(*options);
     return code ? *code : complain(code.error().message);

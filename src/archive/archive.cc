@@ -28,6 +28,20 @@ bool stamp_of(const std::string& folder, int64_t (&stamp)[3]) {
   return true;
 }
 
+// The folder that files which are links lead to: DuckDB looks at where a file lies, not at the name it is given.
+std::string links_of(const Manifest& manifest) {
+  for (const FilePointer& file : manifest.files) {
+    char* real = ::realpath(file->absolute.c_str(), nullptr);
+    if (real == nullptr) continue;
+    const std::string path = real;
+    ::free(real);
+    // Of one folder all files are links or none.
+    const bool is_link = path != file->absolute && path.ends_with("/" + file->path);
+    return is_link ? path.substr(0, path.size() - file->path.size() - 1) : std::string();
+  }
+  return {};
+}
+
 void doom(const std::vector<FilePointer>& files) {
   for (const FilePointer& file : files) file->doomed = true;
 }
@@ -43,11 +57,12 @@ base::Result<std::unique_ptr<Archive>> Archive::open(const std::string& folder, 
   ::free(real);
   TAMIS_TRY(manifest, read_manifest(path));
   if (!options.read_only) TAMIS_CHECK(remove_leftovers(path, manifest));
-  return std::unique_ptr<Archive>(std::make_unique<ArchiveImpl>(path, options, std::move(manifest)));
+  std::string links = links_of(manifest);
+  return std::unique_ptr<Archive>(std::make_unique<ArchiveImpl>(path, std::move(links), options, std::move(manifest)));
 }
 
-ArchiveImpl::ArchiveImpl(std::string folder, ArchiveOptions options, Manifest manifest)
-    : folder_(std::move(folder)), options_(options) {
+ArchiveImpl::ArchiveImpl(std::string folder, std::string links, ArchiveOptions options, Manifest manifest)
+    : folder_(std::move(folder)), links_(std::move(links)), options_(options) {
   lost_files(manifest);
   manifest.generation = ++generation_;
   manifest_ = std::make_shared<const Manifest>(std::move(manifest));
@@ -321,6 +336,7 @@ base::Result<std::shared_ptr<const Manifest>> ArchiveImpl::current() const {
 DatabaseOptions ArchiveImpl::database_options() const {
   DatabaseOptions options;
   options.folder = folder_;
+  options.links = links_;
   options.temporary_folder = folder_ + "/.tmp";
   options.threads = options_.threads;
   options.bytes_max = options_.query_bytes_max;

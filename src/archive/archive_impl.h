@@ -19,7 +19,8 @@ namespace tamis::archive {
 
 class ArchiveImpl final : public Archive {
  public:
-  ArchiveImpl(std::string folder, ArchiveOptions options, Manifest manifest);
+  // `links`: where the files lie if they are links (of a folder that may only be read), or empty.
+  ArchiveImpl(std::string folder, std::string links, ArchiveOptions options, Manifest manifest);
   ~ArchiveImpl() override;
 
   base::Status add(const engine::PreparedEvent& event, const engine::Decision* decision, uint64_t record,
@@ -100,7 +101,7 @@ class ArchiveImpl final : public Archive {
   base::Result<uint64_t> erase_from_files(const policy::Policy& policy, std::string_view kind, std::string_view value,
                                           const std::function<std::string(std::string_view day)>& key_of_day);
 
-  const std::string folder_;
+  const std::string folder_, links_;
   const ArchiveOptions options_;
 
   std::mutex change_mutex_, write_mutex_;

@@ -58,7 +58,8 @@ base::Status configure(Connection& connection, const DatabaseOptions& options) {
       "SET parquet_metadata_cache = true",
       "SET temp_directory = " + sql_text(options.temporary_folder),
       "SET max_temp_directory_size = '" + std::to_string(options.bytes_max >> 20) + "MiB'",
-      "SET allowed_directories = [" + sql_text(options.folder + "/") + "]",
+      "SET allowed_directories = [" + sql_text(options.folder + "/") +
+          (options.links.empty() ? std::string() : ", " + sql_text(options.links + "/")) + "]",
       "SET allow_persistent_secrets = false",
       "SET allow_community_extensions = false",
       "SET enable_external_access = false",

@@ -50,6 +50,7 @@ base::Result<const Duck*> load_duck();
 // One in-memory instance with its settings; everything else refers to it. Thread-safe once open.
 struct DatabaseOptions {
   std::string folder;  // the only one that SQL may read and write
+  std::string links;   // where its files lie if they are links, or empty: may be read, too
   std::string temporary_folder;
   int threads = 2;
   uint64_t bytes_max = 1ull << 30;

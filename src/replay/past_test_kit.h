@@ -94,6 +94,9 @@ class MemoryArchive final : public archive::Archive {
   mutable std::vector<std::string> queries;
   archive::Table answer;
 
+  base::Result<archive::Verified> verify(const std::function<bool(uint64_t, uint64_t)>&) const override {
+    return archive::Verified{};
+  }
   base::Result<std::vector<std::string>> missing(const archive::ScanRequest& request) const override {
     std::vector<std::string> names = slot_names(*request.type), gone;
     for (int32_t slot : request.slots) {
