@@ -92,6 +92,7 @@ TEST(ArchiveRetention, actsLosePrivateEntriesAndReasonsThatNameThem) {
     done.reason = reason;
     ASSERT_TRUE(world.archive->add_act(++world.record, kDay0 + 5'000, done));
   };
+  world.feed("login", kDay0, R"("account":"anna","device":"d1")");  // so that there is such a table to look into
   act("blocked", "", "10.9.8.7", "seen at 10.9.8.7");
   act("blocked", "", "10.9.0.0/16", "all of them");
   act("blocked", "", "planted@mail.example", "planted@mail.example wrote");

@@ -30,6 +30,11 @@ static void remove_unfinished(const std::string& folder) {
   }
 }
 
+// With the first event or act of a folder: nothing in it is older, as if what came before had been forgotten.
+static void note_birth(Forgotten& forgotten, int64_t receive_ms) {
+  if (forgotten.before_ms == 0) forgotten.before_ms = receive_ms;
+}
+
 base::Result<std::unique_ptr<DataFolder>> DataFolder::open(const std::string& path, DataFolderOptions options) {
   TAMIS_CHECK(base::make_folders(path));
   std::unique_ptr<DataFolder> folder(new DataFolder(path));
@@ -137,7 +142,8 @@ base::Status DataFolder::fold_tail(Engine& engine, uint64_t from, Recovered& rep
                            ", and there is no whole snapshot from before it");
     }
     TAMIS_TRY(step, fold.apply(record));
-    if (record.kind == Record::Kind::kEvent || record.kind == Record::Kind::kAct) note_birth(record.receive_ms);
+    if (record.kind == Record::Kind::kEvent || record.kind == Record::Kind::kAct)
+      note_birth(forgotten_, record.receive_ms);
     if (record.kind == Record::Kind::kForget && record.part + 1 == record.parts)
       forgotten_ = {record.before_ms, engine.now_ms()};
     if (record.number > archived) {
@@ -196,7 +202,7 @@ base::Status DataFolder::check_room(uint64_t number) {
 base::Result<uint64_t> DataFolder::event(int64_t receive_ms, std::string_view type, std::string_view json) {
   uint64_t number = journal_->next_number();
   TAMIS_CHECK(check_room(number));
-  note_birth(receive_ms);
+  note_birth(forgotten_, receive_ms);
   line_.clear();
   write_event(number, receive_ms, type, json, line_);
   TAMIS_CHECK(journal_->append(line_));
@@ -205,7 +211,7 @@ base::Result<uint64_t> DataFolder::event(int64_t receive_ms, std::string_view ty
 
 base::Result<uint64_t> DataFolder::imported(int64_t receive_ms, std::string_view type, std::string_view json) {
   uint64_t number = journal_->next_number();
-  note_birth(receive_ms);
+  note_birth(forgotten_, receive_ms);
   line_.clear();
   write_import(number, receive_ms, type, json, line_);
   TAMIS_CHECK(journal_->append(line_));
@@ -226,7 +232,7 @@ base::Result<uint64_t> DataFolder::past(int64_t receive_ms, std::string_view typ
 
 base::Result<uint64_t> DataFolder::act(int64_t receive_ms, const engine::Act& act) {
   uint64_t number = journal_->next_number();
-  note_birth(receive_ms);
+  note_birth(forgotten_, receive_ms);
   line_.clear();
   write_act(number, receive_ms, engine::to_json(act), line_);
   TAMIS_CHECK(journal_->append(line_));

@@ -151,10 +151,6 @@ class DataFolder {
   base::Status write_state(SnapshotWriter& writer, const WithEngine& with_engine, const std::atomic<bool>& stop);
   base::Status find_first_number();
   void remove_old_snapshots();
-  // The first event or act of a folder: nothing in it is older.
-  void note_birth(int64_t receive_ms) {
-    if (forgotten_.before_ms == 0) forgotten_.before_ms = receive_ms;
-  }
   SnapshotHead head_of(const engine::Engine& engine) const;
   base::Result<bool> is_fresh_behind(uint64_t record, int64_t before_ms) const;
   base::Result<Trimmed> trim_to(const SnapshotFile& base, const std::vector<std::string>& stale, int64_t before_ms,

@@ -2,6 +2,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <charconv>
 #include <filesystem>
 
 #include "base/file.h"
@@ -17,7 +18,10 @@ using engine::Engine;
 base::Result<uint64_t> DataFolder::forget_before(int64_t before_ms, const WithEngine& with_engine,
                                                  const std::function<bool()>& keep_going) {
   uint32_t parts = 1;
-  with_engine([&](Engine& engine) { parts = engine.forget_parts(); });
+  with_engine([&](Engine& engine) {
+    parts = engine.forget_parts();
+    journal_->roll();  // what lies before can go without these records
+  });
   uint64_t keys = 0;
   for (uint32_t part = 0; part < parts; ++part) {
     if (keep_going && !keep_going()) return base::fail(base::Code::kUnavailable, "stopped");
@@ -49,6 +53,19 @@ base::Result<bool> DataFolder::is_fresh_behind(uint64_t record, int64_t before_m
   }
 }
 
+// The first record of the segment that has the record; a journal goes by segments.
+static uint64_t segment_of(const std::string& folder, uint64_t record) {
+  uint64_t first = 1;
+  std::error_code error;
+  for (const std::filesystem::directory_entry& entry : std::filesystem::directory_iterator(folder, error)) {
+    const std::string name = entry.path().filename().string();
+    uint64_t number = 0;
+    const auto [end, bad] = std::from_chars(name.data(), name.data() + name.size(), number);
+    if (bad == std::errc() && end != name.data() && number <= record) first = std::max(first, number);
+  }
+  return first;
+}
+
 base::Result<DataFolder::Trimmed> DataFolder::trim(int64_t before_ms, const WithEngine& with_engine, bool with_any) {
   TAMIS_CHECK(journal_->sync());
   std::vector<std::string> stale;
@@ -74,7 +91,11 @@ base::Result<DataFolder::Trimmed> DataFolder::trim(int64_t before_ms, const With
   if (is_fresh && stale.empty()) return Trimmed{};
   for (auto file = usable.rbegin(); file != usable.rend(); ++file) {
     if (file->record < least || file->record + 1 < first) continue;
-    TAMIS_TRY(fresh, is_fresh_behind(file->record, before_ms));
+    // A segment that begins before the snapshot stays as a whole. One that ends with it does not: trim_to() begins
+    // another.
+    const bool is_last = file->record + 1 == journal_->next_number();
+    const uint64_t stays = is_last ? file->record + 1 : segment_of(journal_folder(path_), file->record + 1);
+    TAMIS_TRY(fresh, is_fresh_behind(stays - 1, before_ms));
     if (fresh) return trim_to(*file, stale, before_ms, with_engine);
   }
   if (with_any && !usable.empty()) return trim_to(usable.front(), stale, before_ms, with_engine);

@@ -18,9 +18,8 @@ namespace tamis::replay {
 
 // Up to which time private values were forgotten in a state (records.h: "forget").
 struct Forgotten {
-  int64_t before_ms =
-      0;              // values from before that time are gone, or never were: none is older than the folder; 0: unset
-  int64_t at_ms = 0;  // the engine's time when that was done: what was dead by then is gone
+  int64_t before_ms = 0;  // values from before that time are gone
+  int64_t at_ms = 0;      // the engine's time when that was done: what was dead by then is gone
 };
 
 struct SnapshotHead {
