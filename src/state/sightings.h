@@ -33,7 +33,6 @@ class Sightings {
   size_t forget_before(const uint8_t* record, int64_t before_ms, uint8_t* out) const;
   Value read(const uint8_t* record, int64_t t_ms, size_t window, base::Arena& arena) const;
   bool valid(const uint8_t* record, size_t bytes) const;
-  size_t forget_before(const uint8_t* record, int64_t before_ms, uint8_t* out) const;
   size_t bytes_max() const { return kHeadBytes + (k_ + kPastMax) * (kSightingBytes + kScalarBytesMax); }
 
  private:
