@@ -141,7 +141,7 @@ void SignupClustersImpl::look_up(const SignupFacts& facts, Sight& sight) const {
 }
 
 SignupClustersImpl::Match SignupClustersImpl::match(const SignupFacts& facts, const Sight& sight,
-                                                    bool in_hindsight) const {
+                                                    bool in_hindsight, ClusterRef learned_by) const {
   std::array<ClusterRef, kCandidates> seen;
   size_t count = 0;
   for (size_t k = kKeys; k-- > 0 && count < kCandidates;) {
@@ -159,7 +159,7 @@ SignupClustersImpl::Match SignupClustersImpl::match(const SignupFacts& facts, co
     double prior = prior_of(*c, facts.t_ms, in_hindsight);
     if (prior <= -30) continue;
     prior += class_odds(*c, facts.net);
-    const Likelihood likelihood = c->model.likelihood(facts, sight.expected);
+    const Likelihood likelihood = c->model.likelihood(facts, sight.expected, seen[i] == learned_by);
     const double log_odds = static_cast<double>(likelihood.total) + prior;
     if (log_odds > best.log_odds) best = {seen[i], log_odds, prior, likelihood};
   }
@@ -249,6 +249,7 @@ void SignupClustersImpl::join(Cluster& c, const SignupFacts& facts, uint32_t num
     for (size_t v = 0; v < kViews; ++v) c.view[v] += static_cast<float>(weight) * m.likelihood.view[v];
   }
   c.model.add(facts, expected, m.likelihood, weight);
+  change(number).learned_by = c.ref;
   c.by_class[size_t(facts.net)] += static_cast<float>(weight);
   auto* free_first = std::find(c.first.begin(), c.first.end(), 0u);
   if (free_first != c.first.end()) {
@@ -342,7 +343,7 @@ void SignupClustersImpl::learn_until(int64_t t_ms) {
     if (double(a.facts.t_ms) + delay_ms > double(t_ms) && next_ - learned_ < options_.accounts_max / 2) break;
     if (ahead_number_ != learned_) fetch(a.facts, ahead_);
     look_up(a.facts, ahead_);
-    const Match m = match(a.facts, ahead_, true);
+    const Match m = match(a.facts, ahead_, true, a.learned_by);
     if (m.cluster != 0 && m.log_odds > 0 && (a.cluster == 0 || m.log_odds > static_cast<double>(a.log_odds))) {
       Account& changed = change(learned_);
       changed.cluster = m.cluster;

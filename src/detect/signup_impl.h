@@ -34,7 +34,7 @@ struct Account {
   uint16_t sends = 0, bounces = 0;
   uint8_t complaints = 0, declines = 0, hot = 0;
   uint8_t truth = 0;  // a SignupClusters::Truth
-  uint32_t spare2 = 0;
+  ClusterRef learned_by = 0;  // the cluster whose model has learned it
 
   // Moments after the signup, in steps of 16 ms, two years at most.
   uint32_t moment(int64_t t_ms) const {
@@ -124,7 +124,8 @@ class SignupClustersImpl final : public SignupClusters {
 
   void fetch(const SignupFacts& facts, Sight& sight) const;
   void look_up(const SignupFacts& facts, Sight& sight) const;
-  Match match(const SignupFacts& facts, const Sight& sight, bool in_hindsight) const;
+  // `learned_by`: the cluster whose model has learned this very signup.
+  Match match(const SignupFacts& facts, const Sight& sight, bool in_hindsight, ClusterRef learned_by = 0) const;
   double prior_of(const Cluster& cluster, int64_t t_ms, bool in_hindsight) const;
   void touch_keys(const SignupKeys& keys, uint32_t number, ClusterRef cluster);
   KeyEntry* second_sight(uint64_t key, uint32_t number);

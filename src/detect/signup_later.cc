@@ -233,7 +233,7 @@ AccountScore SignupClustersImpl::account(std::string_view account) const {
   Sight sight;
   fetch(a.facts, sight);
   look_up(a.facts, sight);
-  const Match m = match(a.facts, sight, true);
+  const Match m = match(a.facts, sight, true, a.learned_by);
   const SignupScore s = score_of(sight.expected, m, 0);
   // A suppressed cluster speaks against nobody, and did not.
   const double own = s.is_suppressed ? s.score : std::max(s.score, static_cast<double>(a.score));
