@@ -140,8 +140,8 @@ void SignupClustersImpl::look_up(const SignupFacts& facts, Sight& sight) const {
   sight.expected = expected_of(background_, facts, sight.background);
 }
 
-SignupClustersImpl::Match SignupClustersImpl::match(const SignupFacts& facts, const Sight& sight,
-                                                    bool in_hindsight, ClusterRef learned_by) const {
+SignupClustersImpl::Match SignupClustersImpl::match(const SignupFacts& facts, const Sight& sight, bool in_hindsight,
+                                                    ClusterRef learned_by) const {
   std::array<ClusterRef, kCandidates> seen;
   size_t count = 0;
   for (size_t k = kKeys; k-- > 0 && count < kCandidates;) {
