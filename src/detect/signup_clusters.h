@@ -132,7 +132,8 @@ struct ClusterPage {
 };
 struct MemberPage {
   std::vector<ClusterMember> members;
-  uint64_t next = 0;  // where the next page goes on, 0: this was the last
+  std::vector<SignupFacts> facts;  // of each of them, for part_members()
+  uint64_t next = 0;               // where the next page goes on, 0: this was the last
 };
 
 // Campaigns that met in one cluster, told apart (signup_parts.h): accounts that belong to another one than most of
@@ -186,8 +187,9 @@ class SignupClusters : public state::SnapshotPart {
   // Only the facts, fast enough for every event.
   virtual std::optional<ClusterFacts> facts(uint64_t id) const = 0;
   virtual MemberPage members(uint64_t id, uint64_t from = 0, size_t limit = 1000) const = 0;
-  // Refinement of one cluster, or of all (0). Looks at all accounts: for the background, not for an event's way.
-  virtual ClusterParts parts(uint64_t id = 0) const = 0;
+  // Refinement of all clusters. Looks at all accounts: for the end of a replay. What runs beside events takes members()
+  // page by page and part_members().
+  virtual ClusterParts parts() const = 0;
   // What people say of a cluster, at the time of the events around it. Cleared: until then it speaks against nobody
   // (zero: from now on it does again). Confirmed: its members are what it says they are. False: there is none.
   virtual bool suppress(uint64_t id, int64_t until_ms) = 0;

@@ -141,18 +141,20 @@ MemberPage SignupClustersImpl::members(uint64_t id, uint64_t from, size_t limit)
   for (uint64_t looked = 0; number < next_ && looked < kLookedAtMax && page.members.size() < limit;
        ++looked, ++number) {
     const Account& a = at(number);
-    if (a.cluster == ref || a.later == ref) page.members.push_back(member_of(a, ref));
+    if (a.cluster != ref && a.later != ref) continue;
+    page.members.push_back(member_of(a, ref));
+    page.facts.push_back(a.facts);
   }
   page.next = number < next_ ? number : 0;
   return page;
 }
 
-ClusterParts SignupClustersImpl::parts(uint64_t id) const {
+ClusterParts SignupClustersImpl::parts() const {
   std::vector<std::vector<const SignupFacts*>> members(clusters_.size());
   for (uint64_t number = next_ - accounts_.size(); number < next_; ++number) {
     const Account& a = at(number);
     const Cluster* c = cluster_of(a.cluster);
-    if (c == nullptr || (id != 0 && c->id != id)) continue;
+    if (c == nullptr) continue;
     auto& of = members[(a.cluster & 0xffff) - 1];
     if (of.size() < kPartedMax) of.push_back(&a.facts);
   }

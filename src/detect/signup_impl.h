@@ -96,7 +96,7 @@ class SignupClustersImpl final : public SignupClusters {
   std::optional<ClusterPage> cluster(uint64_t id) const override;
   std::optional<ClusterFacts> facts(uint64_t id) const override;
   MemberPage members(uint64_t id, uint64_t from, size_t limit) const override;
-  ClusterParts parts(uint64_t id) const override;
+  ClusterParts parts() const override;
   bool suppress(uint64_t id, int64_t until_ms) override;
   bool confirm(uint64_t id) override;
   base::Status use_head(std::shared_ptr<const model::Trees> head) override;
