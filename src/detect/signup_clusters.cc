@@ -343,7 +343,7 @@ void SignupClustersImpl::learn_until(int64_t t_ms) {
     if (double(a.facts.t_ms) + delay_ms > double(t_ms) && next_ - learned_ < options_.accounts_max / 2) break;
     if (ahead_number_ != learned_) fetch(a.facts, ahead_);
     look_up(a.facts, ahead_);
-    const Match m = match(a.facts, ahead_, true, a.learned_by);
+    const Match m = match(a.facts, ahead_, true);
     if (m.cluster != 0 && m.log_odds > 0 && (a.cluster == 0 || m.log_odds > static_cast<double>(a.log_odds))) {
       Account& changed = change(learned_);
       changed.cluster = m.cluster;

@@ -26,7 +26,9 @@ constexpr double kShareLeast = 0.85;    // of the members, for which a condition
 constexpr double kMembersLeast = 0.75;  // of the members, for which all conditions together hold
 constexpr double kOthersMost = 0.1;     // others that may be hit, for each member
 constexpr size_t kValuesMax = 12, kTextsMax = 2'000, kTextsLeast = 5, kRunsMax = 8;
-constexpr double kValueLeast = 0.03;  // of the members, that have a value of a list
+constexpr size_t kMembersOfValue = 4;                     // members for each value of a list, on average
+constexpr int64_t kLookBackMs = 7 * int64_t{86'400'000};  // others are counted so long before the end, or longer
+constexpr double kValueLeast = 0.03;                      // of the members, that have a value of a list
 
 archive::QueryLimits limits() { return {kQueryMs, kRowsMax}; }
 
@@ -88,7 +90,11 @@ base::Result<std::optional<Clause>> values_of(const Ground& ground, const std::s
     sql += (values == 0 ? "" : ", ") + (is_text ? sql_text(row[0]) : row[0]);
     ++values;
   }
-  if (static_cast<double>(covered) < kShareLeast * static_cast<double>(members)) return std::optional<Clause>();
+  // A list as long as the members are many says only who they were.
+  const bool is_roll = values > 1 && kMembersOfValue * values > members;
+  if (is_roll || static_cast<double>(covered) < kShareLeast * static_cast<double>(members)) {
+    return std::optional<Clause>();
+  }
   if (values == 1) return std::optional(Clause{name + " == " + cel, column + " = " + sql});
   return std::optional(Clause{name + " in [" + cel + "]", column + " IN (" + sql + ")"});
 }
@@ -258,7 +264,9 @@ base::Result<ProposedRule> propose_rule(const policy::Policy& policy, const arch
                                         int64_t first_ms, int64_t last_ms, const ClusterMembers& members) {
   TAMIS_TRY(signup, signup_column(policy));
   if (members.named.empty()) return base::fail(base::Code::kNotFound, "the archive has none of its members any more");
-  const std::string table = sql_name(signup.type->schema.name), when = between(first_ms, last_ms);
+  // A burst of minutes has few others beside it: what it shares is compared with a week.
+  const std::string table = sql_name(signup.type->schema.name),
+                    when = between(std::min(first_ms, last_ms - kLookBackMs), last_ms);
   std::string in = sql_name(signup.account) + " IN (";
   for (size_t i = 0; i < members.named.size() && i < kNamesInSqlMax; ++i) {
     in += (i == 0 ? "" : ", ") + sql_text(members.named[i].account);
