@@ -481,7 +481,8 @@ Command add_replay(CLI::App& app) {
   app.add_option("--data", options->data, "Replay the journal of a server's data folder instead of files");
   app.add_option("--out", options->out, "File for the decisions, one JSON line each; - is stdout")
       ->capture_default_str();
-  app.add_option("--intel", options->intel, "CSV files of network facts: prefix, asn, country, tag");
+  app.add_option("--intel", options->intel, "CSV files of network facts: prefix, asn, country, tag")
+      ->allow_extra_args(false);
   app.add_option("--accounts", options->accounts,
                  "Accounts from before the first event, one JSON object a line: events of the policy's type `account`");
   app.add_option("--retro", options->retro,
