@@ -122,7 +122,7 @@ base::Result<int> rule(const Options& o) {
   if (o.json) return raw(text);
   TAMIS_TRY(answer, JsonView::parse(text));
   std::printf("%s\n", answer["yaml"].text().c_str());
-  std::fprintf(stderr, "# since the cluster's first member: matches %s of %s members, and %s of %s other signups\n",
+  std::fprintf(stderr, "# since the cluster's first member, or for a week: matches %s of %s members, and %s of %s other signups\n",
                thousands(answer["members"].count()).c_str(), thousands(answer["all_members"].count()).c_str(),
                thousands(answer["others"].count()).c_str(), thousands(answer["all_others"].count()).c_str());
   if (JsonView test = answer["backtest"]; test.has()) {
