@@ -122,9 +122,11 @@ base::Result<int> rule(const Options& o) {
   if (o.json) return raw(text);
   TAMIS_TRY(answer, JsonView::parse(text));
   std::printf("%s\n", answer["yaml"].text().c_str());
-  std::fprintf(stderr, "# since the cluster's first member, or for a week: matches %s of %s members, and %s of %s other signups\n",
-               thousands(answer["members"].count()).c_str(), thousands(answer["all_members"].count()).c_str(),
-               thousands(answer["others"].count()).c_str(), thousands(answer["all_others"].count()).c_str());
+  std::fprintf(
+      stderr,
+      "# since the cluster's first member, or for a week: matches %s of %s members, and %s of %s other signups\n",
+      thousands(answer["members"].count()).c_str(), thousands(answer["all_members"].count()).c_str(),
+      thousands(answer["others"].count()).c_str(), thousands(answer["all_others"].count()).c_str());
   if (JsonView test = answer["backtest"]; test.has()) {
     std::fprintf(stderr, "# backtest over all that is stored: %s matched of %s events, %s of them not members\n",
                  thousands(test["matched"].count()).c_str(), thousands(test["events"].count()).c_str(),
