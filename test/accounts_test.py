@@ -95,7 +95,15 @@ class Accounts(harness.TestCase):
             self.assertGreater(max(s["observed"] / max(s["expected"], 0.01) for s in page["shared"]), 5)
             members = {m["account"] for m in page["members"]}
             self.assertTrue(all(int(a[1:]) % 2 == 0 for a in members))
+            self.assertEqual(len(members), sum(day["members"] for day in page["growth"]))
+            self.assertEqual([len(members)], page["parts"])
+            self.assertEqual(8, len(page["exemplars"]))
+            self.assertTrue(set(page["exemplars"]) <= members)
+            # Two sentences that give away nothing of what the members share.
+            self.assertEqual(2, page["say"].count("."), page["say"])
+            self.assertNotRegex(page["say"], "(?i)device|network|name|captcha|cluster|score")
             rule = server.get(f"/v1/clusters/{cluster}/rule").json()
+            self.assertEqual(0, rule["beyond_members"])
             self.assertEqual(rule["all_members"], rule["members"])
             self.assertEqual(0, rule["others"], rule)
             self.assertEqual(rule["members"], rule["backtest"]["matched"])
@@ -119,6 +127,15 @@ class Accounts(harness.TestCase):
         page = json.loads(self.run_tamis("clusters", "show", "--data", self.data, "--json", cluster).stdout)
         self.assertEqual(len(members), page["truth"]["good"])
         self.assertIsNotNone(page["cleared_until"])
+        self.assertIn("nothing is held against it", page["say"])
+        # The label that a rule had set on a member does not lock it any more.
+        with harness.Server(harness.READY_POLICY, self.data, "--deadline-ms", "10000") as server:
+            member = next(d["acct"] for d in map(json.loads, live.splitlines()) if d["verdict"] == "hold" and d["acct"] in members)
+            labels = server.get(f"/v1/why/account/{member}").json()["labels"]
+            self.assertIn("bulk", {label["name"] for label in labels})
+            send = {"id": "after", "t": self.events[-1]["t"] + MINUTE, "type": "send", "acct": member, "ip": "203.0.113.7", "rcpts": 1, "new": 0,
+                    "subj": "00ff00ff00ff00ff", "body": "1", "urls": []}
+            self.assertEqual("allow", server.post("/v1/decide", json.dumps(send)).json()["verdict"])
 
     def test_the_gate_for_honest_people(self):
         truth = self.folder / "truth.csv"

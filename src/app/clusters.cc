@@ -65,6 +65,7 @@ base::Result<int> show(const Options& o) {
   std::printf("  truth of members: %s bad, %s good, %s unknown; %.0f did something since, %.0f something ill\n",
               thousands(c["truth"]["bad"].count()).c_str(), thousands(c["truth"]["good"].count()).c_str(),
               thousands(c["truth"]["unknown"].count()).c_str(), c["active"].number(), c["ill"].number());
+  std::printf("  to say: %s\n", c["say"].text().c_str());
   std::printf("\n%-20s %-10s %10s %10s %10s\n", "shared", "view", "observed", "expected", "of");
   for (event::Value v : c["shared"].items()) {
     JsonView s = c.item(v);
@@ -75,6 +76,17 @@ base::Result<int> show(const Options& o) {
     JsonView t = c.item(v);
     std::printf("%-20s typically %.0f ms, spread %.2f\n", t["measure"].text().c_str(), t["typical_ms"].number(),
                 t["spread"].number());
+  }
+  std::printf("\na day:");
+  for (event::Value v : c["growth"].items()) {
+    JsonView day = c.item(v);
+    std::printf(" %s %s;", day["day"].text().substr(5).c_str(), thousands(day["members"].count()).c_str());
+  }
+  std::printf("\n");
+  if (c["parts"].items().size() > 1) {
+    std::printf("campaigns that met in it, by members:");
+    for (event::Value v : c["parts"].items()) std::printf(" %s", thousands(c.item(v).count()).c_str());
+    std::printf("\n");
   }
   std::printf("\nmembers (oldest first%s):\n",
               c["unnamed"].count() > 0 ? ", some are not in the archive any more" : "");
@@ -110,13 +122,15 @@ base::Result<int> rule(const Options& o) {
   if (o.json) return raw(text);
   TAMIS_TRY(answer, JsonView::parse(text));
   std::printf("%s\n", answer["yaml"].text().c_str());
-  std::fprintf(stderr, "# since the cluster's first member: matches %s of %s members, and %s of %s other signups\n",
-               thousands(answer["members"].count()).c_str(), thousands(answer["all_members"].count()).c_str(),
-               thousands(answer["others"].count()).c_str(), thousands(answer["all_others"].count()).c_str());
+  std::fprintf(
+      stderr,
+      "# since the cluster's first member, or for a week: matches %s of %s members, and %s of %s other signups\n",
+      thousands(answer["members"].count()).c_str(), thousands(answer["all_members"].count()).c_str(),
+      thousands(answer["others"].count()).c_str(), thousands(answer["all_others"].count()).c_str());
   if (JsonView test = answer["backtest"]; test.has()) {
-    std::fprintf(stderr, "# backtest over all that is stored: %s matched of %s events, precision %s\n",
+    std::fprintf(stderr, "# backtest over all that is stored: %s matched of %s events, %s of them not members\n",
                  thousands(test["matched"].count()).c_str(), thousands(test["events"].count()).c_str(),
-                 test["precision"].text("unknown").c_str());
+                 thousands(answer["beyond_members"].count()).c_str());
   }
   return kGood;
 }

@@ -249,11 +249,13 @@ Command add_eval(CLI::App& app) {
   app.add_option("--harm", options->harm,
                  "Verdict from which on people are harmed; of several the first that a type has")
       ->capture_default_str();
-  app.add_option("--types", options->types, "Only these event types")->delimiter(',');
+  app.add_option("--types", options->types, "Only these event types")->delimiter(',')->allow_extra_args(false);
   app.add_option("--from-day", options->from_day, "Only events from so many days after the first on");
   app.add_option("--fpr-max", options->limits,
-                 "CLASS=SHARE, like tor=0.5%: exit code 1 if more honest events are harmed");
-  app.add_option("--intel", options->intel, "CSV files of network facts: prefix, asn, country, tag");
+                 "CLASS=SHARE, like tor=0.5%: exit code 1 if more honest events are harmed")
+      ->allow_extra_args(false);
+  app.add_option("--intel", options->intel, "CSV files of network facts: prefix, asn, country, tag")
+      ->allow_extra_args(false);
   app.add_flag("--json", options->json, "As JSON");
   app.add_flag("-q,--quiet", options->quiet, "No progress");
   app.add_option("EVENTS", options->events, "Files of events, one JSON object a line, in order")->required();

@@ -186,7 +186,8 @@ Command add_explain(CLI::App& app) {
   app.add_option("--policy", options->policy, "Folder of the policy");
   app.add_option("--id", options->id, "Id of the event; without it the last event is explained");
   app.add_option("--type", options->type, "Type of the event, where ids repeat between types");
-  app.add_option("--intel", options->intel, "CSV files of network facts: prefix, asn, country, tag");
+  app.add_option("--intel", options->intel, "CSV files of network facts: prefix, asn, country, tag")
+      ->allow_extra_args(false);
   app.add_option("--decision", options->decision,
                  "Explain a decision that was made elsewhere (made with --explain or ?explain=1); - is stdin");
   app.add_flag("--json", options->json, "The decision with its conditions, as JSON");

@@ -193,7 +193,8 @@ Command add_import(CLI::App& app) {
   options->session.must_exist = false;
   app.add_option("--data", options->session.data, "The data folder; made if it is not there");
   app.add_option("--policy", options->session.policy, "Folder of the policy that decides the events");
-  app.add_option("--intel", options->session.intel, "CSV files of network facts: prefix, asn, country, tag");
+  app.add_option("--intel", options->session.intel, "CSV files of network facts: prefix, asn, country, tag")
+      ->allow_extra_args(false);
   app.add_option("--type", options->type,
                  "The type of all these events, whatever they say: for tables without a column that names it");
   app.add_flag("--archive-only", options->archive_only,

@@ -12,6 +12,7 @@
 #include "app/replay_state.h"
 #include "base/file.h"
 #include "base/hash.h"
+#include "detect/signup_facts.h"
 #include "engine/engine.h"
 #include "engine/recent_decisions.h"
 #include "event/json_writer.h"
@@ -328,12 +329,15 @@ class Replay {
   base::Status write_retro() {
     ReplayOutput retro;
     TAMIS_CHECK(retro.open(options_.retro));
+    const detect::SignupClusters* clusters = engine_.clusters();
+    const detect::ClusterParts parts = clusters == nullptr ? detect::ClusterParts() : clusters->parts();
     for (size_t i = 0; i < accounts_.size(); ++i) {
       const auto known = engine_.hindsight(accounts_.at(i));
       if (!known) return base::invalid("no detector of the policy looks at whole accounts, so there is no hindsight");
       event::JsonWriter json(retro.buffer());
       json.begin_object().key("id").string(accounts_.at(i)).key("score").real(known->score).key("cluster");
-      known->cluster == 0 ? json.raw("null") : json.uinteger(known->cluster);
+      const uint64_t cluster = parts.of(detect::account_key(accounts_.at(i)), known->cluster);
+      cluster == 0 ? json.raw("null") : json.uinteger(cluster);
       json.key("at").integer(known->at_ms).end_object();
       retro.buffer().push_back('\n');
       TAMIS_CHECK(retro.flush(false));
@@ -477,7 +481,8 @@ Command add_replay(CLI::App& app) {
   app.add_option("--data", options->data, "Replay the journal of a server's data folder instead of files");
   app.add_option("--out", options->out, "File for the decisions, one JSON line each; - is stdout")
       ->capture_default_str();
-  app.add_option("--intel", options->intel, "CSV files of network facts: prefix, asn, country, tag");
+  app.add_option("--intel", options->intel, "CSV files of network facts: prefix, asn, country, tag")
+      ->allow_extra_args(false);
   app.add_option("--accounts", options->accounts,
                  "Accounts from before the first event, one JSON object a line: events of the policy's type `account`");
   app.add_option("--retro", options->retro,

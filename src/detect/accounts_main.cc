@@ -173,9 +173,11 @@ int run(int argc, char** argv) {
       std::fprintf(out.get(), "}\n");
     }
   }
+  const ClusterParts parts = retro ? clusters->parts() : ClusterParts();
   if (retro)
     for (const std::string& id : accounts) {
-      const AccountScore s = clusters->account(id);
+      AccountScore s = clusters->account(id);
+      s.cluster = parts.of(account_key(id), s.cluster);
       std::fprintf(retro.get(), "{\"id\":\"%s\",\"score\":%.9g,\"cluster\":%s,\"at\":%lld}\n", id.c_str(), s.score,
                    s.cluster ? std::to_string(s.cluster).c_str() : "null", (long long)s.at_ms);
     }

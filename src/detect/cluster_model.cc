@@ -63,7 +63,22 @@ double ClusterModel::t_density(const Gauss& g, double x) {
          fast_exp(-0.5 * (degrees + 1) * fast_log1p(z2 / degrees));
 }
 
-Likelihood ClusterModel::likelihood(const SignupFacts& facts, const Expected& expected) const {
+ClusterModel::Gauss ClusterModel::without(const Gauss& g, double x) {
+  const auto weight = static_cast<double>(g.weight), mean = static_cast<double>(g.mean);
+  const double left = weight - 1;
+  if (left < 1) return g;
+  const double before = (weight * mean - x) / left;
+  const double squares = static_cast<double>(g.squares) - (x - mean) * (x - before);
+  if (squares < 0) return g;  // it lies where the model did not learn from it
+  Gauss out = g;
+  out.weight = static_cast<float>(left);
+  out.mean = static_cast<float>(before);
+  out.squares = static_cast<float>(squares);
+  return out;
+}
+
+Likelihood ClusterModel::likelihood(const SignupFacts& facts, const Expected& expected, bool is_member) const {
+  const float itself = is_member ? 1 : 0;
   Likelihood out;
   std::array<double, kAttributes> a;
   std::array<double, kMeasures> t;
@@ -75,8 +90,9 @@ Likelihood ClusterModel::likelihood(const SignupFacts& facts, const Expected& ex
     const Pool& pool = pools_[at];
     const size_t place = pool.find(value);
     double ratio = 0;
-    if (place < kPool && pool.count[place] > 0)
-      ratio = static_cast<double>(pool.count[place]) / (static_cast<double>(pool.sum) * expected.p[at]);
+    if (place < kPool && pool.count[place] > itself)
+      ratio = static_cast<double>(pool.count[place] - itself) /
+              (static_cast<double>(std::max(pool.sum - itself, 0.5f)) * expected.p[at]);
     a[at] = mixed(sharing(Attribute(i)), ratio);
   }
   for (int i = 0; i < kMeasures; ++i) {
@@ -85,7 +101,8 @@ Likelihood ClusterModel::likelihood(const SignupFacts& facts, const Expected& ex
     const Gauss& g = gauss_[time_of(Measure(i), facts)];
     if (!expected.given[m] || g.n < 0.5f) continue;
     const double w = (static_cast<double>(g.drawn) + 0.5) / (static_cast<double>(g.n) + 1.0);
-    t[m] = mixed(w, t_density(g, expected.x[m]) / expected.density[m]);
+    const double density = t_density(is_member ? without(g, expected.x[m]) : g, expected.x[m]);
+    t[m] = mixed(w, density / expected.density[m]);
   }
   for (size_t i = 0; i < kAttributes; ++i) out.attribute[i] = static_cast<float>(a[i]);
   for (size_t i = 0; i < kMeasures; ++i) out.measure[i] = static_cast<float>(t[i]);

@@ -35,7 +35,8 @@ struct Likelihood {
 
 class ClusterModel {
  public:
-  Likelihood likelihood(const SignupFacts& facts, const Expected& expected) const;
+  // `is_member`: the model has learned this very signup already, which must not speak for itself.
+  Likelihood likelihood(const SignupFacts& facts, const Expected& expected, bool is_member = false) const;
   // Takes a member in with a weight up to 1; `likelihood` is the one from before.
   void add(const SignupFacts& facts, const Expected& expected, const Likelihood& likelihood, double weight);
   // Asks for its memory ahead of likelihood().
@@ -86,6 +87,8 @@ class ClusterModel {
     return m == kCaptcha && facts.kind != 0 ? size_t{kMeasures} - 1 + facts.kind % kCaptchaKinds : size_t{m};
   }
   static double t_density(const Gauss& g, double x);
+  // The curve before it learned x once.
+  static Gauss without(const Gauss& g, double x);
 
   std::array<Pool, kAttributes> pools_{};
   std::array<float, kAttributes> drawn_{}, seen_{};

@@ -140,8 +140,8 @@ void SignupClustersImpl::look_up(const SignupFacts& facts, Sight& sight) const {
   sight.expected = expected_of(background_, facts, sight.background);
 }
 
-SignupClustersImpl::Match SignupClustersImpl::match(const SignupFacts& facts, const Sight& sight,
-                                                    bool in_hindsight) const {
+SignupClustersImpl::Match SignupClustersImpl::match(const SignupFacts& facts, const Sight& sight, bool in_hindsight,
+                                                    ClusterRef learned_by) const {
   std::array<ClusterRef, kCandidates> seen;
   size_t count = 0;
   for (size_t k = kKeys; k-- > 0 && count < kCandidates;) {
@@ -159,7 +159,7 @@ SignupClustersImpl::Match SignupClustersImpl::match(const SignupFacts& facts, co
     double prior = prior_of(*c, facts.t_ms, in_hindsight);
     if (prior <= -30) continue;
     prior += class_odds(*c, facts.net);
-    const Likelihood likelihood = c->model.likelihood(facts, sight.expected);
+    const Likelihood likelihood = c->model.likelihood(facts, sight.expected, seen[i] == learned_by);
     const double log_odds = static_cast<double>(likelihood.total) + prior;
     if (log_odds > best.log_odds) best = {seen[i], log_odds, prior, likelihood};
   }
@@ -249,6 +249,7 @@ void SignupClustersImpl::join(Cluster& c, const SignupFacts& facts, uint32_t num
     for (size_t v = 0; v < kViews; ++v) c.view[v] += static_cast<float>(weight) * m.likelihood.view[v];
   }
   c.model.add(facts, expected, m.likelihood, weight);
+  change(number).learned_by = c.ref;
   c.by_class[size_t(facts.net)] += static_cast<float>(weight);
   auto* free_first = std::find(c.first.begin(), c.first.end(), 0u);
   if (free_first != c.first.end()) {

@@ -16,6 +16,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "detect/account_event.h"
@@ -131,7 +132,21 @@ struct ClusterPage {
 };
 struct MemberPage {
   std::vector<ClusterMember> members;
-  uint64_t next = 0;  // where the next page goes on, 0: this was the last
+  std::vector<SignupFacts> facts;  // of each of them, for part_members()
+  uint64_t next = 0;               // where the next page goes on, 0: this was the last
+};
+
+// Campaigns that met in one cluster, told apart (signup_parts.h): accounts that belong to another one than most of
+// their cluster, by account_key(). The largest keeps the cluster's number, the k-th other one has number + k *
+// kPartNumbers.
+struct ClusterParts {
+  static constexpr uint64_t kPartNumbers = 1'000'000'000'000;
+  std::unordered_map<uint64_t, uint64_t> number;
+  // Of an account that is taken for a member of the cluster.
+  uint64_t of(uint64_t account, uint64_t cluster) const {
+    const auto found = number.find(account);
+    return found != number.end() && found->second % kPartNumbers == cluster ? found->second : cluster;
+  }
 };
 
 struct SignupClusterOptions {
@@ -172,6 +187,9 @@ class SignupClusters : public state::SnapshotPart {
   // Only the facts, fast enough for every event.
   virtual std::optional<ClusterFacts> facts(uint64_t id) const = 0;
   virtual MemberPage members(uint64_t id, uint64_t from = 0, size_t limit = 1000) const = 0;
+  // Refinement of all clusters. Looks at all accounts: for the end of a replay. What runs beside events takes members()
+  // page by page and part_members().
+  virtual ClusterParts parts() const = 0;
   // What people say of a cluster, at the time of the events around it. Cleared: until then it speaks against nobody
   // (zero: from now on it does again). Confirmed: its members are what it says they are. False: there is none.
   virtual bool suppress(uint64_t id, int64_t until_ms) = 0;

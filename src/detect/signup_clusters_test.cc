@@ -155,6 +155,32 @@ TEST(SignupClusters, sleepers_that_wake_together_are_found) {
   EXPECT_LT(clusters->account("h1").score, 0.5);
 }
 
+TEST(SignupClusters, what_is_done_alike_makes_one_cluster_that_can_be_acted_on) {
+  auto clusters = SignupClusters::make(small());
+  for (const Person& p : people(8, 300)) clusters->signup(p.signup());
+  const std::string_view links[][1] = {{"new-shop.example"}, {"other-shop.example"}};
+  for (uint64_t i = 0; i < 80; ++i) {
+    const std::string account = "h" + std::to_string(i % 40 * 20);
+    Send s;
+    s.t_ms = kStart + 9 * 24 * kHourMs + int64_t(i) * 120'000;
+    s.account = account;
+    s.recipients = 20, s.new_recipients = 20;
+    // A second link and a second text, by the same accounts.
+    s.body_simhash = (i < 40 ? 0x1234'5678'9abc'def0u : 0x0fed'cba9'8765'4321u) ^ (uint64_t{1} << (i % 4));
+    s.link_domains = links[i / 40];
+    clusters->send(s);
+  }
+  size_t by_deeds = 0;
+  clusters->visit_clusters([&](const ClusterFacts& facts) {
+    if (facts.acted_ms == 0) return;
+    ++by_deeds;
+    EXPECT_GE(facts.members, 38);
+    EXPECT_GT(facts.score, 0.9);
+    EXPECT_GE(std::count_if(facts.view.begin(), facts.view.end(), [](float v) { return v > 1; }), 2);
+  });
+  EXPECT_EQ(by_deeds, 1u);
+}
+
 TEST(SignupClusters, friends_who_share_a_link_are_not_sleepers) {
   auto clusters = SignupClusters::make(small());
   for (const Person& p : people(8, 300)) clusters->signup(p.signup());

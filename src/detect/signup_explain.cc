@@ -3,12 +3,14 @@
 
 #include "base/hash.h"
 #include "detect/signup_impl.h"
+#include "detect/signup_parts.h"
 
 namespace tamis::detect {
 namespace {
 
 constexpr uint64_t kLookedAtMax = 200'000;  // accounts in one call of members()
 constexpr float kConfirmed = 4;             // log-odds
+constexpr float kByDeeds = 2;               // log-odds of each view of a cluster by deeds, as people are told
 
 struct Shown {
   Attribute attribute;
@@ -52,6 +54,8 @@ ClusterFacts SignupClustersImpl::facts_of(const Cluster& c) const {
   out.bad = c.bad, out.good = c.good;
   out.active = c.active, out.ill = c.ill;
   out.spread_fill = c.model.spread(kFill);
+  // Of what was gathered by deeds alone people are told what it stands on: what the members do, and what they reuse.
+  if (c.joined == 0 && c.aftermath >= kGathered) out.view[kBehaviour] = out.view[kReuse] = kByDeeds;
   out.score = is_suppressed(c) ? 0 : logistic(guilt_of(c));
   return out;
 }
@@ -137,10 +141,31 @@ MemberPage SignupClustersImpl::members(uint64_t id, uint64_t from, size_t limit)
   for (uint64_t looked = 0; number < next_ && looked < kLookedAtMax && page.members.size() < limit;
        ++looked, ++number) {
     const Account& a = at(number);
-    if (a.cluster == ref || a.later == ref) page.members.push_back(member_of(a, ref));
+    if (a.cluster != ref && a.later != ref) continue;
+    page.members.push_back(member_of(a, ref));
+    page.facts.push_back(a.facts);
   }
   page.next = number < next_ ? number : 0;
   return page;
+}
+
+ClusterParts SignupClustersImpl::parts() const {
+  std::vector<std::vector<const SignupFacts*>> members(clusters_.size());
+  for (uint64_t number = next_ - accounts_.size(); number < next_; ++number) {
+    const Account& a = at(number);
+    const Cluster* c = cluster_of(a.cluster);
+    if (c == nullptr) continue;
+    auto& of = members[(a.cluster & 0xffff) - 1];
+    if (of.size() < kPartedMax) of.push_back(&a.facts);
+  }
+  ClusterParts out;
+  for (size_t place = 0; place < members.size(); ++place) {
+    const std::vector<uint32_t> parts = part_members(members[place]);
+    for (size_t i = 0; i < parts.size(); ++i)
+      if (parts[i] != 0)
+        out.number.emplace(members[place][i]->account, clusters_[place].id + parts[i] * ClusterParts::kPartNumbers);
+  }
+  return out;
 }
 
 bool SignupClustersImpl::suppress(uint64_t id, int64_t until_ms) {

@@ -16,6 +16,7 @@ namespace tamis::detect {
 
 inline constexpr float kActable = 0.5f;     // score from which something may be done
 inline constexpr double kActableGuilt = 0;  // of a cluster, in log-odds
+inline constexpr float kGathered = 12;      // log-odds of who is in a cluster by what it did, and of that cluster
 inline constexpr double kHour = 3.6e6, kDay = 8.64e7;
 
 // A cluster is referred to by its place + 1 and, above 16 bits, how often the place was given anew: what still refers
@@ -33,8 +34,8 @@ struct Account {
   ClusterRef later = 0;    // the cluster of what it did later
   uint16_t sends = 0, bounces = 0;
   uint8_t complaints = 0, declines = 0, hot = 0;
-  uint8_t truth = 0;  // a SignupClusters::Truth
-  uint32_t spare2 = 0;
+  uint8_t truth = 0;          // a SignupClusters::Truth
+  ClusterRef learned_by = 0;  // the cluster whose model has learned it
 
   // Moments after the signup, in steps of 16 ms, two years at most.
   uint32_t moment(int64_t t_ms) const {
@@ -95,6 +96,7 @@ class SignupClustersImpl final : public SignupClusters {
   std::optional<ClusterPage> cluster(uint64_t id) const override;
   std::optional<ClusterFacts> facts(uint64_t id) const override;
   MemberPage members(uint64_t id, uint64_t from, size_t limit) const override;
+  ClusterParts parts() const override;
   bool suppress(uint64_t id, int64_t until_ms) override;
   bool confirm(uint64_t id) override;
   base::Status use_head(std::shared_ptr<const model::Trees> head) override;
@@ -124,7 +126,8 @@ class SignupClustersImpl final : public SignupClusters {
 
   void fetch(const SignupFacts& facts, Sight& sight) const;
   void look_up(const SignupFacts& facts, Sight& sight) const;
-  Match match(const SignupFacts& facts, const Sight& sight, bool in_hindsight) const;
+  // `learned_by`: the cluster whose model has learned this very signup.
+  Match match(const SignupFacts& facts, const Sight& sight, bool in_hindsight, ClusterRef learned_by = 0) const;
   double prior_of(const Cluster& cluster, int64_t t_ms, bool in_hindsight) const;
   void touch_keys(const SignupKeys& keys, uint32_t number, ClusterRef cluster);
   KeyEntry* second_sight(uint64_t key, uint32_t number);

@@ -17,8 +17,7 @@ namespace {
 constexpr double kMonth = 30 * kDay;
 constexpr double kSleep = 3 * kDay;  // of an account that did nothing since its signup
 constexpr double kSharedSurprise = 10;
-constexpr double kGathered = 12;  // log-odds of who is in a cluster by what it did
-constexpr double kKnown = 20;     // of whom people know what it is
+constexpr double kKnown = 20;  // of whom people know what it is
 
 template <class Count>
 void add_one(Count& n) {
@@ -75,12 +74,21 @@ double SignupClustersImpl::share(uint64_t key, Account& a, uint32_t number, doub
 
 // Takes the account into the cluster of what it did; begins one if there is none.
 void SignupClustersImpl::gather(SharedEntry& entry, uint32_t number) {
+  // What an account of a cluster by deeds shares besides leads there, too: one campaign is one cluster.
   if (cluster_of(entry.cluster) == nullptr) {
+    const ClusterRef already = at(number).later;
+    if (cluster_of(already) != nullptr) {
+      entry.cluster = already;
+      for (uint32_t member : entry.recent) {
+        if (member != 0 && member != number + 1 && is_live(member - 1)) gather(entry, member - 1);
+      }
+      return;
+    }
     entry.cluster = free_place();
     Cluster& c = *change_cluster(entry.cluster);
     c.born_ms = c.last_ms = c.acted_ms = now_ms_;
     c.first_ms = at(number).facts.t_ms;
-    c.aftermath = 2;
+    c.aftermath = kGathered;
     for (uint32_t member : entry.recent) {
       if (member != 0 && member != number + 1 && is_live(member - 1)) gather(entry, member - 1);
     }
@@ -105,7 +113,7 @@ void SignupClustersImpl::gather(SharedEntry& entry, uint32_t number) {
 void SignupClustersImpl::reconsider(Account& a, float before) {
   const bool was_ill = a.after >= 2;
   const bool is_known = a.truth != static_cast<uint8_t>(Truth::kNone);
-  a.after = static_cast<float>(later_odds(a) + (!is_known && cluster_of(a.later) != nullptr ? kGathered : 0.0));
+  a.after = static_cast<float>(later_odds(a) + (!is_known && cluster_of(a.later) != nullptr ? double{kGathered} : 0.0));
   Cluster* cluster = !was_ill && a.after >= 2 ? change_cluster(a.cluster) : nullptr;
   if (cluster != nullptr) {
     Cluster& c = *cluster;
@@ -233,7 +241,7 @@ AccountScore SignupClustersImpl::account(std::string_view account) const {
   Sight sight;
   fetch(a.facts, sight);
   look_up(a.facts, sight);
-  const Match m = match(a.facts, sight, true);
+  const Match m = match(a.facts, sight, true, a.learned_by);
   const SignupScore s = score_of(sight.expected, m, 0);
   // A suppressed cluster speaks against nobody, and did not.
   const double own = s.is_suppressed ? s.score : std::max(s.score, static_cast<double>(a.score));

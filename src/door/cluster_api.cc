@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <map>
 
 #include "base/text.h"
 #include "door/http_answer.h"
@@ -70,6 +71,39 @@ void write_page(const detect::ClusterPage& page, JsonWriter& json) {
     json.key(detect::net_class_name(static_cast<detect::NetClass>(n))).real(page.by_class[static_cast<size_t>(n)]);
   }
   json.end_object();
+}
+
+// Two sentences for a support agent to say. They name nothing that the members share: whoever made them would learn
+// what to change.
+std::string_view support_words(const detect::ClusterFacts& facts) {
+  if (facts.suppressed_until_ms != 0) {
+    return "This account was looked at together with others of the same time, and nothing is held against it. "
+           "What was stopped before that may be tried again.";
+  }
+  if (facts.is_confirmed) {
+    return "This account was opened as one of many by the same hands, and a person has looked at them. If its owner "
+           "writes to us from another address, the account is looked at by itself once more.";
+  }
+  if (facts.acted_ms != 0) {
+    return "This account was opened at a time at which very many like it were, so some steps take longer until a "
+           "person "
+           "has looked. If its owner writes to us, the account is looked at by itself.";
+  }
+  return "This account is one of several that were opened in a like way, which is nothing unusual by itself. "
+         "Nothing is held against it.";
+}
+
+// How many members came on each day, UTC.
+void write_growth(const replay::ClusterMembers& members, JsonWriter& json) {
+  constexpr int64_t kDayMs = 86'400'000;
+  std::map<int64_t, uint64_t> days;
+  for (const auto& [account, member] : members.named) ++days[member.t_ms / kDayMs];
+  json.key("growth").begin_array();
+  for (const auto& [day, count] : days) {
+    json.begin_object().key("day").string(event::format_time_ms(day * kDayMs).substr(0, 10));
+    json.key("members").uinteger(count).end_object();
+  }
+  json.end_array();
 }
 
 base::Result<uint64_t> id_of(std::string_view text) {
@@ -249,6 +283,7 @@ void ClusterApi::Impl::list(double least, bool actionable, size_t limit, std::st
 base::Status ClusterApi::Impl::page(uint64_t id, std::string& text) {
   TAMIS_TRY(page, replay::cluster_page(service().engine_access(), id));
   TAMIS_TRY(members, members_of(id));
+  TAMIS_TRY(parts, replay::cluster_parts(service().engine_access(), id));
   replay::Truth truth;
   TAMIS_CHECK(truth.add_archive(archive(), [] { return true; }));
   uint64_t good = 0, bad = 0;
@@ -260,6 +295,18 @@ base::Status ClusterApi::Impl::page(uint64_t id, std::string& text) {
   JsonWriter json(text);
   json.begin_object();
   write_page(page, json);
+  write_growth(members, json);
+  json.key("exemplars").begin_array();
+  for (const detect::ClusterMember& exemplar : page.exemplars) {
+    const auto named = std::find_if(members.named.begin(), members.named.end(),
+                                    [&](const auto& m) { return m.member.account == exemplar.account; });
+    if (named != members.named.end()) json.string(named->account);
+  }
+  json.end_array().key("say").string(support_words(page.facts));
+  // Campaigns that met in it, told apart: how many members each has.
+  json.key("parts").begin_array();
+  for (uint64_t members_of_part : parts) json.uinteger(members_of_part);
+  json.end_array();
   json.key("truth").begin_object().key("good").uinteger(good).key("bad").uinteger(bad);
   json.key("unknown").uinteger(members.named.size() - good - bad + members.unnamed).end_object();
   json.key("unnamed").uinteger(members.unnamed).key("cut").boolean(members.cut).key("members").begin_array();
@@ -359,9 +406,17 @@ base::Status ClusterApi::Impl::rule(uint64_t id, std::string& text) {
     request.rule = proposed.id;
     request.truth = &truth;
     TAMIS_TRY(result, replay::backtest(request, source, [](uint64_t, uint64_t) { return true; }));
+    // Of what it matches at any time, all but the members may be honest: precision against truth does not show them.
+    const uint64_t beyond = result.matched > proposed.members ? result.matched - proposed.members : 0;
+    json.key("beyond_members").uinteger(beyond);
     std::string backtest;
     replay::write_json(result, backtest);
     json.key("backtest").raw(backtest);
+  } else {
+    json.key("backtest")
+        .null()
+        .key("why_not")
+        .string(loaded.diagnostics.empty() ? "the policy with it cannot be read" : loaded.diagnostics.front().message);
   }
   json.end_object();
   text += '\n';

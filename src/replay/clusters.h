@@ -43,8 +43,13 @@ base::Result<detect::ClusterPage> cluster_page(const DataFolder::WithEngine& wit
 base::Result<ClusterMembers> cluster_members(const policy::Policy& policy, const archive::Archive& archive,
                                              const DataFolder::WithEngine& with_engine, uint64_t id);
 
-// A rule for the signups that the members share something of: the fields in which nearly all members agree, and few
-// others do, told by the archive since the cluster's first member.
+// How many members each campaign has that met in the cluster, the largest first; one: they belong together. The engine
+// is held for a page of members at a time, and not while they are compared.
+base::Result<std::vector<uint64_t>> cluster_parts(const DataFolder::WithEngine& with_engine, uint64_t id);
+
+// A rule for the signups that the members share something of: values, ranges and a make of names that nearly all
+// members have and, taken together, few others, told by the archive since the cluster's first member. kNotFound: more
+// than one other signup would be hit for ten members.
 struct ProposedRule {
   std::string id, when, yaml;  // yaml: a whole document
   uint64_t members = 0;        // of the archive, that it matches
