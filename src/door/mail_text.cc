@@ -170,7 +170,7 @@ std::string edited(std::string_view message, const std::vector<HeaderRemoval>& r
   out.reserve(message.size() + 256 * added.size());
   size_t from = 0;
   // The line that parts messages of an mbox, as procmail hands it over, stays the first.
-  if (message.starts_with("From ")) from = std::min(message.find('\n'), message.size() - 1) + 1;
+  if (message.starts_with("From ")) from = message.find('\n') + 1;  // 0 where there is no line end
   out.append(message.substr(0, from));
   for (const MailHeader& header : added)
     out.append(clean_name(header.name)).append(": ").append(clean_value(header.value, line_end)).append(line_end);
