@@ -9,7 +9,7 @@ required_score 4.0
 whitelist_from friend@example.com *@partner.example
 welcomelist_from news-*@list.example
 blacklist_from *@bad.example
-trusted_networks 192.0.2.0/24 10.
+trusted_networks 192.0.2.0/24 10. 172.16/12
 header LOCAL_PRIZE From:name =~ /\bprize (office|desk)\b/i
 describe LOCAL_PRIZE Prize {office}
 score LOCAL_PRIZE 2.0 2.0 3.0 4.0
@@ -75,7 +75,7 @@ class FilterImport(harness.TestCase):
         self.assertEqual(["friend@example.com"], lists["allowed_senders.txt"])
         self.assertEqual(["partner.example"], lists["allowed_domains.txt"])
         self.assertEqual(["bad.example"], lists["blocked_domains.txt"])
-        self.assertEqual(["10.0.0.0/8", "192.0.2.0/24"], lists["own_networks.txt"])
+        self.assertEqual(["10.0.0.0/8", "172.16.0.0/12", "192.0.2.0/24"], lists["own_networks.txt"])
         self.assertIn("points: 6.00", rules)  # 4 of 4
         self.assertIn("points: 2.25", rules)  # 1.5 of 4
         for name in ("sa-local-prize", "sa-local-mailer", "sa-local-both", "sa-local-uri", "sa-allowed-news-"):

@@ -134,6 +134,15 @@ class OverHttp(Case):
                                              ("/v1/mail/take-back", "", 400, "?reporter=")]:
                 self.assertIn(says, self.post(server, path, body, status=status)["message"])
 
+    def test_a_stolen_account_that_is_hardly_like_spam(self):
+        with harness.Server(POLICY, self.data) as server:  # with the model that ships
+            verdicts = []
+            for number in range(240):
+                sent = f"From: eve@our.example\nTo: a{number}@far.example\nMessage-ID: <{number}@our.example>\n\ncheap pills, order now at http://pills{number}.example/\n"
+                verdicts.append(self.post(server, f"/v1/mail?direction=out&user=eve&ip=198.51.1.1&recipient=r{number}@far.example", sent)["verdict"])
+            self.assertIn("reject", verdicts[:60], verdicts)
+            self.assertEqual({"reject"}, set(verdicts[201:]), verdicts)  # a tag lets nothing through that is over the rate
+
 
 class Learning(Case):
     def test_corrections_count_at_once_and_can_be_undone(self):
@@ -147,13 +156,14 @@ class Learning(Case):
             before = self.stats(server)
             self.post(server, f"/v1/mail/learn?label=spam&reporter=dora&id={ham['id']}")
             wrong = self.probability(server, message(100, False))
-            self.assertGreater(wrong, 0.5)
+            self.assertGreater(wrong, ham["probability"] + 0.3)
             self.post(server, "/v1/mail/learn?label=ham&reporter=dora", message(100, False, eol="\r\n"))
             self.assertLess(self.probability(server, message(100, False)), 0.5)
             after = self.stats(server)
             self.assertEqual(before["ham_learned"] + 1, after["ham_learned"])
             self.assertEqual(before["spam_learned"], after["spam_learned"])
             self.post(server, "/v1/mail/learn?label=forget&reporter=dora", message(100, False))
+            self.assertAlmostEqual(ham["probability"], self.probability(server, message(100, False)), delta=0.05)
             self.assertEqual(before["ham_learned"], self.stats(server)["ham_learned"])
 
     def test_all_that_a_reporter_taught_can_be_taken_back(self):
@@ -169,12 +179,29 @@ class Learning(Case):
             self.assertEqual({"ok": True, "votes": 7, "corrected": 7, "out_of_reach": 0}, taken)
             after = self.stats(server)
             self.assertEqual((before["ham_learned"], before["spam_learned"]), (after["ham_learned"], after["spam_learned"]))
-            # Counts are restored at once; weights recover with what others go on teaching.
-            for number in range(300, 340):
-                label = "spam" if number % 2 else "ham"
-                self.post(server, f"/v1/mail/learn?label={label}&reporter=carl", message(number, number % 2 == 1))
-            self.assertLess(self.probability(server, message(200, False)), poisoned)
-            self.assertLess(honest, 0.5)
+            self.assertGreater(poisoned, 0.5)
+            self.assertLess(honest, 0.1)
+            self.assertLess(self.probability(server, message(200, False)), 0.2)
+
+    def test_one_wrong_correction_spoils_nothing_else(self):
+        with harness.Server(POLICY, self.data) as server:  # the model that ships, on which nobody else has worked yet
+            sure = ("From: sales@deals.example\nTo: undisclosed-recipients:;\nSubject: Lowest mortgage rates!!! Free quote\n\n"
+                    "Refinance now, no obligation! Earn $5000 per week from home, 100% free. To be removed click here: "
+                    "http://203.0.113.9/remove.html\n")
+            spams = [f"From: offers{n}@cash.example\nTo: undisclosed-recipients:;\nSubject: FREE MONEY $$$ act now {n}\n\n"
+                     "Dear friend, viagra and cheap loans, no credit check! Click here to remove: http://203.0.113.7/remove\n"
+                     f"100% guaranteed, order now, limited time offer {n}\n" for n in range(20)]
+            before = [self.probability(server, text) for text in spams]
+            self.assertGreater(min(before), 0.9, before)
+            other = self.post(server, "/v1/mail", sure)
+            self.assertTrue(other["spam"], other)
+            self.post(server, f"/v1/mail/learn?label=ham&reporter=dora&recipient=dora@our.example&id={other['id']}")
+            spoiled = [self.probability(server, text) for text in spams]
+            self.assertGreater(min(spoiled), 0.5, spoiled)
+            self.post(server, "/v1/mail/learn?label=forget&reporter=dora&recipient=dora@our.example", sure)
+            self.assertTrue(self.post(server, "/v1/mail?recipient=dora@our.example", sure)["spam"])
+            for old, new in zip(before, [self.probability(server, text) for text in spams]):
+                self.assertAlmostEqual(old, new, delta=0.02)
 
     def golden(self, server, path="/v1/mail/golden"):
         answer = server.get(path)

@@ -154,8 +154,15 @@ class Reader {
     }
   }
 
-  // "192.168." is 192.168.0.0/16.
+  // "192.168." and "192.168/16" are 192.168.0.0/16.
   static std::string network_of(std::string_view text) {
+    if (const size_t slash = text.find('/');
+        slash != std::string_view::npos && text.find(':') == std::string_view::npos) {
+      std::string address(text.substr(0, slash));
+      if (address.ends_with('.')) address.pop_back();
+      for (auto dots = std::count(address.begin(), address.end(), '.'); dots < 3; ++dots) address += ".0";
+      return address.append(text.substr(slash));
+    }
     std::string out(text);
     const auto dots = std::count(out.begin(), out.end(), '.');
     if (out.empty() || out.back() != '.' || dots > 3) return out;

@@ -168,13 +168,16 @@ std::string edited(std::string_view message, const std::vector<HeaderRemoval>& r
   std::string_view line_end = line_end_of(message);
   std::string out;
   out.reserve(message.size() + 256 * added.size());
+  size_t from = 0;
+  // The line that parts messages of an mbox, as procmail hands it over, stays the first.
+  if (message.starts_with("From ")) from = message.find('\n') + 1;  // 0 where there is no line end
+  out.append(message.substr(0, from));
   for (const MailHeader& header : added)
     out.append(clean_name(header.name)).append(": ").append(clean_value(header.value, line_end)).append(line_end);
-  if (removals.empty()) return out.append(message);
+  if (removals.empty()) return out.append(message.substr(from));
   HeaderFields fields(message);
   HeaderField field;
   std::vector<uint32_t> seen(removals.size(), 0);
-  size_t from = 0;
   while (fields.next(field)) {
     bool goes = false;
     for (size_t i = 0; i < removals.size(); ++i) {

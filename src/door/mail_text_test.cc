@@ -43,6 +43,10 @@ TEST(MailText, EditsInTheMessagesOwnLineEnds) {
   EXPECT_EQ(edited("A: 1\nB: 2\nA: 3\n\nbody", {{"A", 2}}, {{"N", "x\n\ty"}, {"M", "z"}}),
             "N: x\n\ty\nM: z\nA: 1\nB: 2\n\nbody");
   EXPECT_EQ(edited("A: 1\r\n\r\nbody", {{"a", 1}}, {{"N", "x\n\ty"}}), "N: x\r\n\ty\r\n\r\nbody");
+  // The line that parts messages of an mbox stays the first.
+  EXPECT_EQ(edited("From a@b now\nA: 1\n\nbody", {}, {{"N", "x"}}), "From a@b now\nN: x\nA: 1\n\nbody");
+  EXPECT_EQ(edited("From a@b now\r\nA: 1\r\n\r\n", {{"A", 1}}, {{"N", "x"}}), "From a@b now\r\nN: x\r\n\r\n");
+  EXPECT_EQ(edited("From a@b", {}, {{"N", "x"}}), "N: x\nFrom a@b");
 }
 
 TEST(MailText, NoValueStartsAField) {

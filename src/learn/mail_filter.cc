@@ -21,6 +21,7 @@ using event::JsonWriter;
 constexpr size_t kTextBytesMax = 320;
 constexpr size_t kNamesMax = 32;  // of a list in the event
 constexpr size_t kRecipientsMax = 1000;
+constexpr size_t kPlainBytesKept = size_t{1} << 20;  // of a message with other line ends, from one to the next
 
 // Text for an event: at most so many bytes, always UTF-8, without control characters.
 std::string clean(std::string_view text, size_t bytes_max = kTextBytesMax) {
@@ -319,9 +320,28 @@ void write_model(const MailEvent& in, Fields& fields, JsonWriter& json) {
   json.key("model_learned").uinteger(in.learned_min);
 }
 
+// Doors bring the same message with CRLF (an SMTP server) or with LF (a file, a mailbox): features of raw bytes shall
+// be the same. True when all its lines end with CRLF; what mixes both is left as it is, for that is a sign itself.
+bool to_plain_line_ends(std::string_view bytes, std::string& plain) {
+  plain.clear();
+  if (plain.capacity() > kPlainBytesKept) plain = {};
+  const size_t first = bytes.find('\n');
+  if (first == std::string_view::npos || first == 0 || bytes[first - 1] != '\r') return false;
+  plain.reserve(bytes.size());
+  size_t from = 0;
+  for (size_t at = first; at != std::string_view::npos; at = bytes.find('\n', from)) {
+    if (bytes[at - 1] != '\r') return false;
+    plain.append(bytes.substr(from, at - 1 - from)).push_back('\n');
+    from = at + 1;
+  }
+  plain.append(bytes.substr(from));
+  return true;
+}
+
 }  // namespace
 
 const mail::Analysis& MailFilter::read(std::string_view bytes) {
+  if (to_plain_line_ends(bytes, plain_)) bytes = plain_;
   analysis_ = &analyser_.analyse(bytes);
   collect_message_features(*analysis_, {}, collector_);
   features_ = collector_.finish();

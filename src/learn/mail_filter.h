@@ -48,7 +48,7 @@ class MailFilter {
  public:
   explicit MailFilter(const mail::Limits& limits = {}) : analyser_(limits) {}
 
-  // `bytes` outlive what comes of it.
+  // `bytes` outlive what comes of it. CRLF and LF make no difference, unless a message mixes them.
   const mail::Analysis& read(std::string_view bytes);
   const mail::Analysis& analysis() const { return *analysis_; }
   model::FeatureSpan features() const { return features_; }
@@ -63,6 +63,7 @@ class MailFilter {
 
  private:
   mail::Analyser analyser_;
+  std::string plain_;  // the message with LF where it came with CRLF
   const mail::Analysis* analysis_ = nullptr;
   model::FeatureCollector collector_;
   model::FeatureSpan features_;

@@ -100,6 +100,23 @@ TEST(MailFilter, TheTextKeySurvivesTransport) {
   EXPECT_NE(filter.text_key(), 0u);
 }
 
+TEST(MailFilter, LineEndsOfADoorMakeNoDifference) {
+  std::string plain(kMessage);
+  std::erase(plain, '\r');
+  MailFilter with_cr, without;
+  const std::string json = event_of(with_cr, kMessage);
+  EXPECT_EQ(json, event_of(without, plain));
+  const auto features = with_cr.features();
+  EXPECT_TRUE(std::equal(features.begin(), features.end(), without.features().begin(), without.features().end()));
+  EXPECT_EQ(with_cr.text_key(), without.text_key());
+  // What mixes both is a sign, and so is a CR alone.
+  with_cr.read(std::string(kMessage) + "\n");
+  EXPECT_TRUE(with_cr.analysis().message.anomalies.has(mail::Anomaly::kMixedLineEnds));
+  with_cr.read("A: 1\r\nB: \r2\r\n\r\nx\r\n");
+  EXPECT_TRUE(with_cr.analysis().message.anomalies.has(mail::Anomaly::kBareCr));
+  for (const std::string_view odd : {"", "\n", "\r\n", "\r", "\r\n\n", "\r\r\n"}) (void)event_of(with_cr, odd);
+}
+
 TEST(MailFilter, AnyBytesGiveAnEvent) {
   MailFilter filter;
   EXPECT_TRUE(rc::check("an event is JSON whatever the message and its envelope", [&] {

@@ -102,6 +102,8 @@ bool MailLearner::change(uint64_t key, const Case& known, model::FeatureSpan fea
   }
   with_model(sequence, [&](model::SpamModel& model) {
     if (after == MailLabel::kForget || features.empty()) {
+      // Back to the common model for what this message has: which step was this vote's is not kept.
+      if (recipient != 0 && sequence > people_saved_) taste_.forget(recipient, features);
       reached = model.forget(key).has_value();
     } else {
       // The taste takes what the common model got wrong before it learned the same.

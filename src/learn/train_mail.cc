@@ -76,6 +76,7 @@ base::Result<TrainedMail> train_mail(const TrainMailOptions& options,
   shape.slots_log2 = options.slots_log2;
   shape.examples_max = kExamplesMax;
   shape.replays = options.replays;
+  shape.mixer_reach = 1e6f;  // these labels are known to be right, and the first of them shall move it freely
   const uint32_t learners = shape.learners;
   shape.learners &= ~(1u << static_cast<unsigned>(model::Learner::kNeighbours));
   shape.learners &= ~(1u << static_cast<unsigned>(model::Learner::kNeighboursText));

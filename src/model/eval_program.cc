@@ -14,7 +14,8 @@ namespace {
 constexpr const char* kUsage =
     "flags: --online --index INDEX.tsv --root DIR --out SCORES.tsv\n"
     "  [--split K] [--delay N] [--limit N] [--fresh | --model FILE] [--save FILE] [--card TEXT] [--opinions]\n"
-    "  [--without LEARNER]... [--poison PER_MILLE] [--replays N] [--examples N] [--slots-log2 N]\n";
+    "  [--without LEARNER]... [--poison PER_MILLE] [--replays N] [--examples N] [--slots-log2 N]\n"
+    "  [--mixer-reach-tenths N]\n";
 
 constexpr size_t kModelBytesMax = size_t{1} << 30;
 
@@ -58,6 +59,7 @@ bool set(Command& command, std::string_view flag, std::string_view value) {
   const auto small = static_cast<uint32_t>(number);
   if (flag == "--replays") return command.model.replays = small, true;
   if (flag == "--examples" && small >= 16) return command.model.examples_max = small, true;
+  if (flag == "--mixer-reach-tenths") return command.model.mixer_reach = static_cast<float>(small) / 10, true;
   if (flag == "--slots-log2" && small >= 8 && small <= 22) return command.model.slots_log2 = small, true;
   return false;
 }

@@ -12,6 +12,7 @@ uint64_t ExampleStore::append(uint64_t id, FeatureSpan features, bool spam) {
   example.spam = spam;
   example.alive = true;
   example.doubt = 1;
+  example.taught = Taught{};
   example.features.assign(features.begin(), features.end());
   if (id != 0) by_id_[id] = next_;
   return next_++;

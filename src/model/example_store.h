@@ -1,20 +1,34 @@
 // The newest feature sets that were learned, with their labels, in a ring: what the model learns from again, and what
-// its neighbours are found among. Bounded by the number of examples; each takes at most 4 KiB.
+// its neighbours are found among. Bounded by the number of examples; each takes at most 4 KiB and what is kept to take
+// it back.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <unordered_map>
 #include <vector>
 
 #include "model/features.h"
+#include "model/mixer.h"
+#include "model/weights.h"
 
 namespace tamis::model {
+
+// What one message taught, so that it can be taken back: the sum of its steps in each regression, and the mixer's step
+// with what the learners had said.
+struct Taught {
+  std::array<float, kLinears> linear{};
+  std::array<float, Mixer::kInputsMax> opinions{};
+  float mixer = 0;
+  uint8_t context = 0;
+};
 
 struct Example {
   uint64_t id = 0;  // 0: none
   bool spam = false;
   bool alive = false;  // false: forgotten
   float doubt = 1;     // how wrong the worst regression was when it was last learned
+  Taught taught;
   std::vector<FeatureId> features;
 };
 

@@ -1,5 +1,7 @@
 #include "model/mixer.h"
 
+#include <cmath>
+
 #include "model/numeric.h"
 
 namespace tamis::model {
@@ -27,11 +29,21 @@ float Mixer::mix(std::span<const float> inputs, uint32_t context) const {
   return logit;
 }
 
-void Mixer::learn(std::span<const float> inputs, bool spam, uint32_t context) {
+float Mixer::learn(std::span<const float> inputs, bool spam, uint32_t context, float reach) {
   const float wrong = (spam ? 1.0f : 0.0f) - static_cast<float>(logistic(mix(inputs, context)));
   inputs = inputs.first(inputs_);
-  move(state_.common, inputs, kStep * wrong);
-  move(state_.own[context], inputs, kStep * kOwnShare * wrong);
+  float squares = kBiasFaster;
+  for (const float input : inputs) squares += input * input;
+  const float moved = std::fabs(kStep * wrong) * (1 + kOwnShare) * squares;
+  const float step = moved > reach ? kStep * wrong * (reach / moved) : kStep * wrong;
+  unlearn(inputs, -step, context);
+  return step;
+}
+
+void Mixer::unlearn(std::span<const float> inputs, float step, uint32_t context) {
+  inputs = inputs.first(inputs_);
+  move(state_.common, inputs, -step);
+  move(state_.own[context], inputs, -step * kOwnShare);
 }
 
 }  // namespace tamis::model

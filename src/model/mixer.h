@@ -33,7 +33,11 @@ class Mixer {
   static float cut(float logit) { return logit > kInputMax ? kInputMax : logit < -kInputMax ? -kInputMax : logit; }
   // Inputs are cut already; contexts are 0 to kContexts - 1.
   float mix(std::span<const float> inputs, uint32_t context) const;
-  void learn(std::span<const float> inputs, bool spam, uint32_t context);
+  // Learns a label, and returns the step it made, for unlearn(). No message moves what is said of itself by more than
+  // `reach`: learners that were all sure, and all contradicted, would turn the weights round for every other message.
+  float learn(std::span<const float> inputs, bool spam, uint32_t context, float reach);
+  // Takes back a step that was made with the same inputs in the same context.
+  void unlearn(std::span<const float> inputs, float step, uint32_t context);
 
   float weight(size_t input, uint32_t context) const {
     return state_.common.weights[input] + state_.own[context].weights[input];

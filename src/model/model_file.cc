@@ -113,12 +113,24 @@ void put_examples(std::string& out, const ExampleStore& examples) {
     put(out, example.id);
     put(out, static_cast<uint8_t>((example.spam ? 1 : 0) | (example.alive ? 2 : 0)));
     put(out, example.doubt);
+    for (const float sum : example.taught.linear) put(out, sum);
+    for (const float said : example.taught.opinions) put(out, said);
+    put(out, example.taught.mixer);
+    put(out, example.taught.context);
     put(out, static_cast<uint16_t>(example.features.size()));
     for (const FeatureId id : example.features) put(out, id);
   }
 }
 
-bool get_examples(Reader& in, uint32_t examples_max, ExampleStore& examples, Neighbours& neighbours) {
+bool get_taught(Reader& in, Taught& taught) {
+  for (float& sum : taught.linear) sum = in.number(-kWeightMax, kWeightMax);
+  for (float& said : taught.opinions) said = in.number(-Mixer::kInputMax, Mixer::kInputMax);
+  taught.mixer = in.number(-1, 1);
+  taught.context = in.get<uint8_t>();
+  return in.good && taught.context < Mixer::kContexts;
+}
+
+bool get_examples(Reader& in, bool with_taught, uint32_t examples_max, ExampleStore& examples, Neighbours& neighbours) {
   const auto end = in.get<uint64_t>();
   if (!in.good || end > (uint64_t{1} << 62)) return false;
   const uint64_t begin = end > examples_max ? end - examples_max : 0;
@@ -128,6 +140,8 @@ bool get_examples(Reader& in, uint32_t examples_max, ExampleStore& examples, Nei
     const auto id = in.get<uint64_t>();
     const auto flags = in.get<uint8_t>();
     const float doubt = in.number(0, 1);
+    Taught taught;
+    if (with_taught && !get_taught(in, taught)) return false;
     const auto count = in.get<uint16_t>();
     if (!in.good || flags > 3 || count > kFeaturesMax || count * sizeof(FeatureId) > in.left()) return false;
     features.clear();
@@ -136,6 +150,7 @@ bool get_examples(Reader& in, uint32_t examples_max, ExampleStore& examples, Nei
     const uint64_t got = examples.append(id, features, (flags & 1) != 0);
     neighbours.set_sizes(got, features);
     examples.at(got).doubt = doubt;
+    examples.at(got).taught = taught;
     if ((flags & 2) == 0) examples.kill(examples.at(got));
   }
   return in.good;
@@ -180,7 +195,7 @@ std::string SpamModel::save_as(std::string_view card, bool with_examples, SlotFo
   } else {
     put_slots(out, weights_.slots());
   }
-  put(out, static_cast<uint8_t>(with_examples ? 1 : 0));
+  put(out, static_cast<uint8_t>(with_examples ? 2 : 0));
   if (with_examples) {
     put_examples(out, examples_);
     neighbours_.save(out);
@@ -230,8 +245,8 @@ base::Result<SpamModel::Loaded> SpamModel::load(std::string_view bytes) {
                                                : false;
   if (!in.good || !got) return tl::unexpected(broken("its weights are out of range"));
   const auto has_examples = in.get<uint8_t>();
-  if (has_examples == 1) {
-    if (!get_examples(in, options.examples_max, model.examples_, model.neighbours_)) {
+  if (has_examples == 1 || has_examples == 2) {
+    if (!get_examples(in, has_examples == 2, options.examples_max, model.examples_, model.neighbours_)) {
       return tl::unexpected(broken("its examples are no feature sets"));
     }
     if (!model.neighbours_.load(in.text(model.neighbours_.saved_bytes()))) {

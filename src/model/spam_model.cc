@@ -70,14 +70,16 @@ base::Status SpamModel::learn(uint64_t id, FeatureSpan features, bool spam) {
   }
   if (Example* known = examples_.find(id)) {
     if (known->spam != spam) {
+      take_back(*known);
       weights_.count(known->features, known->spam, -1);
       weights_.count(known->features, spam, 1);
       --learned_[known->spam];
       ++learned_[spam];
       known->spam = spam;
+      Taught& taught = known->taught;
+      taught.mixer = mixer_.learn(taught.opinions, spam, taught.context, options_.mixer_reach);
     }
-    const std::vector<FeatureId> copy = known->features;
-    learn_linear(copy, spam, 0);
+    learn_linear(known->features, spam, 0, known->taught);
     replay();
     return {};
   }
@@ -86,12 +88,17 @@ base::Status SpamModel::learn(uint64_t id, FeatureSpan features, bool spam) {
   Sums sums;
   opinions(features, scratch_, before, sums);
   said_before_ = mixer_.mix(before.opinions, sums.bayes.novelty);
-  mixer_.learn(before.opinions, spam, sums.bayes.novelty);
+  Taught taught;
+  taught.opinions = before.opinions;
+  taught.context = static_cast<uint8_t>(sums.bayes.novelty);
+  taught.mixer = mixer_.learn(before.opinions, spam, sums.bayes.novelty, options_.mixer_reach);
 
-  learn_linear(features, spam, 0);
+  learn_linear(features, spam, 0, taught);
   weights_.count(features, spam, 1);
   ++learned_[spam];
-  neighbours_.insert(examples_.append(id, features, spam), features);
+  const uint64_t sequence = examples_.append(id, features, spam);
+  examples_.at(sequence).taught = taught;
+  neighbours_.insert(sequence, features);
   replay();
   return {};
 }
@@ -99,10 +106,23 @@ base::Status SpamModel::learn(uint64_t id, FeatureSpan features, bool spam) {
 base::Status SpamModel::forget(uint64_t id) {
   Example* known = examples_.find(id);
   if (known == nullptr) return base::fail(base::Code::kNotFound, "no message with this id is in the model's store");
+  take_back(*known);
   weights_.count(known->features, known->spam, -1);
   --learned_[known->spam];
   examples_.kill(*known);
   return {};
+}
+
+// All that the message itself moved. What others learned meanwhile from a model that knew it stays.
+void SpamModel::take_back(Example& example) {
+  LinearSums sums;
+  weights_.sums(example.features, sums);
+  std::array<float, kLinears> back{};
+  for (size_t l = 0; l < kLinears; ++l) back[l] = -example.taught.linear[l];
+  weights_.move(example.features, sums, back);
+  mixer_.unlearn(example.taught.opinions, example.taught.mixer, example.taught.context);
+  example.taught.linear = {};
+  example.taught.mixer = 0;
 }
 
 size_t SpamModel::drop_examples(const std::function<bool(uint64_t id)>& keep) {
@@ -116,7 +136,7 @@ size_t SpamModel::drop_examples(const std::function<bool(uint64_t id)>& keep) {
   return dropped;
 }
 
-float SpamModel::learn_linear(FeatureSpan features, bool spam, float margin) {
+float SpamModel::learn_linear(FeatureSpan features, bool spam, float margin, Taught& taught) {
   LinearSums sums;
   weights_.sums(features, sums);
   std::array<float, kLinears> step{};
@@ -127,7 +147,10 @@ float SpamModel::learn_linear(FeatureSpan features, bool spam, float margin) {
     if (std::fabs(wrong) < margin) continue;
     step[l] = options_.rate * wrong;
   }
-  if (worst >= margin) weights_.move(features, sums, step);
+  if (worst >= margin) {
+    weights_.move(features, sums, step);
+    for (size_t l = 0; l < kLinears; ++l) taught.linear[l] += step[l];
+  }
   return worst;
 }
 
@@ -141,7 +164,7 @@ void SpamModel::replay() {
       Example& example = examples_.at(examples_.end() - 1 - base::mix64(steps_++) % reach);
       if (example.alive && (chosen == nullptr || example.doubt > chosen->doubt)) chosen = &example;
     }
-    if (chosen != nullptr) chosen->doubt = learn_linear(chosen->features, chosen->spam, kEasy);
+    if (chosen != nullptr) chosen->doubt = learn_linear(chosen->features, chosen->spam, kEasy, chosen->taught);
   }
 }
 

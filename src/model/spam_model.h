@@ -38,6 +38,9 @@ struct SpamOptions {
   float rate = 12;                // step of the logistic regressions
   float threshold = 0.5f;         // a probability above it is spam
   uint32_t learners = 0xffffffu;  // bits of Learner that take part; for measuring what each brings
+  // How far one message may move the mixer's say about itself, in log-odds; not part of a model's file. It is what
+  // keeps one wrong label from turning the trust in all learners round.
+  float mixer_reach = 2;
 };
 
 // The inputs of the mixer.
@@ -94,11 +97,12 @@ class SpamModel {
   SpamExplanation explain(FeatureSpan features, Scratch& scratch, size_t strongest_max = 16) const;
 
   // Learns one message. `id` names it for a later correction (0: none). A message learned before under this id and
-  // still in the store is corrected: the counts of the wrong label are taken back. Features that are no feature set
-  // (see is_feature_set) are refused.
+  // still in the store is corrected: the counts and steps of the wrong label are taken back. Features that are no
+  // feature set (see is_feature_set) are refused.
   base::Status learn(uint64_t id, FeatureSpan features, bool spam);
-  // Forgets a message that was learned by mistake, as far as it is still in the store: its counts are taken back and it
-  // is not replayed any more. What the regressions took from it fades as others are replayed. kNotFound if it is gone.
+  // Forgets a message that was learned by mistake, as far as it is still in the store: its counts and
+  // all steps that it made are taken back, and it is not replayed any more. Left is what others taught differently
+  // because it had been there. kNotFound if it is gone.
   base::Status forget(uint64_t id);
   // Drops the feature sets of past messages that `keep` does not want by their id, for these may be kept for a time
   // only. What they taught stays; they are learned again no more, nor found as neighbours. Returns how many went.
@@ -136,7 +140,8 @@ class SpamModel {
     BayesSums bayes;
   };
   // Returns how wrong the worst of the regressions was.
-  float learn_linear(FeatureSpan features, bool spam, float margin);
+  float learn_linear(FeatureSpan features, bool spam, float margin, Taught& taught);
+  void take_back(Example& example);
   void replay();
   void opinions(FeatureSpan features, Scratch& scratch, SpamScore& score, Sums& sums) const;
 

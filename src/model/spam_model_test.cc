@@ -1,6 +1,7 @@
 #include "model/spam_model.h"
 
 #include <gtest/gtest.h>
+#include <rapidcheck.h>
 
 #include <algorithm>
 #include <bit>
@@ -181,6 +182,59 @@ TEST(SpamModel, ForgetsAMessage) {
   EXPECT_EQ(model.forget(42).error().code, base::Code::kNotFound);
   EXPECT_EQ(model.forget(0).error().code, base::Code::kNotFound);
   errors_over(model, world, 300, 0, true);  // the dead example passes out of the ring
+}
+
+TEST(SpamModel, WhatIsForgottenLeavesNoTraceOfItself) {
+  EXPECT_TRUE(rc::check([] {
+    SpamOptions options = small_options();
+    options.replays = 0;  // so that nobody learns meanwhile from a model that knew it
+    SpamModel model(options);
+    World world{*rc::gen::inRange<uint64_t>(1, 1000)};
+    errors_over(model, world, 60, 0, true);
+    SpamModel::Scratch scratch;
+    const auto probe = world.message(true);
+    const auto wrong = *rc::gen::arbitrary<bool>() ? probe : world.message(true);
+    const float before = model.score(probe, scratch).logit;
+    RC_ASSERT(model.learn(42, wrong, false).has_value());
+    if (*rc::gen::arbitrary<bool>()) RC_ASSERT(model.learn(42, wrong, true).has_value());
+    if (*rc::gen::arbitrary<bool>()) RC_ASSERT(model.learn(42, wrong, false).has_value());
+    RC_ASSERT(model.forget(42).has_value());
+    // Its place in the index of neighbours may have been another message's.
+    RC_ASSERT(std::fabs(model.score(probe, scratch).logit - before) < 0.3f);
+  }));
+}
+
+TEST(SpamModel, ForgettingOneAmongManyUndoesAWrongLabel) {
+  SpamModel model(small_options());
+  World world;
+  errors_over(model, world, 300, 0, true);
+  SpamModel::Scratch scratch;
+  const auto features = world.message(true);
+  const float before = model.score(features, scratch).logit;
+  ASSERT_GT(before, 0);
+  ASSERT_TRUE(model.learn(42, features, false));
+  auto loaded = SpamModel::load(model.save("", true));  // a restart keeps what is needed to take it back
+  ASSERT_TRUE(loaded);
+  for (SpamModel* one : {&model, &loaded->model}) {
+    errors_over(*one, world, 5, 0, true);
+    ASSERT_TRUE(one->forget(42));
+    EXPECT_GT(one->score(features, scratch).logit, before / 2);
+  }
+}
+
+// All learners were sure of it, so all of them seem to be wrong at once.
+TEST(SpamModel, OneWrongLabelDoesNotTurnTheOthersRound) {
+  SpamModel model(small_options());
+  World world;
+  errors_over(model, world, 400, 0, true);
+  const World later = world;
+  World test = later;
+  const uint64_t before = errors_over(model, test, 200, 0, false);
+  for (const bool spam : {true, false}) {
+    ASSERT_TRUE(model.learn(spam ? 42 : 43, world.message(spam), !spam));
+    test = later;
+    EXPECT_LE(errors_over(model, test, 200, 0, false), before + 10);
+  }
 }
 
 TEST(SpamModel, OldExamplesAreForgottenByTheirIds) {
