@@ -1,5 +1,7 @@
 #include "app/server_options.h"
 
+#include <CLI/CLI.hpp>
+
 #include "net/tls.h"
 
 namespace tamis::app {

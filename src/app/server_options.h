@@ -1,11 +1,14 @@
 // The options of commands that talk to a server over HTTP: where it is, who asks, and whom to trust.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <string>
 
 #include "base/result.h"
 #include "net/http_client.h"
+
+namespace CLI {
+class App;
+}  // namespace CLI
 
 namespace tamis::app {
 

@@ -217,7 +217,9 @@ bool Distinct::see_again_in_place(uint8_t* record, size_t capacity, uint32_t at,
   }
   begins[at] = entry.is_run ? kLongAgo : entry.offset;
   prune(marks, begins, std::max(static_cast<int64_t>(load_bits(record, 7 * 8, 40)), offset));
-  if (list_bytes(count) + runs_bytes(count) + marks.count * kMarkBytes > capacity) return false;
+  // By the bytes there are and not by the room there is: so that a restored table, which may have less, does the same.
+  size_t bytes_after = list_bytes(count) + runs_bytes(count) + marks.count * kMarkBytes;
+  if (bytes_after > std::min(capacity, Slab::capacity_for(bytes(record)))) return false;
   set_marks(record, marks);
   set_offset(record, count, at, entry.offset);
   set_run(record, count, at, entry.is_run);
