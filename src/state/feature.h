@@ -8,11 +8,11 @@
 // beyond that a HyperLogLog of 4096 registers (standard error about 1.6 %; Flajolet et al. 2007, with the estimator of
 // Ertl 2017), whose buckets are as long as the window (distinct.h); quantile and top-k are exact in time to 32 events,
 // then as distinct (tally.h). All this holds as well for a reading at an earlier time, for an event that came late but
-// within the lateness, with these bounds: beyond 16 events a bucket is cut at its near edge, too; distinct is exact while
-// no more than 64 values were seen in the window and since; last, set and rate are exact while no more than 16 events
-// came since the oldest time that a late event may have (sightings.h, rate.h).
-// Numbers that are not finite do not count, nor do values of kinds that an aggregate cannot take.
-// Everything is deterministic: the same calls in the same order give the same answers, on every machine.
+// within the lateness, with these bounds: beyond 16 events a bucket is cut at its near edge, too; distinct is exact
+// while no more than 64 values were seen in the window and since; last, set and rate are exact while no more than 16
+// events came since the oldest time that a late event may have (sightings.h, rate.h). Numbers that are not finite do
+// not count, nor do values of kinds that an aggregate cannot take. Everything is deterministic: the same calls in the
+// same order give the same answers, on every machine.
 //
 // One FeatureTable holds one feature with all its windows for all keys. One thread. Keys are 64-bit hashes made by the
 // caller (base/hash.h) over the values of `by`.

@@ -115,7 +115,7 @@ void expect_right(Value got, const FeatureSpec& spec, const std::vector<Event>& 
 
 // Reads at times all over the lateness, after each event, whether an event comes there or not.
 void check(FeatureSpec spec, size_t count, uint64_t values, int64_t step_ms, uint64_t seed) {
-  auto table = FeatureTable::make(spec);
+  auto table = FeatureTable::make(spec), twin = FeatureTable::make(spec);  // the twin is never restored
   base::Arena arena;
   std::vector<Event> events;
   uint64_t r = seed;
@@ -142,6 +142,9 @@ void check(FeatureSpec spec, size_t count, uint64_t values, int64_t step_ms, uin
     }
     table->update(table->find(1), e.t_ms, now_ms, Value::integer(e.value), false);
     table->advance(now_ms);
+    twin->update(twin->find(1), e.t_ms, now_ms, Value::integer(e.value), false);
+    twin->advance(now_ms);
+    RC_ASSERT(twin->digest() == table->digest());
     events = with;
     if (i % 7 != 0) continue;
     std::string saved;
