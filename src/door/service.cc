@@ -507,7 +507,11 @@ base::Result<replay::RetentionReport> Service::retain(int64_t now_ms) {
   std::lock_guard one(retain_mutex_);
   replay::RetainOptions options;
   options.now_ms = now_ms;
-  options.keep_going = [this] { return !stop_checkpoints_.load(); };
+  options.keep_going = [this] {
+    // Between two pieces of this work decisions have their turn: the engine's mutex goes to whoever is there first.
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    return !stop_checkpoints_.load();
+  };
   options.checkpoint = [this] { return checkpoint(); };
   options.rest = [this](const replay::PastRawDays& past, replay::RetentionReport& report) -> base::Status {
     if (outbox() != nullptr) {
