@@ -22,6 +22,7 @@ constexpr size_t kTextBytesMax = 320;
 constexpr size_t kNamesMax = 32;  // of a list in the event
 constexpr size_t kRecipientsMax = 1000;
 constexpr size_t kPlainBytesKept = size_t{1} << 20;  // of a message with other line ends, from one to the next
+constexpr size_t kPlainBytesMax = size_t{16} << 20;  // of a message whose line ends are made alike, which takes a copy
 
 // Text for an event: at most so many bytes, always UTF-8, without control characters.
 std::string clean(std::string_view text, size_t bytes_max = kTextBytesMax) {
@@ -325,6 +326,7 @@ void write_model(const MailEvent& in, Fields& fields, JsonWriter& json) {
 bool to_plain_line_ends(std::string_view bytes, std::string& plain) {
   plain.clear();
   if (plain.capacity() > kPlainBytesKept) plain = {};
+  if (bytes.size() > kPlainBytesMax) return false;
   const size_t first = bytes.find('\n');
   if (first == std::string_view::npos || first == 0 || bytes[first - 1] != '\r') return false;
   plain.reserve(bytes.size());
