@@ -48,8 +48,8 @@ class MailFilter {
  public:
   explicit MailFilter(const mail::Limits& limits = {}) : analyser_(limits) {}
 
-  // `bytes` outlive what comes of it. CRLF and LF make no difference, unless a message mixes them or
-  // is larger than 16 MiB.
+  // `bytes` outlive what comes of it. CRLF and LF make no difference, unless a message mixes them or is larger than
+  // 16 MiB.
   const mail::Analysis& read(std::string_view bytes);
   const mail::Analysis& analysis() const { return *analysis_; }
   model::FeatureSpan features() const { return features_; }
