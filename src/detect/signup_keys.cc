@@ -52,7 +52,8 @@ SignupKeys signup_keys(const SignupFacts& facts) {
     if (facts.value[a] != 0) value[a] = base::mix64(facts.value[a] + (uint64_t{a} << 32));
   const auto step = [&](Measure m, Part part, double width) {
     const auto x = static_cast<double>(facts.measure[m]);
-    if (x >= 0) value[part] = base::mix64(uint64_t(x / width) + (uint64_t{part} << 32));
+    // What an event says may be anything; beyond this no two are told apart.
+    if (x >= 0) value[part] = base::mix64(uint64_t(std::min(x / width, 1e15)) + (uint64_t{part} << 32));
   };
   step(kFill, kFillStep, kFillWidth);
   step(kCaptcha, kCaptchaStep, kCaptchaWidth);
