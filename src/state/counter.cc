@@ -5,6 +5,8 @@
 #include <cmath>
 #include <limits>
 
+#include "state/scalar.h"
+
 namespace tamis::state {
 namespace {
 
@@ -75,19 +77,7 @@ bool Counter::sample(Value of, bool hit, Sample& sample) const {
     return true;
   }
   if (is_double_) {
-    switch (of.kind) {
-      case event::Kind::kDouble:
-        sample.d = of.d;
-        break;
-      case event::Kind::kInt:
-        sample.d = static_cast<double>(of.i);
-        break;
-      case event::Kind::kUint:
-        sample.d = static_cast<double>(of.u);
-        break;
-      default:
-        return false;
-    }
+    if (!to_double(of, sample.d)) return false;
     if (sample.d == 0) sample.d = 0;  // one zero only
     return std::isfinite(sample.d);
   }

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "state/exp2.h"
+#include "state/scalar.h"
 
 namespace tamis::state {
 namespace {
@@ -18,20 +19,7 @@ Rate::Rate(const FeatureSpec& spec)
     : windows_ms_(spec.windows_ms), lateness_ms_(std::clamp<int64_t>(spec.lateness_ms, 0, kLatenessMaxMs)) {}
 
 bool Rate::sample(Value of, bool, Sample& sample) const {
-  switch (of.kind) {
-    case event::Kind::kDouble:
-      sample.d = of.d;
-      break;
-    case event::Kind::kInt:
-      sample.d = static_cast<double>(of.i);
-      break;
-    case event::Kind::kUint:
-      sample.d = static_cast<double>(of.u);
-      break;
-    default:
-      sample.d = 1;
-      break;  // events are counted
-  }
+  if (!to_double(of, sample.d)) sample.d = 1;  // events are counted
   return std::isfinite(sample.d);
 }
 

@@ -14,6 +14,23 @@ namespace tamis::state {
 inline constexpr size_t kScalarTextMax = 256;
 inline constexpr size_t kScalarBytesMax = 1 + 2 + kScalarTextMax;
 
+// The value of a number, of whatever kind; false: it is none.
+inline bool to_double(event::Value v, double& out) {
+  switch (v.kind) {
+    case event::Kind::kDouble:
+      out = v.d;
+      return true;
+    case event::Kind::kInt:
+      out = static_cast<double>(v.i);
+      return true;
+    case event::Kind::kUint:
+      out = static_cast<double>(v.u);
+      return true;
+    default:
+      return false;
+  }
+}
+
 // Writes `v` and returns the number of bytes; 0 if it is not a scalar (list, map, null, error, absent, NaN).
 size_t put_scalar(event::Value v, uint8_t* out);
 // The number of bytes of the scalar at the front of `bytes`, or 0 if there is no valid one.
