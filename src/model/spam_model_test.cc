@@ -188,6 +188,9 @@ TEST(SpamModel, WhatIsForgottenLeavesNoTraceOfItself) {
   EXPECT_TRUE(rc::check([] {
     SpamOptions options = small_options();
     options.replays = 0;  // so that nobody learns meanwhile from a model that knew it
+    // The index of neighbours keeps the place of a dead message, by which the rarity of its features is estimated.
+    const bool neighbours = *rc::gen::arbitrary<bool>();
+    if (!neighbours) options.learners &= (1u << static_cast<uint32_t>(Learner::kNeighbours)) - 1;
     SpamModel model(options);
     World world{*rc::gen::inRange<uint64_t>(1, 1000)};
     errors_over(model, world, 60, 0, true);
@@ -199,8 +202,7 @@ TEST(SpamModel, WhatIsForgottenLeavesNoTraceOfItself) {
     if (*rc::gen::arbitrary<bool>()) RC_ASSERT(model.learn(42, wrong, true).has_value());
     if (*rc::gen::arbitrary<bool>()) RC_ASSERT(model.learn(42, wrong, false).has_value());
     RC_ASSERT(model.forget(42).has_value());
-    // Its place in the index of neighbours may have been another message's.
-    RC_ASSERT(std::fabs(model.score(probe, scratch).logit - before) < 0.3f);
+    RC_ASSERT(std::fabs(model.score(probe, scratch).logit - before) < (neighbours ? 0.3f : 0.005f));
   }));
 }
 
