@@ -117,7 +117,7 @@ class Imap(imaplib.IMAP4):
         return socket.create_connection((self.host, self.port), timeout, source_address=(self.source, 0))
 
 
-@unittest.skipUnless(DOVECOT, "not installed: dovecot (./dev mail-clients)")
+@unittest.skipUnless(DOVECOT, "not installed: dovecot (./dev clients)")
 @unittest.skipUnless(os.geteuid() == 0, "needs root: a mail server changes users")
 class Dovecot(harness.TestCase):
     """The lines that the document prints, in a real mail server."""

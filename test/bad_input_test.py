@@ -121,6 +121,8 @@ class BadInput(harness.TestCase):
     def test_an_event_of_two_megabytes(self):
         body = b'{"type":"login","ok":true,"ua":"' + b"A" * (2 << 20) + b'"}'
         self.assertEqual(413, self.server.post("/v1/decide/login", body).status)
+        # A client that sends all of it before it reads sees the answer, too.
+        self.assertEqual(413, self.server.post("/v1/decide/login", body * 20).status)
         out = self.server.post("/v1/decide", body + b'\n{"type":"login","ok":true,"id":"after"}\n').lines()
         self.assertEqual("too_large", out[0]["error"])
         self.assertIn("too long", out[0]["message"])

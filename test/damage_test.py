@@ -149,11 +149,16 @@ class ReadOnly(Case):
         for path in [self.folder, *self.folder.rglob("*")]:
             path.chmod(path.stat().st_mode | stat.S_IRGRP | stat.S_IROTH | (0o111 if path.is_dir() else 0))
 
+        # A copy, since the checkout may lie where nobody else may look.
+        program = self.folder / "tamis"
+        shutil.copy(harness.binary(), program)
+        for library in (harness.TOP / "build/third_party").rglob("libduckdb.so"):
+            shutil.copy(library, self.folder)
+        program.chmod(0o755)
+
         def run(question, temporary):
-            return subprocess.run([str(harness.binary()), *map(str, question)], capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL,
+            return subprocess.run([str(program), *map(str, question)], capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL,
                                   user=NOBODY, group=NOBODY, extra_groups=[], env={**os.environ, "TMPDIR": str(temporary)})
-        if run(("version",), self.folder).returncode != 0:
-            self.skipTest("the program lies where nobody else may run it")
         self.check(run)
 
     @unittest.skipUnless(os.geteuid() == 0 and shutil.which("unshare"), "needs root, to mount")

@@ -1,5 +1,5 @@
 """The mail doors with real clients of their protocols, as Debian packages them: miltertest, Postfix, rspamc, spamc, swaks,
-spamass-milter and Dovecot's sieve scripts. Where one is not installed its tests are skipped; `./dev mail-clients` installs them.
+spamass-milter and Dovecot's sieve scripts. Where one is not installed its tests are skipped; `./dev clients` installs them.
 
 The doors stand before a scanner that judges by a word in the message (src/door/mail_scanner_test_kit.h), so that each
 verdict is met and nothing but the doors is on trial.
@@ -34,7 +34,7 @@ def find(program):
 def needs(*programs, root=False):
     missing = [program for program in programs if not find(program)]
     if missing:
-        return unittest.skip(f"not installed: {', '.join(missing)} (./dev mail-clients)")
+        return unittest.skip(f"not installed: {', '.join(missing)} (./dev clients)")
     if root and os.geteuid() != 0:
         return unittest.skip("needs root: a mail server changes users")
     return lambda case: case
@@ -439,7 +439,7 @@ class DovecotSieve(DoorsCase):
     def setUp(self):
         super().setUp()
         if not Path("/usr/lib/dovecot/modules/lib95_imap_sieve_plugin.so").exists():
-            self.skipTest("not installed: dovecot-sieve (./dev mail-clients)")
+            self.skipTest("not installed: dovecot-sieve (./dev clients)")
         self.port = free_port()
         nobody = pwd.getpwnam("nobody")
         home = self.folder / "home"

@@ -249,7 +249,7 @@ STEPS = {
 }
 QUICK = ["layers", "unit"]
 NEEDS_TOOLS = {"format", "shellcheck", "tidy", "e2e"}
-NEEDS_MAIL_CLIENTS = {"e2e", "mail_doors"}
+NEEDS_CLIENTS = {"e2e", "mail_doors"}
 
 
 def main():
@@ -270,8 +270,8 @@ def main():
             parser.error(f"no step '{name}', expected one of {', '.join(STEPS)}, or NAME of a test/NAME_test.py")
     if NEEDS_TOOLS & set(names):
         subprocess.run([str(TOP / "dev"), "require-checks"], check=True)
-    if NEEDS_MAIL_CLIENTS & set(names):
-        subprocess.run([str(TOP / "dev"), "mail-clients", "quiet"], check=False)
+    if NEEDS_CLIENTS & set(names):
+        subprocess.run([str(TOP / "dev"), "clients", "quiet"], check=False)
     if any(name == "e2e" or name not in STEPS for name in names):
         subprocess.run([str(TOP / "dev"), "require-tests"], check=True)
 

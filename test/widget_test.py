@@ -45,7 +45,7 @@ class Site(http.server.BaseHTTPRequestHandler):
         pass
 
 
-@unittest.skipUnless(browser.find(), "not installed: chromium")
+@unittest.skipUnless(browser.find(), "not installed: chromium (./dev clients)")
 class Widget(harness.TestCase):
     def setUp(self):
         super().setUp()

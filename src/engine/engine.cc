@@ -98,7 +98,7 @@ void Engine::Impl::take_over(Prepared& next) {
 void Engine::activate(PreparedPointer prepared) {
   Impl& impl = *impl_;
   std::map<std::pair<std::string, std::string>, RuleStats> old_stats;
-  if (impl.active != nullptr) {
+  if (impl.activated) {
     for (size_t t = 0; t < impl.stats.size(); ++t) {
       const policy::EventType& type = impl.active->policy->types[t];
       for (size_t r = 0; r < type.rules.size(); ++r) old_stats[{type.schema.name, type.rules[r].id}] = impl.stats[t][r];
@@ -114,6 +114,7 @@ void Engine::activate(PreparedPointer prepared) {
     }
   }
   impl.active = std::move(prepared);
+  impl.activated = true;
   impl.stats.clear();
   impl.verdicts.clear();
   for (auto& type : impl.active->types) {
@@ -131,7 +132,7 @@ void Engine::activate(PreparedPointer prepared) {
 
 const std::shared_ptr<const policy::Policy>& Engine::policy() const {
   static const std::shared_ptr<const policy::Policy> kNone;
-  return impl_->active == nullptr ? kNone : impl_->active->policy;
+  return impl_->activated ? impl_->active->policy : kNone;
 }
 
 // Sets the engine's time and the decision's; true if the event may update state.
@@ -349,7 +350,7 @@ void Engine::Impl::keep_house() {
 
 uint64_t Engine::repeat_of(const PreparedEvent& event) const {
   const Impl& impl = *impl_;
-  TAMIS_ASSERT(impl.active != nullptr && event.policy() == impl.active->policy);
+  TAMIS_ASSERT(impl.activated && event.policy() == impl.active->policy);
   if (event.id_key() == 0 || impl.active->policy->types[event.type_index()].unique_ms == 0) return 0;
   return impl.recent_ids.find(event.id_key(), impl.now, impl.newest_record);
 }
@@ -403,7 +404,7 @@ void Engine::Impl::decide_one(PreparedEvent& prepared, int64_t receive_ms, Expla
 
 const Decision& Engine::decide(PreparedEvent& prepared, int64_t receive_ms, Explain explain, uint64_t record) {
   Impl& impl = *impl_;
-  TAMIS_ASSERT(impl.active != nullptr && prepared.policy() == impl.active->policy);
+  TAMIS_ASSERT(impl.activated && prepared.policy() == impl.active->policy);
   if (record == 0) record = impl.decided + 1;
   impl.newest_record = std::max(impl.newest_record, record);
   prefetch(prepared);

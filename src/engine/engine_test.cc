@@ -235,6 +235,20 @@ rules: [{id: r, on: login, when: kept >= 0 && changed >= 0, then: {points: 1}, m
   EXPECT_EQ(engine_.rule_stats()[0][0].matched, 3u);
 }
 
+TEST(Engine, BeforeAPolicyIsActiveThereIsNothingToFind) {
+  Engine engine;
+  EXPECT_EQ(engine.policy(), nullptr);
+  EXPECT_TRUE(engine.rule_stats().empty());
+  EXPECT_TRUE(engine.feature_stats().empty());
+  EXPECT_TRUE(engine.list_matches("x").empty());
+  EXPECT_EQ(engine.clusters(), nullptr);
+  EXPECT_EQ(engine.add_list_entry("blocked", {}).error().code, base::Code::kNotFound);
+  EXPECT_EQ(engine.remove_list_entry("blocked", "x").error().code, base::Code::kNotFound);
+  EXPECT_EQ(engine.check_entity_kind("account").error().code, base::Code::kNotFound);
+  EXPECT_EQ(engine.digest(), Engine().digest());
+  EXPECT_EQ(engine.forget_before(0, 0, engine.forget_parts()), 0u);
+}
+
 TEST_F(EngineTest, ErrorsAreNotMatchedAndCounted) {
   use(R"y(
 rules:

@@ -132,7 +132,6 @@ std::optional<AccountHindsight> Engine::hindsight(std::string_view account) cons
 }
 
 const detect::SignupClusters* Engine::clusters(std::string_view detector) const {
-  if (impl_->active == nullptr) return nullptr;
   for (size_t i = 0; i < impl_->active->detectors.size(); ++i) {
     if (!detector.empty() && impl_->active->policy->detectors[i].name != detector) continue;
     if (const auto* clusters = impl_->active->detectors[i]->clusters(); clusters != nullptr) return clusters;

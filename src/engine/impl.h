@@ -40,8 +40,11 @@ std::string_view as_text(Value v, base::Arena& arena);
 bool usable(Value v);
 
 struct Engine::Impl final : public cel::Host {
+  static PreparedPointer no_policy();
+
   EngineOptions options;
-  PreparedPointer active;
+  PreparedPointer active = no_policy();  // so that who asks before one is activated finds nothing
+  bool activated = false;
   std::unique_ptr<state::LabelStore> label_store = state::LabelStore::make();
   state::RecentIds recent_ids;
   Decision decision;

@@ -128,7 +128,6 @@ std::optional<state::ListEntry> match_text(const state::List& list, std::string_
 
 std::vector<Engine::ListMatch> Engine::list_matches(std::string_view value) const {
   std::vector<ListMatch> found;
-  if (impl_->active == nullptr) return found;
   for (size_t i = 0; i < impl_->active->lists.size(); ++i) {
     const std::string& name = impl_->active->policy->lists[i].name;
     if (auto entry = match_text(*impl_->active->lists[i], value, impl_->now)) found.push_back({name, true, *entry});
@@ -177,7 +176,7 @@ Engine::Erased Engine::erase_entity(std::string_view entity_kind, std::string_vi
 }
 
 Engine::Forgotten Engine::forget_keys(PreparedEvent& prepared, std::string_view value) {
-  TAMIS_ASSERT(impl_->active != nullptr && prepared.policy() == impl_->active->policy);
+  TAMIS_ASSERT(impl_->activated && prepared.policy() == impl_->active->policy);
   ActiveType& type = *impl_->active->types[prepared.type_index()];
   base::Arena& arena = prepared.arena();
   type.frame.begin(prepared.event().slots.data(), arena, impl_.get(), impl_->options.cost_max);
@@ -209,7 +208,6 @@ constexpr int kForgetSweeps = 256;       // of 32 places each, of labels and lis
 
 uint64_t Engine::forget_before(int64_t before_ms, uint32_t part, uint32_t parts) {
   uint64_t keys = 0;
-  if (impl_->active == nullptr) return keys;
   for (size_t i = 0; i < impl_->active->tables.size(); ++i) {
     if (!impl_->active->gives_private_values[i]) continue;
     impl_->active->tables[i]->advance(impl_->now);  // what is dead by now goes, too
@@ -223,7 +221,6 @@ uint64_t Engine::forget_before(int64_t before_ms, uint32_t part, uint32_t parts)
 }
 
 uint32_t Engine::forget_parts() const {
-  if (impl_->active == nullptr) return 1;
   uint64_t items = impl_->label_store->entities();
   for (size_t i = 0; i < impl_->active->tables.size(); ++i) {
     if (impl_->active->gives_private_values[i]) items += impl_->active->tables[i]->stats().keys;

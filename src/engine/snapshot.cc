@@ -93,7 +93,7 @@ void Engine::Impl::put_meta(std::string& out) const {
 
 void Engine::begin_snapshot() {
   Impl& impl = *impl_;
-  TAMIS_ASSERT(impl.active != nullptr);
+  TAMIS_ASSERT(impl.activated);
   abandon_snapshot();
   impl.snapshot = std::make_unique<Snapshot>();
   Snapshot& snapshot = *impl.snapshot;
@@ -238,7 +238,7 @@ base::Status Engine::Impl::finish_restore(Restore& restore) {
 
 base::Status Engine::restore(const std::function<base::Result<bool>(std::string& piece)>& next_piece) {
   Impl& impl = *impl_;
-  TAMIS_ASSERT(impl.active != nullptr && impl.decided == 0);
+  TAMIS_ASSERT(impl.activated && impl.decided == 0);
   state::PieceReader reader;
   Restore restore;
   std::string bytes;

@@ -12,8 +12,6 @@ constexpr size_t kBufferBytes = 16 * 1024;
 constexpr size_t kReadSpaceMin = 4 * 1024;
 constexpr size_t kReadSpaceMax = 256 * 1024;
 constexpr size_t kKeptOutBytes = 64 * 1024;
-constexpr int kLingerTimeoutMs = 2'000;
-constexpr uint64_t kLingerBytesMax = 1 << 20;
 
 }  // namespace
 

@@ -13,8 +13,6 @@ constexpr size_t kKeptBufferBytes = 128 * 1024;  // larger ones are freed after 
 constexpr size_t kReadSpaceMin = 4 * 1024;       // worth a system call
 constexpr size_t kStreamReadSpaceMin = 32 * 1024;
 constexpr size_t kReadSpaceMax = 256 * 1024;  // of one call, so that one connection does not starve the others
-constexpr uint64_t kLingerTimeoutMs = 2'000;
-constexpr uint64_t kLingerBytesMax = 1 << 20;
 constexpr uint64_t kDeferredTimeoutMs = 120'000;
 
 constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";

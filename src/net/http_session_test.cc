@@ -241,7 +241,9 @@ TEST(HttpSession, RefusedBodiesAreDiscardedUpToALimit) {
   // Too long to be worth reading: closed at once.
   driver.feed("POST /nowhere HTTP/1.1\r\nHost: x\r\nContent-Length: 900000\r\n\r\n");
   EXPECT_TRUE(driver.session().lingering());
-  driver.feed(std::string(2 << 20, 'x'));
+  for (uint64_t fed = 0; fed < Session::kLingerBytesMax; fed += 1 << 20) driver.feed(std::string(1 << 20, 'x'));
+  EXPECT_TRUE(driver.session().lingering());
+  driver.feed("x");
   EXPECT_TRUE(driver.session().finished());
 }
 
@@ -366,7 +368,7 @@ TEST(HttpSession, AHeadThatTricklesInTimesOut) {
   EXPECT_EQ(statuses(driver.output), std::vector<int>{408});
   EXPECT_EQ(waited_ms, 10'000u);
   EXPECT_TRUE(driver.session().lingering());
-  EXPECT_TRUE(driver.advance(2'000));
+  EXPECT_TRUE(driver.advance(Session::kLingerTimeoutMs));
   EXPECT_TRUE(driver.session().finished());
 }
 

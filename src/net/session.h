@@ -23,6 +23,11 @@ class Mailbox;  // net/loop.h
 
 class Session {
  public:
+  // How long and how much a lingering connection is read at most. Clients that write all of a body before they read
+  // see the answer to a refused one only if all of it is taken.
+  static constexpr int kLingerTimeoutMs = 10'000;
+  static constexpr uint64_t kLingerBytesMax = 64 << 20;
+
   virtual ~Session() = default;
 
   virtual std::span<char> read_space() = 0;

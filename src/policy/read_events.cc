@@ -71,7 +71,9 @@ void read_type(const Node& node, FieldSource& field, Diagnostics& diagnostics) {
     field.type = *type;
     return;
   }
-  std::string hint = did_you_mean(node.text, kTypes);
+  std::string hint = node.text.rfind("map(", 0) == 0 && node.text.find(')') == std::string::npos
+                         ? "between braces a comma ends the value: put the type in quotes, \"map(string, T)\""
+                         : did_you_mean(node.text, kTypes);
   if (hint.empty())
     hint =
         "types: bool int uint double string bytes timestamp duration list(T) map(string, T) dyn ip "
