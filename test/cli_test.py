@@ -45,11 +45,11 @@ class Commands(harness.TestCase):
         self.run_tamis("import", "--data", data, "--policy", policy, self.folder / "events.jsonl", code=2)
         self.run_tamis("digest", "--data", data)
         for question in (("find", "true"), ("why", "account", "anna"), ("list", "show", "x"), ("list", "add", "x", "y", "--reason", "test"),
-                         ("label", "set", "account", "anna", "vip", "--reason", "test"), ("clusters", "ls"), ("release", "account", "anna", "--reason", "test")):
+                         ("label", "set", "account", "anna", "vip", "--reason", "test"), ("release", "account", "anna", "--reason", "test")):
             done = harness.tamis(question[0], "--data", data, *question[1:])
             self.assertEqual(2, done.returncode, (question, done.stdout))
             self.assertRegex(done.stderr, r"no policy|no detector|no list|not|required", question)
-        for question in (("query", "SELECT count(*) FROM events"), ("batches",), ("audit",), ("verify",), ("label", "ls"), ("policy", "ls"), ("outbox", "stats")):
+        for question in (("query", "SELECT count(*) FROM events"), ("batches",), ("audit",), ("verify",), ("label", "ls"), ("clusters", "ls"), ("policy", "ls"), ("outbox", "stats")):
             done = harness.tamis(question[0], "--data", data, *question[1:])
             self.assertIn(done.returncode, (0, 1, 2), (question, done.stderr))
 

@@ -61,12 +61,6 @@ ActiveType::ActiveType(const policy::EventType& t, bool use_index)
 
 void Engine::PreparedDelete::operator()(Prepared* prepared) const { delete prepared; }
 
-Engine::PreparedPointer Engine::Impl::no_policy() {
-  PreparedPointer prepared(new Prepared);
-  prepared->policy = std::make_shared<const policy::Policy>();
-  return prepared;
-}
-
 Engine::PreparedPointer Engine::build(std::shared_ptr<const policy::Policy> policy, const EngineOptions& options) {
   PreparedPointer prepared(new Prepared);
   prepared->policy = std::move(policy);

@@ -55,6 +55,12 @@ Value Engine::Impl::labels_of(int64_t kind, Value value, base::Arena& arena) con
   return label_store->names(active->policy->entity_kinds[static_cast<size_t>(kind)], as_text(value, arena), now, arena);
 }
 
+Engine::PreparedPointer Engine::Impl::no_policy() {
+  PreparedPointer prepared(new Prepared);
+  prepared->policy = std::make_shared<const policy::Policy>();
+  return prepared;
+}
+
 Engine::Engine(EngineOptions options) : impl_(std::make_unique<Impl>()) { impl_->options = options; }
 Engine::~Engine() = default;
 
