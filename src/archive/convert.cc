@@ -5,6 +5,7 @@
 #include <charconv>
 #include <filesystem>
 #include <map>
+#include <utility>
 #include <vector>
 
 #include "archive/duck.h"
@@ -92,6 +93,7 @@ std::map<std::string, Wanted> wanted_of(const policy::Policy& policy) {
 }
 
 constexpr size_t kNamesShownMax = 200;
+constexpr size_t kHeadBytesMax = 1 << 20;
 
 enum class Source : uint8_t { kText, kPlain, kJson };
 
@@ -123,11 +125,12 @@ std::string time_sql(const std::string& name, const std::string& type) {
   return type == "VARCHAR" ? "COALESCE(" + text + ", " + name + ")" : text;
 }
 
-void plan_cell(Column& column) {
+// `cell` is its name in SQL.
+void plan_cell(Column& column, const std::string& cell) {
   static constexpr std::array<std::string_view, 11> kNumbers = {"TINYINT",  "SMALLINT",  "INTEGER",  "BIGINT",
                                                                 "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT",
                                                                 "HUGEINT",  "FLOAT",     "DOUBLE"};
-  const std::string name = sql_name(column.name);
+  const std::string name = sql_name(cell);
   const std::string& type = column.type;
   column.sql = "CAST(" + name + " AS VARCHAR)";
   bool number = std::find(kNumbers.begin(), kNumbers.end(), type) != kNumbers.end() || type.starts_with("DECIMAL");
@@ -154,7 +157,7 @@ struct Node {
 
 class DuckTable final : public TableFile {
  public:
-  DuckTable(std::string path, Form form) : path_(std::move(path)), form_(form) {}
+  DuckTable(std::string path, Form form) : path_(std::move(path)), form_(form), head_ahead_(form == Form::kCsv) {}
   ~DuckTable() override {
     chunk_ = Chunk();
     stream_.reset();
@@ -173,7 +176,7 @@ class DuckTable final : public TableFile {
     database_ = std::move(database);
     TAMIS_TRY(connection, Connection::open(*database_));
     connection_ = std::make_unique<Connection>(std::move(connection));
-    if (form_ == Form::kCsv) TAMIS_CHECK(find_separator(whole.string()));
+    if (form_ == Form::kCsv) TAMIS_CHECK(read_head(whole.string()));
     source_ = source_of(whole.string(), form_);
     base::Status planned = form_ == Form::kLines ? base::Status() : plan(policy, whole.string());
     if (!planned) return planned;
@@ -193,6 +196,7 @@ class DuckTable final : public TableFile {
         at_ = 0;
       }
       uint32_t row = at_++;
+      if (std::exchange(head_ahead_, false)) continue;
       ++row_;
       if (form_ == Form::kLines) {
         if (chunk_.is_null(0, row)) continue;
@@ -211,57 +215,76 @@ class DuckTable final : public TableFile {
   uint64_t rows_total() const override { return total_; }
 
  private:
-  // That of the head. DuckDB would guess one from many rows, and where some are short it takes all for a single column.
-  base::Status find_separator(const std::string& whole) {
-    auto lines = Stream::open(*connection_, "SELECT line FROM " + source_of(whole, Form::kLines) + " LIMIT 1");
+  // Separator and names of columns are those of the head. DuckDB would guess them from many rows, and pass over rows,
+  // the head among them, until the rest is of one width.
+  base::Status read_head(const std::string& whole) {
+    auto lines = Stream::open(*connection_, "SELECT line FROM " + source_of(whole, Form::kLines));
     if (!lines) return fault(lines.error());
-    auto head = (*lines)->next();
-    if (!head) return fault(head.error());
-    if (!*head || head->rows() == 0 || head->is_null(0, 0)) return {};
-    std::string_view names = head->text(0, 0);
-    auto times = [&](char c) { return std::count(names.begin(), names.end(), c); };
+    std::string head;
+    while (head.size() < kHeadBytesMax) {
+      auto chunk = (*lines)->next();
+      if (!chunk) return fault(chunk.error());
+      if (!*chunk) break;
+      for (uint32_t row = 0; row < chunk->rows(); ++row) {
+        if (chunk->is_null(0, row)) continue;
+        head.append(head.empty() ? "" : "\n").append(chunk->text(0, row));
+        if (std::count(head.begin(), head.end(), '"') % 2 == 0) return split_head(head);
+        if (head.size() >= kHeadBytesMax) break;
+      }
+    }
+    if (head.empty()) return base::invalid(path_ + ": the file is empty; expected a line with the names of columns");
+    return base::invalid(path_ + ": a quote that opens in the line of names is not closed");
+  }
+
+  base::Status split_head(std::string_view head) {
+    if (head.starts_with("\xef\xbb\xbf")) head.remove_prefix(3);
     for (char c : {';', '\t', '|'}) {
-      if (times(c) > times(separator_)) separator_ = c;
+      if (std::count(head.begin(), head.end(), c) > std::count(head.begin(), head.end(), separator_)) separator_ = c;
+    }
+    names_.emplace_back();
+    bool quoted = false;
+    for (size_t i = 0; i < head.size(); ++i) {
+      if (head[i] == '"') {
+        const bool doubled = quoted && i + 1 < head.size() && head[i + 1] == '"';
+        if (doubled) names_.back() += head[i++];
+        if (!doubled) quoted = !quoted;
+      } else if (head[i] == separator_ && !quoted) {
+        names_.emplace_back();
+      } else {
+        names_.back() += head[i];
+      }
+    }
+    for (size_t i = 0; i < names_.size(); ++i) {
+      if (names_[i].empty()) names_[i] = "column" + std::to_string(i);
     }
     return {};
   }
+
+  // What DuckDB calls a column of CSV, whose own name may be that of another.
+  static std::string cell_name(size_t index) { return "c" + std::to_string(index); }
 
   std::string source_of(const std::string& whole, Form form) const {
     std::string packed = whole.ends_with(".gz") ? "gzip" : whole.ends_with(".zst") ? "zstd" : "none";
     if (form == Form::kParquet) return "read_parquet(" + file_text(whole) + ")";
     std::string head = "read_csv(" + file_text(whole) + ", compression = '" + packed +
-                       "', max_line_size = " + std::string(kLineBytesMax);
+                       "', auto_detect = false, max_line_size = " + std::string(kLineBytesMax);
     if (form == Form::kCsv) {
-      return head +
-             ", all_varchar = true, header = true, null_padding = false, quote = '\"', escape = '\"', delim = '" +
-             separator_ + "')";
+      std::string columns;
+      for (size_t i = 0; i < names_.size(); ++i) columns += (i == 0 ? "'" : ", '") + cell_name(i) + "': 'VARCHAR'";
+      return head + ", columns = {" + columns +
+             "}, header = false, null_padding = false, quote = '\"', escape = '\"', delim = '" + separator_ + "')";
     }
-    // One column: a character that JSON cannot have separates the next.
+    // One column: a character that JSON cannot have separates the next. Lines end in LF or CR LF, which strict_mode
+    // does not take side by side.
     return head +
-           ", auto_detect = false, header = false, columns = {'line': 'VARCHAR'}, delim = '\x01', quote = '', "
-           "escape = '', nullstr = '\x02', new_line = '\\n')";
+           ", header = false, columns = {'line': 'VARCHAR'}, delim = '\x01', quote = '', escape = '', "
+           "nullstr = '\x02', new_line = '\\n', strict_mode = false)";
   }
 
   base::Status plan(const policy::Policy& policy, const std::string& whole) {
-    auto columns =
-        Stream::open(*connection_, "SELECT column_name, column_type FROM (DESCRIBE SELECT * FROM " + source_ + ")");
-    if (!columns) return fault(columns.error());
     std::map<std::string, Wanted> wanted = wanted_of(policy);
-    while (true) {
-      auto chunk = (*columns)->next();
-      if (!chunk) return fault(chunk.error());
-      if (!*chunk) break;
-      for (uint32_t row = 0; row < chunk->rows(); ++row) {
-        Column column;
-        column.name = chunk->text(0, row);
-        column.type = chunk->text(1, row);
-        auto found = wanted.find(column.name);
-        column.path = found == wanted.end() ? std::vector<std::string>{column.name} : found->second.path;
-        if (found != wanted.end()) column.want = found->second.want;
-        plan_cell(column);
-        columns_.push_back(std::move(column));
-      }
-    }
+    for (size_t i = 0; i < names_.size(); ++i) add_column(names_[i], "VARCHAR", cell_name(i), wanted);
+    if (form_ == Form::kParquet) TAMIS_CHECK(describe(wanted));
     TAMIS_CHECK(expect_known(wanted));
     for (size_t i = 0; i < columns_.size(); ++i) TAMIS_CHECK(place(static_cast<int>(i)));
     if (form_ != Form::kParquet) return {};
@@ -269,6 +292,33 @@ class DuckTable final : public TableFile {
                                      file_text(whole) + ")");
     total_ = total ? static_cast<uint64_t>(std::max<int64_t>(*total, 0)) : 0;
     return {};
+  }
+
+  base::Status describe(const std::map<std::string, Wanted>& wanted) {
+    auto columns =
+        Stream::open(*connection_, "SELECT column_name, column_type FROM (DESCRIBE SELECT * FROM " + source_ + ")");
+    if (!columns) return fault(columns.error());
+    while (true) {
+      auto chunk = (*columns)->next();
+      if (!chunk) return fault(chunk.error());
+      if (!*chunk) return {};
+      for (uint32_t row = 0; row < chunk->rows(); ++row) {
+        const std::string name(chunk->text(0, row));
+        add_column(name, std::string(chunk->text(1, row)), name, wanted);
+      }
+    }
+  }
+
+  void add_column(const std::string& name, std::string type, const std::string& cell,
+                  const std::map<std::string, Wanted>& wanted) {
+    Column column;
+    column.name = name;
+    column.type = std::move(type);
+    auto found = wanted.find(name);
+    column.path = found == wanted.end() ? std::vector<std::string>{name} : found->second.path;
+    if (found != wanted.end()) column.want = found->second.want;
+    plan_cell(column, cell);
+    columns_.push_back(std::move(column));
   }
 
   // A table of which the policy knows no column would become events that say nothing.
@@ -369,12 +419,14 @@ class DuckTable final : public TableFile {
   std::unique_ptr<Database> database_;
   std::unique_ptr<Connection> connection_;
   std::string source_;
+  std::vector<std::string> names_;  // of the columns of CSV
   std::vector<Column> columns_;
   char separator_ = ',';
   Node tree_;
   std::unique_ptr<Stream> stream_;
   Chunk chunk_;
   uint32_t at_ = 0;
+  bool head_ahead_;  // the line of names comes first, behind what may be blank
   uint64_t row_ = 0, total_ = 0;
   std::string out_;
 };

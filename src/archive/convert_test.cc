@@ -94,6 +94,30 @@ TEST_F(ConvertTest, OtherSeparatorsAndOneColumn) {
   EXPECT_EQ(read(write("[x]*.csv", "uid,account\n1,x\n")), std::vector<std::string>{R"({"uid":"1","account":"x"})"});
 }
 
+// What other programs write: CR LF, a byte order mark, blank lines, names in quotes, a name over two lines.
+TEST_F(ConvertTest, LinesOfOtherSystems) {
+  const std::vector<std::string> both = {R"({"uid":"1","account":"x"})", R"({"uid":"2","account":"y\r\nz"})"};
+  EXPECT_EQ(read(write("a.csv", "uid,account\r\n1,x\r\n2,\"y\r\nz\"\r\n")), both);
+  EXPECT_EQ(read(write("b.csv", "\xef\xbb\xbf\r\n\"uid\";account\r\n\r\n1;x\r\n2;\"y\r\nz\"")), both);
+  EXPECT_EQ(read(write("c.csv", "\n\nuid,\"an \"\"odd\"\"\nname\",\n1,2,3\n")),
+            std::vector<std::string>{R"({"uid":"1","an \"odd\"\nname":"2","column2":"3"})"});
+  write("d.jsonl", "{\"uid\":\"1\"}\r\n\r\n{\"uid\":\"2\"}\r\n");
+  if (std::system(("gzip -k " + folder_ + "/d.jsonl").c_str()) != 0) GTEST_SKIP() << "no gzip";
+  EXPECT_EQ(read(folder_ + "/d.jsonl.gz"), (std::vector<std::string>{R"({"uid":"1"})", R"({"uid":"2"})"}));
+}
+
+// Rows of another width than the head's are told: none is passed over.
+TEST_F(ConvertTest, RowsOfAnotherWidth) {
+  for (const char* rows : {"1,x\n2,y,z\n", "1\n2,y\n", "1\n2,y,z\n", "1,x,y\n2,y,z\n"}) {
+    std::vector<std::string> all = read(write("a.csv", std::string("uid,account\n") + rows));
+    ASSERT_FALSE(all.empty()) << rows;
+    EXPECT_NE(all.back().find("Expected Number of Columns: 2"), std::string::npos) << all.back();
+  }
+  EXPECT_NE(read(write("b.csv", "uid,uid\n1,2\n")).back().find("are the same key"), std::string::npos);
+  EXPECT_NE(read(write("c.csv", "")).back().find("c.csv: the file is empty"), std::string::npos);
+  EXPECT_NE(read(write("d.csv", "uid,\"account\n1,2\n")).back().find("is not closed"), std::string::npos);
+}
+
 TEST_F(ConvertTest, ParquetKeepsItsTypes) {
   sql("COPY (SELECT 7 AS uid, TIMESTAMP '2026-01-02 03:04:05' AS \"at\", 12345 AS account, true AS ok, 3::BIGINT AS "
       "tries, "
