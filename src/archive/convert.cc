@@ -10,6 +10,7 @@
 
 #include "archive/duck.h"
 #include "event/json_writer.h"
+#include "event/time_text.h"
 
 namespace tamis::archive {
 namespace {
@@ -49,7 +50,7 @@ std::string file_text(const std::string& path) {
 }
 
 // What the policy reads at a path; where types differ, text wins.
-enum class Want : uint8_t { kNothing, kPlain, kTime, kText };
+enum class Want : uint8_t { kNothing, kBool, kPlain, kTime, kText };
 
 struct Wanted {
   std::vector<std::string> path;
@@ -64,6 +65,8 @@ std::string joined(const std::vector<std::string>& path) {
 
 Want want_of(const event::Type& type) {
   switch (type.kind) {
+    case event::Type::Kind::kBool:
+      return Want::kBool;
     case event::Type::Kind::kString:
     case event::Type::Kind::kBytes:
       return Want::kText;
@@ -116,13 +119,51 @@ bool is_number(std::string_view text) {
   return error == std::errc() && end == text.data() + text.size() && text.back() != '.';
 }
 
+// As spreadsheets, Python and databases write it. Empty: neither.
+std::string_view bool_of(std::string_view text) {
+  for (std::string_view word : {"true", "True", "TRUE", "1"}) {
+    if (text == word) return "true";
+  }
+  for (std::string_view word : {"false", "False", "FALSE", "0"}) {
+    if (text == word) return "false";
+  }
+  return {};
+}
+
 // RFC 3339, whatever the zone of the file.
 std::string time_sql(const std::string& name, const std::string& type) {
   std::string utc = "CAST(" + name + " AS TIMESTAMP)";
   if (type == "TIMESTAMP WITH TIME ZONE") utc = "make_timestamp(epoch_us(" + name + "))";
   if (type == "VARCHAR") utc = "TRY_CAST(" + name + " AS TIMESTAMP)";
   std::string text = "strftime(" + utc + ", '%Y-%m-%dT%H:%M:%S.%fZ')";
-  return type == "VARCHAR" ? "COALESCE(" + text + ", " + name + ")" : text;
+  if (type != "VARCHAR") return text;
+  // The cast passes over a zone as if it were not there.
+  return "CASE WHEN regexp_matches(" + name + ", ':.*([-+]|[A-Za-z]{2})') THEN " + name + " ELSE COALESCE(" + text +
+         ", " + name + ") END";
+}
+
+// A time with a zone as other programs write it, as RFC 3339 has it: "2026-01-02 03:04:05+01", "... +0100", "... UTC".
+std::string zoned(std::string_view text) {
+  std::string out(text);
+  if (out.size() > 10 && out[10] == ' ') out[10] = 'T';
+  for (std::string_view zone : {" UTC", "UTC", " GMT", "GMT"}) {
+    if (!out.ends_with(zone)) continue;
+    out.replace(out.size() - zone.size(), zone.size(), "Z");
+    break;
+  }
+  size_t sign = out.find_last_of("+-");
+  if (sign == std::string::npos || sign < std::string_view("2026-01-02T03:04:05").size()) return out;
+  if (out[sign - 1] == ' ') out.erase(--sign, 1);
+  const size_t digits = out.size() - sign - 1;
+  if (digits == 2) out += ":00";
+  if (digits == 4) out.insert(sign + 3, ":");
+  return out;
+}
+
+bool is_time(std::string_view text) {
+  int64_t seconds = 0;
+  uint32_t nanos = 0;
+  return event::parse_timestamp(text, seconds, nanos);
 }
 
 // `cell` is its name in SQL.
@@ -382,12 +423,19 @@ class DuckTable final : public TableFile {
   void cell(uint32_t index, uint32_t row) {
     const Column& column = columns_[index];
     std::string_view text = chunk_.text(index, row);
+    if (column.want == Want::kBool) {
+      if (std::string_view word = bool_of(text); !word.empty()) text = word;
+    }
+    if (column.want == Want::kTime && column.source == Source::kText && !is_time(text)) {
+      time_ = zoned(text);
+      if (is_time(time_)) text = time_;
+    }
     bool plain = is_number(text) || text == "true" || text == "false";
     bool as_is = false;
     if (column.source == Source::kJson) as_is = true;
     if (column.source == Source::kPlain) as_is = plain && column.want != Want::kText;
     if (column.source == Source::kText) {
-      as_is = (column.want == Want::kPlain && (plain || is_composite(text))) ||
+      as_is = (column.want == Want::kBool && plain) || (column.want == Want::kPlain && (plain || is_composite(text))) ||
               (column.want == Want::kTime && is_number(text));
     }
     if (as_is) {
@@ -428,7 +476,7 @@ class DuckTable final : public TableFile {
   uint32_t at_ = 0;
   bool head_ahead_;  // the line of names comes first, behind what may be blank
   uint64_t row_ = 0, total_ = 0;
-  std::string out_;
+  std::string out_, time_;
 };
 
 }  // namespace

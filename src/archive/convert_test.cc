@@ -86,6 +86,32 @@ TEST_F(ConvertTest, CsvCellsBecomeWhatTheirFieldsAre) {
                 "\"client\":{\"ip\":\"2001:db8::1\",\"port\":1},\"note.x\":\"\xc3\xa9\"}"}));
 }
 
+TEST_F(ConvertTest, TrueAndFalseInAllTheirSpellings) {
+  EXPECT_EQ(
+      read(write("a.csv", "ok,tries\nTRUE,1\nFalse,0\n1,true\n0,\nyes,\n2,\n")),
+      (std::vector<std::string>{R"({"ok":true,"tries":1})", R"({"ok":false,"tries":0})", R"({"ok":true,"tries":true})",
+                                R"({"ok":false})", R"({"ok":"yes"})", R"({"ok":2})"}));
+  sql("COPY (SELECT 1 AS ok, 2 AS tries UNION ALL SELECT 0, 3) TO '" + folder_ + "/a.parquet' (FORMAT parquet)");
+  EXPECT_EQ(read(folder_ + "/a.parquet"),
+            (std::vector<std::string>{R"({"ok":true,"tries":2})", R"({"ok":false,"tries":3})"}));
+}
+
+TEST_F(ConvertTest, AZoneIsPartOfATime) {
+  const std::vector<std::pair<std::string, std::string>> times = {
+      {"2026-01-02T03:04:05+01:00", "2026-01-02T03:04:05+01:00"},
+      {"2026-01-02 03:04:05.5-02:30", "2026-01-02T03:04:05.5-02:30"},
+      {"2026-01-02 03:04:05+01", "2026-01-02T03:04:05+01:00"},
+      {"2026-01-02 03:04:05 +0100", "2026-01-02T03:04:05+01:00"},
+      {"2026-01-02 03:04:05 UTC", "2026-01-02T03:04:05Z"},
+      {"2026-01-02T03:04:05Z", "2026-01-02T03:04:05.000000Z"},
+      {"2026-01-02", "2026-01-02T00:00:00.000000Z"},
+      {"2026-01-02 03:04:05 CET", "2026-01-02 03:04:05 CET"}};  // told by whoever reads the event
+  for (const auto& [written, means] : times) {
+    EXPECT_EQ(read(write("a.csv", "uid,at\n1," + written + "\n")),
+              std::vector<std::string>{R"({"uid":"1","at":")" + means + "\"}"});
+  }
+}
+
 TEST_F(ConvertTest, OtherSeparatorsAndOneColumn) {
   EXPECT_EQ(read(write("a.tsv", "uid\taccount\n1\tx\n")), std::vector<std::string>{R"({"uid":"1","account":"x"})"});
   EXPECT_EQ(read(write("b.csv", "uid;account\n1;x\n2;y\n")),
