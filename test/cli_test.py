@@ -230,6 +230,15 @@ class Replay(harness.TestCase):
         self.assertEqual(2, done.returncode)
         self.assertIn(b"No space left", done.stderr)
 
+    def test_what_it_reads_is_not_overwritten(self):
+        events = self.folder / "same.jsonl"
+        events.write_bytes(b"".join(self.demo_events(3)))
+        (self.folder / "other.jsonl").symlink_to(events)
+        for option in ("--out", "--findings", "--retro"):
+            done = self.run_tamis("replay", "--policy", harness.POLICY, option, self.folder / "other.jsonl", events, code=2)
+            self.assertIn("cannot be written", done.stderr)
+        self.assertEqual(3, len(events.read_bytes().splitlines()))
+
     def test_a_line_without_end(self):
         done = self.replay('{"type":"session","acct":"' + "x" * (3 << 20) + '"}\n{"type":"session"}\n', code=1)
         self.assertRegex(done.stderr, "-:1: .*(larger|long|limit)")

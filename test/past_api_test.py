@@ -4,7 +4,7 @@ import time
 import unittest
 
 import openapi
-from support_test import Case
+from support_test import EVENTS, RULES, Case
 
 TRUTH = "type,id,label\nsignup,s-3,bad\nsignup,s-0,good\n"
 SCHEMAS = openapi.DOCUMENT["components"]["schemas"]
@@ -44,6 +44,37 @@ class Past(Case):
             self.assertNotIn("batch", applied, "it matches nothing")
             self.assertEqual(1, len(self.get(server, "/v1/batches")["batches"]))
             self.get(server, "/v1/jobs")
+
+    def test_the_preview_of_a_verdict_tells_whom_it_hits(self):
+        with self.serve() as server:
+            self.sign_up(server, 6)
+            policy = {"events.yaml": EVENTS, "rules.yaml": RULES + "  - {id: all, on: signup, when: 'account != \"other-1\"', then: reject}\n"}
+            body = {"rule": "all", "files": policy, "truth": "type,id,label\nsignup,s-0,good\nsignup,s-5,bad\nsignup,s-1,good\n"}
+            seen = self.job(server, "/v1/batches", body, "Acted")["preview"]
+            self.assertEqual((6, 5, 1, 1, 0.5), tuple(seen[key] for key in ("events", "matched", "matched_good", "matched_bad", "matched_good_share")))
+            self.assertEqual((5, 5), (seen["entities"], seen["revisions"]))
+            self.assertEqual("other-0", seen["oldest"][0]["value"])
+            self.assertEqual((5, 5, 5), (len(seen["most_trusted"]), len(seen["samples"]), len(seen["revised"])))
+            revised = {event["id"]: (event["was"], event["becomes"], event["truth"]) for event in seen["revised"]}
+            self.assertEqual({("accept", "reject", "good"), ("challenge", "reject", "bad")}, {revised["s-0"], revised["s-5"]})
+            body["truth"] = "entity,value,label\naccount,anna,good\n"
+            seen = self.job(server, "/v1/batches", body, "Acted")["preview"]
+            self.assertEqual((1, 0, 1, 0), tuple(seen[key] for key in ("matched_good", "matched_bad", "known_good", "known_bad")))
+            self.assertEqual(("anna", "good"), tuple(seen["most_trusted"][0][key] for key in ("value", "truth")))
+            error = self.job(server, "/v1/batches", {"rule": "signup-brust"}, None, state="failed")
+            self.assertIn("did you mean \"signup-burst\"", error)
+
+    def test_who_takes_a_batch_back_is_told(self):
+        with self.serve() as server:
+            self.sign_up(server)
+            rule = "  - {id: all, on: signup, when: 'account != \"\"', then: {label: {on: account, name: bulk, for: 1d}}}\n"
+            body = {"rule": "all", "files": {"events.yaml": EVENTS, "rules.yaml": RULES + rule}, "apply": True}
+            batch = self.job(server, "/v1/batches", body, "Acted")["batch"]
+            after = self.get(server, "/v1/changes")["next"]
+            self.job(server, f"/v1/batches/{batch['id']}/undo", {"reason": "ticket 9"}, "BatchInfo")
+            changes = [change for change in self.get(server, f"/v1/changes?after={after}")["changes"] if not change["set"]]
+            self.assertTrue(changes)
+            self.assertEqual({batch["author"]}, {change["by"] for change in changes})
 
     def test_jobs_that_fail(self):
         with self.serve() as server:

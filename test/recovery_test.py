@@ -16,6 +16,45 @@ CRASHES = int(os.environ.get("TAMIS_CRASHES", "6"))
 SEED = int(os.environ.get("TAMIS_SEED", "0")) or random.SystemRandom().randrange(1, 1 << 32)
 
 
+# Features of every type that a decision can show, and all that a rule can do.
+KINDS = """
+event: login
+fields:
+  account: account
+  ip: ip
+  n: int
+  u: uint
+  x: double
+  when: timestamp
+  took: duration
+  raw: bytes
+  tags: list(string)
+---
+features:
+  ips: {set: ip, of: login, by: account, over: 1d}
+  top: {top_k: ip, of: login, by: account, over: 1d}
+  lu: {last: u, of: login, by: account, over: 1d}
+  lx: {min: x, of: login, by: account, over: 1d}
+  lw: {last: when, of: login, by: account, over: 1d}
+  lt: {last: took, of: login, by: account, over: 1d}
+  lr: {last: raw, of: login, by: account, over: 1d}
+  seen: {first_seen: login, by: account}
+lists:
+  odd: {managed: true}
+rules:
+  - id: all
+    on: login
+    mode: live
+    when: has(top) && has(ips) && has(lu) && has(lx) && has(lw) && has(lt) && has(lr) && has(seen)
+    value: "{'w': lw, 'r': lr}"
+    then:
+      verdict: challenge
+      label: [{on: account, name: one, for: 1h}, {on: ip.net24, name: two, for: 1h}]
+      list: {add: odd, value: account, for: 1h}
+    reason: "since {seen}"
+"""
+
+
 class Load(threading.Thread):
     """Streams events and sets labels until the server is gone; keeps what was acknowledged."""
 
@@ -144,6 +183,32 @@ class Recovery(ReplayCase):
         for a, b in zip(map(json.loads, live), again):
             self.assertEqual(a, b)
 
+    def test_a_repeated_delivery_gets_the_same_bytes_whatever_they_hold(self):
+        policy = self.folder / "kinds"
+        policy.mkdir()
+        (policy / "policy.yaml").write_text(KINDS)
+        events = [{"type": "login", "id": f"k{i}", "account": "anna", "ip": f"192.0.2.{i}", "n": i, "u": 1 << 63, "x": -i / 8,
+                   "when": f"2026-01-01T00:00:0{i}.25+01:00", "took": "1h1.5s", "raw": "aGVs\u002fw==", "tags": ["a", "b"]}
+                  for i in range(4)]
+        lines = [json.dumps(event).encode() + b"\n" for event in events]
+        with self.serve(policy=policy) as server:
+            live = self.live(server, lines)
+            self.assertIn("labels", json.loads(live[-1]))
+            self.assertEqual(["192.0.2.0", "192.0.2.1", "192.0.2.2"], json.loads(live[-1])["features"]["ips"])
+        with self.serve(policy=policy) as server:
+            self.assert_same(live, self.live(server, lines))
+        # What the policy of now reads does not matter.
+        (policy / "policy.yaml").write_text(KINDS.replace("has(top) && ", ""))
+        with self.serve(policy=policy) as server:
+            self.assert_same(live, self.live(server, lines))
+            stored = server.get("/v1/decisions/login/k3").json()
+            explained = self.replay_journal("--explain")[0]
+        whole = json.loads(explained[3])
+        self.assertEqual(["has(top)", "has(ips)"], [part["when"] for part in whole["conditions"]][:2])
+        self.assertEqual(whole, {key: value for key, value in stored["decision"].items() if key != "effects"})
+        self.assertEqual((events[3]["tags"], "2025-12-31T23:00:03.250Z", "3601.5s", 3),
+                         tuple(stored["event"][name] for name in ("tags", "when", "took", "n")))
+
     def test_a_command_asks_the_server_that_holds_the_folder(self):
         with self.serve() as server:
             self.live(server, self.demo_events(500))
@@ -167,6 +232,9 @@ class Recovery(ReplayCase):
         self.run_tamis("import", "--data", self.data, "--policy", self.policy, "--archive-only", source)
         self.assertEqual([[3100, 100]], self.query("SELECT count(*), count(*) FILTER (verdict IS NULL) FROM events"))
         self.assertEqual(digest, self.digest())
+        # A replay decides what was decided; that it leaves the others out is told.
+        backtest = self.run_tamis("backtest", "--data", self.data, "--policy", self.policy, "--replay", "--json").stdout
+        self.assertEqual((3000, 100), tuple(json.loads(backtest)[key] for key in ("events", "events_gone")))
         # Neither twice, nor what was decided in its time.
         source.write_bytes(source.read_bytes() + b"".join(events[:50]))
         done = self.run_tamis("import", "--data", self.data, "--policy", self.policy, "--archive-only", "--json", source)

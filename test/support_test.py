@@ -268,6 +268,22 @@ class Records(Case):
             revised = self.get(server, "/v1/why/event:signup/s-1")
             self.assertEqual("accept", revised["decisions"][0]["revised"])
 
+    def test_an_address_is_one_in_any_spelling(self):
+        with self.serve() as server:
+            self.sign_up(server)
+            self.post(server, "/v1/decide/signup", signup(9, "bert", ip="2001:db8::1"))
+            self.post(server, "/v1/labels", {"on": "ip", "value": "2001:DB8:0::1", "name": "odd"})
+            self.post(server, "/v1/labels", {"on": "network", "value": "192.0.2.77/24", "name": "odd"})
+            self.post(server, "/v1/truth", {"on": "ip", "value": "2001:DB8:0::1", "label": "bad"})
+            for value in ("2001:db8::1", "2001:DB8:0::1"):
+                self.assertEqual(["odd"], [label["name"] for label in self.get(server, f"/v1/labels/ip/{value}")["labels"]])
+                self.assertEqual("bad", self.get(server, f"/v1/truth/ip/{value}")["label"])
+                why = self.get(server, f"/v1/why/ip/{value}")
+                self.assertEqual((["odd"], "bad"), ([label["name"] for label in why["labels"]], why["truth"]))
+            self.assertIn("odd", [label["name"] for label in self.get(server, "/v1/labels/network/192.0.2.0/24")["labels"]])
+            self.post(server, "/v1/labels", {"act": "label_clear", "on": "ip", "value": "2001:DB8::1", "name": "odd"})
+            self.assertEqual([], self.get(server, "/v1/labels/ip/2001:db8::1")["labels"])
+
     def test_queries_and_decisions_are_looked_up_in_the_open(self):
         with self.serve() as server:
             self.sign_up(server)

@@ -394,7 +394,8 @@ Status BatchRunner::undo_item(Slot& slot, const BatchChunk& chunk, bool resumed,
   const Mark* old = in_force(known, ground_.now_ms());
   auto count = [&] { ++(old ? info_.restored : info_.removed); };
   if (lies == ours) {
-    Status status = old ? ground_.put(place, *old, info_.id) : ground_.remove(place, info_.id);
+    Status status =
+        old ? ground_.put(place, *old, info_.id) : ground_.remove(place, info_.id, info_.undone_by, info_.undo_reason);
     if (status) {
       count();
       return {};

@@ -103,6 +103,7 @@ TEST(Batch, Life) {
   ground.now += 1'000;
   BatchInfo undone = batches->undo(plan.id, {.by = "dora", .why = "too broad"}).value();
   EXPECT_EQ(undone.state, BatchState::kUndone);
+  EXPECT_EQ(ground.removed_by, "dora");
   EXPECT_EQ(std::make_tuple(undone.restored, undone.removed, undone.kept, undone.gone),
             std::make_tuple(3u, 2u, 1u, 0u));
   EXPECT_EQ(ground.marks, ground.shadow);

@@ -44,9 +44,11 @@ base::Status ActGround::put(const Place& place, const Mark& mark, std::string_vi
   return this->act(act);
 }
 
-base::Status ActGround::remove(const Place& place, std::string_view batch) {
+base::Status ActGround::remove(const Place& place, std::string_view batch, std::string_view by, std::string_view why) {
   engine::Act act = act_at(place, batch);
   act.kind = place.kind == Place::Kind::kList ? engine::Act::Kind::kListRemove : engine::Act::Kind::kLabelClear;
+  act.author = by;
+  act.reason = why;
   act.since_ms = now_ms();
   act.was = place.was;
   base::Status status = this->act(act);

@@ -64,8 +64,9 @@ class Ground {
   // the mark, so that a replay does the same. Need not be durable yet. Errors: kUnavailable when nothing can be
   // journaled now (the batch stops, and can go on later); anything else is the fault of this place alone.
   virtual base::Status put(const Place& place, const Mark& mark, std::string_view batch) = 0;
-  // Takes away what lies there, likewise. Fine if nothing does.
-  virtual base::Status remove(const Place& place, std::string_view batch) = 0;
+  // Takes away what lies there, likewise; who did so and why is told with the act. Fine if nothing does.
+  virtual base::Status remove(const Place& place, std::string_view batch, std::string_view by,
+                              std::string_view why) = 0;
 
   // Without hold(): journals a record about a batch (a JSON object, see Batches); waits until all that was journaled is
   // on disk; the time that goes into marks (the engine's, in milliseconds).
@@ -89,7 +90,7 @@ class ActGround : public Ground {
  public:
   std::optional<Mark> look(const Place& place) final;
   base::Status put(const Place& place, const Mark& mark, std::string_view batch) final;
-  base::Status remove(const Place& place, std::string_view batch) final;
+  base::Status remove(const Place& place, std::string_view batch, std::string_view by, std::string_view why) final;
 
  protected:
   // Journals the act and folds it; within hold(). What the engine would refuse is not journaled.

@@ -40,6 +40,7 @@ class TestGround final : public Ground {
   std::function<void()> meanwhile;  // runs between holds
   std::function<base::Status(const Place&)> refuse;
   std::string journal_failure;
+  std::string removed_by;  // who took something away last
 
   // Somebody else changes a place; durable, as acts of people are.
   void others(const Place& place, const std::optional<Mark>& mark) {
@@ -77,7 +78,10 @@ class TestGround final : public Ground {
   base::Status put(const Place& place, const Mark& mark, std::string_view batch) override {
     return act(place, mark, batch);
   }
-  base::Status remove(const Place& place, std::string_view batch) override { return act(place, std::nullopt, batch); }
+  base::Status remove(const Place& place, std::string_view batch, std::string_view by, std::string_view) override {
+    removed_by = by;
+    return act(place, std::nullopt, batch);
+  }
   base::Status record(std::string_view json) override {
     tick();
     if (!journal_failure.empty()) return base::fail(base::Code::kUnavailable, journal_failure);

@@ -36,9 +36,20 @@ void print_entities(const char* title, const JsonView& entities) {
   }
 }
 
+// Of which so many are known as good and bad; ends the line.
+void print_share(const JsonView& preview, const char* good, const char* bad) {
+  if (preview[std::string(good) + "_share"].has()) {
+    std::printf(", of which the truth knows %s as good and %s as bad (%.1f %% good)",
+                thousands(preview[good].count()).c_str(), thousands(preview[bad].count()).c_str(),
+                preview[std::string(good) + "_share"].number() * 100);
+  }
+  std::printf("\n");
+}
+
 void print_preview(const JsonView& preview) {
-  std::printf("matched    %s events of %s\n", thousands(preview["matched"].count()).c_str(),
+  std::printf("matched    %s events of %s", thousands(preview["matched"].count()).c_str(),
               thousands(preview["events"].count()).c_str());
+  print_share(preview, "matched_good", "matched_bad");
   std::printf("would do   %s labels, %s list entries, %s revised decisions\n",
               thousands(preview["labels"].count()).c_str(), thousands(preview["entries"].count()).c_str(),
               thousands(preview["revisions"].count()).c_str());
@@ -46,15 +57,17 @@ void print_preview(const JsonView& preview) {
               thousands(preview["fresh"].count()).c_str(), thousands(preview["replaced"].count()).c_str(),
               thousands(preview["already"].count()).c_str());
   std::printf("entities   %s", thousands(preview["entities"].count()).c_str());
-  if (preview["known_good_share"].has()) {
-    std::printf(", of which the truth knows %s as good and %s as bad (%.1f %% good)",
-                thousands(preview["known_good"].count()).c_str(), thousands(preview["known_bad"].count()).c_str(),
-                preview["known_good_share"].number() * 100);
-  }
-  std::printf("\n");
+  print_share(preview, "known_good", "known_bad");
   print_entities("oldest", preview["oldest"]);
   print_entities("most trusted", preview["most_trusted"]);
   print_entities("samples", preview["samples"]);
+  if (!preview["revised"].items().empty()) std::printf("\nrevised decisions, samples:\n");
+  for (event::Value v : preview["revised"].items()) {
+    JsonView event = preview.item(v);
+    std::printf("  %s  %s %s  %s -> %s%s\n", event["time"].text().c_str(), event["type"].text().c_str(),
+                event["id"].text().c_str(), event["was"].text().c_str(), event["becomes"].text().c_str(),
+                event["truth"].has() ? (", known " + event["truth"].text()).c_str() : "");
+  }
 }
 
 void print_batch(const JsonView& batch) {

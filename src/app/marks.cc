@@ -227,6 +227,7 @@ base::Result<int> import_truth(const Options& o) {
   TAMIS_TRY(csv, base::read_file(o.file, kCsvBytesMax));
   TAMIS_TRY(session, DataSession::open(o.session));
   std::string_view rest = csv;
+  if (rest.starts_with("\xef\xbb\xbf")) rest.remove_prefix(3);
   std::string lines;
   uint64_t number = 0, first_line = 1;
   bool of_events = false;
@@ -239,9 +240,8 @@ base::Result<int> import_truth(const Options& o) {
     ++number;
     std::vector<std::string> cells = cells_of(line);
     if (number == 1) {
-      std::string head(line);
-      of_events = head == "type,id,label";
-      if (!of_events && head != "entity,value,label") {
+      of_events = cells == std::vector<std::string>{"type", "id", "label"};
+      if (!of_events && cells != std::vector<std::string>{"entity", "value", "label"}) {
         return base::invalid(o.file + ":1: expected the head type,id,label or entity,value,label");
       }
       first_line = 2;

@@ -156,7 +156,22 @@ class Replay {
   std::string checkpoint_path() const { return options_.out + ".checkpoint"; }
 
   // New files, or those of an interrupted run as of its checkpoint.
+  // Opening a file to write empties it.
+  base::Status spare_inputs() const {
+    std::vector<std::string> read = options_.events;
+    read.push_back(options_.accounts);
+    for (const std::string& out : {options_.out, options_.findings, options_.retro}) {
+      for (const std::string& in : read) {
+        std::error_code none;
+        if (!std::filesystem::is_regular_file(out, none) || !std::filesystem::equivalent(out, in, none)) continue;
+        return base::invalid(out + " is read and cannot be written at the same time");
+      }
+    }
+    return {};
+  }
+
   base::Status open_outputs() {
+    TAMIS_CHECK(spare_inputs());
     if (options_.resume) TAMIS_CHECK(find_checkpoint());
     if (resumed_ != nullptr) {
       TAMIS_CHECK(output_.resume(options_.out, state_.out));

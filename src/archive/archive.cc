@@ -271,20 +271,21 @@ base::Status ArchiveImpl::measure(DataFile& file) const {
 base::Status ArchiveImpl::replace(const std::vector<FilePointer>& removed, const std::vector<FilePointer>& added,
                                   uint64_t upto) {
   std::shared_ptr<const Manifest> before;
+  auto next = std::make_shared<Manifest>();
   {
     std::lock_guard lock(mutex_);
     before = manifest_;
+    next->bare = declared_;
   }
-  auto next = std::make_shared<Manifest>();
   next->upto = std::max(before->upto, upto);
   for (const FilePointer& file : before->files) {
     if (std::find(removed.begin(), removed.end(), file) == removed.end()) next->files.push_back(file);
   }
   next->files.insert(next->files.end(), added.begin(), added.end());
   next->sort();
-  next->bare = before->bare;
+  next->bare.insert(before->bare.begin(), before->bare.end());
   for (const FilePointer& file : removed) {
-    if (!file->type.empty()) next->bare[file->type] = file->layout;
+    if (!file->type.empty()) next->bare.emplace(file->type, file->layout);
   }
   for (const FilePointer& file : next->files) next->bare.erase(file->type);
   if (base::Status status = write_manifest(folder_, *next); !status) {
@@ -296,6 +297,15 @@ base::Status ArchiveImpl::replace(const std::vector<FilePointer>& removed, const
   next->generation = ++generation_;
   manifest_ = std::move(next);
   return {};
+}
+
+void ArchiveImpl::declare(const policy::Policy& policy) {
+  std::map<std::string, std::shared_ptr<const Layout>> declared;
+  for (const policy::EventType& type : policy.types) {
+    declared[type.schema.name] = std::make_shared<const Layout>(layout_of(policy, type).layout);
+  }
+  std::lock_guard lock(mutex_);
+  declared_ = std::move(declared);
 }
 
 ArchiveStats ArchiveImpl::stats() const {

@@ -181,6 +181,9 @@ class Archive {
   // waits for. A failure leaves everything as it was and is told in stats(), too. The work is done at low priority, on
   // one thread; another flush need not wait for files being joined.
   virtual base::Status flush(uint64_t upto, bool join = true) = 0;
+  // The policy that decides from now on: types of which no event is there yet have an empty table from the next flush
+  // on that writes something. From any thread.
+  virtual void declare(const policy::Policy&) {}
   virtual ArchiveStats stats() const = 0;
   // The one of the figures that is asked for often.
   virtual uint64_t pending_bytes() const { return stats().pending_bytes; }

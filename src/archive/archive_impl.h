@@ -7,6 +7,7 @@
 #pragma once
 
 #include <atomic>
+#include <map>
 #include <mutex>
 #include <thread>
 
@@ -27,6 +28,7 @@ class ArchiveImpl final : public Archive {
                    int64_t receive_ms) override;
   base::Status add_act(uint64_t record, int64_t receive_ms, const engine::Act& act) override;
   base::Status flush(uint64_t upto, bool join = true) override;
+  void declare(const policy::Policy& policy) override;
   ArchiveStats stats() const override;
   uint64_t pending_bytes() const override {
     std::lock_guard lock(mutex_);
@@ -111,6 +113,7 @@ class ArchiveImpl final : public Archive {
   mutable std::shared_ptr<const Manifest> manifest_;
   mutable uint64_t generation_ = 0;
   mutable int64_t manifest_stamp_[3] = {};  // inode, size, change time of the manifest that was read
+  std::map<std::string, std::shared_ptr<const Layout>> declared_;  // by event type
   std::vector<Pending> pending_;
   uint64_t pending_rows_ = 0, pending_bytes_ = 0;  // those being flushed included
   std::string failure_;

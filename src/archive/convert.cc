@@ -5,10 +5,12 @@
 #include <charconv>
 #include <filesystem>
 #include <map>
+#include <utility>
 #include <vector>
 
 #include "archive/duck.h"
 #include "event/json_writer.h"
+#include "event/time_text.h"
 
 namespace tamis::archive {
 namespace {
@@ -48,7 +50,7 @@ std::string file_text(const std::string& path) {
 }
 
 // What the policy reads at a path; where types differ, text wins.
-enum class Want : uint8_t { kNothing, kPlain, kTime, kText };
+enum class Want : uint8_t { kNothing, kBool, kPlain, kTime, kText };
 
 struct Wanted {
   std::vector<std::string> path;
@@ -63,6 +65,8 @@ std::string joined(const std::vector<std::string>& path) {
 
 Want want_of(const event::Type& type) {
   switch (type.kind) {
+    case event::Type::Kind::kBool:
+      return Want::kBool;
     case event::Type::Kind::kString:
     case event::Type::Kind::kBytes:
       return Want::kText;
@@ -92,6 +96,7 @@ std::map<std::string, Wanted> wanted_of(const policy::Policy& policy) {
 }
 
 constexpr size_t kNamesShownMax = 200;
+constexpr size_t kHeadBytesMax = 1 << 20;
 
 enum class Source : uint8_t { kText, kPlain, kJson };
 
@@ -114,20 +119,59 @@ bool is_number(std::string_view text) {
   return error == std::errc() && end == text.data() + text.size() && text.back() != '.';
 }
 
+// As spreadsheets, Python and databases write it. Empty: neither.
+std::string_view bool_of(std::string_view text) {
+  for (std::string_view word : {"true", "True", "TRUE", "1"}) {
+    if (text == word) return "true";
+  }
+  for (std::string_view word : {"false", "False", "FALSE", "0"}) {
+    if (text == word) return "false";
+  }
+  return {};
+}
+
 // RFC 3339, whatever the zone of the file.
 std::string time_sql(const std::string& name, const std::string& type) {
   std::string utc = "CAST(" + name + " AS TIMESTAMP)";
   if (type == "TIMESTAMP WITH TIME ZONE") utc = "make_timestamp(epoch_us(" + name + "))";
   if (type == "VARCHAR") utc = "TRY_CAST(" + name + " AS TIMESTAMP)";
   std::string text = "strftime(" + utc + ", '%Y-%m-%dT%H:%M:%S.%fZ')";
-  return type == "VARCHAR" ? "COALESCE(" + text + ", " + name + ")" : text;
+  if (type != "VARCHAR") return text;
+  // The cast passes over a zone as if it were not there.
+  return "CASE WHEN regexp_matches(" + name + ", ':.*([-+]|[A-Za-z]{2})') THEN " + name + " ELSE COALESCE(" + text +
+         ", " + name + ") END";
 }
 
-void plan_cell(Column& column) {
+// A time with a zone as other programs write it, as RFC 3339 has it: "2026-01-02 03:04:05+01", "... +0100", "... UTC".
+std::string zoned(std::string_view text) {
+  std::string out(text);
+  if (out.size() > 10 && out[10] == ' ') out[10] = 'T';
+  for (std::string_view zone : {" UTC", "UTC", " GMT", "GMT"}) {
+    if (!out.ends_with(zone)) continue;
+    out.replace(out.size() - zone.size(), zone.size(), "Z");
+    break;
+  }
+  size_t sign = out.find_last_of("+-");
+  if (sign == std::string::npos || sign < std::string_view("2026-01-02T03:04:05").size()) return out;
+  if (out[sign - 1] == ' ') out.erase(--sign, 1);
+  const size_t digits = out.size() - sign - 1;
+  if (digits == 2) out += ":00";
+  if (digits == 4) out.insert(sign + 3, ":");
+  return out;
+}
+
+bool is_time(std::string_view text) {
+  int64_t seconds = 0;
+  uint32_t nanos = 0;
+  return event::parse_timestamp(text, seconds, nanos);
+}
+
+// `cell` is its name in SQL.
+void plan_cell(Column& column, const std::string& cell) {
   static constexpr std::array<std::string_view, 11> kNumbers = {"TINYINT",  "SMALLINT",  "INTEGER",  "BIGINT",
                                                                 "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT",
                                                                 "HUGEINT",  "FLOAT",     "DOUBLE"};
-  const std::string name = sql_name(column.name);
+  const std::string name = sql_name(cell);
   const std::string& type = column.type;
   column.sql = "CAST(" + name + " AS VARCHAR)";
   bool number = std::find(kNumbers.begin(), kNumbers.end(), type) != kNumbers.end() || type.starts_with("DECIMAL");
@@ -154,7 +198,7 @@ struct Node {
 
 class DuckTable final : public TableFile {
  public:
-  DuckTable(std::string path, Form form) : path_(std::move(path)), form_(form) {}
+  DuckTable(std::string path, Form form) : path_(std::move(path)), form_(form), head_ahead_(form == Form::kCsv) {}
   ~DuckTable() override {
     chunk_ = Chunk();
     stream_.reset();
@@ -173,7 +217,7 @@ class DuckTable final : public TableFile {
     database_ = std::move(database);
     TAMIS_TRY(connection, Connection::open(*database_));
     connection_ = std::make_unique<Connection>(std::move(connection));
-    if (form_ == Form::kCsv) TAMIS_CHECK(find_separator(whole.string()));
+    if (form_ == Form::kCsv) TAMIS_CHECK(read_head(whole.string()));
     source_ = source_of(whole.string(), form_);
     base::Status planned = form_ == Form::kLines ? base::Status() : plan(policy, whole.string());
     if (!planned) return planned;
@@ -193,6 +237,7 @@ class DuckTable final : public TableFile {
         at_ = 0;
       }
       uint32_t row = at_++;
+      if (std::exchange(head_ahead_, false)) continue;
       ++row_;
       if (form_ == Form::kLines) {
         if (chunk_.is_null(0, row)) continue;
@@ -211,57 +256,76 @@ class DuckTable final : public TableFile {
   uint64_t rows_total() const override { return total_; }
 
  private:
-  // That of the head. DuckDB would guess one from many rows, and where some are short it takes all for a single column.
-  base::Status find_separator(const std::string& whole) {
-    auto lines = Stream::open(*connection_, "SELECT line FROM " + source_of(whole, Form::kLines) + " LIMIT 1");
+  // Separator and names of columns are those of the head. DuckDB would guess them from many rows, and pass over rows,
+  // the head among them, until the rest is of one width.
+  base::Status read_head(const std::string& whole) {
+    auto lines = Stream::open(*connection_, "SELECT line FROM " + source_of(whole, Form::kLines));
     if (!lines) return fault(lines.error());
-    auto head = (*lines)->next();
-    if (!head) return fault(head.error());
-    if (!*head || head->rows() == 0 || head->is_null(0, 0)) return {};
-    std::string_view names = head->text(0, 0);
-    auto times = [&](char c) { return std::count(names.begin(), names.end(), c); };
+    std::string head;
+    while (head.size() < kHeadBytesMax) {
+      auto chunk = (*lines)->next();
+      if (!chunk) return fault(chunk.error());
+      if (!*chunk) break;
+      for (uint32_t row = 0; row < chunk->rows(); ++row) {
+        if (chunk->is_null(0, row)) continue;
+        head.append(head.empty() ? "" : "\n").append(chunk->text(0, row));
+        if (std::count(head.begin(), head.end(), '"') % 2 == 0) return split_head(head);
+        if (head.size() >= kHeadBytesMax) break;
+      }
+    }
+    if (head.empty()) return base::invalid(path_ + ": the file is empty; expected a line with the names of columns");
+    return base::invalid(path_ + ": a quote that opens in the line of names is not closed");
+  }
+
+  base::Status split_head(std::string_view head) {
+    if (head.starts_with("\xef\xbb\xbf")) head.remove_prefix(3);
     for (char c : {';', '\t', '|'}) {
-      if (times(c) > times(separator_)) separator_ = c;
+      if (std::count(head.begin(), head.end(), c) > std::count(head.begin(), head.end(), separator_)) separator_ = c;
+    }
+    names_.emplace_back();
+    bool quoted = false;
+    for (size_t i = 0; i < head.size(); ++i) {
+      if (head[i] == '"') {
+        const bool doubled = quoted && i + 1 < head.size() && head[i + 1] == '"';
+        if (doubled) names_.back() += head[i++];
+        if (!doubled) quoted = !quoted;
+      } else if (head[i] == separator_ && !quoted) {
+        names_.emplace_back();
+      } else {
+        names_.back() += head[i];
+      }
+    }
+    for (size_t i = 0; i < names_.size(); ++i) {
+      if (names_[i].empty()) names_[i] = "column" + std::to_string(i);
     }
     return {};
   }
+
+  // What DuckDB calls a column of CSV, whose own name may be that of another.
+  static std::string cell_name(size_t index) { return "c" + std::to_string(index); }
 
   std::string source_of(const std::string& whole, Form form) const {
     std::string packed = whole.ends_with(".gz") ? "gzip" : whole.ends_with(".zst") ? "zstd" : "none";
     if (form == Form::kParquet) return "read_parquet(" + file_text(whole) + ")";
     std::string head = "read_csv(" + file_text(whole) + ", compression = '" + packed +
-                       "', max_line_size = " + std::string(kLineBytesMax);
+                       "', auto_detect = false, max_line_size = " + std::string(kLineBytesMax);
     if (form == Form::kCsv) {
-      return head +
-             ", all_varchar = true, header = true, null_padding = false, quote = '\"', escape = '\"', delim = '" +
-             separator_ + "')";
+      std::string columns;
+      for (size_t i = 0; i < names_.size(); ++i) columns += (i == 0 ? "'" : ", '") + cell_name(i) + "': 'VARCHAR'";
+      return head + ", columns = {" + columns +
+             "}, header = false, null_padding = false, quote = '\"', escape = '\"', delim = '" + separator_ + "')";
     }
-    // One column: a character that JSON cannot have separates the next.
+    // One column: a character that JSON cannot have separates the next. Lines end in LF or CR LF, which strict_mode
+    // does not take side by side.
     return head +
-           ", auto_detect = false, header = false, columns = {'line': 'VARCHAR'}, delim = '\x01', quote = '', "
-           "escape = '', nullstr = '\x02', new_line = '\\n')";
+           ", header = false, columns = {'line': 'VARCHAR'}, delim = '\x01', quote = '', escape = '', "
+           "nullstr = '\x02', new_line = '\\n', strict_mode = false)";
   }
 
   base::Status plan(const policy::Policy& policy, const std::string& whole) {
-    auto columns =
-        Stream::open(*connection_, "SELECT column_name, column_type FROM (DESCRIBE SELECT * FROM " + source_ + ")");
-    if (!columns) return fault(columns.error());
     std::map<std::string, Wanted> wanted = wanted_of(policy);
-    while (true) {
-      auto chunk = (*columns)->next();
-      if (!chunk) return fault(chunk.error());
-      if (!*chunk) break;
-      for (uint32_t row = 0; row < chunk->rows(); ++row) {
-        Column column;
-        column.name = chunk->text(0, row);
-        column.type = chunk->text(1, row);
-        auto found = wanted.find(column.name);
-        column.path = found == wanted.end() ? std::vector<std::string>{column.name} : found->second.path;
-        if (found != wanted.end()) column.want = found->second.want;
-        plan_cell(column);
-        columns_.push_back(std::move(column));
-      }
-    }
+    for (size_t i = 0; i < names_.size(); ++i) add_column(names_[i], "VARCHAR", cell_name(i), wanted);
+    if (form_ == Form::kParquet) TAMIS_CHECK(describe(wanted));
     TAMIS_CHECK(expect_known(wanted));
     for (size_t i = 0; i < columns_.size(); ++i) TAMIS_CHECK(place(static_cast<int>(i)));
     if (form_ != Form::kParquet) return {};
@@ -269,6 +333,33 @@ class DuckTable final : public TableFile {
                                      file_text(whole) + ")");
     total_ = total ? static_cast<uint64_t>(std::max<int64_t>(*total, 0)) : 0;
     return {};
+  }
+
+  base::Status describe(const std::map<std::string, Wanted>& wanted) {
+    auto columns =
+        Stream::open(*connection_, "SELECT column_name, column_type FROM (DESCRIBE SELECT * FROM " + source_ + ")");
+    if (!columns) return fault(columns.error());
+    while (true) {
+      auto chunk = (*columns)->next();
+      if (!chunk) return fault(chunk.error());
+      if (!*chunk) return {};
+      for (uint32_t row = 0; row < chunk->rows(); ++row) {
+        const std::string name(chunk->text(0, row));
+        add_column(name, std::string(chunk->text(1, row)), name, wanted);
+      }
+    }
+  }
+
+  void add_column(const std::string& name, std::string type, const std::string& cell,
+                  const std::map<std::string, Wanted>& wanted) {
+    Column column;
+    column.name = name;
+    column.type = std::move(type);
+    auto found = wanted.find(name);
+    column.path = found == wanted.end() ? std::vector<std::string>{name} : found->second.path;
+    if (found != wanted.end()) column.want = found->second.want;
+    plan_cell(column, cell);
+    columns_.push_back(std::move(column));
   }
 
   // A table of which the policy knows no column would become events that say nothing.
@@ -332,12 +423,19 @@ class DuckTable final : public TableFile {
   void cell(uint32_t index, uint32_t row) {
     const Column& column = columns_[index];
     std::string_view text = chunk_.text(index, row);
+    if (column.want == Want::kBool) {
+      if (std::string_view word = bool_of(text); !word.empty()) text = word;
+    }
+    if (column.want == Want::kTime && column.source == Source::kText && !is_time(text)) {
+      time_ = zoned(text);
+      if (is_time(time_)) text = time_;
+    }
     bool plain = is_number(text) || text == "true" || text == "false";
     bool as_is = false;
     if (column.source == Source::kJson) as_is = true;
     if (column.source == Source::kPlain) as_is = plain && column.want != Want::kText;
     if (column.source == Source::kText) {
-      as_is = (column.want == Want::kPlain && (plain || is_composite(text))) ||
+      as_is = (column.want == Want::kBool && plain) || (column.want == Want::kPlain && (plain || is_composite(text))) ||
               (column.want == Want::kTime && is_number(text));
     }
     if (as_is) {
@@ -369,14 +467,16 @@ class DuckTable final : public TableFile {
   std::unique_ptr<Database> database_;
   std::unique_ptr<Connection> connection_;
   std::string source_;
+  std::vector<std::string> names_;  // of the columns of CSV
   std::vector<Column> columns_;
   char separator_ = ',';
   Node tree_;
   std::unique_ptr<Stream> stream_;
   Chunk chunk_;
   uint32_t at_ = 0;
+  bool head_ahead_;  // the line of names comes first, behind what may be blank
   uint64_t row_ = 0, total_ = 0;
-  std::string out_;
+  std::string out_, time_;
 };
 
 }  // namespace

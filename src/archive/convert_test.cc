@@ -86,12 +86,62 @@ TEST_F(ConvertTest, CsvCellsBecomeWhatTheirFieldsAre) {
                 "\"client\":{\"ip\":\"2001:db8::1\",\"port\":1},\"note.x\":\"\xc3\xa9\"}"}));
 }
 
+TEST_F(ConvertTest, TrueAndFalseInAllTheirSpellings) {
+  EXPECT_EQ(
+      read(write("a.csv", "ok,tries\nTRUE,1\nFalse,0\n1,true\n0,\nyes,\n2,\n")),
+      (std::vector<std::string>{R"({"ok":true,"tries":1})", R"({"ok":false,"tries":0})", R"({"ok":true,"tries":true})",
+                                R"({"ok":false})", R"({"ok":"yes"})", R"({"ok":2})"}));
+  sql("COPY (SELECT 1 AS ok, 2 AS tries UNION ALL SELECT 0, 3) TO '" + folder_ + "/a.parquet' (FORMAT parquet)");
+  EXPECT_EQ(read(folder_ + "/a.parquet"),
+            (std::vector<std::string>{R"({"ok":true,"tries":2})", R"({"ok":false,"tries":3})"}));
+}
+
+TEST_F(ConvertTest, AZoneIsPartOfATime) {
+  const std::vector<std::pair<std::string, std::string>> times = {
+      {"2026-01-02T03:04:05+01:00", "2026-01-02T03:04:05+01:00"},
+      {"2026-01-02 03:04:05.5-02:30", "2026-01-02T03:04:05.5-02:30"},
+      {"2026-01-02 03:04:05+01", "2026-01-02T03:04:05+01:00"},
+      {"2026-01-02 03:04:05 +0100", "2026-01-02T03:04:05+01:00"},
+      {"2026-01-02 03:04:05 UTC", "2026-01-02T03:04:05Z"},
+      {"2026-01-02T03:04:05Z", "2026-01-02T03:04:05.000000Z"},
+      {"2026-01-02", "2026-01-02T00:00:00.000000Z"},
+      {"2026-01-02 03:04:05 CET", "2026-01-02 03:04:05 CET"}};  // told by whoever reads the event
+  for (const auto& [written, means] : times) {
+    EXPECT_EQ(read(write("a.csv", "uid,at\n1," + written + "\n")),
+              std::vector<std::string>{R"({"uid":"1","at":")" + means + "\"}"});
+  }
+}
+
 TEST_F(ConvertTest, OtherSeparatorsAndOneColumn) {
   EXPECT_EQ(read(write("a.tsv", "uid\taccount\n1\tx\n")), std::vector<std::string>{R"({"uid":"1","account":"x"})"});
   EXPECT_EQ(read(write("b.csv", "uid;account\n1;x\n2;y\n")),
             (std::vector<std::string>{R"({"uid":"1","account":"x"})", R"({"uid":"2","account":"y"})"}));
   EXPECT_EQ(read(write("c.csv", "uid,account\n")), std::vector<std::string>{});
   EXPECT_EQ(read(write("[x]*.csv", "uid,account\n1,x\n")), std::vector<std::string>{R"({"uid":"1","account":"x"})"});
+}
+
+// What other programs write: CR LF, a byte order mark, blank lines, names in quotes, a name over two lines.
+TEST_F(ConvertTest, LinesOfOtherSystems) {
+  const std::vector<std::string> both = {R"({"uid":"1","account":"x"})", R"({"uid":"2","account":"y\r\nz"})"};
+  EXPECT_EQ(read(write("a.csv", "uid,account\r\n1,x\r\n2,\"y\r\nz\"\r\n")), both);
+  EXPECT_EQ(read(write("b.csv", "\xef\xbb\xbf\r\n\"uid\";account\r\n\r\n1;x\r\n2;\"y\r\nz\"")), both);
+  EXPECT_EQ(read(write("c.csv", "\n\nuid,\"an \"\"odd\"\"\nname\",\n1,2,3\n")),
+            std::vector<std::string>{R"({"uid":"1","an \"odd\"\nname":"2","column2":"3"})"});
+  write("d.jsonl", "{\"uid\":\"1\"}\r\n\r\n{\"uid\":\"2\"}\r\n");
+  if (std::system(("gzip -k " + folder_ + "/d.jsonl").c_str()) != 0) GTEST_SKIP() << "no gzip";
+  EXPECT_EQ(read(folder_ + "/d.jsonl.gz"), (std::vector<std::string>{R"({"uid":"1"})", R"({"uid":"2"})"}));
+}
+
+// Rows of another width than the head's are told: none is passed over.
+TEST_F(ConvertTest, RowsOfAnotherWidth) {
+  for (const char* rows : {"1,x\n2,y,z\n", "1\n2,y\n", "1\n2,y,z\n", "1,x,y\n2,y,z\n"}) {
+    std::vector<std::string> all = read(write("a.csv", std::string("uid,account\n") + rows));
+    ASSERT_FALSE(all.empty()) << rows;
+    EXPECT_NE(all.back().find("Expected Number of Columns: 2"), std::string::npos) << all.back();
+  }
+  EXPECT_NE(read(write("b.csv", "uid,uid\n1,2\n")).back().find("are the same key"), std::string::npos);
+  EXPECT_NE(read(write("c.csv", "")).back().find("c.csv: the file is empty"), std::string::npos);
+  EXPECT_NE(read(write("d.csv", "uid,\"account\n1,2\n")).back().find("is not closed"), std::string::npos);
 }
 
 TEST_F(ConvertTest, ParquetKeepsItsTypes) {

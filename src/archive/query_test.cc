@@ -48,6 +48,19 @@ TEST_F(ArchiveQuery, readsInAllForms) {
   EXPECT_EQ(world_->text("SELECT count(*) FROM truth"), "0\n");
 }
 
+TEST_F(ArchiveQuery, aTypeWithoutEventsHasAnEmptyTable) {
+  policy::Loaded loaded = policy::load_files({{"a.yaml",
+                                               "event: login\nfields: {account: account}\n---\n"
+                                               "event: logout\nfields: {account: account, why: string}\n"}});
+  ASSERT_NE(loaded.policy, nullptr);
+  world_->archive->declare(*loaded.policy);
+  world_->feed("login", kDay0 + 7'200'000, R"("account":"anna")");
+  world_->flush();
+  EXPECT_EQ(world_->text("SELECT count(*), count(why) FROM logout WHERE account = 'anna'"), "0|0\n");
+  EXPECT_NE(world_->text("SHOW TABLES").find("login\nlogout\n"), std::string::npos);
+  EXPECT_EQ(world_->text("SELECT count(*) FROM events"), "31\n");
+}
+
 TEST_F(ArchiveQuery, nothingElseIsRun) {
   const std::string parquet = folder_.parquet_files().at(0);
   const std::string secret = folder_.root() + "/secret.csv";

@@ -127,7 +127,21 @@ struct MarksApi::Impl {
     // bring in what others did elsewhere.
     if (act.author.empty() || (!is_truth && !caller.is_admin())) act.author = caller.name;
     if (act.reason.empty()) act.reason = caller.reason;
+    if (!act.is_on_list()) respell(act);
     return act;
+  }
+
+  // Events have an address in one spelling, so what is said of it is said of that. A label that lies under another one
+  // (kept from before there was one) is taken away there.
+  void respell(Act& act) {
+    std::string value = replay::one_spelling(act.entity_kind, act.value);
+    bool lies = false;
+    if (value != act.value && act.kind == Act::Kind::kLabelClear) {
+      desk.service().with_engine([&](Engine& engine) {
+        for (const state::Label& label : engine.labels(act.entity_kind, act.value)) lies |= label.name == act.name;
+      });
+    }
+    if (!lies) act.value = std::move(value);
   }
 
   base::Status do_act(const Desk::Caller& caller, const Act& act) {
@@ -278,7 +292,12 @@ void MarksApi::Impl::add_label_routes(net::HttpServer& server, const MakeRoute& 
         auto noted = desk.note_look(Desk::caller_of(in), "label.look", in.param(0), in.param(1));
         if (!noted) return answer(noted.error(), out);
         std::vector<state::Label> labels;
-        desk.service().with_engine([&](Engine& engine) { labels = engine.labels(in.param(0), in.param(1)); });
+        const std::string value = replay::one_spelling(in.param(0), in.param(1));
+        desk.service().with_engine([&](Engine& engine) {
+          labels = engine.labels(in.param(0), value);
+          if (value == in.param(1)) return;
+          for (state::Label& label : engine.labels(in.param(0), in.param(1))) labels.push_back(std::move(label));
+        });
         JsonWriter json(out.body());
         json.begin_object().key("labels").begin_array();
         for (const state::Label& label : labels) {
@@ -418,11 +437,12 @@ void MarksApi::Impl::add_truth_routes(net::HttpServer& server, const MakeRoute& 
 base::Status MarksApi::Impl::show_truth(const std::string& on, const std::string& value, std::string& text) {
   TAMIS_TRY(data, desk.data());
   TAMIS_CHECK(desk.service().flush());
-  TAMIS_TRY(table, data->archive().query("SELECT name, author, reason, epoch_ms(since), epoch_ms(time) FROM acts "
-                                         "WHERE act = 'truth' AND kind = " +
-                                             replay::sql_text(on) + " AND value = " + replay::sql_text(value) +
-                                             " ORDER BY n DESC LIMIT 100",
-                                         {}, [] { return true; }));
+  TAMIS_TRY(table,
+            data->archive().query("SELECT name, author, reason, epoch_ms(since), epoch_ms(time) FROM acts "
+                                  "WHERE act = 'truth' AND kind = " +
+                                      replay::sql_text(on) + " AND value IN (" + replay::sql_text(value) + ", " +
+                                      replay::sql_text(replay::one_spelling(on, value)) + ") ORDER BY n DESC LIMIT 100",
+                                  {}, [] { return true; }));
   JsonWriter json(text);
   json.begin_object().key("on").string(on).key("value").string(value).key("label");
   table.rows.empty() ? json.null() : json.string(table.rows[0][0]);

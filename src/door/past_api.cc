@@ -147,7 +147,8 @@ void PastApi::Impl::add_decision_routes() {
                  return base::fail(base::Code::kNotFound, "no event type \"" + type + "\" in the policy");
                TAMIS_CHECK(desk.note_look(caller, "decision.look", "event:" + type, id));
                TAMIS_CHECK(service.flush());
-               TAMIS_CHECK(replay::write_stored_event(service.data()->archive(), *found, id, text));
+               auto policy_of = [this](std::string_view version) { return service.policy_of_version(version); };
+               TAMIS_CHECK(replay::write_stored_event(service.data()->archive(), *policy, *found, policy_of, id, text));
                text += '\n';
                return {};
              });
@@ -183,7 +184,7 @@ void PastApi::Impl::add_job_routes() {
         if (!found) return answer(found.error(), out);
         out.append("{\"ok\":true}\n");
       },
-      route(Role::kAnalyst, 0));
+      route(Role::kAnalyst, kSmallBodyBytes));
 }
 
 void PastApi::Impl::add_operator_routes() {
@@ -230,7 +231,7 @@ void PastApi::Impl::add_operator_routes() {
           return {};
         });
       },
-      route(Role::kAdmin, 0));
+      route(Role::kAdmin, kSmallBodyBytes));
 }
 
 }  // namespace tamis::door

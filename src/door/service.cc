@@ -7,6 +7,7 @@
 
 #include "event/json_writer.h"
 #include "replay/backfill.h"
+#include "replay/records.h"
 #include "replay/stored_decision.h"
 
 namespace tamis::door {
@@ -102,6 +103,7 @@ base::Result<replay::Recovered> Service::recover(const std::function<bool(uint64
     intel_ = data_->intel();
     std::lock_guard policy_lock(policy_mutex_);
     policy_ = engine_.policy();
+    if (policy_ != nullptr) data_->archive().declare(*policy_);
   }
   checkpoint_thread_ = std::thread([this] { run_checkpoints(); });
   rewrite_thread_ = std::thread([this] { run_rewrites(); });
@@ -222,6 +224,7 @@ base::Status Service::put_into_force(policy::Loaded& loaded) {
     std::lock_guard policy_lock(policy_mutex_);
     policy_ = loaded.policy;
   }
+  if (data_ != nullptr) data_->archive().declare(*loaded.policy);
   if (!backfill) return {};
   base::Status kept = data_->keep_filled(engine_access(), stop_checkpoints_);
   if (!kept) {
@@ -414,8 +417,20 @@ base::Status Service::answer_again(const Worker& worker, uint64_t record, std::s
   if (data_ == nullptr)
     return base::fail(base::Code::kUnavailable, "the event came before, too long ago to answer again");
   if (record > data_->archive().stats().upto) TAMIS_CHECK(flush());
-  const policy::EventType& type = worker.event.policy()->types[worker.event.type_index()];
-  return replay::write_stored_decision(data_->archive(), type, record, out);
+  const policy::Policy& current = *worker.event.policy();
+  const policy::EventType& type = current.types[worker.event.type_index()];
+  auto policy_of = [this](std::string_view version) { return policy_of_version(version); };
+  return replay::write_stored_decision(data_->archive(), current, type, policy_of, record, out);
+}
+
+std::shared_ptr<const policy::Policy> Service::policy_of_version(std::string_view version) {
+  std::lock_guard lock(past_policy_mutex_);
+  if (past_version_ == version) return past_policy_;
+  past_version_ = version;
+  auto kept = data_ == nullptr ? base::Result<std::shared_ptr<const policy::Policy>>(nullptr)
+                               : replay::compile_kept_policy(data_->path(), past_version_);
+  past_policy_ = kept ? *kept : nullptr;
+  return past_policy_;
 }
 
 base::Result<Service::Outcome> Service::import(Worker& worker, std::string_view type, std::string_view json,

@@ -70,6 +70,8 @@ class Service {
   // The same for a folder on disk.
   policy::Loaded activate_folder(const std::string& folder, std::string_view who = "server");
   std::shared_ptr<const policy::Policy> policy() const;
+  // One that decided before, from the data folder; null: it is not there, or does not compile any more.
+  std::shared_ptr<const policy::Policy> policy_of_version(std::string_view version);
 
   // What one thread needs to decide: a parser and an arena, kept warm.
   struct Worker {
@@ -188,6 +190,10 @@ class Service {
   mutable std::mutex policy_mutex_;  // guards policy_ and workers_; never held while taking another
   std::shared_ptr<const policy::Policy> policy_;
   std::vector<std::unique_ptr<Worker>> workers_;
+
+  std::mutex past_policy_mutex_;  // guards the last answer of policy_of_version(); never held while taking another
+  std::string past_version_;
+  std::shared_ptr<const policy::Policy> past_policy_;
 
   std::timed_mutex engine_mutex_;  // guards engine_, the records of data_, the rate and what follows
   engine::Engine engine_;

@@ -222,7 +222,8 @@ std::string_view Engine::Impl::fill(const Plan& plan, const policy::Template& pi
   return arena.copy(scratch);
 }
 
-void Engine::Impl::add_effects(ActiveType& type, uint32_t rule_number, base::Arena& arena) {
+// What the rule lays down. A late event changes nothing, so it lays down nothing.
+void Engine::Impl::add_marks(ActiveType& type, uint32_t rule_number, base::Arena& arena) {
   const policy::Rule& rule = type.type->rules[rule_number];
   const Plan& plan = type.type->plan;
   auto expiry = [this](int64_t for_ms) { return for_ms == policy::kForever ? 0 : now + for_ms; };
@@ -242,9 +243,17 @@ void Engine::Impl::add_effects(ActiveType& type, uint32_t rule_number, base::Are
                                 {},
                                 expiry(list.for_ms)});
   }
-  for (const policy::NotifyEffect& notify : rule.notify) {
-    decision.effects.push_back(
-        {Effect::Kind::kNotify, rule_number, notify.channel, fill(plan, notify.message, type.frame, arena), {}, 0});
+}
+
+void Engine::Impl::add_effects(ActiveType& type, uint32_t rule_number, base::Arena& arena) {
+  if (!decision.late) add_marks(type, rule_number, arena);
+  for (const policy::NotifyEffect& notify : type.type->rules[rule_number].notify) {
+    decision.effects.push_back({Effect::Kind::kNotify,
+                                rule_number,
+                                notify.channel,
+                                fill(type.type->plan, notify.message, type.frame, arena),
+                                {},
+                                0});
   }
 }
 
@@ -404,7 +413,7 @@ void Engine::Impl::decide_one(PreparedEvent& prepared, int64_t receive_ms, Expla
   }
   if (explain_it == Explain::kYes) explain(type, event, arena);
   update_features(type);
-  if (!d.late) apply_effects();
+  apply_effects();
   ++verdicts[prepared.type_index()][static_cast<size_t>(d.verdict)];
 }
 

@@ -155,11 +155,27 @@ TEST_F(EngineTest, LateEventsAreDecidedAndUpdateNothing) {
 features:
   n: {count: login, by: account, over: 1d, lateness: 1h}
 ---
-rules: [{id: r, on: login, when: n >= 0, then: {points: 1}, mode: live}]
+lists: {odd: {managed: true}}
+rules:
+  - id: r
+    on: login
+    when: n >= 0
+    then:
+      points: 1
+      label: {on: account, name: seen, for: 1h}
+      list: {add: odd, value: account, for: 1h}
+      notify: {channel: team, message: hi}
+    mode: live
 )y");
-  verdict(R"({"t":100000000,"account":"a"})");
-  std::string late = decide(R"({"t":90000000,"account":"a"})");
+  EXPECT_NE(decide(R"({"t":100000000,"account":"a"})").find("\"labels\""), std::string::npos);
+  EXPECT_EQ(last_->effects.size(), 3u);
+  std::string late = decide(R"({"t":90000000,"account":"b"})");
   EXPECT_NE(late.find("\"late\":true"), std::string::npos) << late;
+  EXPECT_EQ(late.find("\"labels\""), std::string::npos) << late;
+  ASSERT_EQ(last_->effects.size(), 1u);  // people are told all the same
+  EXPECT_EQ(last_->effects[0].kind, Effect::Kind::kNotify);
+  EXPECT_TRUE(engine_.labels("account", "b").empty());
+  decide(R"({"t":90000000,"account":"a"})");
   verdict(R"({"t":100000001,"account":"a"})");
   EXPECT_EQ(feature("n"), 1);
 }

@@ -74,6 +74,7 @@ struct Engine::Impl final : public cel::Host {
   void run_rules(ActiveType& type, const event::Event& event, base::Arena& arena, std::vector<RuleStats>& counts);
   void settle(ActiveType& type, event::Event& event);
   void add_match(ActiveType& type, uint32_t rule, base::Arena& arena, RuleStats& count);
+  void add_marks(ActiveType& type, uint32_t rule, base::Arena& arena);
   void add_effects(ActiveType& type, uint32_t rule, base::Arena& arena);
   void explain(ActiveType& type, const event::Event& event, base::Arena& arena);
   std::string_view fill(const cel::Plan& plan, const policy::Template& pieces, cel::Frame& frame, base::Arena& arena);

@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "base/base64.h"
+#include "event/domain.h"
 #include "event/ip.h"
 #include "event/time_text.h"
 
@@ -233,6 +234,11 @@ bool JsonConverter::to_string(size_t from, Semantic semantic, Value& to) {
   if (tape_.kind(from) != JsonTape::Kind::kString) return refuse(from, "string");
   const std::string_view text = tape_.text(from);
   to = Value::string(keep(text));
+  if (semantic == Semantic::kDomain) {
+    const std::string_view name = normalise_domain(text, arena_);
+    if (!name.empty() && name != text) to = Value::string(arena_.copy(name));
+    return true;
+  }
   if (semantic != Semantic::kIp) return true;
   // One address has one text, so that lists, windows and joins meet; what is no address is kept as it came.
   IpData ip;

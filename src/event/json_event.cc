@@ -268,7 +268,8 @@ bool JsonReader::Impl::take(const JsonPlan::Target& target, size_t from, Event& 
     // a Value made elsewhere and copied is read back in one piece right after it was written in several, which stalls
     // the processor for longer than all the rest takes.
     const JsonTape::Kind found = tape.kind(from);
-    if (found == JsonTape::Kind::kString && target.kind == Type::Kind::kString && target.semantic != Semantic::kIp) {
+    if (found == JsonTape::Kind::kString && target.kind == Type::Kind::kString && target.semantic != Semantic::kIp &&
+        target.semantic != Semantic::kDomain) {
       const std::string_view text = tape.text(from);
       slot.kind = Kind::kString;
       slot.size = static_cast<uint32_t>(text.size());

@@ -121,6 +121,16 @@ TEST(JsonReader, ReadsListsMapsAndDyn) {
   EXPECT_EQ(read_as(Type::dyn(), "{\"a\":1,\"b\":2,\"a\":3}"), "field \"f\": a key occurs twice");
 }
 
+TEST(JsonReader, CanonicalisesDomains) {
+  const auto read_domain = [](const std::string& text) {
+    return read_as(Type::string(), "\"" + text + "\"", Semantic::kDomain);
+  };
+  EXPECT_EQ(read_domain("example.com"), "\"example.com\"");
+  EXPECT_EQ(read_domain("WWW.Example.COM."), "\"www.example.com\"");
+  EXPECT_EQ(read_domain("no domain!"), "\"no domain!\"");
+  EXPECT_EQ(read_domain(""), "\"\"");
+}
+
 TEST(JsonReader, CanonicalisesAddresses) {
   const auto read_ip = [](const std::string& text) {
     return read_as(Type::string(), "\"" + text + "\"", Semantic::kIp);

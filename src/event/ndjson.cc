@@ -20,8 +20,9 @@ constexpr size_t kSlackBytes = kByteOrderMark.size() + 2;
 NdjsonSplitter::Step NdjsonSplitter::deliver(std::string_view whole, std::string_view& line) {
   if (++line_number_ == 1 && whole.starts_with(kByteOrderMark)) whole.remove_prefix(kByteOrderMark.size());
   if (!whole.empty() && whole.back() == '\r') whole.remove_suffix(1);
-  line = whole;
-  return whole.size() > line_bytes_max_ ? Step::kTooLong : Step::kLine;
+  if (whole.size() > line_bytes_max_) return Step::kTooLong;
+  if (whole.find_first_not_of(" \t\r") != std::string_view::npos) line = whole;
+  return Step::kLine;
 }
 
 NdjsonSplitter::Step NdjsonSplitter::next(std::string_view& line) {

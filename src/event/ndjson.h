@@ -1,6 +1,6 @@
 // NDJSON: one JSON text per line. Lines of a buffer, of the chunks of an HTTP body, of a file or of standard input, as
 // views where they lie: only a line that spans two chunks is copied. Lines end in LF or CRLF, the last one may have no
-// end; empty lines are skipped, but counted; a byte order mark before the first line is passed over. What a line holds
+// end; blank lines are skipped, but counted; a byte order mark before the first line is passed over. What a line holds
 // is not looked at. Not thread-safe.
 #pragma once
 

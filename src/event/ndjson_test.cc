@@ -57,7 +57,7 @@ std::vector<Line> expected_lines(const std::string& text, size_t line_bytes_max)
     if (!line.empty() && line.back() == '\r') line.pop_back();
     if (line.size() > line_bytes_max) {
       lines.push_back({number, std::nullopt});
-    } else if (!line.empty()) {
+    } else if (line.find_first_not_of(" \t\r") != std::string::npos) {
       lines.push_back({number, line});
     }
   }
@@ -76,6 +76,7 @@ TEST(NdjsonSplitter, SplitsSkipsAndCounts) {
   EXPECT_EQ(split({mark + "1", "23456\nx"}, 5), (std::vector<Line>{{1, std::nullopt}, {2, "x"}}));
   EXPECT_EQ(split({mark, "\nx"}, 5), (std::vector<Line>{{2, "x"}}));
   EXPECT_TRUE(split({"\n\r\n"}, 5).empty());
+  EXPECT_EQ(split({" \t\n  \r\n", " x\n", "  "}, 5), (std::vector<Line>{{3, " x"}}));
 }
 
 RC_GTEST_PROP(NdjsonSplitter, ChunksDoNotMatter, ()) {

@@ -203,6 +203,7 @@ base::Status match_by_replay(const MatchRequest& request, const MatchSource& sou
     runs[needs.type] = std::make_unique<TypeRun>(request, plan, needs, past, std::move(rows), i, visitor);
   }
   auto start = std::chrono::steady_clock::now();
+  TAMIS_TRY(stored, stored_events(*source.archive, summary.types, request.from_ms, request.to_ms));
   std::shared_ptr<const policy::Policy> what_if = replayed_policy(request, plan);
   uint64_t total = source.archive->stats().rows, replayed = 0;
   base::Status failed;
@@ -223,6 +224,7 @@ base::Status match_by_replay(const MatchRequest& request, const MatchSource& sou
   for (auto& run : runs) {
     if (run != nullptr) run->flush();
   }
+  summary.events_gone = std::max(summary.events_gone, stored - std::min(stored, summary.events));
   summary.evaluation_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return {};
 }

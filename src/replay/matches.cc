@@ -1,12 +1,40 @@
 #include "replay/matches.h"
 
+#include <algorithm>
+#include <cstdlib>
+
+#include "archive/layout.h"
 #include "journal/journal.h"
 #include "replay/archive_past.h"
 #include "replay/fold.h"
 #include "replay/match_run.h"
 #include "replay/records.h"
+#include "replay/stored.h"
 
 namespace tamis::replay {
+
+namespace {
+constexpr int64_t kTimeMsMin = -62'135'596'800'000, kTimeMsMax = 253'402'300'799'999;
+}  // namespace
+
+base::Result<uint64_t> stored_events(const archive::Archive& archive, const std::vector<std::string>& types,
+                                     int64_t from_ms, int64_t to_ms) {
+  const archive::ArchiveStats stats = archive.stats();
+  auto time = [](int64_t ms) {  // of the years 1 to 9999, as all that is stored
+    return "make_timestamp(" + std::to_string(std::clamp(ms, kTimeMsMin, kTimeMsMax) * 1000) + ")";
+  };
+  uint64_t events = 0;
+  for (const std::string& type : types) {
+    std::string sql = "SELECT count(*) FROM " + sql_name(archive::table_of(type)) + " WHERE true";
+    if (from_ms > stats.oldest_ms) sql += " AND time >= " + time(from_ms);
+    if (to_ms <= stats.newest_ms) sql += " AND time < " + time(to_ms);
+    auto table = archive.query(sql, {}, [] { return true; });
+    if (!table && table.error().code == base::Code::kInvalid) continue;  // no event of this type is there
+    if (!table) return tl::unexpected(table.error());
+    if (!table->rows.empty()) events += std::strtoull(table->rows[0][0].c_str(), nullptr, 10);
+  }
+  return events;
+}
 
 base::Result<MatchSummary> find_matches(const MatchRequest& request, const MatchSource& source, MatchVisitor& visitor,
                                         const std::function<bool(uint64_t, uint64_t)>& keep_going) {

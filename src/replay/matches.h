@@ -98,13 +98,18 @@ class MatchVisitor {
 
 struct MatchSummary {
   bool columnar = false;
-  std::string replayed_because;   // why not; empty if columnar
-  uint64_t events = 0;            // that were looked at
-  uint64_t events_gone = 0;       // of a replay: that could not be, since values that are read are not kept any more
+  std::string replayed_because;  // why not; empty if columnar
+  uint64_t events = 0;           // that were looked at
+  // Of a replay: that could not be, since values that are read are not kept any more, or since they were only imported.
+  uint64_t events_gone = 0;
   double evaluation_seconds = 0;  // of all threads together, without reading the archive
   std::vector<std::string> types;
   std::vector<std::string> absent;  // names among `also` that the archive does not have
 };
+
+// How many events of these types the archive has in the window, decided or only kept.
+base::Result<uint64_t> stored_events(const archive::Archive& archive, const std::vector<std::string>& types,
+                                     int64_t from_ms, int64_t to_ms);
 
 // `keep_going` gets (done, all) in rows or events, one call at a time; false stops, which is an error (kUnavailable).
 // Errors: no such rule or type; only a replay could answer and there is none; archive or journal fail.

@@ -54,14 +54,23 @@ struct Items {
   }
 };
 
+using Subjects = std::map<std::pair<std::string, std::string>, uint64_t>;  // kind and value of an entity: events
+
 // Evaluates the rule's effects on the rows that it matches.
 class Collector final : public MatchVisitor {
  public:
-  Collector(const RetroRequest& request, const cel::Host* host) : request_(request), host_(host) {
+  Collector(const RetroRequest& request, const Truth& truth, const cel::Host* host) : request_(request), host_(host) {
     for (const policy::EventType& type : request.policy->types) {
       const policy::Rule* rule = find_rule(type, request.rule);
       rules_.push_back(rule);
+      truths_.emplace_back(truth, type);
       std::set<int32_t> slots;
+      if (rule != nullptr) {
+        for (int32_t slot : truths_.back().slots()) slots.insert(slot);
+        const bool by_event = rule->labels.empty() && !type.entities.empty();
+        if (by_event) slots.insert(type.entities.front().slot);
+        ids_ |= truths_.back().needs_ids();
+      }
       auto read = [&](cel::NodeId node) {
         for (int32_t slot : type.plan.slots_read(node)) slots.insert(slot);
       };
@@ -74,6 +83,10 @@ class Collector final : public MatchVisitor {
   }
 
   const std::vector<std::vector<int32_t>>& also() const { return also_; }
+  bool ids() const { return ids_; }
+  bool knows_rule() const {
+    return std::any_of(rules_.begin(), rules_.end(), [](const policy::Rule* rule) { return rule != nullptr; });
+  }
   // Whether the rule does anything that can be done afterwards.
   bool acts() const {
     return std::any_of(rules_.begin(), rules_.end(), [this](const policy::Rule* rule) {
@@ -95,10 +108,16 @@ class Collector final : public MatchVisitor {
     for (uint32_t row = 0; row < batch.rows; ++row) {
       if (!batch.matched[row]) continue;
       ++part.matched;
+      const Known known =
+          truths_[batch.type].of(batch.id == nullptr ? std::string_view() : batch.id[row], batch.columns, row);
+      part.good += known == Known::kGood;
+      part.bad += known == Known::kBad;
+      if (rule.labels.empty()) note_entity(part, type, batch, row);
       if (request_.revisions && batch.id != nullptr && !batch.id[row].empty() && !batch.old_verdict[row].empty() &&
           batch.new_verdict[row] != batch.old_verdict[row]) {
         action::Place place{action::Place::Kind::kRevision, type.schema.name, std::string(batch.id[row]),
                             std::string(batch.new_verdict[row]), std::string(batch.old_verdict[row])};
+        note_event(part, place, known, batch, row);
         part.items.add({std::move(place), state::kNeverExpires, 0, 1});
       }
       if (rule.labels.empty() && rule.lists.empty()) continue;
@@ -113,23 +132,47 @@ class Collector final : public MatchVisitor {
   }
 
   // Of all parts together, in their order.
-  std::vector<action::BatchItem> take(uint64_t& matched) {
+  void take(RetroPlan& plan, Subjects& subjects) {
     Items all;
+    std::map<uint64_t, RetroEvent> some;
     for (Part& part : parts_) {
-      matched += part.matched;
+      plan.matched += part.matched, plan.matched_good += part.good, plan.matched_bad += part.bad;
       for (action::BatchItem& item : part.items.all) all.add(std::move(item));
+      for (const auto& [subject, count] : part.subjects) subjects[subject] += count;
+      some.merge(part.revised);
       part.items = {};
     }
-    return std::move(all.all);
+    plan.items = std::move(all.all);
+    for (auto& [hash, event] : some) {
+      if (plan.revised.size() < request_.samples) plan.revised.push_back(std::move(event));
+    }
   }
 
  private:
   struct Part {
     Items items;
-    uint64_t matched = 0;
+    uint64_t matched = 0, good = 0, bad = 0;
+    Subjects subjects;
+    std::map<uint64_t, RetroEvent> revised;  // those whose records hash lowest
     base::Arena arena;
     std::vector<std::unique_ptr<cel::Frame>> frames;  // by type
   };
+
+  static void note_entity(Part& part, const policy::EventType& type, const MatchBatch& batch, uint32_t row) {
+    if (type.entities.empty()) return;
+    const policy::EntityField& first = type.entities.front();
+    const auto slot = static_cast<size_t>(first.slot);
+    Value v = slot < batch.columns.size() ? batch.columns[slot].at(row) : Value::absent();
+    if (usable(v) && !v.is(Kind::kNull)) ++part.subjects[{first.kind, text_of(v)}];
+  }
+
+  void note_event(Part& part, const action::Place& place, Known known, const MatchBatch& batch, uint32_t row) const {
+    const uint64_t hash = base::mix64(batch.n[row]);
+    if (request_.samples == 0 || (part.revised.size() >= request_.samples && hash > part.revised.rbegin()->first))
+      return;
+    part.revised[hash] = {place.on, place.value, place.was, place.name, batch.time_ms[row], known};
+    if (part.revised.size() > request_.samples) part.revised.erase(std::prev(part.revised.end()));
+  }
 
   void add_effects(const policy::EventType& type, const policy::Rule& rule, cel::Frame& frame, Items& items) const {
     for (const policy::LabelEffect& label : rule.labels) {
@@ -150,24 +193,19 @@ class Collector final : public MatchVisitor {
   const cel::Host* host_;
   std::vector<const policy::Rule*> rules_;  // by type; null: the rule is not of it
   std::vector<std::vector<int32_t>> also_;  // by type
+  std::vector<TruthOfType> truths_;         // by type
+  bool ids_ = false;
   std::deque<Part> parts_;
 };
 
-// The entities that labels would mark, by kind and value.
+// The entities that labels would mark, or that the events are of, by kind and value.
 class Entities {
  public:
-  explicit Entities(const std::vector<action::BatchItem>& items) {
+  Entities(const std::vector<action::BatchItem>& items, const Subjects& subjects) {
     for (const action::BatchItem& item : items) {
-      if (item.place.kind != action::Place::Kind::kLabel) continue;
-      auto [found, fresh] = by_kind_[item.place.on].emplace(item.place.value, all_.size());
-      if (fresh) {
-        RetroEntity entity;
-        entity.kind = item.place.on;
-        entity.value = item.place.value;
-        all_.push_back(std::move(entity));
-      }
-      all_[found->second].matched += item.records;
+      if (item.place.kind == action::Place::Kind::kLabel) add(item.place.on, item.place.value, item.records);
     }
+    for (const auto& [subject, count] : subjects) add(subject.first, subject.second, count);
   }
 
   std::vector<RetroEntity>& all() { return all_; }
@@ -199,6 +237,17 @@ class Entities {
 
  private:
   using Places = std::unordered_map<std::string, size_t>;
+
+  void add(const std::string& kind, const std::string& value, uint64_t matched) {
+    auto [found, fresh] = by_kind_[kind].emplace(value, all_.size());
+    if (fresh) {
+      RetroEntity entity;
+      entity.kind = kind;
+      entity.value = value;
+      all_.push_back(std::move(entity));
+    }
+    all_[found->second].matched += matched;
+  }
 
   base::Status read(archive::Scan& scan, const policy::EventType& type,
                     const std::vector<std::pair<int32_t, const Places*>>& fields) {
@@ -248,6 +297,24 @@ void write_entities(const std::vector<RetroEntity>& entities, JsonWriter& json) 
   json.end_array();
 }
 
+std::string_view name_of(Known known) { return known == Known::kGood ? "good" : "bad"; }
+
+void write_events(const std::vector<RetroEvent>& events, JsonWriter& json) {
+  json.begin_array();
+  for (const RetroEvent& event : events) {
+    json.begin_object().key("type").string(event.type).key("id").string(event.id);
+    json.key("time").string(event::format_time_ms(event.time_ms));
+    json.key("was").string(event.was).key("becomes").string(event.becomes).key("truth");
+    event.known == Known::kNot ? json.null() : json.string(name_of(event.known));
+    json.end_object();
+  }
+  json.end_array();
+}
+
+void write_share(uint64_t good, uint64_t bad, JsonWriter& json) {
+  good + bad == 0 ? json.null() : json.real(static_cast<double>(good) / static_cast<double>(good + bad));
+}
+
 }  // namespace
 
 base::Result<RetroPlan> plan_retroact(const RetroRequest& request, const MatchSource& source, const Truth& truth,
@@ -255,8 +322,8 @@ base::Result<RetroPlan> plan_retroact(const RetroRequest& request, const MatchSo
   std::vector<int64_t> lists(request.policy->lists.size());
   std::iota(lists.begin(), lists.end(), 0);
   PolicyLists host(*request.policy, lists);
-  Collector collector(request, &host);
-  if (!collector.acts()) {
+  Collector collector(request, truth, &host);
+  if (collector.knows_rule() && !collector.acts()) {
     return base::invalid("rule \"" + request.rule +
                          "\" has nothing to do to the past: no verdict, points, label or list entry");
   }
@@ -266,13 +333,16 @@ base::Result<RetroPlan> plan_retroact(const RetroRequest& request, const MatchSo
   matches.from_ms = request.from_ms;
   matches.to_ms = request.to_ms;
   matches.also = collector.also();
-  matches.ids = request.revisions;
+  matches.ids = request.revisions || collector.ids();
   matches.matches_only = true;
   RetroPlan plan;
   TAMIS_TRY(summary, find_matches(matches, source, collector, keep_going));
   plan.summary = std::move(summary);
-  plan.items = collector.take(plan.matched);
-  Entities entities(plan.items);
+  Subjects subjects;
+  collector.take(plan, subjects);
+  TAMIS_TRY(events, stored_events(*source.archive, plan.summary.types, request.from_ms, request.to_ms));
+  plan.events = plan.summary.columnar ? events : plan.summary.events;
+  Entities entities(plan.items, subjects);
   TAMIS_CHECK(entities.look_up(*request.policy, *source.archive));
   for (RetroEntity& entity : entities.all()) {
     Known known = truth.of_entity(entity.kind, entity.value);
@@ -301,21 +371,25 @@ base::Result<RetroPlan> plan_retroact(const RetroRequest& request, const MatchSo
 
 void write_json(const RetroPlan& plan, const action::BatchPreview& preview, std::string& out) {
   JsonWriter json(out);
-  json.begin_object().key("matched").uinteger(plan.matched).key("items").uinteger(plan.items.size());
+  json.begin_object().key("matched").uinteger(plan.matched).key("matched_good").uinteger(plan.matched_good);
+  json.key("matched_bad").uinteger(plan.matched_bad).key("matched_good_share");
+  write_share(plan.matched_good, plan.matched_bad, json);
+  json.key("items").uinteger(plan.items.size());
   json.key("labels").uinteger(preview.labels).key("entries").uinteger(preview.entries);
   json.key("revisions").uinteger(preview.revisions).key("fresh").uinteger(preview.fresh);
   json.key("replaced").uinteger(preview.replaced).key("already").uinteger(preview.already);
   json.key("entities").uinteger(plan.entities).key("known_good").uinteger(plan.known_good);
   json.key("known_bad").uinteger(plan.known_bad).key("known_good_share");
-  uint64_t known = plan.known_good + plan.known_bad;
-  known == 0 ? json.null() : json.real(static_cast<double>(plan.known_good) / static_cast<double>(known));
+  write_share(plan.known_good, plan.known_bad, json);
   json.key("oldest");
   write_entities(plan.oldest, json);
   json.key("most_trusted");
   write_entities(plan.most_trusted, json);
   json.key("samples");
   write_entities(plan.samples, json);
-  json.key("events").uinteger(plan.summary.events).key("columnar").boolean(plan.summary.columnar);
+  json.key("revised");
+  write_events(plan.revised, json);
+  json.key("events").uinteger(plan.events).key("columnar").boolean(plan.summary.columnar);
   if (!plan.summary.columnar) json.key("replayed_because").string(plan.summary.replayed_because);
   json.end_object();
 }

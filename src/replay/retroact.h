@@ -23,7 +23,8 @@ struct RetroRequest {
   uint32_t samples = 10;  // of each kind in the preview
 };
 
-// An entity that the batch would mark, as the past knows it.
+// An entity that the batch would mark; of a rule without labels, the one that canaries go by: the first of its events.
+// As the past knows it.
 struct RetroEntity {
   std::string kind, value;
   uint64_t matched = 0;     // events of the window that the rule matches
@@ -34,13 +35,23 @@ struct RetroEntity {
   bool known_bad = false;
 };
 
+// An event whose decision would be revised.
+struct RetroEvent {
+  std::string type, id, was, becomes;
+  int64_t time_ms = 0;
+  Known known = Known::kNot;
+};
+
 struct RetroPlan {
   std::vector<action::BatchItem> items;
   MatchSummary summary;
-  uint64_t matched = 0;                    // events
-  uint64_t entities = 0;                   // that labels would mark
+  uint64_t events = 0;                         // of the window, of the rule's types
+  uint64_t matched = 0;                        // of them
+  uint64_t matched_good = 0, matched_bad = 0;  // of those, by truth of events and of what they carry
+  uint64_t entities = 0;
   uint64_t known_good = 0, known_bad = 0;  // of them, by truth
   std::vector<RetroEntity> oldest, most_trusted, samples;
+  std::vector<RetroEvent> revised;  // some of them
 };
 
 // Errors as find_matches(); kInvalid for a rule that does nothing to the past (no verdict, label or list entry).

@@ -295,7 +295,7 @@ base::Status check_kind(const policy::Policy& policy, std::string_view on) {
   for (const std::string& kind : kinds) names += (names.empty() ? "" : ", ") + kind;
   std::string_view near = base::nearest(on, kinds);
   return base::fail(base::Code::kNotFound, "there is no kind of entity \"" + std::string(on.substr(0, 100)) + "\"" +
-                                               (near.empty() ? "" : "; did you mean " + std::string(near) + "?") +
+                                               (near.empty() ? "." : "; did you mean " + std::string(near) + "?") +
                                                " The policy has: " + names);
 }
 
@@ -316,6 +316,11 @@ base::Result<std::string> canonical_value(std::string_view on, std::string_view 
     return lower_case(value);
   }
   return std::string(value);
+}
+
+std::string one_spelling(std::string_view on, std::string_view value) {
+  base::Result<std::string> canonical = canonical_value(on, value);
+  return canonical ? *canonical : std::string(value);
 }
 
 base::Result<Standing> find_standing(const policy::Policy& policy, const archive::Archive* archive,

@@ -75,6 +75,8 @@ base::Status check_kind(const policy::Policy& policy, std::string_view on);
 // The value as the engine and the archive write it: addresses and networks in canonical form, domains in lower case.
 // Errors: an address, network or number that is none.
 base::Result<std::string> canonical_value(std::string_view on, std::string_view value);
+// The same, and the value as it is where it has no such form.
+std::string one_spelling(std::string_view on, std::string_view value);
 
 // `archive` may be null: then there is no past. Cost: some milliseconds for each event type that has such entities.
 base::Result<Standing> find_standing(const policy::Policy& policy, const archive::Archive* archive,

@@ -1,12 +1,15 @@
 #include "replay/stored_decision.h"
 
 #include <algorithm>
-#include <array>
+#include <set>
 
+#include "archive/layout.h"
 #include "base/arena.h"
 #include "event/json_event.h"
 #include "event/json_writer.h"
+#include "event/time_text.h"
 #include "replay/stored.h"
+#include "replay/stored_conditions.h"
 
 namespace tamis::replay {
 namespace {
@@ -19,8 +22,8 @@ using event::Value;
 // The one row that `where` finds, as an object of all its columns.
 base::Result<Value> row(const archive::Archive& archive, const policy::EventType& type, const std::string& where,
                         base::Arena& arena) {
-  std::string sql = "SELECT to_json(t) FROM (SELECT * FROM " + sql_name(type.schema.name) + " WHERE " + where +
-                    " ORDER BY n DESC LIMIT 1) t";
+  std::string sql = "SELECT to_json(t) FROM (SELECT * FROM " + sql_name(archive::table_of(type.schema.name)) +
+                    " WHERE " + where + " ORDER BY n DESC LIMIT 1) t";
   TAMIS_TRY(table, archive.query(sql, {}, [] { return true; }));
   if (table.rows.empty()) return base::fail(base::Code::kNotFound, "the archive does not have this event");
   TAMIS_TRY(value, event::JsonReader::to_value(arena.copy(table.rows[0][0]), arena));
@@ -48,67 +51,200 @@ double number(Value v) {
   return v.is(Kind::kInt) ? static_cast<double>(v.i) : 0;
 }
 
-void write_decision(const MapData& map, const policy::EventType& type, JsonWriter& json) {
-  json.key("id").value(at(map, "id")).key("type").string(type.schema.name).key("verdict").value(at(map, "verdict"));
-  json.key("points").real(number(at(map, "points"))).key("score").real(number(at(map, "score")));
-  for (const policy::ShownField& shown : type.shown) {
-    if (Value v = at(map, shown.of); has(v)) json.key(shown.name).value(v);
+// "2026-11-21 08:00:00.25" as RFC 3339 has it; what is no time (a token) stays.
+Value time_of(std::string_view text) {
+  std::string utc(text);
+  if (utc.size() > 10) utc[10] = 'T';
+  int64_t seconds = 0;
+  uint32_t nanos = 0;
+  return event::parse_timestamp(utc + "Z", seconds, nanos) ? Value::timestamp(seconds, nanos) : Value::string(text);
+}
+
+// Of the text of a BLOB, in which "\x00" stands for a byte that is no plain character.
+Value bytes_of(std::string_view text, base::Arena& arena) {
+  auto digit = [](char c) { return c <= '9' ? c - '0' : (c | 32) - 'a' + 10; };
+  std::string bytes;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const bool escaped = text[i] == '\\' && i + 3 < text.size();
+    bytes += escaped ? static_cast<char>(digit(text[i + 2]) * 16 + digit(text[i + 3])) : text[i];
+    i += escaped ? 3 : 0;
   }
-  Value rules = at(map, "rules");
+  return Value::bytes(arena.copy(bytes));
+}
+
+// Writes rows of one type as they were when a policy had them.
+class RowJson {
+ public:
+  RowJson(const MapData& map, const policy::Policy& current, const policy::EventType& type, const PolicyOf& policy_of)
+      : map_(map), type_(&type) {
+    Value version = at(map, "policy");
+    const bool other = version.is(Kind::kString) && version.str() != current.version;
+    if (other && policy_of) then_ = policy_of(version.str());
+    const policy::EventType* found = then_ == nullptr ? nullptr : then_->find_type(type.schema.name);
+    if (found != nullptr) type_ = found;
+    policy_ = found != nullptr ? then_.get() : &current;
+    layout_ = archive::layout_of(*policy_, *type_);
+  }
+
+  const policy::EventType& type() const { return *type_; }
+
+  // What the column of a field, attribute or feature holds. False: nothing, and then nothing was written if `skip`.
+  void put(std::string_view key, const std::string& name, bool skip, JsonWriter& json) {
+    const archive::ColumnSpec* column = layout_.layout.find(name);
+    Value v = column == nullptr ? Value::null() : at(map_, column->column);
+    if (skip && (v.is(Kind::kNull) || v.is(Kind::kAbsent))) return;
+    json.key(key);
+    if (column == nullptr) return void(json.null());
+    if (v.is(Kind::kString) && column->type == archive::ColumnType::kJson) return void(json.raw(v.str()));
+    json.value(typed(v, column->type));
+  }
+
+  enum class Whole : uint8_t { kAsAnswered, kAll };  // all: with what the rules did and why they matched
+  void decision(Whole whole, JsonWriter& json);
+
+ private:
+  // The value that a column of the type was made of.
+  Value typed(Value v, archive::ColumnType type);
+  std::vector<Value> slots();
+  void labels(JsonWriter& json);
+  void conditions(JsonWriter& json);
+
+  const MapData& map_;
+  const policy::EventType* type_;
+  const policy::Policy* policy_ = nullptr;
+  std::shared_ptr<const policy::Policy> then_;
+  archive::TypeLayout layout_;
+  base::Arena arena_;
+};
+
+Value RowJson::typed(Value v, archive::ColumnType type) {
+  using archive::ColumnType;
+  if (v.is(Kind::kString)) {
+    if (type == ColumnType::kTimestamp) return time_of(v.str());
+    if (type == ColumnType::kBytes) return bytes_of(v.str(), arena_);
+    if (type != ColumnType::kJson) return v;
+    auto parsed = event::JsonReader::to_value(v.str(), arena_);
+    return parsed ? *parsed : Value::absent();
+  }
+  if (!v.is(Kind::kInt)) return v.is(Kind::kNull) ? Value::absent() : v;
+  if (type == ColumnType::kDuration) return Value::duration(v.i);
+  if (type == ColumnType::kDouble) return Value::real(static_cast<double>(v.i));
+  return type == ColumnType::kUint && v.i >= 0 ? Value::uinteger(static_cast<uint64_t>(v.i)) : v;
+}
+
+std::vector<Value> RowJson::slots() {
+  std::vector<Value> slots(static_cast<size_t>(type_->slot_count), Value::absent());
+  for (size_t i = 0; i < layout_.slots.size(); ++i) {
+    const archive::ColumnSpec& column = layout_.layout.columns[archive::kSystemColumns + i];
+    slots[static_cast<size_t>(layout_.slots[i])] = typed(at(map_, column.column), column.type);
+  }
+  Value time = at(map_, "time");
+  if (type_->time_slot >= 0 && time.is(Kind::kString))
+    slots[static_cast<size_t>(type_->time_slot)] = time_of(time.str());
+  return slots;
+}
+
+// Why the rules matched that did, acting or not, as far as the row still tells.
+void RowJson::conditions(JsonWriter& json) {
+  std::set<std::string_view> matched, acted;
+  for (std::string_view column : {"rules", "shadow"}) {
+    Value ids = at(map_, column);
+    if (!ids.is(Kind::kList)) continue;
+    for (Value id : ids.list_items()) {
+      if (!id.is(Kind::kString)) continue;
+      matched.insert(id.str());
+      if (column == "rules") acted.insert(id.str());
+    }
+  }
+  if (matched.empty()) return;
+  const std::vector<Value> row = slots();
+  json.key("conditions").begin_array();
+  write_conditions(*policy_, *type_, row, matched, arena_, json);
+  json.end_array().key("decided_by").begin_array();
+  Value verdict = at(map_, "verdict");
+  for (const policy::Rule& rule : type_->rules) {
+    const bool same = rule.verdict >= 0 && verdict.is(Kind::kString) &&
+                      type_->ladder[static_cast<size_t>(rule.verdict)] == verdict.str();
+    if (same && acted.contains(rule.id)) json.string(rule.id);
+  }
+  json.end_array();
+}
+
+void RowJson::decision(Whole whole, JsonWriter& json) {
+  json.key("id").value(at(map_, "id")).key("type").string(type_->schema.name).key("verdict").value(at(map_, "verdict"));
+  json.key("points").real(number(at(map_, "points"))).key("score").real(number(at(map_, "score")));
+  for (const policy::ShownField& shown : type_->shown) put(shown.name, shown.of, true, json);
+  Value rules = at(map_, "rules");
   json.key("rules");
   has(rules) ? json.value(rules) : json.begin_array().end_array();
   json.key("features").begin_object();
-  for (const policy::FeatureRead& read : type.reads) json.key(read.name).value(at(map, read.name));
-  for (const policy::DetectorRead& read : type.detector_reads) json.key(read.name).value(at(map, read.name));
-  json.end_object().key("policy").value(at(map, "policy"));
-  if (Value shadow = at(map, "shadow"); has(shadow)) json.key("shadow").value(shadow);
-  put_json(map, "values", "values", json);
-  if (Value reasons = at(map, "reasons"); has(reasons)) json.key("reasons").value(reasons);
-  put_json(map, "effects", "effects", json);
-  if (Value late = at(map, "late"); late.is(Kind::kBool) && late.b) json.key("late").boolean(true);
+  for (const policy::FeatureRead& read : type_->reads) put(read.name, read.name, false, json);
+  for (const policy::DetectorRead& read : type_->detector_reads) put(read.name, read.name, false, json);
+  json.end_object().key("policy").value(at(map_, "policy"));
+  if (Value shadow = at(map_, "shadow"); has(shadow)) json.key("shadow").value(shadow);
+  put_json(map_, "values", "values", json);
+  if (Value reasons = at(map_, "reasons"); has(reasons)) json.key("reasons").value(reasons);
+  labels(json);
+  if (whole == Whole::kAll) put_json(map_, "effects", "effects", json);
+  if (Value late = at(map_, "late"); late.is(Kind::kBool) && late.b) json.key("late").boolean(true);
+  if (whole == Whole::kAll) conditions(json);
 }
 
-bool is_taken(std::string_view name) {
-  static constexpr std::array<std::string_view, 14> kColumns = {"n",       "time",   "received", "id",     "policy",
-                                                                "verdict", "points", "score",    "late",   "rules",
-                                                                "shadow",  "values", "reasons",  "effects"};
-  return std::find(kColumns.begin(), kColumns.end(), name) != kColumns.end();
+void RowJson::labels(JsonWriter& json) {
+  Value effects = at(map_, "effects");
+  if (effects.is(Kind::kString)) {
+    auto parsed = event::JsonReader::to_value(effects.str(), arena_);
+    effects = parsed ? *parsed : Value::null();
+  }
+  if (!effects.is(Kind::kList)) return;
+  bool open = false;
+  for (Value effect : effects.list_items()) {
+    if (!effect.is(Kind::kMap)) continue;
+    Value what = at(*effect.map, "effect");
+    if (!what.is(Kind::kString) || what.str() != "label") continue;
+    if (!open) json.key("labels").begin_array();
+    open = true;
+    json.begin_object().key("on").value(at(*effect.map, "on")).key("value").value(at(*effect.map, "value"));
+    json.key("name").value(at(*effect.map, "name")).end_object();
+  }
+  if (open) json.end_array();
 }
 
 }  // namespace
 
-base::Status write_stored_decision(const archive::Archive& archive, const policy::EventType& type, uint64_t record,
+base::Status write_stored_decision(const archive::Archive& archive, const policy::Policy& current,
+                                   const policy::EventType& type, const PolicyOf& policy_of, uint64_t record,
                                    std::string& out) {
   base::Arena arena;
   TAMIS_TRY(found, row(archive, type, "n = " + std::to_string(record), arena));
   JsonWriter json(out);
   json.begin_object();
-  write_decision(*found.map, type, json);
+  RowJson(*found.map, current, type, policy_of).decision(RowJson::Whole::kAsAnswered, json);
   json.end_object();
   return {};
 }
 
-base::Status write_stored_event(const archive::Archive& archive, const policy::EventType& type, std::string_view id,
+base::Status write_stored_event(const archive::Archive& archive, const policy::Policy& current,
+                                const policy::EventType& type, const PolicyOf& policy_of, std::string_view id,
                                 std::string& out) {
   base::Arena arena;
   TAMIS_TRY(found, row(archive, type, "id = " + sql_text(id), arena));
   const MapData& map = *found.map;
+  RowJson stored(map, current, type, policy_of);
   JsonWriter json(out);
   json.begin_object().key("record").value(at(map, "n")).key("time").value(at(map, "time"));
   json.key("received").value(at(map, "received"));
   json.key("decision").begin_object();
-  write_decision(map, type, json);
+  stored.decision(RowJson::Whole::kAll, json);
   json.end_object().key("event").begin_object();
-  for (const event::Field& field : type.schema.fields) {
-    std::string column = is_taken(field.name) ? "field." + field.name : field.name;
-    if (Value v = at(map, column); has(v)) json.key(field.name).value(v);
-  }
-  for (const event::Derived& derived : type.schema.derived) {
-    const event::Field& source = type.schema.fields[static_cast<size_t>(derived.source)];
+  const event::EventSchema& schema = stored.type().schema;
+  for (const event::Field& field : schema.fields) stored.put(field.name, field.name, true, json);
+  for (const event::Derived& derived : schema.derived) {
+    const event::Field& source = schema.fields[static_cast<size_t>(derived.source)];
     for (const event::AttributeInfo& info : event::attributes_of(source.semantic)) {
       if (info.attribute != derived.attribute) continue;
       std::string name = source.name + "." + std::string(info.name);
-      if (Value v = at(map, name); has(v)) json.key(name).value(v);
+      stored.put(name, name, true, json);
     }
   }
   json.end_object().end_object();

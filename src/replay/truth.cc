@@ -7,6 +7,7 @@
 
 #include "base/file.h"
 #include "base/hash.h"
+#include "replay/standing.h"
 
 namespace tamis::replay {
 
@@ -192,7 +193,7 @@ void Truth::add_event(std::string_view type, std::string_view id, std::string_vi
 void Truth::add_entity(std::string_view kind, std::string_view value, std::string_view label) {
   auto table = entities_.find(kind);
   if (table == entities_.end()) table = entities_.emplace(std::string(kind), Table()).first;
-  table->second.set(value, ++told_, !is_good(label));
+  table->second.set(one_spelling(kind, value), ++told_, !is_good(label));
 }
 
 Known Truth::of_event(std::string_view type, std::string_view id) const {

@@ -59,6 +59,14 @@ TEST_F(TruthTest, EventsAndEntitiesFromCsv) {
   EXPECT_EQ(of("", "nobody", 1, "z"), Known::kNot);
 }
 
+TEST_F(TruthTest, EntitiesAreFoundInAnySpelling) {
+  ASSERT_EQ(error("entity,value,label\ndomain,Evil.EXAMPLE.,bad\nip,2001:DB8:0::1,bad\nnetwork,192.0.2.7/24,good\n"),
+            "");
+  EXPECT_EQ(of("", "", 0, "evil.example"), Known::kBad);
+  EXPECT_EQ(truth_.of_entity("ip", "2001:db8::1"), Known::kBad);
+  EXPECT_EQ(truth_.of_entity("network", "192.0.2.0/24"), Known::kGood);
+}
+
 TEST_F(TruthTest, TheLastOneCounts) {
   ASSERT_EQ(error("entity,value,label\naccount,a,bad\naccount,a,legit\n"), "");
   EXPECT_EQ(of("", "a", 0, ""), Known::kGood);
