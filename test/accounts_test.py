@@ -5,6 +5,7 @@ import json
 import random
 import shutil
 import unittest
+from datetime import datetime, timedelta, timezone
 
 import harness
 
@@ -139,10 +140,31 @@ class Training(harness.TestCase):
 
     def test_what_is_forgotten_is_told(self):
         self.tell(self.truth)
-        self.run_tamis("retain", "--data", self.data, "--now", self.events[-1]["t"] + 80 * 24 * 60 * MINUTE)
+        later = datetime.fromtimestamp(self.events[-1]["t"] / 1000, timezone.utc) + timedelta(days=80)
+        self.run_tamis("retain", "--data", self.data, "--now", later.strftime("%Y-%m-%dT%H:%M:%SZ"))
         refused = self.train(code=2).stderr
         self.assertRegex(refused, "of 2200 signups 0 are known to be bad.*; 2200 with truth cannot be used, since values that the detector reads "
                                   "are not kept any more \\(.*ip.*\\)")
+
+    def test_a_backtest_tells_whom_it_hits(self):
+        self.tell(self.truth)
+        rule = ("backtest", "--data", self.data, "--policy", self.policy, "--rule", "signup-of-likely-cluster", "--quiet")
+        told = json.loads(self.run_tamis(*rule, "--json").stdout)
+        self.assertEqual("ip_class", told["class"])
+        rows = {row["class"]: row for row in told["per_class"]}
+        self.assertEqual({"res", "mob", "tor"}, set(rows))
+        for name, row in rows.items():
+            mine = [e for e in self.events if e["net"] == name]
+            bad = sum(e["fp"].startswith("farm") for e in mine)
+            self.assertEqual((len(mine) - bad, bad), (row["good"], row["bad"]), name)
+            self.assertLess(row["false_positives"], 0.02)
+            self.assertLessEqual(row["false_positives_interval"][0], row["false_positives"])
+            self.assertGreater(row["false_positives_interval"][1], row["false_positives"])
+        self.assertGreater(rows["res"]["matched_bad"], 100)
+        self.assertEqual(told["truth"]["good"], sum(row["good"] for row in told["per_class"]))
+        self.assertRegex(self.run_tamis(*rule).stdout, r"signup +tor +\d+ +0 +0\.000 %   \(95 %: 0\.000 to \d+\.\d+\) +0 +0")
+        by_country = json.loads(self.run_tamis(*rule, "--json", "--class", "country").stdout)
+        self.assertEqual({"DE", "FR", "US", "NL"}, {row["class"] for row in by_country["per_class"]})
 
     def scores(self, policy):
         out = self.folder / "scored"

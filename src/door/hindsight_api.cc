@@ -173,6 +173,7 @@ base::Result<std::string> HindsightApi::Impl::run_backtest(const JsonBody& body,
   TAMIS_TRY(csv, body.text("truth"));
   TAMIS_TRY(samples, body.whole("samples", 5, 0, 1000));
   TAMIS_TRY(always_replay, body.flag("replay", false));
+  TAMIS_TRY(class_field, body.text("class", "ip_class"));
   TAMIS_CHECK(past.read_truth(csv, "truth"));
   replay::BacktestRequest request;
   request.policy = policy;
@@ -182,6 +183,7 @@ base::Result<std::string> HindsightApi::Impl::run_backtest(const JsonBody& body,
   request.truth = &past.truth;
   request.samples = static_cast<uint32_t>(samples);
   request.always_replay = always_replay;
+  request.class_field = class_field;
   TAMIS_TRY(result, replay::backtest(request, past.source,
                                      [&](uint64_t done, uint64_t all) { return handle.progress(done, all); }));
   std::string out;
@@ -314,7 +316,7 @@ void HindsightApi::add_routes(net::HttpServer& server, const PastApi::MakeRoute&
         },
         route(Role::kAnalyst, kBodyBytesMax));
   };
-  job("/v1/backtests", "backtest", {"files", "rule", "from", "to", "truth", "samples", "replay"},
+  job("/v1/backtests", "backtest", {"files", "rule", "from", "to", "truth", "samples", "replay", "class"},
       [](Impl* i, const JsonBody& body, const std::string&, Jobs::Handle& h) { return i->run_backtest(body, h); });
   job("/v1/find", "find", {"expression", "types", "from", "to", "facets", "rows"},
       [](Impl* i, const JsonBody& body, const std::string&, Jobs::Handle& h) { return i->run_find(body, h); });
