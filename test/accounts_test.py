@@ -148,7 +148,7 @@ class Training(harness.TestCase):
 
     def test_a_backtest_tells_whom_it_hits(self):
         self.tell(self.truth)
-        rule = ("backtest", "--data", self.data, "--policy", self.policy, "--rule", "signup-of-likely-cluster", "--quiet")
+        rule = ("backtest", "--data", self.data, "--policy", self.policy, "--rule", "signup-of-cluster", "--quiet")
         told = json.loads(self.run_tamis(*rule, "--json").stdout)
         self.assertEqual("ip_class", told["class"])
         rows = {row["class"]: row for row in told["per_class"]}
