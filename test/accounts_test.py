@@ -3,7 +3,9 @@ over HTTP and as a command, what people say of them, and the gate on what is don
 
 import json
 import random
+import shutil
 import unittest
+from datetime import datetime, timedelta, timezone
 
 import harness
 
@@ -39,6 +41,135 @@ def make_events(count):
             events.append({"id": f"s{n}", "t": at + 1, "type": "send", "acct": f"a{n - n % 4}", "ip": event["ip"], "rcpts": 1, "new": 0,
                            "subj": "00ff00ff00ff00ff", "body": f"{n:016x}", "urls": []})
     return events
+
+
+def make_campaigns(count, machines):
+    """Honest signups, and among them a campaign from each of some machines, with truth of each account."""
+    r = random.Random(11)
+    events, truth, at = [], [], START
+    for n in range(count):
+        machine = r.randrange(machines) if n > count // 4 and r.random() < 0.3 else None
+        at += 4 * MINUTE
+        cc, lang, tz = r.choice(PLACES)
+        name = r.choice(NAMES) + "." + r.choice(NAMES) + r.choice(["", str(r.randrange(100))])
+        event = {"id": f"e{n}", "t": at, "type": "signup", "acct": f"a{n}", "ip": f"198.{18 + r.randrange(2)}.{r.randrange(250)}.{1 + r.randrange(250)}",
+                 "asn": 64510 + r.randrange(12), "cc": cc, "net": r.choice(["res", "res", "mob", "tor"]), "ua": r.choice(AGENTS), "fp": f"d{n}", "lang": lang,
+                 "tz": tz, "cookie": f"k{n}", "local": name, "scr": r.choice(["1920x1080", "390x844"]), "gpu": f"g{r.randrange(40)}",
+                 "cores": r.choice([4, 6, 8]), "cap": "img", "cap_ms": 3000 + r.randrange(9000), "cap_tries": 1, "fill_ms": 9000 + r.randrange(60000), "paste": False}
+        if machine is not None:
+            event |= {"net": "res", "asn": 64600 + machine, "cc": "NL", "ip": f"203.0.{machine}.{1 + r.randrange(9)}", "fp": f"farm{machine}", "scr": f"{800 + machine}x600",
+                      "gpu": f"soft{machine}", "lang": "en-US", "tz": "UTC", "local": "qwx"[machine % 3] * (1 + machine) + str(r.randrange(10000, 99999)),
+                      "fill_ms": 1700 * (1 + machine) + r.randrange(40), "cap_ms": 400 * (1 + machine) + r.randrange(9), "paste": True}
+        events.append(event)
+        truth.append(("account", event["acct"], "good" if machine is None else "bad"))
+    return events, truth
+
+
+class Training(harness.TestCase):
+    """A model trained from what a data folder has: its signups, and truth that people told."""
+
+    def setUp(self):
+        super().setUp()
+        self.events, self.truth = make_campaigns(2200, 4)
+        self.data = self.folder / "data"
+        self.source = self.folder / "events.jsonl"
+        self.source.write_text("".join(json.dumps(event) + "\n" for event in self.events))
+        self.policy = self.folder / "policy"
+        shutil.copytree(harness.READY_POLICY, self.policy)
+        # Without the model that ships: what the trees do shows.
+        detectors = (self.policy / "detectors.yaml").read_text()
+        (self.policy / "detectors.yaml").write_text(detectors.replace("    model: model/signup.trees\n", ""))
+        self.run_tamis("import", "--data", self.data, "--policy", self.policy, "--quiet", self.source)
+        self.trees = self.folder / "own.trees"
+
+    def train(self, *more, code=0):
+        done = harness.tamis("train", "accounts", "--data", self.data, "--out", self.trees, "--rounds", 30, "--quiet", *more)
+        if "needs the XGBoost library" in done.stderr:
+            self.assertEqual((2, False), (done.returncode, self.trees.exists()))
+            self.skipTest("the XGBoost library is not installed")
+        self.assertEqual(code, done.returncode, done.stderr)
+        return done
+
+    def tell(self, rows):
+        table = self.folder / "truth.csv"
+        table.write_text("entity,value,label\n" + "".join(",".join(row) + "\n" for row in rows))
+        self.run_tamis("truth", "import", "--data", self.data, table, "--source", "review")
+
+    def test_too_little_truth_is_refused(self):
+        refused = self.train(code=2).stderr
+        self.assertRegex(refused, "of 2200 signups 0 are known to be bad, of 0 kinds .* 0 to be good; it takes 3 kinds and 1000 good")
+        self.assertRegex(refused, "of 2200 nobody has told anything: .*--unknown-is-good")
+        self.tell([row for row in self.truth if row[2] == "bad"][:40])
+        self.assertRegex(self.train(code=2).stderr, "of 2200 signups 40 are known to be bad, of [1-4] kinds .* and 0 to be good")
+        self.assertFalse(self.trees.exists())
+        self.assertEqual(2, self.run_tamis("train", "accounts", "--out", self.trees, code=2).returncode)
+        self.assertRegex(self.run_tamis("train", "accounts", "--out", self.trees, "--from", "1d", self.folder, code=2).stderr, "go with --data")
+
+    def test_trained_from_truth_in_the_folder_and_used(self):
+        bad = [value for _, value, label in self.truth if label == "bad"]
+        good = [value for _, value, label in self.truth if label == "good"]
+        # Of two campaigns through what their accounts share, of the others by account.
+        farm = {e["acct"]: e["fp"] for e in self.events if e["fp"].startswith("farm")}
+        rows = [("device", name, "bad") for name in ("farm0", "farm1")]
+        rows += [("account", a, "bad") for a in bad if farm[a] not in ("farm0", "farm1")]
+        rows += [("account", a, "good") for a in good[:1200]]
+        self.tell(rows)
+        told = json.loads(self.train("--json").stdout)
+        self.assertEqual((2200, len(bad), 1200, len(good) - 1200, 0), (told["signups"], told["bad"], told["good"], told["untold"], told["gone"]))
+        self.assertEqual(told["used"], told["bad"] + told["good"])
+        kinds = {kind["kind"]: kind for kind in told["kinds"]}
+        self.assertEqual({"residential", "mobile", "tor"}, {kind for kind, k in kinds.items() if not k["bad"]})
+        self.assertGreaterEqual(sum(k["bad"] for k in kinds.values()), 3)
+        first = self.trees.read_text()
+        self.assertIn("tamis-trees", first)
+        # In a window, with everybody else taken for honest, and by a server that holds the folder: the same way.
+        with harness.Server(self.policy, self.data, "--deadline-ms", "10000"):
+            table = self.train("--unknown-is-good").stdout
+            self.assertRegex(table, f"used +2,200: {len(bad)} bad, {len(good):,} good")
+            self.assertRegex(table, r"\| residential \| \d+ \|")
+        self.assertRegex(self.train("--from", "1d", "--unknown-is-good", code=2).stderr, "of 36[01] signups")
+        # The policy takes it, and scores with it: what is bad is at least as suspect as before, and some of it more.
+        plain, scores = self.scores(self.policy), None
+        (self.policy / "model" / "signup.trees").write_text(first)
+        detectors = (self.policy / "detectors.yaml").read_text()
+        (self.policy / "detectors.yaml").write_text(detectors.replace("    on: [signup, login", "    model: model/signup.trees\n    on: [signup, login"))
+        scores = self.scores(self.policy)
+        self.assertTrue(all(scores[i] >= plain[i] - 1e-9 for i in plain))
+        raised = [i for i in plain if scores[i] > plain[i] + 1e-3]
+        self.assertGreater(sum(farm.get("a" + i[1:]) is not None for i in raised), 5)
+
+    def test_what_is_forgotten_is_told(self):
+        self.tell(self.truth)
+        later = datetime.fromtimestamp(self.events[-1]["t"] / 1000, timezone.utc) + timedelta(days=80)
+        self.run_tamis("retain", "--data", self.data, "--now", later.strftime("%Y-%m-%dT%H:%M:%SZ"))
+        refused = self.train(code=2).stderr
+        self.assertRegex(refused, "of 2200 signups 0 are known to be bad.*; 2200 with truth cannot be used, since values that the detector reads "
+                                  "are not kept any more \\(.*ip.*\\)")
+
+    def test_a_backtest_tells_whom_it_hits(self):
+        self.tell(self.truth)
+        rule = ("backtest", "--data", self.data, "--policy", self.policy, "--rule", "signup-of-cluster", "--quiet")
+        told = json.loads(self.run_tamis(*rule, "--json").stdout)
+        self.assertEqual("ip_class", told["class"])
+        rows = {row["class"]: row for row in told["per_class"]}
+        self.assertEqual({"res", "mob", "tor"}, set(rows))
+        for name, row in rows.items():
+            mine = [e for e in self.events if e["net"] == name]
+            bad = sum(e["fp"].startswith("farm") for e in mine)
+            self.assertEqual((len(mine) - bad, bad), (row["good"], row["bad"]), name)
+            self.assertLess(row["false_positives"], 0.02)
+            self.assertLessEqual(row["false_positives_interval"][0], row["false_positives"])
+            self.assertGreater(row["false_positives_interval"][1], row["false_positives"])
+        self.assertGreater(rows["res"]["matched_bad"], 100)
+        self.assertEqual(told["truth"]["good"], sum(row["good"] for row in told["per_class"]))
+        self.assertRegex(self.run_tamis(*rule).stdout, r"signup +tor +\d+ +0 +0\.000 %   \(95 %: 0\.000 to \d+\.\d+\) +0 +0")
+        by_country = json.loads(self.run_tamis(*rule, "--json", "--class", "country").stdout)
+        self.assertEqual({"DE", "FR", "US", "NL"}, {row["class"] for row in by_country["per_class"]})
+
+    def scores(self, policy):
+        out = self.folder / "scored"
+        self.run_tamis("replay", "--policy", policy, "--out", out, "--quiet", self.source)
+        return {d["id"]: d["score"] for d in map(json.loads, out.read_text().splitlines())}
 
 
 class Accounts(harness.TestCase):

@@ -14,7 +14,7 @@ constexpr size_t kTruthBytesMax = size_t{900} << 20;
 
 struct Options {
   DataSessionOptions session;
-  std::string policy, rule, from, to, truth;
+  std::string policy, rule, from, to, truth, class_field = "ip_class";
   uint32_t samples = 5;
   bool json = false, replay = false;
 };
@@ -53,6 +53,28 @@ void print_samples(const JsonView& result) {
   }
 }
 
+// Whom it hits: the share of good events that it matches, by class.
+void print_classes(const JsonView& result) {
+  JsonView classes = result["per_class"];
+  if (classes.items().empty()) return;
+  std::printf("\n%-12s %-12s %10s %10s  %-32s %10s %10s\n", "type", result["class"].text().c_str(), "good", "matched",
+              "false positives", "bad", "matched");
+  for (event::Value v : classes.items()) {
+    JsonView row = classes.item(v);
+    std::string share = "-";
+    if (row["good"].count() > 0) {
+      auto ends = row["false_positives_interval"].items();
+      char text[96];
+      std::snprintf(text, sizeof text, "%.3f %%   (95 %%: %.3f to %.3f)", row["false_positives"].number() * 100,
+                    row.item(ends[0]).number() * 100, row.item(ends[1]).number() * 100);
+      share = text;
+    }
+    std::printf("%-12s %-12s %10s %10s  %-32s %10s %10s\n", row["type"].text().c_str(), row["class"].text().c_str(),
+                thousands(row["good"].count()).c_str(), thousands(row["matched_good"].count()).c_str(), share.c_str(),
+                thousands(row["bad"].count()).c_str(), thousands(row["matched_bad"].count()).c_str());
+  }
+}
+
 void print(const JsonView& result) {
   std::string rule = result["rule"].text();
   std::printf("%s on %s events", rule.empty() ? "the policy" : ("rule " + rule).c_str(),
@@ -75,6 +97,7 @@ void print(const JsonView& result) {
                   thousands(day["gained"].count()).c_str(), thousands(day["lost"].count()).c_str());
     }
   }
+  print_classes(result);
   if (JsonView overlap = result["overlap"]; !overlap.items().empty()) {
     std::printf("\nother rules on the matched events:\n");
     for (event::Value v : overlap.items()) {
@@ -96,6 +119,7 @@ base::Result<int> backtest(Options& options) {
   put("rule", options.rule);
   put("from", options.from);
   put("to", options.to);
+  put("class", options.class_field);
   if (!options.truth.empty()) {
     TAMIS_TRY(csv, base::read_file(options.truth, kTruthBytesMax));
     put("truth", csv);
@@ -187,6 +211,8 @@ Command add_backtest(CLI::App& app) {
   app.add_option("--to", options->to, "End, likewise");
   app.add_option("--truth", options->truth,
                  "CSV with the columns type,id,label or entity,value,label; label good or bad");
+  app.add_option("--class", options->class_field, "Field or attribute by which false positives are told apart")
+      ->capture_default_str();
   app.add_option("--samples", options->samples, "Examples of each kind")
       ->check(CLI::Range(0, 1000))
       ->capture_default_str();

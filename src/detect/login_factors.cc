@@ -51,6 +51,16 @@ double LoginRiskImpl::with_network(const LoginFacts& f, int attribute) const {
   return typical * typical * typical * typical;
 }
 
+// Exits of VPN and Tor stand where they stand: one that is new to an account mostly brings a new provider and country,
+// too, which is the same change and not one more. Of other networks how far away they are does tell.
+double LoginRiskImpl::along_with_exit(NetClass net, int attribute) const {
+  constexpr double kPrior = 5, kPriorRate = 0.3;
+  if (net != NetClass::kVpn && net != NetClass::kTor) return 0;
+  const auto& novelty = novelty_[size_t(net)];
+  const double finer = novelty[size_t(attribute) - 1];
+  return std::min(1.0, (novelty[size_t(attribute)] + kPrior * kPriorRate) / (finer + kPrior));
+}
+
 double LoginRiskImpl::surprise(const Profile& p, const LoginFacts& f, const int* levels, int count,
                                double targeted) const {
   const double n = static_cast<double>(p.events);
@@ -78,6 +88,7 @@ double LoginRiskImpl::surprise(const Profile& p, const LoginFacts& f, const int*
     }
     const double novel = distinct + 3 * rate + 0.02;
     double escape = novel / (n + novel);  // 1 if nothing is known of the account
+    if (a > kLogIp && a <= kLogCountry) escape = std::max(escape, along_with_exit(f.net, a));
     if (a > kLogCountry) escape += (1 - escape) * with_network(f, a);
     log_odds -= fast_log(std::min(1.0, escape));
   }

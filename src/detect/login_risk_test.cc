@@ -2,6 +2,7 @@
 #include <rapidcheck.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <map>
 #include <string>
@@ -101,6 +102,29 @@ TEST(LoginRisk, an_unknown_cookie_speaks_against_logins_not_against_sessions) {
   // But it goes on from that login.
   const LoginScore after = h.risk->login(from(elsewhere, h.now += 1000, true));
   EXPECT_GT(after.factor[kLoginCookie], 0);
+}
+
+// Whoever comes through Tor for the first time has a new address, provider and country, and that is one change.
+TEST(LoginRisk, a_first_time_through_an_exit_is_one_change) {
+  House h;
+  const auto through = [](Person p, NetClass net, uint64_t exit) {
+    p.net = net;
+    p.ip = "203.0." + std::to_string(draw(exit, 1) % 250) + "." + std::to_string(1 + draw(exit, 2) % 250);
+    p.asn = 900 + static_cast<uint32_t>(draw(exit, 3) % 40);
+    p.country = std::array{"NL", "SE", "CH", "RO", "US", "IS"}[draw(exit, 4) % 6];
+    return p;
+  };
+  for (uint64_t day = 0; day < 10; ++day)
+    for (uint64_t n = 0; n < 30; ++n) {
+      Person regular = honest(5000 + n, kStart);
+      h.risk->login(from(through(regular, NetClass::kTor, day * 30 + n), h.now += 60'000));
+    }
+  const auto first_time = [&](NetClass net) {
+    return h.risk->login(from(through(h.owners[9], net, 77'777), h.now += 1000, true)).factor[kLoginNetwork];
+  };
+  const float tor = first_time(NetClass::kTor), residential = first_time(NetClass::kResidential);
+  EXPECT_GT(tor, 0.5);
+  EXPECT_GT(residential, tor + 1.5f);
 }
 
 TEST(LoginRisk, attempts_on_many_accounts_speak_against_each) {

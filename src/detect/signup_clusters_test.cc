@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "detect/account_json.h"
+#include "detect/background.h"
 #include "detect/detect_test_kit.h"
 #include "detect/lexical.h"
 
@@ -52,6 +53,26 @@ TEST(NameShape, takes_any_bytes) {
     RC_ASSERT(shape.bytes <= 64);
     RC_ASSERT(shape.shape == name_shape(text).shape);
   }));
+}
+
+TEST(Background, a_round_trip_that_is_none_hardly_moves_the_mean_of_its_country) {
+  Background background(10'000);
+  Signup signup = honest(1, kStart).signup();
+  const auto learn = [&](uint32_t rtt_ms, int times) {
+    signup.client.rtt_ms = rtt_ms;
+    const SignupFacts facts = signup_facts(signup);
+    for (int i = 0; i < times; ++i) background.learn(facts, background_keys(facts), 1);
+    return background.usual_rtt(facts, background_keys(facts));
+  };
+  const double usual = learn(40, 20);
+  EXPECT_NEAR(usual, std::log(40), 0.01);
+  EXPECT_EQ(learn(4'000'000'000, 1), learn(10'000, 0));
+  // As one of ten seconds does, not as one of seven weeks: that would be 0.88.
+  EXPECT_NEAR(learn(40, 0) - usual, std::log(10'000.0 / 40) / 21, 0.01);
+  signup.client.rtt_ms = 4'294'967'295;
+  const SignupFacts huge = signup_facts(signup);
+  signup.client.rtt_ms = 10'000;
+  EXPECT_EQ(huge.measure, signup_facts(signup).measure);
 }
 
 TEST(SignupClusters, finds_a_campaign_that_never_repeats_an_address) {

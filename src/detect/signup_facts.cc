@@ -1,5 +1,6 @@
 #include "detect/signup_facts.h"
 
+#include <algorithm>
 #include <initializer_list>
 
 #include "base/hash.h"
@@ -21,6 +22,9 @@ uint32_t hash_of(std::initializer_list<std::string_view> parts) {
 }
 
 constexpr uint64_t kKindSeed = 580;  // parts the usual names of kinds
+
+// A client says what its round trip was. What takes longer is none, and must not weigh in the mean of a country.
+constexpr uint32_t kRoundTripMsMax = 10'000;
 
 float log_ms(uint32_t ms) { return ms == 0 ? -1.0f : static_cast<float>(fast_log(ms)); }
 
@@ -85,7 +89,7 @@ SignupFacts signup_facts(const Signup& s) {
   f.value[kForm] = s.pasted ? 3 : 5;
   f.value[kTries] = s.captcha_tries == 0 ? 0 : 1 + (s.captcha_tries < 4 ? s.captcha_tries : 4);
   f.value[kCookie] = hash_of({s.client.cookie});
-  f.measure = {log_ms(s.fill_ms), log_ms(s.captcha_ms), log_ms(s.client.rtt_ms)};
+  f.measure = {log_ms(s.fill_ms), log_ms(s.captcha_ms), log_ms(std::min(s.client.rtt_ms, kRoundTripMsMax))};
   f.net = s.client.net;
   return f;
 }

@@ -7,6 +7,7 @@
 #include "door/http_answer.h"
 #include "door/json_body.h"
 #include "door/service_ground.h"
+#include "door/train_accounts.h"
 #include "event/json_writer.h"
 #include "replay/backtest.h"
 #include "replay/find.h"
@@ -25,6 +26,7 @@ namespace {
 constexpr size_t kBodyBytesMax = size_t{1} << 30;  // truth tables come with the request
 constexpr size_t kSmallBodyBytes = 64 << 10;
 constexpr int64_t kRateMax = 10'000'000;
+constexpr int64_t kRoundsMax = 5000, kDepthMax = 12;  // of trees
 
 // What looks back needs of the service, for the time of one job.
 class Past {
@@ -132,6 +134,7 @@ struct HindsightApi::Impl {
 
   base::Result<std::string> run_backtest(const JsonBody& body, Jobs::Handle& handle);
   base::Result<std::string> run_find(const JsonBody& body, Jobs::Handle& handle);
+  base::Result<std::string> run_train(const JsonBody& body, Jobs::Handle& handle);
   base::Result<std::string> run_act(const JsonBody& body, const std::string& author, Jobs::Handle& handle);
   base::Result<std::string> run_batch(const std::string& id, bool undo, const action::BatchRun& run,
                                       Jobs::Handle& handle);
@@ -170,6 +173,7 @@ base::Result<std::string> HindsightApi::Impl::run_backtest(const JsonBody& body,
   TAMIS_TRY(csv, body.text("truth"));
   TAMIS_TRY(samples, body.whole("samples", 5, 0, 1000));
   TAMIS_TRY(always_replay, body.flag("replay", false));
+  TAMIS_TRY(class_field, body.text("class", "ip_class"));
   TAMIS_CHECK(past.read_truth(csv, "truth"));
   replay::BacktestRequest request;
   request.policy = policy;
@@ -179,6 +183,7 @@ base::Result<std::string> HindsightApi::Impl::run_backtest(const JsonBody& body,
   request.truth = &past.truth;
   request.samples = static_cast<uint32_t>(samples);
   request.always_replay = always_replay;
+  request.class_field = class_field;
   TAMIS_TRY(result, replay::backtest(request, past.source,
                                      [&](uint64_t done, uint64_t all) { return handle.progress(done, all); }));
   std::string out;
@@ -215,6 +220,30 @@ base::Result<std::string> HindsightApi::Impl::run_find(const JsonBody& body, Job
   std::string out;
   replay::write_json(result, out);
   return out;
+}
+
+base::Result<std::string> HindsightApi::Impl::run_train(const JsonBody& body, Jobs::Handle& handle) {
+  Past past(service);
+  TAMIS_TRY(policy, policy_of(body, service));
+  TAMIS_TRY(window, window_of(body, *past.source.archive));
+  TAMIS_TRY(csv, body.text("truth"));
+  TAMIS_TRY(unknown_is_good, body.flag("unknown_is_good", false));
+  learn::BoostOptions boost;
+  TAMIS_TRY(rounds, body.whole("rounds", boost.rounds, 1, kRoundsMax));
+  TAMIS_TRY(depth, body.whole("depth", boost.depth, 1, kDepthMax));
+  boost.rounds = static_cast<int>(rounds);
+  boost.depth = static_cast<int>(depth);
+  TAMIS_CHECK(past.read_truth(csv, "truth"));
+  replay::PastSignupsRequest request;
+  request.data = service.data()->path();
+  request.policy = policy;
+  request.intel = service.data()->intel();
+  request.archive = past.source.archive;
+  request.truth = &past.truth;
+  request.from_ms = window.from_ms;
+  request.to_ms = window.to_ms;
+  request.unknown_is_good = unknown_is_good;
+  return train_accounts(request, boost, [&](uint64_t done, uint64_t all) { return handle.progress(done, all); });
 }
 
 // Plans, tells what would be done, and with `apply` does it.
@@ -287,10 +316,12 @@ void HindsightApi::add_routes(net::HttpServer& server, const PastApi::MakeRoute&
         },
         route(Role::kAnalyst, kBodyBytesMax));
   };
-  job("/v1/backtests", "backtest", {"files", "rule", "from", "to", "truth", "samples", "replay"},
+  job("/v1/backtests", "backtest", {"files", "rule", "from", "to", "truth", "samples", "replay", "class"},
       [](Impl* i, const JsonBody& body, const std::string&, Jobs::Handle& h) { return i->run_backtest(body, h); });
   job("/v1/find", "find", {"expression", "types", "from", "to", "facets", "rows"},
       [](Impl* i, const JsonBody& body, const std::string&, Jobs::Handle& h) { return i->run_find(body, h); });
+  job("/v1/train/accounts", "train", {"files", "from", "to", "truth", "unknown_is_good", "rounds", "depth"},
+      [](Impl* i, const JsonBody& body, const std::string&, Jobs::Handle& h) { return i->run_train(body, h); });
   job("/v1/batches", "act",
       {"files", "rule", "from", "to", "truth", "samples", "reason", "apply", "keep", "revisions", "cap", "rate"},
       [](Impl* i, const JsonBody& body, const std::string& author, Jobs::Handle& h) {

@@ -163,6 +163,10 @@ class ClusterDetector final : public Detector {
     (void)(saying == ClusterSaying::kConfirmed ? clusters_->confirm(cluster) : clusters_->suppress(cluster, until_ms));
   }
   const detect::SignupClusters* clusters() const override { return clusters_.get(); }
+  std::optional<SeenSignup> seen_signup() const override {
+    if (part_ != Part::kSignup || account_.empty()) return std::nullopt;
+    return SeenSignup{&score_, net_};
+  }
   std::optional<AccountHindsight> hindsight(std::string_view account) const override {
     const detect::AccountScore s = clusters_->account(account);
     return AccountHindsight{s.score, s.cluster, s.at_ms};
@@ -222,11 +226,14 @@ class ClusterDetector final : public Detector {
 
   void take(const Inputs& in, Part part, int64_t t_ms) {
     switch (part) {
-      case Part::kSignup:
-        score_ = clusters_->signup(signup_of(in, t_ms));
+      case Part::kSignup: {
+        const detect::Signup signup = signup_of(in, t_ms);
+        net_ = signup.client.net;
+        score_ = clusters_->signup(signup);
         use_facts(score_.cluster);
         looked_up_ = true;
         break;
+      }
       case Part::kLogin:
       case Part::kSession:
         clusters_->login(login_of(in, part, t_ms));
@@ -330,6 +337,7 @@ class ClusterDetector final : public Detector {
   size_t told_max_ = 0;
   // Of the event at hand.
   Part part_ = Part::kSignup;
+  detect::NetClass net_ = detect::NetClass::kResidential;
   std::string_view account_;
   detect::SignupScore score_;
   detect::ClusterFacts facts_;

@@ -43,6 +43,8 @@ class Detector : public state::SnapshotPart {
   virtual void erase(std::string_view account) = 0;
   // What somebody has found out about one account; nothing: it is not known any more.
   virtual void truth(std::string_view, std::optional<bool>, int64_t) {}
+  // What it said of the event that it took last, if that was a signup.
+  virtual std::optional<SeenSignup> seen_signup() const { return std::nullopt; }
   virtual std::optional<AccountHindsight> hindsight(std::string_view) const { return std::nullopt; }
   // What people say of a cluster: confirmed; or cleared until then (0: not any more).
   enum class ClusterSaying : uint8_t { kConfirmed, kCleared };

@@ -80,6 +80,12 @@ struct AccountHindsight {
   int64_t at_ms = 0;     // when it could first have been acted on
 };
 
+// What a detector said of a signup, with all that a trained model over it reads.
+struct SeenSignup {
+  const detect::SignupScore* score = nullptr;
+  detect::NetClass net = detect::NetClass::kResidential;
+};
+
 struct RuleStats {
   uint64_t matched = 0;  // and acted
   uint64_t shadow = 0;   // matched without acting
@@ -199,6 +205,10 @@ class Engine {
   std::optional<AccountHindsight> hindsight(std::string_view account) const;
   // The detector that finds clusters, by its name in the policy, or the first for an empty one; null: there is none.
   const detect::SignupClusters* clusters(std::string_view detector = {}) const;
+
+  // Of the event that was decided last, if it was a signup for such a detector; nothing else. Valid until the next call
+  // of decide().
+  std::optional<SeenSignup> seen_signup() const;
 
   // Snapshots. Between begin_snapshot() and the last piece the engine goes on as usual; the bytes are its state as of
   // begin_snapshot(). They are written in pieces, and what changes before its turn is written right before it changes

@@ -131,6 +131,16 @@ std::optional<AccountHindsight> Engine::hindsight(std::string_view account) cons
   return worst;
 }
 
+std::optional<SeenSignup> Engine::seen_signup() const {
+  const Decision& decision = impl_->decision;
+  if (decision.type == nullptr || decision.late) return std::nullopt;
+  for (const policy::DetectorFeed& feed : decision.type->feeds) {
+    if (feed.part != policy::DetectorPart::kSignup) continue;
+    if (auto seen = impl_->active->detectors[feed.detector]->seen_signup()) return seen;
+  }
+  return std::nullopt;
+}
+
 const detect::SignupClusters* Engine::clusters(std::string_view detector) const {
   for (size_t i = 0; i < impl_->active->detectors.size(); ++i) {
     if (!detector.empty() && impl_->active->policy->detectors[i].name != detector) continue;

@@ -56,7 +56,8 @@ std::string exact(double number) {
 
 }  // namespace
 
-base::Result<HeadReport> train_account_head(std::span<const SignupRow> rows, const BoostOptions& options) {
+base::Result<HeadReport> train_account_head(std::span<const SignupRow> rows, const BoostOptions& options,
+                                            const TrainProgress& keep_going) {
   HeadReport report;
   std::map<std::string, HeadKind> kinds;
   for (const SignupRow& row : rows) {
@@ -66,10 +67,13 @@ base::Result<HeadReport> train_account_head(std::span<const SignupRow> rows, con
     report.bad += row.is_bad;
   }
   report.rows = rows.size();
-  const auto bad_kinds = std::count_if(kinds.begin(), kinds.end(), [](const auto& k) { return k.second.is_bad; });
-  if (bad_kinds < 3 || rows.size() - report.bad < 1000)
+  const auto bad_kinds =
+      static_cast<size_t>(std::count_if(kinds.begin(), kinds.end(), [](const auto& k) { return k.second.is_bad; }));
+  if (bad_kinds < kTrainKindsMin || rows.size() - report.bad < kTrainHonestMin)
     return base::invalid("training needs at least three kinds of campaign and a thousand honest signups, found " +
                          std::to_string(bad_kinds) + " and " + std::to_string(rows.size() - report.bad));
+  const auto go_on = [&](size_t trained) { return !keep_going || keep_going(trained, bad_kinds + 1); };
+  const auto stopped = [] { return base::fail(base::Code::kUnavailable, "stopped before the end"); };
   // Honest signups are dealt out among the kinds of campaign by a hash; each part is judged by trees without it.
   std::vector<double> head(rows.size());
   size_t fold = 0;
@@ -82,6 +86,7 @@ base::Result<HeadReport> train_account_head(std::span<const SignupRow> rows, con
   for (size_t part = 0; part < fold_of.size(); ++part) {
     std::vector<bool> use(rows.size());
     for (size_t i = 0; i < rows.size(); ++i) use[i] = part_of(i) != part;
+    if (!go_on(part)) return stopped();
     TAMIS_TRY(trees, train_on(rows, use, options, nullptr));
     for (size_t i = 0; i < rows.size(); ++i)
       if (!use[i]) head[i] = static_cast<double>(trees.score(rows[i].feature));
@@ -114,6 +119,7 @@ base::Result<HeadReport> train_account_head(std::span<const SignupRow> rows, con
   }
   for (const auto& [name, kind] : kinds) report.kinds.push_back(kind);
 
+  if (!go_on(bad_kinds)) return stopped();
   TAMIS_TRY(trees, train_on(rows, std::vector<bool>(rows.size(), true), options, &report.model));
   report.trees = trees.trees();
   const size_t base_line = report.model.find("\nbase ");
@@ -199,6 +205,16 @@ base::Result<HeadReport> train_accounts(const TrainAccountsOptions& options) {
         collect_signup_rows(directory + "/events.jsonl", std::ifstream(intel) ? intel : std::string(), truth_of, rows));
   }
   return train_account_head(rows, options.boost);
+}
+
+void write_kinds(event::JsonWriter& json, const HeadReport& report) {
+  json.begin_array();
+  for (const HeadKind& kind : report.kinds) {
+    json.begin_object().key("kind").string(kind.kind).key("bad").boolean(kind.is_bad);
+    json.key("signups").uinteger(kind.rows).key("detector").real(kind.detector);
+    json.key("trees").real(kind.trees).key("both").real(kind.both).end_object();
+  }
+  json.end_array();
 }
 
 std::string head_table(const HeadReport& report) {

@@ -15,6 +15,7 @@
 
 #include "base/result.h"
 #include "detect/signup_clusters.h"
+#include "event/json_writer.h"
 #include "learn/boost.h"
 
 namespace tamis::learn {
@@ -42,8 +43,14 @@ struct HeadReport {
   std::vector<HeadKind> kinds;
 };
 
+// At least so many kinds of campaign, since each is judged by trees that saw only others, and so many honest signups,
+// for the scale is set by the one in a thousand.
+inline constexpr size_t kTrainKindsMin = 3, kTrainHonestMin = 1000;
+// `keep_going` gets (trained, all) before each part of the training; false stops, which is an error (kUnavailable).
 // Errors: too few rows or kinds, or the training library is not there.
-base::Result<HeadReport> train_account_head(std::span<const SignupRow> rows, const BoostOptions& options = {});
+using TrainProgress = std::function<bool(size_t, size_t)>;
+base::Result<HeadReport> train_account_head(std::span<const SignupRow> rows, const BoostOptions& options = {},
+                                            const TrainProgress& keep_going = {});
 
 // What is known of an account: bad or not, of which kind. Null: nothing, the account is left out.
 struct AccountTruth {
@@ -64,7 +71,9 @@ struct TrainAccountsOptions {
 };
 base::Result<HeadReport> train_accounts(const TrainAccountsOptions& options);
 
-// A table of what head and detector find, for people.
+// A table of what head and detector find, for people; and for programs, as an array of
+// {"kind","bad","signups","detector","trees","both"}.
 std::string head_table(const HeadReport& report);
+void write_kinds(event::JsonWriter& json, const HeadReport& report);
 
 }  // namespace tamis::learn

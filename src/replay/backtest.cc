@@ -57,7 +57,28 @@ struct TypeView {
   std::vector<std::string> names;      // of slots
   std::vector<int32_t> shown;          // slots that samples show
   std::unique_ptr<TruthOfType> truth;  // null: there is none
+  int32_t class_slot = -1;
 };
+
+// Events of one class of which the truth is known.
+struct ClassCell {
+  uint64_t good = 0, matched_good = 0, bad = 0, matched_bad = 0;
+  void add(bool is_bad, bool matched) {
+    ++(is_bad ? bad : good);
+    if (matched) ++(is_bad ? matched_bad : matched_good);
+  }
+  void add(const ClassCell& other) {
+    good += other.good, matched_good += other.matched_good;
+    bad += other.bad, matched_bad += other.matched_bad;
+  }
+};
+using ClassCells = std::map<std::string, ClassCell, std::less<>>;
+
+ClassCell& cell_of(ClassCells& cells, std::string_view name) {
+  const auto found = cells.find(name);
+  if (found != cells.end()) return found->second;
+  return cells[std::string(cells.size() < BacktestResult::kClassesMax ? name : "(others)")];
+}
 
 struct Tally {
   explicit Tally(size_t samples) : chosen(BacktestResult::kSampleKinds, Chosen(samples)) {}
@@ -66,7 +87,8 @@ struct Tally {
   std::map<int64_t, BacktestResult::Day> days;
   std::unordered_map<std::string, uint64_t> rule_sets;  // of matched events
   std::vector<Chosen> chosen;
-  std::string ids;  // room for a set of rules
+  std::map<size_t, ClassCells> classes;  // by place of the event type
+  std::string ids;                       // room for a set of rules
 };
 
 class Counting final : public MatchVisitor {
@@ -109,6 +131,9 @@ class Counting final : public MatchVisitor {
       }
       for (const auto& [ids, count] : part.rule_sets) all.rule_sets[ids] += count;
       for (size_t k = 0; k < all.chosen.size(); ++k) all.chosen[k].merge(part.chosen[k]);
+      for (const auto& [type, cells] : part.classes) {
+        for (const auto& [name, cell] : cells) cell_of(all.classes[type], name).add(cell);
+      }
     }
     for (const auto& [begin, day] : all.days) {
       all.events += day.events, all.matched += day.matched, all.gained += day.gained, all.lost += day.lost;
@@ -124,9 +149,17 @@ class Counting final : public MatchVisitor {
       bool bad = known == Known::kBad, matched = batch.matched[i] != 0;
       ++(bad ? tally.bad : tally.good);
       if (matched) ++(bad ? tally.matched_bad : tally.matched_good);
+      if (view.class_slot >= 0) count_class(tally.classes[batch.type], view, batch, i).add(bad, matched);
       if (matched) sample(tally, bad ? BacktestResult::kMatchedBad : BacktestResult::kMatchedGood, batch, i);
       if (!matched && bad) sample(tally, BacktestResult::kMissedBad, batch, i);
     }
+  }
+
+  static ClassCell& count_class(ClassCells& cells, const TypeView& view, const MatchBatch& batch, uint32_t row) {
+    const auto slot = static_cast<size_t>(view.class_slot);
+    const event::Value v = slot < batch.columns.size() ? batch.columns[slot].at(row) : event::Value::absent();
+    if (v.is(event::Kind::kString)) return cell_of(cells, v.str());
+    return cell_of(cells, v.is(event::Kind::kAbsent) ? "(none)" : event::debug_string(v));
   }
 
   void count_rule_sets(Tally& tally, const MatchBatch& batch) {
@@ -200,6 +233,17 @@ std::vector<int32_t> slots_read(const EventType& type, const std::string& rule) 
   return {slots.begin(), slots.end()};
 }
 
+void put_classes(const Tally& tally, const BacktestRequest& request, const std::vector<TypeView>& views,
+                 BacktestResult& result) {
+  for (const auto& [type, cells] : tally.classes) {
+    result.class_field = request.class_field;
+    for (const auto& [name, cell] : cells) {
+      result.per_class.push_back(
+          {views[type].type->schema.name, name, {cell.matched_good, cell.good}, {cell.matched_bad, cell.bad}});
+    }
+  }
+}
+
 // Ids of the samples of a columnar run: read for them alone.
 base::Status add_ids(const BacktestRequest& request, const MatchSource& source, BacktestResult& result) {
   for (const EventType& type : request.policy->types) {
@@ -263,6 +307,11 @@ base::Result<BacktestResult> backtest(const BacktestRequest& request, const Matc
     if (request.truth == nullptr) continue;
     view.truth = std::make_unique<TruthOfType>(*request.truth, type);
     matches.also.back() = view.truth->slots();
+    const auto named = std::find(view.names.begin(), view.names.end(), request.class_field);
+    if (named != view.names.end() && !view.truth->empty() && !request.class_field.empty()) {
+      view.class_slot = static_cast<int32_t>(named - view.names.begin());
+      matches.also.back().push_back(view.class_slot);
+    }
     bool asked = view.truth->needs_ids() && (request.rule.empty() || !view.shown.empty());
     matches.ids = matches.ids || asked;
   }
@@ -278,12 +327,16 @@ base::Result<BacktestResult> backtest(const BacktestRequest& request, const Matc
   result.types = summary.types;
   result.columnar = summary.columnar;
   result.replayed_because = summary.replayed_because;
-  result.truth_unread = summary.absent;
+  // Without its class an event is of none; its truth is read all the same.
+  for (std::string& name : summary.absent) {
+    if (name != request.class_field) result.truth_unread.push_back(std::move(name));
+  }
   result.events_gone = summary.events_gone;
   result.events = tally.events, result.matched = tally.matched, result.gained = tally.gained, result.lost = tally.lost;
   result.known_good = tally.good, result.known_bad = tally.bad;
   result.precision = {tally.matched_bad, tally.matched_bad + tally.matched_good};
   result.recall = {tally.matched_bad, tally.bad};
+  put_classes(tally, request, views, result);
   for (const auto& [begin, day] : tally.days) result.per_day.push_back(day);
   result.overlap = overlap_of(tally, request.rule);
   for (size_t k = 0; k < BacktestResult::kSampleKinds; ++k) result.samples[k] = tally.chosen[k].take();

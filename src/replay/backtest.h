@@ -23,6 +23,8 @@ struct BacktestRequest {
   uint32_t samples = 5;          // of each kind
   bool always_replay = false;
   int threads = 0;  // 0: one a core
+  // A field or attribute by which honest people are told apart, for event types that have it: whom a rule hits.
+  std::string class_field = "ip_class";
 };
 
 // A share with its 95 % interval (Wilson 1927), unknown where it is of nothing.
@@ -48,7 +50,17 @@ struct BacktestResult {
   Share precision;           // bad ones among the matched events of which the truth is known
   Share recall;              // matched ones among the bad events
   uint64_t known_good = 0, known_bad = 0;  // events of which the truth is known
-  std::vector<std::string> truth_unread;   // entities that the archive does not have: their truth could not count
+  // By event type and class, in their order: of the events of which the truth is known. What has no class is "(none)";
+  // beyond kClassesMax of a type it is "(others)".
+  struct ClassShare {
+    std::string type, name;
+    Share false_positives;  // matched ones among the good
+    Share recall;           // among the bad
+  };
+  static constexpr size_t kClassesMax = 64;
+  std::vector<ClassShare> per_class;
+  std::string class_field;                // empty: no event type has it
+  std::vector<std::string> truth_unread;  // entities that the archive does not have: their truth could not count
 
   struct Day {
     int64_t day_ms = 0;  // its beginning, UTC

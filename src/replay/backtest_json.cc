@@ -45,6 +45,19 @@ void write_samples(JsonWriter& json, const BacktestResult& result) {
   json.end_object();
 }
 
+void write_classes(JsonWriter& json, const BacktestResult& result) {
+  json.key("class");
+  result.class_field.empty() ? json.null() : json.string(result.class_field);
+  json.key("per_class").begin_array();
+  for (const auto& row : result.per_class) {
+    json.begin_object().key("type").string(row.type).key("class").string(row.name);
+    json.key("good").uinteger(row.false_positives.of).key("matched_good").uinteger(row.false_positives.part);
+    write_share(json, "false_positives", row.false_positives);
+    json.key("bad").uinteger(row.recall.of).key("matched_bad").uinteger(row.recall.part).end_object();
+  }
+  json.end_array();
+}
+
 void write_names(JsonWriter& json, std::string_view key, const std::vector<std::string>& names) {
   json.key(key).begin_array();
   for (const std::string& name : names) json.string(name);
@@ -78,7 +91,9 @@ void write_json(const BacktestResult& result, std::string& out) {
     json.key("events").uinteger(day.events).key("matched").uinteger(day.matched);
     json.key("gained").uinteger(day.gained).key("lost").uinteger(day.lost).end_object();
   }
-  json.end_array().key("overlap").begin_array();
+  json.end_array();
+  write_classes(json, result);
+  json.key("overlap").begin_array();
   for (const auto& other : result.overlap) {
     double share = result.matched == 0 ? 0 : static_cast<double>(other.both) / static_cast<double>(result.matched);
     json.begin_object().key("rule").string(other.rule).key("both").uinteger(other.both);

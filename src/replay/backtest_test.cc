@@ -44,6 +44,7 @@ rules:
     request.truth = truth;
     request.always_replay = replay_;
     request.samples = 3;
+    request.class_field = class_field_;
     auto result = backtest(request, past_.source(), {});
     EXPECT_TRUE(result.has_value()) << result.error().message;
     return result ? *result : BacktestResult{};
@@ -51,6 +52,7 @@ rules:
 
   kit::Past past_;
   bool replay_ = false;
+  std::string class_field_;
 };
 
 TEST_F(BacktestTest, CountsDaysSamplesAndOverlap) {
@@ -121,6 +123,47 @@ TEST_F(BacktestTest, PrecisionAndRecallAgainstTruth) {
   EXPECT_EQ(result.precision.value(), 1.0);
 }
 
+TEST_F(BacktestTest, FalsePositivesByClass) {
+  Truth truth;
+  for (int i = 80; i < 100; ++i) truth.add_event("login", "e" + std::to_string(i), "fraud");
+  for (int i = 100; i < 190; ++i) truth.add_event("login", "e" + std::to_string(i), "good");
+  std::string rules = "rules: [{id: big, on: login, when: amount >= 85, then: {verdict: reject}}]";
+  class_field_ = "account";
+  std::string jsons[2];
+  for (bool replay : {false, true}) {
+    replay_ = replay;
+    BacktestResult result = run(rules, "big", &truth);
+    EXPECT_EQ(result.class_field, "account");
+    ASSERT_EQ(result.per_class.size(), 10u);
+    uint64_t good = 0, matched = 0;
+    for (const auto& row : result.per_class) {
+      EXPECT_EQ(row.type, "login");
+      // Of each account nine good ones, one of them at 85 to 89 for five accounts, and two bad ones.
+      const bool hit = row.name >= "a5";
+      EXPECT_EQ(row.false_positives.of, 9u) << row.name;
+      EXPECT_EQ(row.false_positives.part, hit ? 1u : 0u) << row.name;
+      EXPECT_EQ(row.recall.of, 2u) << row.name;
+      EXPECT_EQ(row.recall.part, hit ? 2u : 1u) << row.name;
+      good += row.false_positives.of, matched += row.false_positives.part;
+    }
+    EXPECT_EQ(good, result.known_good);
+    EXPECT_EQ(matched, result.precision.of - result.precision.part);
+    result.seconds = result.evaluation_seconds = 0;
+    write_json(result, jsons[replay]);
+  }
+  EXPECT_NE(jsons[0].find(R"("class":"account","per_class":[{"type":"login","class":"a0","good":9,"matched_good":0,)"
+                          R"("false_positives":0.0,"false_positives_interval":[0.0,)"),
+            std::string::npos)
+      << jsons[0];
+  // Many classes are the first ones and the others; a field that there is not, or no truth, gives none.
+  class_field_ = "amount";
+  EXPECT_EQ(run(rules, "big", &truth).per_class.size(), BacktestResult::kClassesMax + 1);
+  class_field_ = "ip_class";
+  EXPECT_TRUE(run(rules, "big", &truth).per_class.empty());
+  class_field_ = "account";
+  EXPECT_TRUE(run(rules, "big").per_class.empty());
+}
+
 TEST_F(BacktestTest, JsonHasWhatWasPromised) {
   std::string rules = "rules: [{id: big, on: login, when: amount >= 85, then: {verdict: reject}}]";
   std::string without, with;
@@ -149,6 +192,8 @@ TEST_F(BacktestTest, JsonHasWhatWasPromised) {
                           "seconds",
                           "cost_us_per_event",
                           "truth",
+                          "class",
+                          "per_class",
                           "from",
                           "to"}) {
     EXPECT_NE(event::map_find(*json->map, event::Value::string(key)), nullptr) << key;

@@ -3,6 +3,7 @@
 
 #include <functional>
 
+#include "replay/fold.h"
 #include "replay/match_plan.h"
 #include "replay/rule_swap.h"
 
@@ -14,6 +15,11 @@ base::Status match_columns(const MatchRequest& request, const MatchSource& sourc
                            MatchVisitor& visitor, const KeepGoing& keep_going, MatchSummary& summary);
 base::Status match_by_replay(const MatchRequest& request, const MatchSource& source, const MatchPlan& plan,
                              MatchVisitor& visitor, const KeepGoing& keep_going, MatchSummary& summary);
+
+// Decides the past again in `engine`, in which nothing has happened: the events from before the journal out of the
+// archive of the options (if there is one), then the journal. `step` gives false to stop.
+base::Status decide_past(const FoldOptions& options, engine::Engine& engine,
+                         const std::function<bool(const Replayed&)>& step);
 
 inline tl::unexpected<base::Error> stopped() { return base::fail(base::Code::kUnavailable, "stopped before the end"); }
 

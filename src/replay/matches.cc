@@ -63,7 +63,7 @@ bool tell(engine::Engine& engine, const std::function<bool(const Replayed&)>& st
   if (!step(event)) return false;
   for (size_t i = 0; i < engine.finding_count(); ++i) {
     engine::Finding& finding = engine.finding(i);
-    if (!step({event.record, &finding.decision, &finding.event, event.whole})) return false;
+    if (!step({event.record, &finding.decision, &finding.event, event.whole, event.gone})) return false;
   }
   return true;
 }
@@ -80,13 +80,17 @@ base::Result<bool> decide_archived(const FoldOptions& options, engine::Engine& e
     if (!more) return true;
     const engine::Decision& decision =
         engine.decide(past->event(), past->time_ms(), engine::Engine::Explain::kNo, past->record());
-    if (!tell(engine, step, {past->record(), &decision, &past->event(), past->gone().empty()})) return false;
+    if (!tell(engine, step, {past->record(), &decision, &past->event(), past->gone().empty(), &past->gone()})) {
+      return false;
+    }
   }
 }
 
-base::Status fold_journal(const FoldOptions& options, const std::function<bool(const Replayed&)>& step) {
+}  // namespace
+
+base::Status decide_past(const FoldOptions& options, engine::Engine& engine,
+                         const std::function<bool(const Replayed&)>& step) {
   TAMIS_TRY(reader, journal::JournalReader::open(journal_folder(options.data)));
-  engine::Engine engine;
   RecordFold fold(options, engine);
   if (options.archive != nullptr) {
     TAMIS_TRY(go_on, decide_archived(options, engine, step));
@@ -103,8 +107,6 @@ base::Status fold_journal(const FoldOptions& options, const std::function<bool(c
   }
 }
 
-}  // namespace
-
 WhatIf journal_what_if(std::string data, std::shared_ptr<const event::NetworkIntel> intel,
                        const archive::Archive* archive) {
   return [data = std::move(data), intel = std::move(intel), archive](std::shared_ptr<const policy::Policy> what_if,
@@ -114,7 +116,8 @@ WhatIf journal_what_if(std::string data, std::shared_ptr<const event::NetworkInt
     options.what_if = std::move(what_if);
     options.intel = intel;
     options.archive = archive;
-    return fold_journal(options, step);
+    engine::Engine engine;
+    return decide_past(options, engine, step);
   };
 }
 

@@ -19,6 +19,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -35,7 +36,8 @@ struct Replayed {
   uint64_t record = 0;
   const engine::Decision* decision = nullptr;
   const engine::PreparedEvent* event = nullptr;
-  bool whole = true;  // false: the archive does not hold all of it that the policy reads
+  bool whole = true;                        // false: the archive does not hold all of it that the policy reads
+  const std::set<int32_t>* gone = nullptr;  // slots that are read and not held any more; null: none
 };
 // Decides the events of a journal again under `what_if`, in order; `step` gives false to stop. See journal_what_if().
 using WhatIf = std::function<base::Status(std::shared_ptr<const policy::Policy> what_if,

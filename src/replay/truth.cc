@@ -141,16 +141,20 @@ base::Result<Header> read_header(const Csv& csv, const std::vector<std::string_v
 }
 
 // A value as truth names it: text as it is, whole numbers in decimal. Empty where there is none.
-std::string_view text_of(const cel::Column& column, uint32_t row, std::array<char, 24>& room) {
-  using Layout = cel::Column::Layout;
-  bool there = column.states == nullptr || column.states[row] == cel::Column::kOk;
-  if (column.layout == Layout::kString) return there ? column.texts[row] : std::string_view();
-  Value v = column.at(row);
+std::string_view text_of(const Value& v, std::array<char, 24>& room) {
   if (v.is(Kind::kString)) return v.str();
   if (!v.is(Kind::kInt)) return {};
   auto end = std::to_chars(room.data(), room.data() + room.size(), v.i).ptr;
   return {room.data(), static_cast<size_t>(end - room.data())};
 }
+
+std::string_view text_of(const cel::Column& column, uint32_t row, std::array<char, 24>& room) {
+  bool there = column.states == nullptr || column.states[row] == cel::Column::kOk;
+  if (column.layout == cel::Column::Layout::kString) return there ? column.texts[row] : std::string_view();
+  return text_of(column.at(row), room);
+}
+
+Known known_of(uint64_t told) { return told == 0 ? Known::kNot : (told & 1) != 0 ? Known::kBad : Known::kGood; }
 
 }  // namespace
 
@@ -199,13 +203,13 @@ void Truth::add_entity(std::string_view kind, std::string_view value, std::strin
 Known Truth::of_event(std::string_view type, std::string_view id) const {
   auto table = events_.find(type);
   uint64_t told = table == events_.end() ? 0 : table->second.find(id);
-  return told == 0 ? Known::kNot : told % 2 == 1 ? Known::kBad : Known::kGood;
+  return known_of(told);
 }
 
 Known Truth::of_entity(std::string_view kind, std::string_view value) const {
   auto table = entities_.find(kind);
   uint64_t told = table == entities_.end() ? 0 : table->second.find(value);
-  return told == 0 ? Known::kNot : told % 2 == 1 ? Known::kBad : Known::kGood;
+  return known_of(told);
 }
 
 size_t Truth::size() const {
@@ -295,7 +299,18 @@ Known TruthOfType::of(std::string_view id, std::span<const cel::Column> columns,
       if (!value.empty()) told = std::max(told, table->find(value));
     }
   }
-  return told == 0 ? Known::kNot : (told & 1) != 0 ? Known::kBad : Known::kGood;
+  return known_of(told);
+}
+
+Known TruthOfType::of(std::string_view id, std::span<const Value> slots) const {
+  uint64_t told = events_ == nullptr || id.empty() ? 0 : events_->find(id);
+  if (told != 0) return known_of(told);
+  std::array<char, 24> room;
+  for (const auto& [slot, table] : entities_) {
+    std::string_view value = text_of(slots[static_cast<size_t>(slot)], room);
+    if (!value.empty()) told = std::max(told, table->find(value));
+  }
+  return known_of(told);
 }
 
 }  // namespace tamis::replay

@@ -80,6 +80,7 @@ class TruthOfType {
   std::vector<int32_t> slots() const;
   // `id` may be empty.
   Known of(std::string_view id, std::span<const cel::Column> columns, uint32_t row) const;
+  Known of(std::string_view id, std::span<const event::Value> slots) const;
 
  private:
   const Truth::Table* events_ = nullptr;
