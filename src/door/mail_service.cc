@@ -163,7 +163,8 @@ void MailService::note_time(std::chrono::steady_clock::time_point begin) {
 
 void MailService::register_metrics(base::MetricRegistry& registry) {
   const auto number = [](const std::atomic<uint64_t>& of) { return [&of] { return static_cast<double>(of.load()); }; };
-  constexpr std::array<const char*, 5> kVerdicts = {"accept", "greylist", "tag", "quarantine", "reject"};
+  constexpr std::array<const char*, kMailActions> kVerdicts = {"accept",     "greylist", "tag",
+                                                               "quarantine", "defer",    "reject"};
   for (size_t i = 0; i < kVerdicts.size(); ++i) {
     registry.counter_from("tamis_mail_scans_total", "Messages judged, by what became of them.",
                           {{"verdict", kVerdicts[i]}}, number(actions_[i]));
@@ -423,11 +424,13 @@ MailStats MailService::stats() const {
   stats.learned = model.ham_learned + model.spam_learned;
   stats.ham_learned = model.ham_learned;
   stats.spam_learned = model.spam_learned;
-  stats.accepted = actions_[0];
-  stats.greylisted = actions_[1];
-  stats.tagged = actions_[2];
-  stats.quarantined = actions_[3];
-  stats.rejected = actions_[4];
+  const auto of = [this](MailAction action) { return actions_[static_cast<size_t>(action)].load(); };
+  stats.accepted = of(MailAction::kAccept);
+  stats.greylisted = of(MailAction::kGreylist);
+  stats.tagged = of(MailAction::kTag);
+  stats.quarantined = of(MailAction::kQuarantine);
+  stats.deferred = of(MailAction::kDefer);
+  stats.rejected = of(MailAction::kReject);
   stats.started_ms = started_ms_;
   return stats;
 }
