@@ -98,10 +98,11 @@ base::Status MailService::read(Work& work, const MailRequest& request, std::stri
   const model::FeatureSpan features = work.filter.features();
   // One mailbox has a taste; what goes to several is judged as by all.
   const bool one_mailbox = request.direction == MailDirection::kIn && request.recipients.size() == 1;
-  learner_->score(features, work.scratch, out.scored, one_mailbox ? request.recipients[0] : std::string_view());
+  out.text_key = work.filter.text_key();
+  learner_->score(features, work.scratch, out.scored, one_mailbox ? request.recipients[0] : std::string_view(),
+                  out.text_key);
   out.verdict.id = id.empty() ? new_id() : std::string(id);
   out.verdict.remove_headers = forged_headers(analysis.message, own_name(request));
-  out.text_key = work.filter.text_key();
   out.authentication.dns_off = true;
 
   const learn::MailEnvelope envelope = envelope_of(request);

@@ -158,6 +158,7 @@ void write_model(const MailJudgement& judgement, event::JsonWriter& json) {
   json.key("probability").real(static_cast<double>(judgement.scored.score.probability));
   json.key("logit").real(static_cast<double>(why.logit));
   json.key("threshold").real(static_cast<double>(judgement.scored.threshold));
+  if (judgement.scored.own_word) json.key("recipient_said").string(*judgement.scored.own_word ? "spam" : "ham");
   // They add up to the logit.
   json.key("contributions").begin_object();
   for (size_t place = 0; place < model::kPlaces; ++place) {
