@@ -1,5 +1,7 @@
 """`tamis import rspamd|spamassassin`: what an operator wrote for another filter becomes a policy that passes its check, and the rest is told."""
 
+import re
+import shutil
 import unittest
 
 import harness
@@ -89,6 +91,104 @@ class FilterImport(harness.TestCase):
             self.assertIn(why, notes[f"local.cf:{numbers[line]}"])
         self.assertEqual(10, len(notes))
         self.assertIn("10 items did not translate", done.stderr)
+
+    CONDITIONS = {"init.pre": "loadplugin Mail::SpamAssassin::Plugin::DKIM\n# loadplugin Mail::SpamAssassin::Plugin::AWL\n",
+                  "v342.pre": "loadplugin Mail::SpamAssassin::Plugin::HashBL\n", "v310.pre": ""}
+
+    def branches(self, text, pre=None):
+        """Which of the rules R1, R2, ... of the text came over, and the notes."""
+        done, out = self.bring("spamassassin", {"local.cf": text, **(pre or {})})
+        written = (out / "imported_rules.yaml").read_text() if (out / "imported_rules.yaml").exists() else ""
+        return sorted(set(re.findall(r"- id: sa-(r\d+)", written))), self.notes(done)
+
+    def test_conditions_of_spamassassin(self):
+        text = """ifplugin Mail::SpamAssassin::Plugin::DKIM
+header R1 From:addr =~ /a/
+else
+header R2 From:addr =~ /b/
+# nothing
+header R3 From:addr =~ /b/
+endif
+ifplugin Mail::SpamAssassin::Plugin::AWL  # not loaded
+  header R4 From:addr =~ /c/
+  if (version >= 3.000)
+    header R5 From:addr =~ /c/
+  endif
+else
+  header R6 From:addr =~ /d/
+endif
+if (version >= 3.004001) && (version < 4.0)
+header R7 From:addr =~ /e/
+endif
+if (version < 3.004)
+header R8 From:addr =~ /f/
+else
+header R9 From:addr =~ /g/
+endif
+if !plugin(Mail::SpamAssassin::Plugin::AWL) && can(Mail::SpamAssassin::Conf::feature_bug6558_free)
+header R10 From:addr =~ /h/
+endif
+if can(Mail::SpamAssassin::Conf::feature_capture_rules)
+header R11 From:addr =~ /i/
+endif
+if can(Mail::SpamAssassin::Plugin::DKIM::has_arc)
+header R12 From:addr =~ /j/
+else
+header R13 From:addr =~ /k/
+endif
+if local_tests_only or not (version == 3.004002)
+header R14 From:addr =~ /l/
+endif
+if 0
+header R15 From:addr =~ /m/
+endif
+if (version >=
+header R16 From:addr =~ /n/
+endif
+ifplugin Mail::SpamAssassin::Plugin::AWL
+endif
+if (version >= 3.004)
+header R17 From:addr =~ /o/
+"""
+        rules, notes = self.branches(text, self.CONDITIONS)
+        self.assertEqual(["r1", "r10", "r17", "r6", "r7", "r9"], rules)
+        told = {3: "its condition holds; lines 4 to 6 are left out", 8: "no loadplugin names Mail::SpamAssassin::Plugin::AWL; lines 9 to 11 are left out",
+                19: "it is for another version; line 20 is left out", 27: "feature_capture_rules is not there; line 28 is left out",
+                30: "has_arc cannot be told from the folder; line 31 is left out", 32: "has_arc cannot be told from the folder; line 33 is left out",
+                35: "local_tests_only cannot be told from the folder; line 36 is left out", 38: "it never holds; line 39 is left out",
+                41: "its condition is not understood; line 42 is left out", 46: "there is no endif for it"}
+        self.assertEqual({f"local.cf:{line}" for line in told}, set(notes))
+        for line, why in told.items():
+            self.assertIn(why, notes[f"local.cf:{line}"])
+
+    def test_conditions_of_spamassassin_without_its_pre_files(self):
+        text = """ifplugin Mail::SpamAssassin::Plugin::SPF
+header R1 From:addr =~ /a/
+endif
+ifplugin Some::Plugin
+header R2 From:addr =~ /b/
+else
+header R3 From:addr =~ /c/
+endif
+if (version >= 3.004)
+header R4 From:addr =~ /d/
+endif
+if (version >= 4.000)
+header R5 From:addr =~ /e/
+endif
+"""
+        rules, notes = self.branches(text)
+        self.assertEqual(["r1", "r4"], rules)
+        self.assertEqual({"local.cf:4", "local.cf:6", "local.cf:12"}, set(notes))
+        self.assertIn("no .pre file to tell whether Some::Plugin is loaded; line 5 is left out", notes["local.cf:4"])
+        self.assertIn("does not tell of which version", notes["local.cf:12"])
+        shutil.rmtree(self.folder / "spamassassin-policy")
+        self.assertEqual(["r1", "r4", "r5"], self.branches("require_version 4.0\n" + text)[0])
+        shutil.rmtree(self.folder / "spamassassin-policy")
+        self.assertEqual(["r1", "r2", "r4"], self.branches("loadplugin Some::Plugin\n" + text)[0])
+        shutil.rmtree(self.folder / "spamassassin-policy")
+        deep = "if " + "(" * 100_000 + "\nheader R1 From:addr =~ /a/\nendif\n" + "if 1\n" * 10_000
+        self.assertIn("not understood", self.branches(deep)[1]["local.cf:1"])
 
     def test_what_was_brought_decides(self):
         _, out = self.bring("spamassassin", {"local.cf": LOCAL_CF})

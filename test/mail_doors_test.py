@@ -144,7 +144,7 @@ class Rspamc(DoorsCase):
 
     def test_symbols_of_every_verdict(self):
         for word, action in [("none", "no action"), ("tag", "add header"), ("quarantine", "add header"),
-                             ("greylist", "soft reject"), ("reject", "reject"), ("discard", "discard")]:
+                             ("greylist", "soft reject"), ("defer", "soft reject"), ("reject", "reject"), ("discard", "discard")]:
             text = self.rspamc("symbols", self.file(word, message(word)))
             self.assertIn(f"Action: {action}\n", text)
         self.assertIn("Score: 15.00 / 5.00\n", self.rspamc("symbols", self.folder / "reject"))
@@ -369,6 +369,7 @@ class PostfixMilter(DoorsCase):
     def test_verdicts(self):
         self.assertEqual("550 5.7.1 not 100% welcome", self.send(message("reject")))
         self.assertEqual("451 4.7.1 not 100% welcome", self.send(message("greylist")))
+        self.assertEqual("451 4.7.1 not 100% welcome", self.send(message("defer")))
         self.assertRegex(self.send(message("fail")), "^451 4.3.0 ")
         self.assertRegex(self.send(message("discard")), "^250 ")
         self.assertRegex(self.send(message("quarantine")), "^250 ")

@@ -2,6 +2,7 @@
 crashes, and without a word of any message on the disk."""
 
 import json
+import os
 import random
 import re
 import shutil
@@ -552,6 +553,8 @@ class CommandLine(Case):
 
     def test_wrong_use(self):
         text = self.write(message(1, True))
+        pipe = self.folder / "pipe"
+        os.mkfifo(pipe)
         empty = self.folder / "empty"
         empty.mkdir()
         for arguments, says in [(("learn", text), "--spam, --ham and --forget"), (("learn", "--spam", text), "--data DIR or --model FILE"),
@@ -563,6 +566,8 @@ class CommandLine(Case):
                                 (("explain", "--for", "boss", text), "expected one of analyst|support|user, not 'boss'"),
                                 (("scan", "--ip", "192.0.2.256", text), "--ip '192.0.2.256' is no address"),
                                 (("scan", "--fresh", empty), "a folder without a message"),
+                                (("scan", "--fresh", pipe), f"cannot read {pipe}: it is a pipe, expected a file"),
+                                (("learn", "--spam", "--model", self.folder / "m", pipe), "it is a pipe"),
                                 (("learn", "--spam", "--data", "d", "--model", "m", text), "not both"),
                                 (("learn", "--spam", "--data", "d", "--id", "i", text), "not both")]:
             self.assertIn(says, self.run_tamis("mail", *arguments, code=2).stderr)

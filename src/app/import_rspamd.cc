@@ -429,7 +429,8 @@ class Reader {
     if (action == "accept" || action == "no action" || action == "no_action") rule.verdict = "accept";
     if (action == "reject") rule.verdict = "reject";
     if (action == "add header" || action == "add_header" || action == "rewrite subject") rule.verdict = "tag";
-    if (action == "soft reject" || action == "greylist") rule.verdict = "greylist";
+    if (action == "greylist") rule.verdict = "greylist";
+    if (action == "soft reject") rule.verdict = "defer";
     if (action == "quarantine" || action == "discard") rule.verdict = action == "discard" ? "reject" : action;
     const bool patterns = map.text("regexp") == "true" || map.text("glob") == "true" ||
                           map.text("map").starts_with("regexp;") || map.text("map").starts_with("glob;");

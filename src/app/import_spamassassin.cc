@@ -4,6 +4,7 @@
 #include <set>
 
 #include "app/filter_import.h"
+#include "app/spamassassin_conditions.h"
 #include "base/file.h"
 #include "event/domain.h"
 
@@ -20,6 +21,7 @@ using filter_import::pattern_of_glob;
 
 constexpr size_t kFileBytesMax = 16 << 20;
 constexpr size_t kRulesMax = 20'000;
+constexpr size_t kConditionShownMax = 120;
 
 std::string_view next_word(std::string_view& rest) {
   const size_t begin = rest.find_first_not_of(" \t");
@@ -71,16 +73,20 @@ class Reader {
 
   base::Result<ImportedFilter> read() {
     TAMIS_TRY(files, base::list_files(folder_));
-    bool any = false;
+    std::vector<std::pair<std::string, std::string>> own;
     for (const base::FoundFile& file : files) {
       const std::string name = file.path.substr(folder_.size() + 1);
       const bool is_own = name.ends_with(".cf") || name.ends_with("user_prefs");
-      any |= is_own;
-      if (!is_own) continue;
+      if (!is_own && !name.ends_with(".pre")) continue;
       TAMIS_TRY(text, base::read_file(file.path, kFileBytesMax));
-      read_file(name, text);
+      conditions_.note_file(name);
+      each_line(text,
+                [&](size_t, const std::string& word, std::string_view rest) { conditions_.note_line(word, rest); });
+      if (is_own) own.emplace_back(name, std::move(text));
     }
-    if (!any) return base::invalid(folder_ + ": no .cf file and no user_prefs; expected SpamAssassin's configuration");
+    for (const auto& [name, text] : own) read_file(name, text);
+    if (own.empty())
+      return base::invalid(folder_ + ": no .cf file and no user_prefs; expected SpamAssassin's configuration");
     write_rules();
     return std::move(out_);
   }
@@ -96,31 +102,87 @@ class Reader {
 
   void leave(const std::string& what, const std::string& why) { out_.left_behind.push_back({where_, what, why}); }
 
-  void read_file(const std::string& name, std::string_view text) {
+  // Each directive with its number, its word in lower case and what stands behind it; without comments.
+  template <class Use>
+  static void each_line(std::string_view text, const Use& use) {
     size_t number = 0;
-    std::vector<bool> taken;  // of the `if`s around
     for (size_t at = 0; at < text.size();) {
       const size_t end = std::min(text.find('\n', at), text.size());
       std::string line(text.substr(at, end - at));
       at = end + 1;
-      where_ = fmt::format("{}:{}", name, ++number);
+      ++number;
       for (size_t i = 0; i < line.size(); ++i) {  // a comment, unless its # is escaped
         if (line[i] == '#' && (i == 0 || line[i - 1] != '\\')) line.resize(i);
       }
       while (!line.empty() && (line.back() == ' ' || line.back() == '\t' || line.back() == '\r')) line.pop_back();
       std::string_view rest = line;
       const std::string word = lower(next_word(rest));
-      if (word.empty()) continue;
-      if (word == "if" || word == "ifplugin") {
-        taken.push_back(true);
-      } else if (word == "else" && !taken.empty()) {
-        taken.back() = !taken.back();
-      } else if (word == "endif" && !taken.empty()) {
-        taken.pop_back();
-      } else if (std::find(taken.begin(), taken.end(), false) == taken.end()) {
-        directive(word, rest);
-      }
+      if (!word.empty()) use(number, word, rest);
     }
+  }
+
+  // A branch of an `if` in which the reader is.
+  struct Branch {
+    using Truth = SpamAssassinConditions::Truth;
+    Truth truth = Truth::kYes;
+    std::string where, what, why;
+    size_t first = 0, last = 0;  // lines of it that were left out
+  };
+
+  void read_file(const std::string& name, std::string_view text) {
+    std::vector<Branch> branches;
+    each_line(text, [&](size_t number, const std::string& word, std::string_view rest) {
+      where_ = fmt::format("{}:{}", name, number);
+      if (word == "if" || word == "ifplugin") {
+        branches.push_back(branch_of(word, rest));
+      } else if (word == "else" && !branches.empty()) {
+        turn(branches.back());
+      } else if (word == "endif" && !branches.empty()) {
+        tell(branches.back());
+        branches.pop_back();
+      } else {
+        const auto closed = std::find_if(branches.begin(), branches.end(),
+                                         [](const Branch& one) { return one.truth != Branch::Truth::kYes; });
+        if (closed == branches.end()) return directive(word, rest);
+        if (closed->first == 0) closed->first = number;
+        closed->last = number;
+      }
+    });
+    for (const Branch& open : branches) {
+      tell(open);
+      out_.left_behind.push_back({open.where, open.what, "there is no endif for it"});
+    }
+  }
+
+  Branch branch_of(const std::string& word, std::string_view rest) const {
+    Branch branch;
+    branch.where = where_;
+    branch.what = fmt::format("{} {}", word, rest.substr(0, kConditionShownMax));
+    const auto decided = conditions_.decide(word == "if" ? std::string(rest) : fmt::format("plugin({})", rest));
+    branch.truth = decided.truth;
+    branch.why = decided.why;
+    return branch;
+  }
+
+  // To its other side.
+  void turn(Branch& branch) {
+    using Truth = Branch::Truth;
+    tell(branch);
+    branch.first = branch.last = 0;
+    branch.where = where_;
+    if (branch.truth != Truth::kUnknown) {
+      branch.why = "its condition holds";
+      branch.truth = branch.truth == Truth::kYes ? Truth::kNo : Truth::kYes;
+    }
+    branch.what = "else of " + branch.what;
+  }
+
+  void tell(const Branch& branch) {
+    if (branch.first == 0) return;
+    const std::string lines = branch.first == branch.last
+                                  ? fmt::format("line {} is", branch.first)
+                                  : fmt::format("lines {} to {} are", branch.first, branch.last);
+    out_.left_behind.push_back({branch.where, branch.what, fmt::format("{}; {} left out", branch.why, lines)});
   }
 
   void directive(const std::string& word, std::string_view rest) {
@@ -403,6 +465,7 @@ class Reader {
   }
 
   std::string folder_, where_;
+  SpamAssassinConditions conditions_;
   ImportedFilter out_;
   std::vector<Rule> rules_;
   std::map<std::string, size_t> by_name_;

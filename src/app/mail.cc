@@ -13,6 +13,7 @@
 #include "app/mail_setup.h"
 #include "app/one_of.h"
 #include "base/file.h"
+#include "door/mail_text.h"
 #include "event/ip.h"
 #include "event/json_writer.h"
 
@@ -61,7 +62,7 @@ void print_json(const std::string& name, const door::MailVerdict& verdict) {
   std::string out;
   JsonWriter json(out);
   json.begin_object().key("file").string(name).key("verdict").string(verdict.verdict);
-  json.key("spam").boolean(verdict.action >= door::MailAction::kTag);
+  json.key("spam").boolean(door::is_spam(verdict));
   json.key("points").real(verdict.points).key("required").real(verdict.points_required);
   json.key("probability").real(verdict.probability);
   write_symbols(verdict, json);

@@ -8,6 +8,7 @@
 #include "app/command.h"
 #include "base/file.h"
 #include "base/hash.h"
+#include "door/mail_text.h"
 
 #include <fmt/format.h>
 
@@ -128,7 +129,7 @@ class Eval {
     auto verdict = setup_->mail().scan_now(work_, request_, false, fmt::format("eval-{}", i));
     const double used = cpu_us() - begin;
     if (!verdict) return base::fail(verdict.error().code, row.path + ": " + verdict.error().message);
-    const bool spam = verdict->action >= door::MailAction::kTag;
+    const bool spam = door::is_spam(*verdict);
     ++summary_.tested;
     summary_.scan_us += used;
     summary_.ham_as_spam += spam && !row.spam;

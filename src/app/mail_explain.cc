@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "app/json_view.h"
+#include "door/mail_text.h"
 #include "event/json_writer.h"
 
 #include <fmt/format.h>
@@ -25,6 +26,8 @@ const char* in_words(door::MailAction action) {
       return "The message is delivered, and marked as unwanted.";
     case door::MailAction::kQuarantine:
       return "The message is put aside; its recipient can have it.";
+    case door::MailAction::kDefer:
+      return "The message has to be sent again later; mail servers do so by themselves.";
     case door::MailAction::kReject:
       return "The message is refused; its sender is told so.";
   }
@@ -80,7 +83,7 @@ std::string for_people(const std::string& name, const door::MailVerdict& verdict
   const Reasons reasons = reasons_of(verdict, policy);
   std::string out = name + "\n" + in_words(verdict.action) + "\n";
   for (const std::string& sentence : reasons.said) out += sentence + "\n";
-  if (verdict.action >= door::MailAction::kTag && reasons.said.empty()) {
+  if (door::is_spam(verdict) && reasons.said.empty()) {
     out += "It looks like mail that other people did not want. If that is wrong, say so: the filter learns from it.\n";
   }
   out += "Reference: " + verdict.id + "\n";

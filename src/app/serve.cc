@@ -12,6 +12,7 @@
 #include "app/mail_doors.h"
 #include "app/mail_setup.h"
 #include "app/progress.h"
+#include "base/memory.h"
 #include "base/metrics.h"
 #include "door/http_api.h"
 #include "door/mail_auth.h"
@@ -71,6 +72,7 @@ class Server {
   base::Result<int> run() {
     TAMIS_CHECK(check_exposure(options_));
     Interrupt::install();
+    base::give_back_large_memory();
     if (!options_.data.empty()) {
       TAMIS_TRY(opened, replay::DataFolder::open(options_.data));
       data_ = std::move(opened);

@@ -95,6 +95,19 @@ Status write_into(const std::string& path, std::string_view content) {
   return {};
 }
 
+// Whoever opens a pipe waits until somebody writes to it, and a device may have no end.
+Status check_is_file(const std::string& path, mode_t mode) {
+  const char* kind = S_ISFIFO(mode) ? "a pipe" : S_ISSOCK(mode) ? "a socket" : "a device";
+  if (S_ISREG(mode) || S_ISDIR(mode)) return {};
+  for (const std::string_view given : {"/dev/stdin", "/dev/null"}) {
+    if (path == given) return {};
+  }
+  for (const std::string_view given : {"/dev/fd/", "/proc/self/fd/"}) {
+    if (path.rfind(given, 0) == 0) return {};
+  }
+  return invalid("cannot read " + path + ": it is " + kind + ", expected a file");
+}
+
 struct Lister {
   const ListOptions& options;
   std::vector<FoundFile> found;
@@ -149,9 +162,10 @@ Error system_error(std::string_view what, const std::string& path, int errno_val
 }
 
 Result<std::string> read_file(const std::string& path, size_t bytes_max) {
+  struct stat facts;
+  if (::stat(path.c_str(), &facts) == 0) TAMIS_CHECK(check_is_file(path, facts.st_mode));
   Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (!file.is_open()) return failed("open", path);
-  struct stat facts;
   if (::fstat(file.number(), &facts) != 0) return failed("look at", path);
   const auto too_large = [&] {
     return fail(Code::kLimit, path + " has more than the allowed " + std::to_string(bytes_max) + " bytes");

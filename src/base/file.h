@@ -14,7 +14,7 @@ namespace tamis::base {
 // "cannot WHAT PATH: TEXT OF ERRNO", with the code that fits errno.
 Error system_error(std::string_view what, const std::string& path, int errno_value);
 
-// The content of a file of at most `bytes_max` bytes (kLimit beyond). Pipes and devices are read to their end.
+// A file of at most `bytes_max` (kLimit beyond). No pipe or device (kInvalid) but /dev/stdin, /dev/null, /dev/fd/N.
 Result<std::string> read_file(const std::string& path, size_t bytes_max);
 
 // Replaces the file as a whole: after a crash either the old or the new content is there, never a mixture. Written

@@ -72,7 +72,21 @@ TEST_F(File, ReadsPipesToTheirEndWithinTheLimit) {
   ::close(ends[1]);
   EXPECT_EQ(read_file("/dev/fd/" + std::to_string(ends[0]), 5).value(), "hello");
   ::close(ends[0]);
-  EXPECT_FALSE(read_file("/dev/zero", 10'000));
+  const auto device = read_file("/dev/zero", 10'000);
+  ASSERT_FALSE(device);
+  EXPECT_EQ(device.error().message, "cannot read /dev/zero: it is a device, expected a file");
+  EXPECT_EQ(read_file("/dev/null", 0).value(), "");
+}
+
+TEST_F(File, DoesNotWaitForSomebodyToWriteToAPipe) {
+  ASSERT_EQ(::mkfifo(at("pipe").c_str(), 0600), 0);
+  ASSERT_EQ(::symlink("pipe", at("link").c_str()), 0);
+  for (const char* name : {"pipe", "link"}) {
+    const auto pipe = read_file(at(name), 10);
+    ASSERT_FALSE(pipe);
+    EXPECT_EQ(pipe.error().code, Code::kInvalid);
+    EXPECT_EQ(pipe.error().message, "cannot read " + at(name) + ": it is a pipe, expected a file");
+  }
 }
 
 TEST_F(File, DevicesAndPipesAreWrittenToAndStay) {

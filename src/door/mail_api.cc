@@ -3,6 +3,7 @@
 #include <array>
 
 #include "door/http_answer.h"
+#include "door/mail_text.h"
 #include "event/json_writer.h"
 #include "event/time_text.h"
 
@@ -65,14 +66,15 @@ base::Result<MailCorrection> read_correction(const Request& in) {
 }  // namespace
 
 std::string_view name_of(MailAction action) {
-  constexpr std::array<std::string_view, 5> kNames = {"accept", "greylist", "tag", "quarantine", "reject"};
+  constexpr std::array<std::string_view, kMailActions> kNames = {"accept",     "greylist", "tag",
+                                                                 "quarantine", "defer",    "reject"};
   return kNames[static_cast<size_t>(action)];
 }
 
 void write_json(const MailVerdict& verdict, std::string& out) {
   JsonWriter json(out);
   json.begin_object().key("id").string(verdict.id).key("verdict").string(verdict.verdict);
-  json.key("action").string(name_of(verdict.action)).key("spam").boolean(verdict.action >= MailAction::kTag);
+  json.key("action").string(name_of(verdict.action)).key("spam").boolean(is_spam(verdict));
   json.key("points").real(verdict.points).key("required").real(verdict.points_required);
   json.key("probability").real(verdict.probability).key("symbols").begin_array();
   for (const MailSymbol& symbol : verdict.symbols) {
@@ -291,7 +293,7 @@ void MailApi::write_stats(std::string& out) {
   json.begin_object().key("scanned").uinteger(stats.scanned).key("actions").begin_object();
   json.key("accept").uinteger(stats.accepted).key("greylist").uinteger(stats.greylisted);
   json.key("tag").uinteger(stats.tagged).key("quarantine").uinteger(stats.quarantined);
-  json.key("reject").uinteger(stats.rejected).end_object();
+  json.key("defer").uinteger(stats.deferred).key("reject").uinteger(stats.rejected).end_object();
   json.key("ham_learned").uinteger(model.ham_learned).key("spam_learned").uinteger(model.spam_learned);
   json.key("corrections").uinteger(model.corrections).key("remembered").uinteger(model.remembered);
   json.key("remembered_bytes").uinteger(model.remembered_bytes).key("model_bytes").uinteger(model.model_bytes);

@@ -160,11 +160,14 @@ TEST_F(MailDoorsTest, RspamdNamesItsActions) {
   };
   EXPECT_EQ(action("tag"), "add header");
   EXPECT_EQ(action("greylist"), "soft reject");
+  EXPECT_EQ(action("defer"), "soft reject");
   EXPECT_EQ(action("reject"), "reject");
   EXPECT_EQ(action("quarantine"), "add header");
   EXPECT_EQ(action("quarantine", "Milter: Yes\r\n"), "quarantine");
   EXPECT_EQ(action("discard"), "discard");
   EXPECT_NE(http("rspamd", "/checkv2", "\n\ntamis-test:reject").find("\"smtp_message\":\"The message was refused"),
+            std::string::npos);
+  EXPECT_NE(http("rspamd", "/checkv2", "\n\ntamis-test:defer").find("\"smtp_message\":\"Try again later"),
             std::string::npos);
   http("rspamd", "/checkv2", kHello, "User: carol\r\n");
   EXPECT_EQ(scanner_->last().direction, MailDirection::kOut);

@@ -6,6 +6,7 @@
 // before the call returns; it must not block. A door's connection may be gone by then, so `done` holds what it needs.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <string>
@@ -36,8 +37,10 @@ struct MailRequest {
 };
 
 // The ladder of policies/mail. A policy may name other verdicts; `verdict` has the name as it stands there, `action`
-// the nearest of these by its place on the ladder.
-enum class MailAction : uint8_t { kAccept, kGreylist, kTag, kQuarantine, kReject };
+// the nearest of these by its place on the ladder. kDefer is answered like kGreylist, but stands above what marks a
+// message: whoever sends too much is put off whatever he sends.
+enum class MailAction : uint8_t { kAccept, kGreylist, kTag, kQuarantine, kDefer, kReject };
+inline constexpr size_t kMailActions = 6;
 
 struct MailSymbol {
   std::string name;         // id of the rule that matched
@@ -53,6 +56,7 @@ struct MailVerdict {
   std::string id;       // of the event and its decision: what a correction names
   std::string verdict;  // by the ladder of the policy
   MailAction action = MailAction::kAccept;
+  bool deferred_spam = false;  // with kDefer: it would be tagged or worse if it were not put off
   double points = 0;           // sum of the rules
   double points_required = 0;  // from which on a message is tagged
   double probability = 0;      // that it is spam, 0..1
@@ -82,7 +86,7 @@ struct MailCorrection {
 
 struct MailStats {
   uint64_t scanned = 0, learned = 0, ham_learned = 0, spam_learned = 0;
-  uint64_t accepted = 0, greylisted = 0, tagged = 0, quarantined = 0, rejected = 0;
+  uint64_t accepted = 0, greylisted = 0, tagged = 0, quarantined = 0, deferred = 0, rejected = 0;
   int64_t started_ms = 0;
 };
 

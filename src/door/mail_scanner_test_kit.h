@@ -104,15 +104,15 @@ class FakeScanner : public MailScanner {
     verdict.probability = 0.125;
     verdict.symbols = {{"seen", 1.5, "every message"}};
     verdict.reply = reply;
-    std::pair<std::string_view, MailAction> actions[] = {{"tag", MailAction::kTag},
-                                                         {"greylist", MailAction::kGreylist},
-                                                         {"quarantine", MailAction::kQuarantine},
-                                                         {"reject", MailAction::kReject}};
+    std::pair<std::string_view, MailAction> actions[] = {
+        {"tag", MailAction::kTag},     {"greylist", MailAction::kGreylist}, {"quarantine", MailAction::kQuarantine},
+        {"defer", MailAction::kDefer}, {"defer-clean", MailAction::kDefer}, {"reject", MailAction::kReject}};
     for (auto [name, action] : actions) {
       if (word != name) continue;
       verdict.action = action;
       verdict.verdict = name;
-      verdict.points = action == MailAction::kGreylist ? 4 : 15;
+      verdict.points = action == MailAction::kGreylist || word == "defer-clean" ? 4 : 15;
+      verdict.deferred_spam = word == "defer";
       verdict.symbols.push_back({"test-word", verdict.points - 1.5, "the message asks for it"});
     }
     if (word == "discard") verdict.verdict = "discard";

@@ -98,10 +98,11 @@ base::Status MailService::read(Work& work, const MailRequest& request, std::stri
   const model::FeatureSpan features = work.filter.features();
   // One mailbox has a taste; what goes to several is judged as by all.
   const bool one_mailbox = request.direction == MailDirection::kIn && request.recipients.size() == 1;
-  learner_->score(features, work.scratch, out.scored, one_mailbox ? request.recipients[0] : std::string_view());
+  out.text_key = work.filter.text_key();
+  learner_->score(features, work.scratch, out.scored, one_mailbox ? request.recipients[0] : std::string_view(),
+                  out.text_key);
   out.verdict.id = id.empty() ? new_id() : std::string(id);
   out.verdict.remove_headers = forged_headers(analysis.message, own_name(request));
-  out.text_key = work.filter.text_key();
   out.authentication.dns_off = true;
 
   const learn::MailEnvelope envelope = envelope_of(request);
@@ -163,7 +164,8 @@ void MailService::note_time(std::chrono::steady_clock::time_point begin) {
 
 void MailService::register_metrics(base::MetricRegistry& registry) {
   const auto number = [](const std::atomic<uint64_t>& of) { return [&of] { return static_cast<double>(of.load()); }; };
-  constexpr std::array<const char*, 5> kVerdicts = {"accept", "greylist", "tag", "quarantine", "reject"};
+  constexpr std::array<const char*, kMailActions> kVerdicts = {"accept",     "greylist", "tag",
+                                                               "quarantine", "defer",    "reject"};
   for (size_t i = 0; i < kVerdicts.size(); ++i) {
     registry.counter_from("tamis_mail_scans_total", "Messages judged, by what became of them.",
                           {{"verdict", kVerdicts[i]}}, number(actions_[i]));
@@ -423,11 +425,13 @@ MailStats MailService::stats() const {
   stats.learned = model.ham_learned + model.spam_learned;
   stats.ham_learned = model.ham_learned;
   stats.spam_learned = model.spam_learned;
-  stats.accepted = actions_[0];
-  stats.greylisted = actions_[1];
-  stats.tagged = actions_[2];
-  stats.quarantined = actions_[3];
-  stats.rejected = actions_[4];
+  const auto of = [this](MailAction action) { return actions_[static_cast<size_t>(action)].load(); };
+  stats.accepted = of(MailAction::kAccept);
+  stats.greylisted = of(MailAction::kGreylist);
+  stats.tagged = of(MailAction::kTag);
+  stats.quarantined = of(MailAction::kQuarantine);
+  stats.deferred = of(MailAction::kDefer);
+  stats.rejected = of(MailAction::kReject);
   stats.started_ms = started_ms_;
   return stats;
 }

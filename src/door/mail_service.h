@@ -124,7 +124,7 @@ class MailService final : public MailScanner {
   MailBatches batches_;
   int64_t started_ms_ = 0;
   std::atomic<uint64_t> scanned_{0}, learned_{0};
-  std::array<std::atomic<uint64_t>, 5> actions_{};
+  std::array<std::atomic<uint64_t>, kMailActions> actions_{};
   std::atomic<uint64_t> overloaded_{0}, dns_timeouts_{0}, dns_failures_{0};
   std::atomic<base::Histogram*> scan_ns_{nullptr};
 

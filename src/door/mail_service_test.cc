@@ -225,8 +225,10 @@ TEST_F(MailServiceTest, TooLarge) {
 }
 
 TEST(MailActions, VerdictsOfOtherLaddersHaveAPlaceOnOurs) {
-  const std::vector<std::string> ours = {"accept", "greylist", "tag", "quarantine", "reject"};
+  const std::vector<std::string> ours = {"accept", "greylist", "tag", "quarantine", "defer", "reject"};
   EXPECT_EQ(mail_action("quarantine", ours), MailAction::kQuarantine);
+  EXPECT_EQ(mail_action("defer", ours), MailAction::kDefer);
+  EXPECT_EQ(mail_action("reject", ours), MailAction::kReject);
   const std::vector<std::string> other = {"ok", "tag", "hold", "drop"};
   EXPECT_EQ(mail_action("ok", other), MailAction::kAccept);
   EXPECT_EQ(mail_action("hold", other), MailAction::kTag);

@@ -217,8 +217,7 @@ SmtpReply smtp_reply(std::string_view reply, std::string_view code, std::string_
 }
 
 bool is_spam(const MailVerdict& verdict) {
-  return verdict.action == MailAction::kTag || verdict.action == MailAction::kQuarantine ||
-         verdict.action == MailAction::kReject;
+  return verdict.action == MailAction::kDefer ? verdict.deferred_spam : verdict.action >= MailAction::kTag;
 }
 
 double points_shown(const MailVerdict& verdict) {

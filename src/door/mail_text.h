@@ -67,7 +67,8 @@ struct SmtpReply {
 SmtpReply smtp_reply(std::string_view reply, std::string_view code, std::string_view enhanced,
                      std::string_view fallback_text);
 
-// The message means spam in protocols that know only yes and no.
+// Whether the message counts as spam: tag or harsher, and of what is put off what would be that. All that protocols
+// hear that know only yes and no.
 bool is_spam(const MailVerdict& verdict);
 // Points so that comparing them with the limit gives what is_spam() says, for clients that compare.
 double points_shown(const MailVerdict& verdict);

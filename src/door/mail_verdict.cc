@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "door/mail_service.h"
+#include "door/mail_text.h"
 #include "event/json_writer.h"
 #include "learn/message_features.h"
 #include "mail/features.h"
@@ -18,14 +19,10 @@ namespace tamis::door {
 namespace {
 
 constexpr size_t kTestsBytesMax = 800;  // of the names in X-Spam-Status
-constexpr std::array<std::string_view, 5> kActions = {"accept", "greylist", "tag", "quarantine", "reject"};
+constexpr std::array<std::string_view, kMailActions> kActions = {"accept",     "greylist", "tag",
+                                                                 "quarantine", "defer",    "reject"};
 constexpr std::array<std::string_view, 5> kOurHeaders = {"X-Spam-Flag", "X-Spam-Score", "X-Spam-Level", "X-Spam-Status",
                                                          "X-Spam-Id"};
-
-bool same_name(std::string_view a, std::string_view b) {
-  auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; };
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [&](char x, char y) { return lower(x) == lower(y); });
-}
 
 // Where harsher verdicts begin by points.
 std::optional<double> threshold_of(const policy::EventType& type, int32_t from_place) {
@@ -77,7 +74,13 @@ void take_decision(const engine::Decision& decision, MailVerdict& verdict) {
     const policy::Rule& rule = type.rules[match.rule];
     verdict.symbols.push_back({rule.id, match.points, std::string(match.reason)});
     if (rule.verdict == decision.verdict && verdict.reply.empty()) verdict.reply = rule.say;
+    if (verdict.action == MailAction::kDefer && rule.verdict >= 0) {
+      const MailAction other = mail_action(type.ladder[static_cast<size_t>(rule.verdict)], type.ladder);
+      verdict.deferred_spam |= other >= MailAction::kTag && other != MailAction::kDefer;
+    }
   }
+  verdict.deferred_spam |=
+      verdict.action == MailAction::kDefer && verdict.points_required > 0 && verdict.points >= verdict.points_required;
 }
 
 std::vector<std::string> forged_headers(const mail::Message& message, std::string_view own_name) {
@@ -114,19 +117,21 @@ void explain_score(const learn::MailFilter& filter, const learn::MailLearner& le
 
 void dress_verdict(const MailRequest& request, const std::string& own_name, MailJudgement& judgement) {
   MailVerdict& verdict = judgement.verdict;
-  const bool refused = verdict.action == MailAction::kReject || verdict.action == MailAction::kGreylist;
+  const bool refused = verdict.action == MailAction::kReject || verdict.action == MailAction::kGreylist ||
+                       verdict.action == MailAction::kDefer;
   if (!refused) {
     verdict.reply.clear();
   } else {
     if (verdict.reply.empty()) {
-      verdict.reply = verdict.action == MailAction::kGreylist
-                          ? "Not yet known here, please try again in some minutes"
+      verdict.reply = verdict.action == MailAction::kGreylist ? "Not yet known here, please try again in some minutes"
+                      : verdict.action == MailAction::kDefer
+                          ? "Too many messages at once, please try again later"
                           : "This message is not accepted; if that is wrong, tell the recipient";
     }
     verdict.reply = header_text(verdict.reply + " (ref " + verdict.id + ")");
   }
   if (request.direction == MailDirection::kOut) return;  // what others see of our judgement is theirs to make
-  const bool spam = verdict.action >= MailAction::kTag;
+  const bool spam = is_spam(verdict);
   std::string tests;
   for (const MailSymbol& symbol : verdict.symbols) {
     if (tests.size() + symbol.name.size() > kTestsBytesMax) break;
@@ -153,6 +158,7 @@ void write_model(const MailJudgement& judgement, event::JsonWriter& json) {
   json.key("probability").real(static_cast<double>(judgement.scored.score.probability));
   json.key("logit").real(static_cast<double>(why.logit));
   json.key("threshold").real(static_cast<double>(judgement.scored.threshold));
+  if (judgement.scored.own_word) json.key("recipient_said").string(*judgement.scored.own_word ? "spam" : "ham");
   // They add up to the logit.
   json.key("contributions").begin_object();
   for (size_t place = 0; place < model::kPlaces; ++place) {

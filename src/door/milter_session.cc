@@ -320,7 +320,8 @@ void MilterSession::answer_verdict(const MailVerdict& verdict) {
   }
   if (verdict.action == MailAction::kReject || (all_refused && !recipients_.empty()))
     return reply(verdict.reply, "550", "5.7.1", "The message was refused as spam");
-  if (verdict.action == MailAction::kGreylist) return reply(verdict.reply, "451", "4.7.1", "Try again later");
+  if (verdict.action == MailAction::kGreylist || verdict.action == MailAction::kDefer)
+    return reply(verdict.reply, "451", "4.7.1", "Try again later");
   ++env().stats.requests;
   if (verdict.verdict == "discard") return milter::append_frame(out(), milter::kDiscard);
   change_header(verdict);

@@ -175,6 +175,7 @@ TEST_F(Milter, RefusesWithCodeAndText) {
   EXPECT_EQ(send("tamis-test:reject")[0].data.substr(0, 9), "550 5.7.1");
   driver.scanner.reply = "come back in 5 minutes";
   EXPECT_EQ(send("tamis-test:greylist"), (std::vector<Said>{{'y', "451 4.7.1 come back in 5 minutes\0"s}}));
+  EXPECT_EQ(send("tamis-test:defer"), (std::vector<Said>{{'y', "451 4.7.1 come back in 5 minutes\0"s}}));
 }
 
 TEST_F(Milter, PutsOffWhatTheScannerCannotJudge) {

@@ -48,6 +48,8 @@ std::string_view action_name(const MailVerdict& verdict, bool quarantines) {
       return "add header";
     case MailAction::kQuarantine:
       return quarantines ? "quarantine" : "add header";
+    case MailAction::kDefer:
+      return "soft reject";
     case MailAction::kReject:
       return "reject";
   }
@@ -230,8 +232,8 @@ std::string verdict_json(const MailVerdict& verdict, const Shown& shown) {
   json.end_object();
   write_symbols(json, verdict);
   json.key("messages").begin_object();
-  if (verdict.action == MailAction::kReject || verdict.action == MailAction::kGreylist) {
-    bool reject = verdict.action == MailAction::kReject;
+  const bool reject = verdict.action == MailAction::kReject;
+  if (reject || verdict.action == MailAction::kGreylist || verdict.action == MailAction::kDefer) {
     SmtpReply reply = smtp_reply(verdict.reply, reject ? "550" : "451", reject ? "5.7.1" : "4.7.1",
                                  reject ? "The message was refused as spam" : "Try again later");
     json.key("smtp_message").string(utf8(reply.text));
@@ -272,7 +274,7 @@ std::string stat_json(const MailStats& stats, int64_t now_ms) {
   json.key("control_connections").integer(0);
   json.key("actions").begin_object();
   json.key("reject").uinteger(stats.rejected);
-  json.key("soft reject").uinteger(stats.greylisted);
+  json.key("soft reject").uinteger(stats.greylisted + stats.deferred);
   json.key("rewrite subject").integer(0);
   json.key("add header").uinteger(stats.tagged + stats.quarantined);
   json.key("greylist").integer(0);

@@ -48,6 +48,9 @@ TEST(Spamd, Checks) {
   EXPECT_EQ(talk(ask("CHECK", kSpam)), "SPAMD/1.1 0 EX_OK\r\nSpam: True ; 15.0 / 5.0\r\n\r\n");
   // Spam is what is tagged or worse; to put off is not.
   EXPECT_EQ(talk(ask("CHECK", "\n\ntamis-test:greylist")), "SPAMD/1.1 0 EX_OK\r\nSpam: False ; 4.0 / 5.0\r\n\r\n");
+  // Nothing can be put off here: it is what it would be otherwise.
+  EXPECT_EQ(talk(ask("CHECK", "\n\ntamis-test:defer")), "SPAMD/1.1 0 EX_OK\r\nSpam: True ; 15.0 / 5.0\r\n\r\n");
+  EXPECT_EQ(talk(ask("CHECK", "\n\ntamis-test:defer-clean")), "SPAMD/1.1 0 EX_OK\r\nSpam: False ; 4.0 / 5.0\r\n\r\n");
 }
 
 TEST(Spamd, TakesMessagesWithoutLength) {

@@ -62,6 +62,7 @@ base::Status MailLearner::erase_in_memory(Erasing& erasing) {
       ++erasing.erased;
     }
   }
+  own_.erase(erasing.name_hash, erasing.keys);
   if (golden_.forget_reporter(erasing.name)) ++erasing.erased;
   if (!erasing.name.empty()) reporters_.forget(erasing.name_hash);
   {

@@ -22,6 +22,7 @@ namespace {
 constexpr size_t kCasesMax = 200'000;
 constexpr size_t kVotesMax = 32;  // on one message
 constexpr size_t kReporterBytesMax = 256;
+constexpr float kOwnWord = 3;  // log-odds beyond the threshold at which a message is what its recipient said
 
 // Near-copies share the words with the smallest hashes, unless just one of these is among what was changed.
 uint64_t campaign_of(model::FeatureSpan features) {
@@ -53,13 +54,13 @@ MailLearner::~MailLearner() {
 }
 
 void MailLearner::score(model::FeatureSpan features, model::SpamModel::Scratch& scratch, Scored& out,
-                        std::string_view recipient) const {
+                        std::string_view recipient, uint64_t text_key) const {
   late_guard_.scanned(features);
-  judge(features, scratch, out, hash_of_name(recipient));
+  judge(features, scratch, out, hash_of_name(recipient), text_key);
 }
 
 void MailLearner::judge(model::FeatureSpan features, model::SpamModel::Scratch& scratch, Scored& out,
-                        uint64_t recipient) const {
+                        uint64_t recipient, uint64_t text_key) const {
   std::unique_lock turn(turn_);
   std::shared_lock lock(model_mutex_);
   turn.unlock();
@@ -72,6 +73,13 @@ void MailLearner::judge(model::FeatureSpan features, model::SpamModel::Scratch& 
   if (const float more = late_guard_.logit(); more > 0) {
     const double own = std::log(out.threshold / (1.0 - out.threshold));
     out.threshold = static_cast<float>(model::logistic(own + more));
+  }
+  out.own_word = own_.says(recipient, text_key, features);
+  if (out.own_word) {
+    const auto limit = static_cast<float>(std::log(out.threshold / (1.0f - out.threshold)));
+    float& logit = out.score.logit;
+    logit = *out.own_word ? std::max(logit, limit + kOwnWord) : std::min(logit, limit - kOwnWord);
+    out.score.probability = static_cast<float>(model::logistic(logit));
   }
   out.score.spam = out.score.probability > out.threshold;
   out.learned_min = std::min(model_.learned_ham(), model_.learned_spam());
@@ -146,6 +154,7 @@ MailLearner::Learned MailLearner::apply_vote(const Record& record, bool teach) {
   }
   learned.after = known.counts();
   learned.changed = learned.before != learned.after;
+  note_own_word(record);
   // What is held back is confirmed, and so judges who speaks of it.
   const auto held_back = golden_.is_spam(record.key);
   if (held_back && !record.is_truth && record.label != MailLabel::kForget && record.sequence > people_saved_) {
@@ -159,8 +168,16 @@ MailLearner::Learned MailLearner::apply_vote(const Record& record, bool teach) {
   return learned;
 }
 
+void MailLearner::note_own_word(const Record& record) {
+  const uint64_t reporter = hash_of_name(record.reporter);
+  if (record.label == MailLabel::kForget) return own_.take_back(reporter, record.key);
+  own_.put(record.recipient, reporter, record.key, record.features, record.label == MailLabel::kSpam,
+           day_of(record.time_ms));
+}
+
 MailLearner::TakenBack MailLearner::take_back_votes(const Record& record, bool teach) {
   TakenBack taken;
+  own_.take_back(hash_of_name(record.reporter), 0);
   struct Change {
     uint64_t key;
     MailLabel before, after;
@@ -284,7 +301,7 @@ base::Result<MailLearner::Learned> MailLearner::vote(uint64_t text_key, uint64_t
 float MailLearner::weight_of(const Record& record, std::string_view recipient, uint64_t network) {
   if (!options_.weigh && !options_.weigh_reports) return 1;
   Scored scored;
-  judge(record.features, scratch_, scored, 0);
+  judge(record.features, scratch_, scored, 0, 0);
   if (options_.weigh) {
     const MailVote told{record.label, record.key, record.reporter, std::string(recipient)};
     return std::clamp(options_.weigh(told, scored.score), 0.0f, 1.0f);

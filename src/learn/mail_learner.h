@@ -19,9 +19,10 @@
 // confirmed truths that nobody had reported becomes part of the set by itself.
 //
 // A correction that names its recipient also moves that recipient's taste (model/taste.h): what is scanned for this
-// recipient alone is scored with it. With `weigh_reports` a report teaches by the chance of its reporter's weight
-// (learn/reporters.h); learn_truth_soon() is the confirmed truth that is always believed, and by which the other
-// reporters of the same message are judged.
+// recipient alone is scored with it. The message itself and its near-copies are from then on what this recipient said
+// they are, for him alone (learn/own_corrections.h). With `weigh_reports` a report teaches by the chance of its
+// reporter's weight (learn/reporters.h); learn_truth_soon() is the confirmed truth that is always believed, and by
+// which the other reporters of the same message are judged.
 //
 // Starting again: the model as of its file, then the corrections behind it, in order: the same model bit for bit. All
 // that holds features is sealed under a key of its day and gone with it, `remember_days` later.
@@ -47,6 +48,7 @@
 #include "learn/golden.h"
 #include "learn/late_guard.h"
 #include "learn/mail_memory.h"
+#include "learn/own_corrections.h"
 #include "learn/reporters.h"
 #include "model/spam_model.h"
 #include "model/taste.h"
@@ -87,10 +89,12 @@ class MailLearner {
     float threshold = 0.5f;    // the model's, and higher while learn/late_guard.h asks for more
     uint64_t learned_min = 0;  // messages of the label that it knows less of
     std::string version;       // changes with everything that is learned
+    // What the recipient said of this message or a near-copy: whether it is spam. `score` says the same.
+    std::optional<bool> own_word;
   };
-  // `recipient`: whose taste counts; empty: nobody's.
+  // `recipient`: whose taste and own corrections count; empty: nobody's. `text_key` names the message (0: not known).
   void score(model::FeatureSpan features, model::SpamModel::Scratch& scratch, Scored& out,
-             std::string_view recipient = {}) const;
+             std::string_view recipient = {}, uint64_t text_key = 0) const;
 
   // The score taken apart; a few times its cost.
   model::SpamExplanation explain(model::FeatureSpan features, model::SpamModel::Scratch& scratch) const;
@@ -198,7 +202,9 @@ class MailLearner {
   };
   struct Record;
 
-  void judge(model::FeatureSpan features, model::SpamModel::Scratch& scratch, Scored& out, uint64_t recipient) const;
+  void judge(model::FeatureSpan features, model::SpamModel::Scratch& scratch, Scored& out, uint64_t recipient,
+             uint64_t text_key) const;
+  void note_own_word(const Record& record);
   explicit MailLearner(MailLearnerOptions options);
   base::Status load_model();
   base::Status read_corrections();
@@ -278,6 +284,7 @@ class MailLearner {
   std::unordered_map<uint64_t, Case> cases_;
   std::deque<uint64_t> case_order_;
   Reporters reporters_;
+  OwnCorrections own_;         // guards itself
   uint64_t people_saved_ = 0;  // corrections that the file of people has
   uint64_t not_believed_ = 0;
   int64_t learned_last_ms_ = 0;

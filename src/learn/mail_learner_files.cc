@@ -233,6 +233,7 @@ base::Status MailLearner::tidy(int64_t now_ms) {
   // The model must be under a key of today before the key that it was under may go.
   if (due) TAMIS_CHECK(checkpoint(now_ms));
   memory_->forget_before(oldest);
+  own_.forget_before(oldest);
   if (!options_.folder.empty()) {
     const std::string folder = options_.folder + "/corrections";
     TAMIS_TRY(files, base::list_files(folder));

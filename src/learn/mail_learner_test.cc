@@ -257,7 +257,8 @@ TEST_F(MailLearnerTest, ScoresAndLearnsFromManyThreads) {
 TEST_F(MailLearnerTest, ARecipientHasATasteThatOutlivesARestart) {
   MailLearner* learner = &open();
   teach(40);
-  const auto letter = message(7, true);  // spam to all others
+  // Spam to all others; with the words of one that she gets and other headers, so that it is no near-copy of that.
+  const auto letter = message(47, true);
   const auto logit_for = [&](std::string_view who) {
     model::SpamModel::Scratch scratch;
     MailLearner::Scored scored;
@@ -284,6 +285,55 @@ TEST_F(MailLearnerTest, ARecipientHasATasteThatOutlivesARestart) {
   const float more = logit_for("ann@example.net");
   learner = &open();
   EXPECT_EQ(logit_for("ann@example.net"), more);
+}
+
+TEST_F(MailLearnerTest, AMessageIsWhatItsRecipientSaidForHimAlone) {
+  options_.weigh_reports = true;  // a stranger's word weighs little for others, and all for himself
+  MailLearner* learner = &open();
+  for (uint64_t n = 0; n < 40; ++n) {
+    ASSERT_TRUE(learner->remember("m" + std::to_string(n), 100 + n, message(n, n % 2 == 1), kNowMs));
+    const auto label = n % 2 == 1 ? MailLabel::kSpam : MailLabel::kHam;
+    ASSERT_TRUE(learner->learn_truth_soon("m" + std::to_string(n), label, "desk", kNowMs));
+  }
+  const auto scored_for = [&](std::string_view who, uint64_t key, const std::vector<model::FeatureId>& letter) {
+    model::SpamModel::Scratch scratch;
+    MailLearner::Scored scored;
+    learner->score(letter, scratch, scored, who, key);
+    EXPECT_EQ(scored.score.spam, scored.score.logit > 0);
+    return scored;
+  };
+  const auto spam = message(7, true), wanted = message(8, false);
+  const float before = scored_for("", 7, spam).score.logit;
+  EXPECT_TRUE(scored_for("ann@x.example", 7, spam).score.spam);
+  ASSERT_TRUE(learner->learn(7, spam, MailLabel::kHam, "ann", "ann@x.example", kNowMs));
+  ASSERT_TRUE(learner->learn(8, wanted, MailLabel::kSpam, "ann", "Ann@x.example", kNowMs));
+  auto stays = [&] {
+    const auto said = scored_for("ann@x.example", 7, spam);
+    EXPECT_EQ(said.own_word, false);
+    EXPECT_LE(said.score.logit, -3);
+    EXPECT_GE(scored_for("ann@x.example", 8, wanted).score.logit, 3);
+    EXPECT_EQ(scored_for("bob@x.example", 7, spam).own_word, std::nullopt);
+    EXPECT_TRUE(scored_for("bob@x.example", 7, spam).score.spam);
+    EXPECT_FALSE(scored_for("", 8, wanted).score.spam);
+    // A near-copy under another key; with two words less and another header of ten.
+    auto copy = spam;
+    copy.erase(copy.begin());
+    copy.pop_back();
+    EXPECT_EQ(scored_for("ann@x.example", 77, copy).own_word, false);
+  };
+  stays();
+  learner = &open();  // from the log
+  stays();
+  ASSERT_TRUE(learner->checkpoint(kNowMs));
+  learner = &open();  // with the model's file
+  stays();
+  ASSERT_TRUE(learner->learn(7, spam, MailLabel::kForget, "ann", "ann@x.example", kNowMs));
+  EXPECT_EQ(scored_for("ann@x.example", 7, spam).own_word, std::nullopt);
+  EXPECT_NEAR(scored_for("", 7, spam).score.logit, before, 1.0f);
+  ASSERT_TRUE(learner->take_back("ann", kNowMs));
+  EXPECT_EQ(scored_for("ann@x.example", 8, wanted).own_word, std::nullopt);
+  learner = &open();
+  EXPECT_EQ(scored_for("ann@x.example", 8, wanted).own_word, std::nullopt);
 }
 
 TEST_F(MailLearnerTest, WhoContradictedConfirmedTruthTeachesNoMore) {

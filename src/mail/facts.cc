@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <memory>
 
 #include "base/hash.h"
 #include "event/domain.h"
@@ -17,6 +18,8 @@ bool add_distinct(std::vector<T>& list, const T& value, size_t max) {
   return true;
 }
 
+constexpr size_t kArenaBlockBytes = 64 * 1024;
+constexpr size_t kArenaBytesKept = 2u << 20;  // from one message to the next
 constexpr size_t kDomainsMax = 128;
 
 // "invoice.pdf.exe": a harmless extension in front of the real one.
@@ -482,7 +485,7 @@ struct Analyser::Work {
   }
 };
 
-Analyser::Analyser(const Limits& limits) : limits_(limits), reader_(limits), arena_(64 * 1024) {
+Analyser::Analyser(const Limits& limits) : limits_(limits), reader_(limits), arena_(kArenaBlockBytes) {
   size_t slots = 64;
   while (slots < limits_.links_max * 2 + 2) slots *= 2;
   seen_links_.resize(slots);
@@ -495,6 +498,10 @@ Analyser::~Analyser() = default;
 const Analysis& Analyser::analyse(std::string_view raw) {
   Analysis& a = analysis_;
   arena_.reset();
+  if (arena_.reserved_bytes() > kArenaBytesKept) {  // what one monstrous message took is not held for ever
+    std::destroy_at(&arena_);
+    std::construct_at(&arena_, kArenaBlockBytes);
+  }
   a.texts.clear();
   words_.clear();
   a.links.clear();

@@ -125,6 +125,7 @@ class HttpSession final : public Session {
   bool hold_body(uint64_t bytes);
 
   void run_handler();
+  void drop_request();
   void answer();
   void answer_error(const HttpError& error);
   void refuse_request();

@@ -1,5 +1,6 @@
 // What a session does with the body of a request: decoding, handlers that take it whole, and streams.
 #include <algorithm>
+#include <cstring>
 
 #include "base/assert.h"
 #include "net/http_session.h"
@@ -8,7 +9,9 @@ namespace tamis::net {
 
 namespace {
 constexpr uint64_t kUncountedBodyBytes = 64 * 1024;
-}
+constexpr size_t kLargeBufferBytes = 256 * 1024;  // is not held while an answer is waited for
+constexpr size_t kRoomBytes = 16 * 1024;
+}  // namespace
 
 bool HttpSession::decode_body() {
   Exchange& x = *exchange_;
@@ -69,10 +72,24 @@ void HttpSession::run_handler() {
     in_flight_ = true;
     state_ = State::kDeferred;
     x.response.deferred_.reset();  // only the handler keeps it: dropping it answers
+    if (x.capacity > kLargeBufferBytes) drop_request();
     return;
   }
   answer();
   end_request();
+}
+
+// The handler has seen the request, and its answer comes later: a large body need not wait for it. What follows stays.
+void HttpSession::drop_request() {
+  Exchange& x = *exchange_;
+  const size_t rest = x.end - x.raw;
+  const size_t capacity = rest + kRoomBytes;
+  std::unique_ptr<char[]> smaller(new char[capacity + kBodyPaddingBytes]);
+  std::memcpy(smaller.get(), x.buffer.get() + x.raw, rest);
+  x.buffer = std::move(smaller);
+  x.capacity = capacity;
+  x.begin = x.raw = x.body_begin = x.body_end = 0;
+  x.end = rest;
 }
 
 void HttpSession::complete_deferred(uint64_t request_number, int status, std::string_view content_type,
