@@ -74,10 +74,13 @@ struct ClassCell {
 };
 using ClassCells = std::map<std::string, ClassCell, std::less<>>;
 
+constexpr std::string_view kOtherClasses = "(others)";
+
 ClassCell& cell_of(ClassCells& cells, std::string_view name) {
   const auto found = cells.find(name);
   if (found != cells.end()) return found->second;
-  return cells[std::string(cells.size() < BacktestResult::kClassesMax ? name : "(others)")];
+  const size_t named = cells.size() - cells.count(kOtherClasses);
+  return cells[std::string(named < BacktestResult::kClassesMax && name != kOtherClasses ? name : kOtherClasses)];
 }
 
 struct Tally {
