@@ -206,7 +206,7 @@ class Recovery(ReplayCase):
         whole = json.loads(explained[3])
         self.assertEqual(["has(top)", "has(ips)"], [part["when"] for part in whole["conditions"]][:2])
         self.assertEqual(whole, {key: value for key, value in stored["decision"].items() if key != "effects"})
-        self.assertEqual((events[3]["tags"], "2025-12-31T23:00:03.250Z", "3601.5s", 3),
+        self.assertEqual((events[3]["tags"], "2025-12-31T23:00:03.25Z", "3601.5s", 3),
                          tuple(stored["event"][name] for name in ("tags", "when", "took", "n")))
 
     def test_a_command_asks_the_server_that_holds_the_folder(self):

@@ -72,6 +72,21 @@ class Case(harness.TestCase):
             self.post(server, "/v1/decide/signup", signup(number, account if number == count - 1 else f"other-{number}"))
 
 
+class OddNames(harness.TestCase):
+    def test_types_and_fields_that_are_named_like_tables_and_columns(self):
+        """The archive calls them otherwise; whoever asks about an entity or an event need not know."""
+        text = ("event: truth\nfields: {late: account, Owner: account, owner: string}\n---\n"
+                "rules: [{id: r, on: truth, when: 'true', then: challenge, reason: x, mode: live}]\n")
+        with harness.Server(self.write_policy({"a.yaml": text}), self.folder / "data") as server:
+            event = {"id": "t-1", "late": "anna", "Owner": "bert", "owner": "carl"}
+            self.assertEqual(200, server.post("/v1/decide/truth", event).status)
+            for kind, value in (("account", "anna"), ("account", "bert"), ("event:truth", "t-1")):
+                why = server.get(f"/v1/why/{kind}/{value}").json()
+                self.assertEqual((1, ["t-1"]), (why["events"], [d["id"] for d in why["decisions"]]), (kind, why))
+            stored = server.get("/v1/decisions/truth/t-1").json()
+            self.assertEqual(["anna", "bert", "carl"], [stored["event"][name] for name in ("late", "Owner", "owner")])
+
+
 class Why(Case):
     def test_three_depths(self):
         with self.serve() as server:

@@ -168,16 +168,21 @@ void Compiler::add_entity_kinds() {
   }
 }
 
-// Entries are proven here, so that activating a policy cannot fail on them.
-void Compiler::check_entries(const ListSource& list, ListDecl& out) {
-  auto proof = state::List::make(list.name.text, list.kind, out.entries_max);
+// Entries are proven here, so that activating a policy cannot fail on them. Of texts any is one that is not too long:
+// a million of them need not be taken in twice.
+std::string Compiler::fault_of(state::List& proof, const state::ListEntry& entry) {
+  constexpr size_t kAnyTextBytes = 1024;
+  std::string wanted;
+  if (!fits_kind(proof.kind(), entry.value, wanted)) return fmt::format("{} is not {}", quoted(entry.value), wanted);
+  if (proof.kind() == state::ListKind::kString && !entry.value.empty() && entry.value.size() <= kAnyTextBytes)
+    return {};
+  auto status = proof.add(entry);
+  return status ? std::string() : status.error().message;
+}
+
+void Compiler::check_entries(const ListSource& list, state::List& proof, ListDecl& out) {
   for (const ListSource::Entry& entry : list.entries) {
-    std::string wanted;
-    if (!fits_kind(list.kind, entry.entry.value, wanted)) {
-      diagnostics_.error(*entry.node, fmt::format("{} is not {}", quoted(entry.entry.value), wanted));
-    } else if (auto status = proof->add(entry.entry); !status) {
-      diagnostics_.error(*entry.node, status.error().message);
-    }
+    if (std::string fault = fault_of(proof, entry.entry); !fault.empty()) diagnostics_.error(*entry.node, fault);
     out.entries.push_back(entry.entry);
   }
 }
@@ -190,7 +195,8 @@ void Compiler::add_lists() {
     out.managed = list.managed;
     out.doc = list.doc;
     if (list.entries_max) out.entries_max = static_cast<uint64_t>(*list.entries_max);
-    check_entries(list, out);
+    auto proof = state::List::make(list.name.text, list.kind, out.entries_max);
+    check_entries(list, *proof, out);
     if (list.file.given()) {
       auto entries = files_ == nullptr
                          ? base::Result<std::vector<state::ListEntry>>(base::invalid("list files cannot be read here"))
@@ -199,11 +205,10 @@ void Compiler::add_lists() {
         diagnostics_.error(*list.file.node, entries.error().message);
       } else {
         size_t wrong = 0;
-        std::string wanted;
         for (state::ListEntry& entry : *entries) {
-          if (!fits_kind(list.kind, entry.value, wanted) && ++wrong <= 5) {
-            diagnostics_.error(*list.file.node,
-                               fmt::format("{}: {} is not {}", list.file.text, quoted(entry.value), wanted));
+          std::string fault = out.entries.size() < out.entries_max ? fault_of(*proof, entry) : std::string();
+          if (!fault.empty() && ++wrong <= 5) {
+            diagnostics_.error(*list.file.node, fmt::format("{}: {}", list.file.text, fault));
           }
           version_ = base::combine64(version_, base::hash64(entry.value, static_cast<uint64_t>(entry.expires_ms)));
           out.entries.push_back(std::move(entry));

@@ -64,7 +64,8 @@ class Compiler {
   // compile.cc
   void add_entity_kinds();
   void add_lists();
-  void check_entries(const ListSource& list, ListDecl& out);
+  static std::string fault_of(state::List& proof, const state::ListEntry& entry);
+  void check_entries(const ListSource& list, state::List& proof, ListDecl& out);
   NameProblem explain(const Scope& scope, std::string_view name) const;
   NameProblem explain_in(std::string_view name, std::string_view kind, const std::vector<std::string>& known) const;
   void warn_of_unused();

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 
 #include "policy/policy.h"
 
@@ -224,6 +225,25 @@ TEST(Compile, FingerprintsFollowMeaningNotLayout) {
   EXPECT_NE(print("{count: login, by: [account, ip.net24], where: '!success', over: [1h, 2d]}"), base);
   EXPECT_NE(print("{count: [login, signup], by: [account, ip.net24], over: [1h, 1d]}"), base);
   EXPECT_NE(print("{first_seen: login, by: [account, ip.net24], where: '!success', over: [1h, 1d]}"), base);
+}
+
+// What the engine would not take is told before it is asked to.
+TEST(Compile, EntriesOfListFilesAreProven) {
+  const std::vector<std::array<std::string, 3>> bad = {{"domain", "good.example\nnot a name\n", "is not a domain name"},
+                                                       {"domain", std::string(300, 'a') + "\n", "at most 255 bytes"},
+                                                       {"regex", "good\n(bad\n", "l.txt: "},
+                                                       {"network", "192.0.2.1\nx\n", "is not an address or network"},
+                                                       {"int", "7\nseven\n", "is not a whole number"},
+                                                       {"string", std::string(5'000, 'a') + "\n", "longer than 4096"}};
+  for (const auto& [kind, text, message] : bad) {
+    const std::string yaml = std::string(kEvents) + "lists: {a: {kind: " + kind + ", file: l.txt}}";
+    Loaded loaded = load_files({{"p.yaml", yaml}, {"l.txt", text}});
+    EXPECT_EQ(loaded.policy, nullptr) << kind;
+    ASSERT_FALSE(loaded.diagnostics.empty()) << kind;
+    EXPECT_NE(to_string(loaded.diagnostics[0]).find(message), std::string::npos) << to_string(loaded.diagnostics[0]);
+  }
+  const std::string yaml = std::string(kEvents) + "lists: {a: {kind: domain, file: l.txt}}";
+  EXPECT_NE(load_files({{"p.yaml", yaml}, {"l.txt", "\xef\xbb\xbf# mine\r\n*.good.example\r\n"}}).policy, nullptr);
 }
 
 TEST(Compile, VersionsFollowContent) {

@@ -149,21 +149,22 @@ class Past {
     return archive_.query(sql, limits, [] { return true; });
   }
 
+  static std::string table_name(const policy::EventType& type) { return sql_name(archive::table_of(type.schema.name)); }
+
   // SQL for the rows of the type that carry the entity; empty where it has no such column.
   std::string condition(const policy::EventType& type) const {
     const std::string text = sql_text(standing_.value);
     if (is_event(standing_.on)) {
       return standing_.on.substr(kEventKind.size()) == type.schema.name ? "id = " + text : std::string();
     }
-    auto there = ask("SELECT * FROM " + sql_name(type.schema.name) + " LIMIT 0");
+    auto there = ask("SELECT * FROM " + table_name(type) + " LIMIT 0");
     if (!there) return {};  // no event of this type has come yet
+    const archive::Layout layout = archive::layout_of(policy_, type).layout;
     std::string sql;
     for (const policy::EntityField& entity : type.entities) {
       if (entity.kind != standing_.on) continue;
-      // A field that is named like one of the archive's own columns has another name there.
-      constexpr std::string_view kOwn[] = {"id", "policy", "verdict", "points", "score", "values", "time", "n"};
-      bool is_taken = std::find(std::begin(kOwn), std::end(kOwn), entity.name) != std::end(kOwn);
-      const std::string column = is_taken ? "field." + entity.name : entity.name;
+      const archive::ColumnSpec* spec = layout.find(entity.name);  // it may be called otherwise than the field
+      const std::string column = spec == nullptr ? entity.name : spec->column;
       auto same = [&](const archive::Table::Column& c) { return c.name == column; };
       auto found = std::find_if(there->columns.begin(), there->columns.end(), same);
       if (found == there->columns.end()) continue;
@@ -183,8 +184,8 @@ class Past {
   }
 
   base::Status count(const policy::EventType& type, const std::string& where) {
-    TAMIS_TRY(table, ask("SELECT count(*), count(*) FILTER (" + harsh(type) + ") FROM " + sql_name(type.schema.name) +
-                         " WHERE " + where + window()));
+    TAMIS_TRY(table, ask("SELECT count(*), count(*) FILTER (" + harsh(type) + ") FROM " + table_name(type) + " WHERE " +
+                         where + window()));
     standing_.events += std::strtoull(table.rows[0][0].c_str(), nullptr, 10);
     standing_.intervened += std::strtoull(table.rows[0][1].c_str(), nullptr, 10);
     return {};
@@ -194,8 +195,8 @@ class Past {
     const std::string only = is_event(standing_.on) ? "verdict IS NOT NULL" : harsh(type);
     TAMIS_TRY(table, ask("SELECT id, epoch_ms(time), verdict, points, score, policy, array_to_string(rules, chr(10)), "
                          "array_to_string(reasons, chr(10)) FROM " +
-                         sql_name(type.schema.name) + " WHERE " + where + " AND " + only + window() +
-                         " ORDER BY n DESC LIMIT " + std::to_string(options_.decisions_max)));
+                         table_name(type) + " WHERE " + where + " AND " + only + window() + " ORDER BY n DESC LIMIT " +
+                         std::to_string(options_.decisions_max)));
     for (const auto& row : table.rows) {
       PastDecision decision;
       decision.type = type.schema.name;
@@ -219,7 +220,7 @@ class Past {
   // Events of the entity whose verdict somebody has revised: labels on "event:TYPE" that are in force.
   base::Status find_revisions(const policy::EventType& type, const std::string& where) {
     const std::string on = std::string(kEventKind) + type.schema.name;
-    TAMIS_TRY(table, ask("SELECT DISTINCT id FROM " + sql_name(type.schema.name) + " WHERE " + where +
+    TAMIS_TRY(table, ask("SELECT DISTINCT id FROM " + table_name(type) + " WHERE " + where +
                          " AND id IN (SELECT value FROM acts WHERE kind = " + sql_text(on) +
                          " AND act LIKE 'label%') LIMIT " + std::to_string(options_.decisions_max)));
     with_engine_([&](Engine& engine) {

@@ -43,6 +43,7 @@ base::Result<std::vector<ListEntry>> read_list_text(std::string_view name, std::
   std::vector<ListEntry> entries;
   std::string errors;
   size_t error_count = 0, number = 0;
+  if (text.starts_with("\xef\xbb\xbf")) text.remove_prefix(3);
   while (!text.empty() && error_count < kErrorsMax) {
     size_t end = text.find('\n');
     std::string_view line = text.substr(0, end);

@@ -116,6 +116,14 @@ TEST(ListFile, ReadsEntriesCommentsAndExpiries) {
   EXPECT_EQ((*entries)[2].expires_ms, 1767225600000);
 }
 
+TEST(ListFile, FilesOfOtherSystems) {
+  auto entries = read_list_text("f.txt", "\xef\xbb\xbf# head\r\na\r\n\r\nb expires=2026-01-01T00:00:00Z\r\n");
+  ASSERT_TRUE(entries.has_value());
+  ASSERT_EQ(entries->size(), 2u);
+  EXPECT_EQ((*entries)[0].value, "a");
+  EXPECT_EQ((*entries)[1].value, "b");
+}
+
 TEST(ListFile, ErrorsNameFileAndLine) {
   auto entries = read_list_text("f.txt", "a\nb expires=tomorrow\n");
   ASSERT_FALSE(entries.has_value());
