@@ -10,7 +10,7 @@ import mail_hostile_test as wire
 def spam(number):
     """Spam, but not so sure that it is refused anyway."""
     number += 200
-    return (f"From: sales{number}@deals.example\r\nTo: b@our.example\r\nSubject: special offer\r\nDate: Mon, 02 Nov 2026 10:00:00 +0000\r\n"
+    return (f"From: sales{number}@deals.example\r\nTo: b@our.example\r\nSubject: special offer, free money\r\nDate: Mon, 02 Nov 2026 10:00:00 +0000\r\n"
             f"Message-ID: <{number}@deals.example>\r\n\r\ncheap pills, order now at http://pills{number}.example/\r\n").encode()
 
 

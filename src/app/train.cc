@@ -50,6 +50,13 @@ Command add_train(CLI::App& app) {
   mail->add_option("--seen-min", options->mail.seen_min, "Leave out features of fewer messages than that")
       ->check(CLI::Range(1, 1000))
       ->capture_default_str();
+  mail->add_option("--evidence-half", options->mail.evidence_half,
+                   "Known header features at which a score is drawn half to the prior; 0: it is not")
+      ->check(CLI::Range(0, 1000))
+      ->capture_default_str();
+  mail->add_option("--evidence-prior", options->mail.evidence_prior, "Log-odds that it is drawn to")
+      ->check(CLI::Range(-100, 100))
+      ->capture_default_str();
   app.footer(
       "The same files give the same bytes. The model that ships is made by:\n"
       "  tamis train mail --index spamassassin/index.tsv --index enron-spam/index.tsv \\\n"

@@ -98,6 +98,7 @@ base::Result<TrainedMail> train_mail(const TrainMailOptions& options,
   // What the operator's corrections find is the model as it usually runs.
   model.prune(options.seen_min);
   model.set_learners(learners);
+  model.set_evidence(options.evidence_half, options.evidence_prior);
   const model::SpamOptions usual;
   TrainedMail trained;
   trained.card = card_of(options, corpora);

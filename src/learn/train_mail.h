@@ -21,6 +21,9 @@ struct TrainMailOptions {
   uint32_t slots_log2 = 20;
   uint32_t replays = 12;  // past messages learned again with each new one, out of all
   float seen_min = 1;     // features of fewer messages than that are left out
+  // See model::SpamOptions; chosen by leaving one corpus out (docs/MAIL_MODEL.md, "Evidence").
+  float evidence_half = 7;
+  float evidence_prior = -3;
 };
 
 struct TrainedMail {

@@ -47,6 +47,10 @@ uint32_t novelty_of(const Novelty& headers, const Novelty& text) {
   return (headers.all > 0 ? level(headers) : 0) * 3 + (text.all > 0 ? level(text) : 0);
 }
 
+bool is_header(size_t place) {
+  return place == static_cast<size_t>(Place::kHeader) || place == static_cast<size_t>(Place::kOther);
+}
+
 bool is_single(size_t place) {
   return place != static_cast<size_t>(Place::kBodyPair) && place != static_cast<size_t>(Place::kGram);
 }
@@ -77,6 +81,7 @@ BayesSums sum_signs(const Weights& weights, FeatureSpan features, float hams, fl
     const bool single = is_single(place);
     const Slot& slot = weights.slot(features[at]);
     const bool seen = slot.ham + slot.spam >= 1;
+    sums.known_headers += is_header(place) && slot.ham + slot.spam >= 3;
     if (single) {
       ++novelty[text].all;
       novelty[text].unseen += !seen;

@@ -37,6 +37,8 @@ struct BayesSums {
   SignSum strongest;
   // How much of the message was never met before, headers and text apart, three levels each: the mixer's context.
   uint32_t novelty = 0;
+  // Features of headers that three messages or more had.
+  uint32_t known_headers = 0;
 };
 
 struct BayesScratch {

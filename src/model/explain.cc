@@ -19,10 +19,13 @@ SpamExplanation SpamModel::explain(FeatureSpan features, Scratch& scratch, size_
   opinions(features, scratch, score, sums);
   SpamExplanation why;
   const uint32_t context = sums.bayes.novelty;
-  why.logit = mixer_.mix(score.opinions, context);
-  why.bias = mixer_.bias(context);
+  // What the score is drawn to belongs to no feature.
+  const float kept = trust(sums.bayes.known_headers);
+  const float drawn = (1 - kept) * options_.evidence_prior;
+  why.logit = kept * mixer_.mix(score.opinions, context) + drawn;
+  why.bias = kept * mixer_.bias(context) + drawn;
   const auto share = [&](size_t learner, float whole) {
-    return share_of(mixer_.weight(learner, context), score.opinions[learner], whole);
+    return share_of(kept * mixer_.weight(learner, context), score.opinions[learner], whole);
   };
 
   std::vector<SpamExplanation::Part> parts;
@@ -52,7 +55,7 @@ SpamExplanation SpamModel::explain(FeatureSpan features, Scratch& scratch, size_
   for (const Sign& sign : scratch.bayes.strongest) parts[sign.at].logit += sign.logit * of_strongest;
 
   for (size_t i = static_cast<size_t>(Learner::kNeighbours); i < kLearners; ++i) {
-    why.neighbours += mixer_.weight(i, context) * score.opinions[i];
+    why.neighbours += kept * mixer_.weight(i, context) * score.opinions[i];
   }
   for (const auto& part : parts) why.by_place[place_of(part.feature)] += part.logit;
   const size_t wanted = std::min(strongest_max, parts.size());

@@ -13,6 +13,7 @@ namespace {
 
 constexpr std::string_view kMagic = "TAMISPAM";
 constexpr uint32_t kVersion = 2;
+constexpr uint32_t kVersionWithEvidence = 3;  // the same with two numbers more
 constexpr size_t kCardBytesMax = 1 << 20;
 constexpr uint32_t kSlotsLog2Min = 8;
 constexpr uint32_t kSlotsLog2Max = 22;
@@ -172,7 +173,8 @@ std::string SpamModel::save_packed(std::string_view card, uint32_t examples_max,
 std::string SpamModel::save_as(std::string_view card, bool with_examples, SlotForm form,
                                const SpamOptions& options) const {
   std::string out(kMagic);
-  put(out, kVersion);
+  const bool has_evidence = options.evidence_half > 0;
+  put(out, has_evidence ? kVersionWithEvidence : kVersion);
   card = card.substr(0, kCardBytesMax);
   put(out, static_cast<uint32_t>(card.size()));
   out += card;
@@ -182,6 +184,10 @@ std::string SpamModel::save_as(std::string_view card, bool with_examples, SlotFo
   put(out, options.rate);
   put(out, options.threshold);
   put(out, options.learners);
+  if (has_evidence) {
+    put(out, options.evidence_half);
+    put(out, options.evidence_prior);
+  }
   for (const uint64_t learned : learned_) put(out, learned);
   put(out, steps_);
   put_mixer(out, mixer_.state().common);
@@ -213,8 +219,9 @@ base::Result<SpamModel::Loaded> SpamModel::load(std::string_view bytes) {
     return tl::unexpected(broken("its checksum does not match, it is damaged or cut short"));
   }
   Reader in(content.substr(kMagic.size()));
-  if (const auto version = in.get<uint32_t>(); version != kVersion) {
-    return tl::unexpected(broken("its version is " + std::to_string(version) + ", expected 2"));
+  const auto version = in.get<uint32_t>();
+  if (version != kVersion && version != kVersionWithEvidence) {
+    return tl::unexpected(broken("its version is " + std::to_string(version) + ", expected 2 or 3"));
   }
   const auto card_bytes = in.get<uint32_t>();
   if (card_bytes > kCardBytesMax) return tl::unexpected(broken("its card is longer than 1 MiB"));
@@ -226,6 +233,10 @@ base::Result<SpamModel::Loaded> SpamModel::load(std::string_view bytes) {
   options.rate = in.number(0, 1000);
   options.threshold = in.number(0, 1);
   options.learners = in.get<uint32_t>();
+  if (version == kVersionWithEvidence) {
+    options.evidence_half = in.number(0, 1000);
+    options.evidence_prior = in.number(-100, 100);
+  }
   if (!in.good || options.slots_log2 < kSlotsLog2Min || options.slots_log2 > kSlotsLog2Max ||
       options.examples_max < kExamplesMin || options.examples_max > kExamplesMax || options.replays > kReplaysMax) {
     return tl::unexpected(broken("its options are out of range"));

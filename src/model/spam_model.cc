@@ -11,6 +11,7 @@ namespace tamis::model {
 namespace {
 
 constexpr float kEasy = 0.02f;     // a past message predicted nearer than this to its label teaches nothing more
+constexpr float kOwnLearned = 64;  // after so many messages of its own a shipped model is drawn to the prior by half
 constexpr uint64_t kRecent = 500;  // every second past message is one of the newest
 
 float start_weight(const SpamOptions& options) {
@@ -53,11 +54,22 @@ void SpamModel::opinions(FeatureSpan features, Scratch& scratch, SpamScore& scor
   for (size_t i = 0; i < kLearners; ++i) said[i] = options_.learners >> i & 1 ? Mixer::cut(said[i]) : 0.0f;
 }
 
+float SpamModel::trust(uint32_t known_headers) const {
+  if (options_.evidence_half <= 0) return 1;
+  const auto known = static_cast<float>(known_headers);
+  const float drawn = options_.evidence_half / (known + options_.evidence_half);
+  return 1 - drawn * kOwnLearned / (kOwnLearned + static_cast<float>(examples_.end()));
+}
+
 SpamScore SpamModel::score(FeatureSpan features, Scratch& scratch) const {
   SpamScore score;
   Sums sums;
   opinions(features, scratch, score, sums);
   score.logit = mixer_.mix(score.opinions, sums.bayes.novelty);
+  if (options_.evidence_half > 0) {
+    const float kept = trust(sums.bayes.known_headers);
+    score.logit = kept * score.logit + (1 - kept) * options_.evidence_prior;
+  }
   score.probability = static_cast<float>(logistic(score.logit));
   score.spam = score.probability > options_.threshold;
 

@@ -41,6 +41,10 @@ struct SpamOptions {
   // How far one message may move the mixer's say about itself, in log-odds; not part of a model's file. It is what
   // keeps one wrong label from turning the trust in all learners round.
   float mixer_reach = 2;
+  // Of a model that ships: what it says is drawn to the log-odds `evidence_prior`, by half where it knows so many
+  // header features of the message, and less and less as it learns messages of its own. 0: it is not.
+  float evidence_half = 0;
+  float evidence_prior = 0;
 };
 
 // The inputs of the mixer.
@@ -114,6 +118,11 @@ class SpamModel {
   uint64_t learned_spam() const { return learned_[1]; }
   const SpamOptions& options() const { return options_; }
   void set_threshold(float threshold) { options_.threshold = threshold; }
+  // Sets the two options above for the model as it will be saved.
+  void set_evidence(float half, float prior) {
+    options_.evidence_half = half;
+    options_.evidence_prior = prior;
+  }
   size_t memory_bytes() const;
 
   // A model as bytes: version, card, options, weights, optionally the store of examples (feature sets of messages: they
@@ -144,6 +153,8 @@ class SpamModel {
   void take_back(Example& example);
   void replay();
   void opinions(FeatureSpan features, Scratch& scratch, SpamScore& score, Sums& sums) const;
+  // How much of what the mixer says stays, the rest being the prior.
+  float trust(uint32_t known_headers) const;
 
   SpamOptions options_;
   Weights weights_;

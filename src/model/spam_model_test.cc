@@ -306,6 +306,47 @@ TEST(SpamModelFile, APrunedModelIsSmallAndScoresTheSameAfterPacking) {
   EXPECT_LT(errors_over(loaded->model, world, 400, 0, false), 30u);
 }
 
+// A model that ships is drawn to a prior where it knows little of the headers, and less so as it learns.
+TEST(SpamModel, LittleEvidenceDrawsAShippedModelToItsPrior) {
+  SpamModel trained(small_options());
+  World world;
+  errors_over(trained, world, 400, 0, true);
+  trained.prune(2);
+  const std::string plain = trained.save_packed("card", 256, 12);
+  trained.set_evidence(2, -3);
+  const std::string bytes = trained.save_packed("card", 256, 12);
+  EXPECT_EQ(bytes.size(), plain.size() + 8);
+  auto as_is = SpamModel::load(plain), drawn = SpamModel::load(bytes);
+  ASSERT_TRUE(as_is);
+  ASSERT_TRUE(drawn) << drawn.error().message;
+  EXPECT_EQ(drawn->model.options().evidence_half, 2);
+  EXPECT_EQ(drawn->model.options().evidence_prior, -3);
+  SpamModel::Scratch scratch;
+  const auto spam = world.message(true);  // with one header feature, known or not
+  auto bare = spam;
+  std::erase_if(bare, [](FeatureId id) { return place_of(id) == static_cast<size_t>(Place::kHeader); });
+  EXPECT_FLOAT_EQ(drawn->model.score(bare, scratch).logit, -3) << "nothing is known of its headers";
+  const float said = as_is->model.score(spam, scratch).logit;
+  EXPECT_NEAR(drawn->model.score(spam, scratch).logit, said / 3 - 2, 1e-4f) << "one of one and two";
+  const SpamExplanation why = drawn->model.explain(spam, scratch);
+  float sum = why.neighbours + why.bias;
+  for (const float part : why.by_place) sum += part;
+  EXPECT_NEAR(sum, why.logit, 1e-3f);
+  EXPECT_FLOAT_EQ(why.logit, drawn->model.score(spam, scratch).logit);
+  // It learns the same as the other, and with what it learned the prior goes.
+  for (int i = 0; i < 1'000; ++i) {
+    const auto features = world.message(i % 2 == 0);
+    ASSERT_TRUE(as_is->model.learn(0, features, i % 2 == 0));
+    ASSERT_TRUE(drawn->model.learn(0, features, i % 2 == 0));
+  }
+  const float later = as_is->model.score(bare, scratch).logit;
+  const float share = 64.0f / 1'064;
+  EXPECT_NEAR(drawn->model.score(bare, scratch).logit, (1 - share) * later - 3 * share, 1e-3f);
+  auto again = SpamModel::load(drawn->model.save("", true));
+  ASSERT_TRUE(again);
+  EXPECT_EQ(again->model.score(bare, scratch).logit, drawn->model.score(bare, scratch).logit);
+}
+
 TEST(SpamModelFile, RefusesEveryDamage) {
   SpamOptions options = small_options();
   options.slots_log2 = 8;
@@ -342,6 +383,7 @@ TEST(SpamModelFile, RefusesValuesThatNoModelHolds) {
   constexpr size_t kOptions = 16;  // after magic, version and the length of an empty card
   EXPECT_TRUE(with(kOptions, 8));
   EXPECT_FALSE(with(8, 1)) << "version";
+  EXPECT_FALSE(with(8, 3)) << "version with two numbers that are not there";
   EXPECT_FALSE(with(12, 0xffffffff)) << "card";
   EXPECT_FALSE(with(kOptions, 31)) << "slots";
   EXPECT_FALSE(with(kOptions + 4, 0xffffffff)) << "examples";
