@@ -119,10 +119,10 @@ TEST(LoginRisk, a_first_time_through_an_exit_is_one_change) {
       Person regular = honest(5000 + n, kStart);
       h.risk->login(from(through(regular, NetClass::kTor, day * 30 + n), h.now += 60'000));
     }
-  const auto first_time = [&](NetClass net) {
-    return h.risk->login(from(through(h.owners[9], net, 77'777), h.now += 1000, true)).factor[kLoginNetwork];
+  const auto first_time = [&](size_t owner, NetClass net) {
+    return h.risk->login(from(through(h.owners[owner], net, 77'777), h.now += 1000, true)).factor[kLoginNetwork];
   };
-  const float tor = first_time(NetClass::kTor), residential = first_time(NetClass::kResidential);
+  const float tor = first_time(9, NetClass::kTor), residential = first_time(10, NetClass::kResidential);
   EXPECT_GT(tor, 0.5);
   EXPECT_GT(residential, tor + 1.5f);
 }
