@@ -125,7 +125,7 @@ class Training(harness.TestCase):
         # In a window, with everybody else taken for honest, and by a server that holds the folder: the same way.
         with harness.Server(self.policy, self.data, "--deadline-ms", "10000"):
             table = self.train("--unknown-is-good").stdout
-            self.assertRegex(table, f"used +2,200: {len(bad)} bad, {len(good):,} good")
+            self.assertRegex(table, rf"used +2 200: {len(bad)} bad, \d+ {len(good) % 1000:03d} good")
             self.assertRegex(table, r"\| residential \| \d+ \|")
         self.assertRegex(self.train("--from", "1d", "--unknown-is-good", code=2).stderr, "of 36[01] signups")
         # The policy takes it, and scores with it: what is bad is at least as suspect as before, and some of it more.
@@ -135,8 +135,12 @@ class Training(harness.TestCase):
         (self.policy / "detectors.yaml").write_text(detectors.replace("    on: [signup, login", "    model: model/signup.trees\n    on: [signup, login"))
         scores = self.scores(self.policy)
         self.assertTrue(all(scores[i] >= plain[i] - 1e-9 for i in plain))
-        raised = [i for i in plain if scores[i] > plain[i] + 1e-3]
-        self.assertGreater(sum(farm.get("a" + i[1:]) is not None for i in raised), 5)
+        # (Most of these were sure before, and cannot rise much.)
+        raised = {True: [], False: []}
+        for i in plain:
+            raised[("a" + i[1:]) in farm].append(scores[i] - plain[i])
+        self.assertGreater(sum(more > 0.01 for more in raised[True]), 3)
+        self.assertLess(max(raised[False]), 0.01)
 
     def test_what_is_forgotten_is_told(self):
         self.tell(self.truth)

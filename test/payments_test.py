@@ -38,9 +38,11 @@ class Stream:
 
     def sign_up(self, who, t, **more):
         r = self.r
-        form = {"local": r.choice(NAMES) + "." + r.choice(NAMES) + str(r.randrange(1000)), "scr": r.choice(["1920x1080", "390x844", "412x915"]),
-                "gpu": f"g{r.randrange(40)}", "cores": r.choice([4, 6, 8]), "cap": "img", "cap_ms": 3000 + r.randrange(9000), "cap_tries": 1,
-                "fill_ms": 9000 + r.randrange(60000), "paste": False}
+        first, last, number = r.choice(NAMES), r.choice(NAMES), str(r.randrange(10 ** r.randrange(1, 5)))
+        name = r.choice([first + "." + last, first + last + number, first[0] + last, first + "_" + number, last + "." + first + number, first + last])
+        form = {"local": name, "scr": f"{r.choice([1920, 1366, 390, 412, 1536, 2560])}x{r.randrange(700, 1440)}", "gpu": f"g{r.randrange(400)}",
+                "cores": r.choice([2, 4, 6, 8, 12]), "cap": r.choice(["img", "pow"]), "cap_ms": int(r.lognormvariate(9, 0.7)), "cap_tries": 1,
+                "fill_ms": int(r.lognormvariate(10.3, 0.6)), "paste": False}
         self.put(who, t, "signup", **{**form, **more})
 
     def pay(self, who, t, card, bin_, cents, ok, kind):
@@ -134,9 +136,10 @@ class SlowCardTesting(harness.TestCase):
         for seed in (1, 2, 3):
             self.check_range(RANGES[25], seed, 0.95)
 
-    def test_a_range_that_many_people_have(self):
+    def test_a_range_that_people_have(self):
+        """Twice as many payments of honest people: declines are rare among all, not among small amounts."""
         for seed in (4, 5, 6):
-            self.check_range(RANGES[1], seed, 0.9)
+            self.check_range(RANGES[6], seed, 0.9)
 
     def test_accounts_that_one_program_has_made(self):
         stream = Stream(7)

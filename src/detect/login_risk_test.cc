@@ -119,11 +119,10 @@ TEST(LoginRisk, a_first_time_through_an_exit_is_one_change) {
       Person regular = honest(5000 + n, kStart);
       h.risk->login(from(through(regular, NetClass::kTor, day * 30 + n), h.now += 60'000));
     }
-  const auto first_time = [&](size_t owner, NetClass net, uint64_t exit) {
-    return h.risk->login(from(through(h.owners[owner], net, exit), h.now += 1000, true)).factor[kLoginNetwork];
+  const auto first_time = [&](size_t owner, NetClass net) {
+    return h.risk->login(from(through(h.owners[owner], net, 77'777), h.now += 1000, true)).factor[kLoginNetwork];
   };
-  const float tor = first_time(9, NetClass::kTor, 77'777);
-  const float residential = first_time(8, NetClass::kResidential, 77'778);
+  const float tor = first_time(9, NetClass::kTor), residential = first_time(10, NetClass::kResidential);
   EXPECT_GT(tor, 0.5);
   EXPECT_GT(residential, tor + 1.5f);
 }

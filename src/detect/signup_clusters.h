@@ -138,14 +138,17 @@ struct MemberPage {
 
 // Campaigns that met in one cluster, told apart (signup_parts.h): accounts that belong to another one than most of
 // their cluster, by account_key(). The largest keeps the cluster's number, the k-th other one has number + k *
-// kPartNumbers.
+// kPartNumbers. What is a piece of one campaign with another cluster or part has that one's number.
 struct ClusterParts {
   static constexpr uint64_t kPartNumbers = 1'000'000'000'000;
   std::unordered_map<uint64_t, uint64_t> number;
+  std::unordered_map<uint64_t, uint64_t> joined;  // number of a piece to that of its campaign
   // Of an account that is taken for a member of the cluster.
   uint64_t of(uint64_t account, uint64_t cluster) const {
     const auto found = number.find(account);
-    return found != number.end() && found->second % kPartNumbers == cluster ? found->second : cluster;
+    const uint64_t part = found != number.end() && found->second % kPartNumbers == cluster ? found->second : cluster;
+    const auto whole = joined.find(part);
+    return whole != joined.end() ? whole->second : part;
   }
 };
 

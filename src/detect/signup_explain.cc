@@ -3,7 +3,6 @@
 
 #include "base/hash.h"
 #include "detect/signup_impl.h"
-#include "detect/signup_parts.h"
 
 namespace tamis::detect {
 namespace {
@@ -147,25 +146,6 @@ MemberPage SignupClustersImpl::members(uint64_t id, uint64_t from, size_t limit)
   }
   page.next = number < next_ ? number : 0;
   return page;
-}
-
-ClusterParts SignupClustersImpl::parts() const {
-  std::vector<std::vector<const SignupFacts*>> members(clusters_.size());
-  for (uint64_t number = next_ - accounts_.size(); number < next_; ++number) {
-    const Account& a = at(number);
-    const Cluster* c = cluster_of(a.cluster);
-    if (c == nullptr) continue;
-    auto& of = members[(a.cluster & 0xffff) - 1];
-    if (of.size() < kPartedMax) of.push_back(&a.facts);
-  }
-  ClusterParts out;
-  for (size_t place = 0; place < members.size(); ++place) {
-    const std::vector<uint32_t> parts = part_members(members[place]);
-    for (size_t i = 0; i < parts.size(); ++i)
-      if (parts[i] != 0)
-        out.number.emplace(members[place][i]->account, clusters_[place].id + parts[i] * ClusterParts::kPartNumbers);
-  }
-  return out;
 }
 
 bool SignupClustersImpl::suppress(uint64_t id, int64_t until_ms) {

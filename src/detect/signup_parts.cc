@@ -98,6 +98,22 @@ class Parting {
     part_.assign(rows_.size(), 0);
   }
 
+  // Whether the first `size` members and the others differ in two groups at least.
+  bool is_split_at(size_t size) const {
+    std::vector<uint32_t> all(rows_.size());
+    std::iota(all.begin(), all.end(), 0);
+    Model model(values_);
+    std::array<Half, 2> half = {Half(values_), Half(values_)};
+    std::vector<uint8_t> side(rows_.size());
+    for (size_t i = 0; i < rows_.size(); ++i) {
+      side[i] = i >= size;
+      model.add(rows_[i], 1);
+      half[side[i]].model.add(rows_[i], 1);
+    }
+    weigh(all, model, side, half);
+    return told(all, model, half, side) > 0;
+  }
+
   std::vector<uint32_t> run() {
     std::vector<uint32_t> all(rows_.size());
     std::iota(all.begin(), all.end(), 0);
@@ -182,6 +198,12 @@ class Parting {
       if (few(half) < kLeast) return 0;
       if (moved == 0) break;
     }
+    return told(some, all, half, side);
+  }
+
+  // What a split gains, 0 where it is not told in two groups.
+  double told(const std::vector<uint32_t>& some, const Model& all, const std::array<Half, 2>& half,
+              const std::vector<uint8_t>& side) const {
     double sum = 0;
     int telling = 0;
     for (int g = 0; g < kGroups; ++g) {
@@ -285,6 +307,12 @@ class Parting {
 std::vector<uint32_t> part_members(const std::vector<const SignupFacts*>& members) {
   if (static_cast<double>(members.size()) < 2 * kLeast) return std::vector<uint32_t>(members.size(), 0);
   return Parting(members).run();
+}
+
+bool are_apart(const std::vector<const SignupFacts*>& one, const std::vector<const SignupFacts*>& other) {
+  std::vector<const SignupFacts*> all = one;
+  all.insert(all.end(), other.begin(), other.end());
+  return Parting(all).is_split_at(one.size());
 }
 
 }  // namespace tamis::detect

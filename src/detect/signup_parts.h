@@ -21,4 +21,7 @@ inline constexpr size_t kPartsMax = 16;
 // The part of each member; 0 is the largest one. All zero: they belong together. Deterministic.
 std::vector<uint32_t> part_members(const std::vector<const SignupFacts*>& members);
 
+// Whether two groups of members are campaigns of their own: the same test, of this one split.
+bool are_apart(const std::vector<const SignupFacts*>& one, const std::vector<const SignupFacts*>& other);
+
 }  // namespace tamis::detect

@@ -50,6 +50,32 @@ TEST(SignupParts, two_campaigns_that_differ_in_more_than_one_thing_are_told_apar
   EXPECT_EQ(parts_of(facts), parts);
 }
 
+TEST(SignupParts, pieces_of_one_campaign_by_device_are_not_apart_and_two_campaigns_are) {
+  std::vector<SignupFacts> facts;
+  for (uint64_t n = 0; n < 180; ++n) facts.push_back(of_campaign(n, 1 + n / 120));
+  const auto where = [&](auto&& chosen) {
+    std::vector<const SignupFacts*> some;
+    for (uint64_t n = 0; n < facts.size(); ++n)
+      if (chosen(n)) some.push_back(&facts[n]);
+    return some;
+  };
+  const auto device = [&](uint64_t d) { return where([d](uint64_t n) { return n < 120 && n % 3 == d; }); };
+  EXPECT_FALSE(are_apart(device(0), device(1)));
+  EXPECT_FALSE(are_apart(device(0), device(2)));
+  EXPECT_TRUE(are_apart(device(0), where([](uint64_t n) { return n >= 120; })));
+}
+
+TEST(SignupParts, a_piece_has_the_number_of_its_campaign) {
+  ClusterParts parts;
+  parts.number[5] = 7 + ClusterParts::kPartNumbers;
+  parts.joined[7 + ClusterParts::kPartNumbers] = 3;
+  parts.joined[9] = 3;
+  EXPECT_EQ(parts.of(5, 7), 3u);
+  EXPECT_EQ(parts.of(6, 7), 7u);
+  EXPECT_EQ(parts.of(6, 9), 3u);
+  EXPECT_EQ(parts.of(5, 9), 3u);  // it is not of the cluster that was parted
+}
+
 TEST(SignupParts, honest_people_and_few_of_any_kind_stay_together) {
   std::vector<SignupFacts> facts;
   EXPECT_TRUE(parts_of(facts).empty());

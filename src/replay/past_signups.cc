@@ -4,6 +4,7 @@
 #include <optional>
 #include <set>
 
+#include "detect/signup_facts.h"
 #include "engine/engine.h"
 #include "replay/match_run.h"
 #include "replay/stored.h"
@@ -74,11 +75,14 @@ class Collecting {
     return true;
   }
 
-  // Which campaigns there are is known best in the end.
+  // Which campaigns there are is known best in the end, when those that met in one cluster are told apart.
   PastSignups finish() {
+    const detect::SignupClusters* clusters = engine_.clusters();
+    const detect::ClusterParts parts = clusters == nullptr ? detect::ClusterParts() : clusters->parts();
     for (size_t i = 0; i < accounts_.size(); ++i) {
       const auto hindsight = engine_.hindsight(accounts_[i]);
-      if (hindsight) out_.rows[i].cluster = hindsight->cluster;
+      if (!hindsight || hindsight->cluster == 0) continue;
+      out_.rows[i].cluster = parts.of(detect::account_key(accounts_[i]), hindsight->cluster);
     }
     out_.gone_names.assign(gone_names_.begin(), gone_names_.end());
     return std::move(out_);
