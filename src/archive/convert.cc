@@ -177,6 +177,11 @@ void plan_cell(Column& column, const std::string& cell) {
   bool number = std::find(kNumbers.begin(), kNumbers.end(), type) != kNumbers.end() || type.starts_with("DECIMAL");
   if (number || type == "BOOLEAN") {
     column.source = Source::kPlain;
+    // What is no number is how pandas writes that there is none.
+    if (type == "FLOAT" || type == "DOUBLE")
+      column.sql = "CASE WHEN NOT isnan(" + name + ") THEN " + column.sql + " END";
+  } else if (type == "INTERVAL") {
+    column.sql = "CAST(epoch(" + name + ") AS VARCHAR) || 's'";
   } else if (type.starts_with("TIMESTAMP") || type == "DATE") {
     column.sql = time_sql(name, type);
   } else if (type == "VARCHAR" && column.want == Want::kTime) {

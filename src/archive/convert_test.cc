@@ -147,16 +147,18 @@ TEST_F(ConvertTest, RowsOfAnotherWidth) {
 TEST_F(ConvertTest, ParquetKeepsItsTypes) {
   sql("COPY (SELECT 7 AS uid, TIMESTAMP '2026-01-02 03:04:05' AS \"at\", 12345 AS account, true AS ok, 3::BIGINT AS "
       "tries, "
-      "'nan'::DOUBLE AS rate, {'ip': '192.0.2.1', 'port': 5} AS client, ['a', 'b'] AS tags, NULL::INTEGER AS nothing) "
+      "'nan'::DOUBLE AS rate, -0.5::FLOAT AS change, to_milliseconds(3600500) AS lasted, {'ip': "
+      "'192.0.2.1', 'port': 5} AS client, ['a', 'b'] AS tags, NULL::INTEGER AS nothing) "
       "TO '" +
       folder_ + "/a.parquet' (FORMAT parquet)");
   auto table = TableFile::open(folder_ + "/a.parquet", *policy_);
   ASSERT_TRUE(table) << table.error().message;
   EXPECT_EQ((*table)->rows_total(), 1u);
-  EXPECT_EQ(read(folder_ + "/a.parquet"),
-            std::vector<std::string>{
-                R"({"uid":"7","at":"2026-01-02T03:04:05.000000Z","account":"12345","ok":true,"tries":3,"rate":"nan",)"
-                R"("client":{"ip":"192.0.2.1","port":5},"tags":["a","b"]})"});
+  EXPECT_EQ(
+      read(folder_ + "/a.parquet"),
+      std::vector<std::string>{
+          R"({"uid":"7","at":"2026-01-02T03:04:05.000000Z","account":"12345","ok":true,"tries":3,"change":-0.5,"lasted":"3600.5s",)"
+          R"("client":{"ip":"192.0.2.1","port":5},"tags":["a","b"]})"});
 }
 
 TEST_F(ConvertTest, CompressedLinesOfJson) {
