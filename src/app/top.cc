@@ -59,7 +59,9 @@ class Top {
 
  private:
   base::Status watch(net::HttpClient& client, bool screen) {
-    while (!Interrupt::requested()) {
+    // Rates are between two looks, so a single page takes two, too.
+    bool shown = !options_.once || options_.json;
+    for (; !Interrupt::requested(); shown = true) {
       TAMIS_TRY(answer, client.get("/v1/stats"));
       if (answer.status != 200) {
         return base::fail(base::Code::kUnavailable, options_.server.url + " answered " + std::to_string(answer.status) +
@@ -75,10 +77,10 @@ class Top {
         TAMIS_TRY(stats, event::JsonReader::to_value(answer.body, arena, limits));
         std::string page = draw(stats);
         if (screen) std::fputs("\033[H\033[2J", stdout);
-        std::fputs(page.c_str(), stdout);
+        if (shown) std::fputs(page.c_str(), stdout);
       }
       std::fflush(stdout);
-      if (options_.once) break;
+      if (options_.once && shown) break;
       auto wake = std::chrono::steady_clock::now() + std::chrono::duration<double>(options_.interval_s);
       while (!Interrupt::requested() && std::chrono::steady_clock::now() < wake) {
         std::this_thread::sleep_for(std::chrono::milliseconds(20));
@@ -198,7 +200,7 @@ Command add_top(CLI::App& app) {
       ->check(CLI::Range(0.1, 3600.0))
       ->capture_default_str();
   app.add_option("--rows", options->rows, "Rows of a table")->check(CLI::Range(1, 1000))->capture_default_str();
-  app.add_flag("--once", options->once, "Print one look and stop");
+  app.add_flag("--once", options->once, "Print one page and stop, after an interval");
   app.add_flag("--json", options->json, "Print the statistics as JSON lines");
   return [options] {
     Interrupt::install();
