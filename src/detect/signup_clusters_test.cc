@@ -57,7 +57,8 @@ TEST(NameShape, takes_any_bytes) {
 
 TEST(Background, a_round_trip_that_is_none_hardly_moves_the_mean_of_its_country) {
   Background background(10'000);
-  Signup signup = honest(1, kStart).signup();
+  const auto someone = honest(1, kStart);
+  Signup signup = someone.signup();
   const auto learn = [&](uint32_t rtt_ms, int times) {
     signup.client.rtt_ms = rtt_ms;
     const SignupFacts facts = signup_facts(signup);
