@@ -1,6 +1,7 @@
 // What a session does with the body of a request: decoding, handlers that take it whole, and streams.
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "base/assert.h"
 #include "net/http_session.h"
@@ -88,6 +89,10 @@ void HttpSession::drop_request() {
   std::memcpy(smaller.get(), x.buffer.get() + x.raw, rest);
   x.buffer = std::move(smaller);
   x.capacity = capacity;
+  // Nothing of it may be looked at any more but what shapes the answer.
+  const auto [method, http_1_0] = std::pair(x.request.method_, x.request.http_1_0_);
+  x.request.clear();
+  x.request.method_ = method, x.request.http_1_0_ = http_1_0;
   x.begin = x.raw = x.body_begin = x.body_end = 0;
   x.end = rest;
 }
