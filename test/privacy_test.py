@@ -291,3 +291,42 @@ class EraseReachesOthers(Case):
             self.assertEqual(([], []), (told["mails"], told["notes"]))
             told = self.post(server, "/v1/decide/signup", self.event(4, "carla", "dev-b", planted=False))["features"]
             self.assertEqual((["u2@our.example"], ["said 2"]), (told["mails"], told["notes"]))
+
+
+class StateKey(support_test.Case):
+    """What detectors know of accounts is kept under keys/state.key: without it, nobody has it, and the rest is as it was."""
+
+    def setUp(self):
+        harness.TestCase.setUp(self)
+        self.policy = harness.TOP / "policies/accounts"
+        self.data = self.folder / "data"
+        self.at = int(time.time() * 1000) - 40 * 3_600_000
+
+    def login(self, server, account):
+        self.at += 3_600_000
+        event = {"id": f"l{self.at}", "t": self.at, "type": "login", "acct": account, "ip": "198.51.100.7", "asn": 64500, "cc": "DE", "net": "res", "fp": "dev-1",
+                 "ua": "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0", "lang": "de-DE", "tz": "Europe/Berlin", "cookie": "k1", "ok": True}
+        return self.post(server, "/v1/decide/login", event)["score"]
+
+    def test_profiles_go_with_the_key_and_with_the_account(self):
+        with self.serve() as server:
+            first = [self.login(server, "anna") for _ in range(8)]
+            self.assertLess(first[-1], first[0] / 2, "her place is known by now")
+            [self.login(server, "berta") for _ in range(8)]
+            self.post(server, "/v1/checkpoint", "")
+        key = self.data / "keys/state.key"
+        self.assertEqual((0o600, 16), (key.stat().st_mode & 0o777, key.stat().st_size))
+        with self.serve() as server:
+            known = self.login(server, "anna")
+            self.assertLess(known, first[0] / 2)
+            self.post(server, "/v1/erase", {"on": "account", "value": "anna", "reason": "asked for it"})
+            self.assertGreater(self.login(server, "anna"), 2 * known)
+            self.assertLess(self.login(server, "berta"), first[0] / 2)
+        key.unlink()
+        with self.serve() as server:
+            self.assertIn("keys/state.key was not there", (self.folder / "data.log").read_text())
+            self.assertGreater(self.login(server, "berta"), 2 * known)
+        self.assertEqual(16, key.stat().st_size)
+        key.write_bytes(b"short")
+        refused = self.run_tamis("serve", "--policy", self.policy, "--data", self.data, "--listen", "127.0.0.1:0", code=2)
+        self.assertIn("keys/state.key: expected 16 bytes, found 5", refused.stderr)

@@ -340,6 +340,10 @@ class Replay {
     }
   }
 
+  uint64_t account_key(std::string_view account) const {
+    return detect::account_keys(engine_.options().state_key, account).find;
+  }
+
   // One line for each account that detectors saw, in the order in which they did.
   base::Status write_retro() {
     ReplayOutput retro;
@@ -351,7 +355,7 @@ class Replay {
       if (!known) return base::invalid("no detector of the policy looks at whole accounts, so there is no hindsight");
       event::JsonWriter json(retro.buffer());
       json.begin_object().key("id").string(accounts_.at(i)).key("score").real(known->score).key("cluster");
-      const uint64_t cluster = parts.of(detect::account_key(accounts_.at(i)), known->cluster);
+      const uint64_t cluster = parts.of(account_key(accounts_.at(i)), known->cluster);
       cluster == 0 ? json.raw("null") : json.uinteger(cluster);
       json.key("at").integer(known->at_ms).end_object();
       retro.buffer().push_back('\n');

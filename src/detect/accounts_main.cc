@@ -177,7 +177,7 @@ int run(int argc, char** argv) {
   if (retro)
     for (const std::string& id : accounts) {
       AccountScore s = clusters->account(id);
-      s.cluster = parts.of(account_key(id), s.cluster);
+      s.cluster = parts.of(account_keys({}, id).find, s.cluster);
       std::fprintf(retro.get(), "{\"id\":\"%s\",\"score\":%.9g,\"cluster\":%s,\"at\":%lld}\n", id.c_str(), s.score,
                    s.cluster ? std::to_string(s.cluster).c_str() : "null", (long long)s.at_ms);
     }

@@ -69,6 +69,20 @@ class KeyedTable {
     return insert(*bucket, key, Value{});
   }
 
+  // Takes a key out; false if it is not there. Costs as much as a bucket has entries.
+  bool remove(uint64_t key) {
+    if (find(key) == nullptr) return false;
+    Bucket& bucket = *bucket_of(key);
+    touch(bucket);
+    scratch_.clear();
+    collect(bucket);
+    empty(bucket);
+    for (const Entry& e : scratch_)
+      if (e.key != key) insert(bucket, e.key, e.value);
+    --size_;
+    return true;
+  }
+
   uint64_t size() const { return size_; }
   uint64_t bytes() const { return blocks_.size() * Blocks::kBlockBytes + directory_.size() * sizeof(void*); }
   template <class Visit>

@@ -32,6 +32,9 @@ TEST(KeyedTable, holds_what_a_map_holds) {
       }
       table.at(key(i), worth).a += i + 1;
       map[key(i)] += i + 1;
+      if (i % 7 == 3) {
+        RC_ASSERT(table.remove(key(i / 2)) == (map.erase(key(i / 2)) == 1));
+      }
       if (i > count / 2 && i % 50 == 0) table.copy_next();
     }
     while (table.copy_next()) {

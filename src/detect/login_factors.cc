@@ -21,7 +21,9 @@ uint32_t hash2(std::string_view a, std::string_view b = {}) {
 LoginFacts LoginRiskImpl::facts_of(const Client& c, std::string_view account, int64_t t_ms) const {
   LoginFacts f;
   f.t_ms = t_ms;
-  f.account = account_key(account);
+  const AccountKeys keys = account_keys(options_.key, account);
+  f.account = keys.find;
+  f.values_key = keys.values;
   f.net = c.net;
   if (c.has_ip) {
     // An IPv6 client has a /64 to itself.

@@ -31,7 +31,8 @@ enum LoginAttribute : uint8_t {
 
 struct LoginFacts {
   int64_t t_ms = 0;
-  uint64_t account = 0;
+  uint64_t account = 0;     // AccountKeys::find
+  uint64_t values_key = 0;  // AccountKeys::values
   NetClass net = NetClass::kResidential;
   std::array<uint32_t, kLogAttributes> value{};
 };
@@ -108,7 +109,7 @@ class LoginRiskImpl final : public LoginRisk {
   LoginFacts facts_of(const Client& client, std::string_view account, int64_t t_ms) const;
   uint32_t own(const LoginFacts& f, int attribute) const {
     const uint32_t v = f.value[size_t(attribute)];
-    return v == 0 ? 0 : static_cast<uint32_t>(base::combine64(v ^ options_.secret, f.account)) | 1u;
+    return v == 0 ? 0 : static_cast<uint32_t>(base::combine64(v, f.values_key)) | 1u;
   }
   // One event, before its factors are weighed. `origin`: the place of the unconfirmed login that it goes on from, or
   // -1.

@@ -288,7 +288,7 @@ void LoginRiskImpl::signup(const Signup& signup) {
 
 void LoginRiskImpl::confirm(std::string_view account, bool was_owner, int64_t t_ms) {
   decay(t_ms);
-  Profile* p = find_profile(account_key(account));
+  Profile* p = find_profile(account_keys(options_.key, account).find);
   if (p == nullptr) return;
   for (Profile::Pending& q : p->pending) {
     if (q.t_ms == 0) continue;
@@ -298,9 +298,11 @@ void LoginRiskImpl::confirm(std::string_view account, bool was_owner, int64_t t_
 }
 
 bool LoginRiskImpl::erase(std::string_view account) {
-  Profile* p = find_profile(account_key(account));
-  if (p == nullptr) return false;
-  *p = Profile{};
+  const uint64_t key = account_keys(options_.key, account).find;
+  const uint32_t* place = index_.find(key);
+  if (place == nullptr) return false;
+  release(*place);
+  index_.remove(key);
   return true;
 }
 

@@ -6,7 +6,8 @@
 // spirit of Herley and Schechter, "Distinguishing attacks from legitimate authentication traffic at scale", NDSS 2019).
 //
 // A success teaches the profile only once it is confirmed: at once if it was familiar; else by time, or by the owner.
-// Profiles hold hashes under a secret and the account's name: they cannot be searched by address.
+// Profiles are found, and their hashes made, under keys of the account, which come of its name and the key of the
+// state: without both nobody can look for an account, or guess what one of them shows.
 //
 // A deterministic fold, bounded, one thread.
 #pragma once
@@ -16,6 +17,7 @@
 #include <memory>
 #include <string_view>
 
+#include "base/siphash.h"
 #include "detect/account_event.h"
 #include "state/pieces.h"
 
@@ -46,7 +48,7 @@ struct LoginRiskOptions {
   uint64_t accounts_max = 1'000'000;  // profiles
   uint64_t values_max = 2'000'000;
   uint64_t campaign_keys_max = 1'000'000;
-  uint64_t secret = 0x7461'6d69'7321;
+  base::SipKey key{};  // of names of accounts, and of what they show
 };
 
 class LoginRisk : public state::SnapshotPart {
@@ -61,7 +63,7 @@ class LoginRisk : public state::SnapshotPart {
   virtual void signup(const Signup& signup) = 0;
   // The owner, or whoever speaks for the account, says what the unconfirmed logins were.
   virtual void confirm(std::string_view account, bool was_owner, int64_t t_ms) = 0;
-  // Forgets the account.
+  // Forgets the account: its profile goes.
   virtual bool erase(std::string_view account) = 0;
 
   virtual uint64_t bytes() const = 0;

@@ -10,6 +10,7 @@
 
 #include "detect/account_json.h"
 #include "detect/detect_test_kit.h"
+#include "detect/signup_facts.h"
 
 namespace tamis::detect {
 namespace {
@@ -213,6 +214,55 @@ TEST(LoginRisk, keeps_no_more_profiles_than_it_may) {
   }
   EXPECT_LE(risk->profiles(), 2600u);
   EXPECT_EQ(risk->bytes(), most);  // places are used again
+}
+
+TEST(LoginRisk, an_erased_account_leaves_no_profile) {
+  auto risk = LoginRisk::make();
+  for (uint64_t n = 0; n < 200; ++n) risk->login(from(honest(n, 0), kStart + int64_t(n) * 1000));
+  auto never = LoginRisk::make();
+  EXPECT_TRUE(risk->erase("h7"));
+  EXPECT_FALSE(risk->erase("h7"));
+  EXPECT_FALSE(risk->erase("nobody"));
+  EXPECT_EQ(risk->profiles(), 199u);
+  for (uint64_t n = 0; n < 200; ++n) {
+    EXPECT_EQ(risk->erase("h" + std::to_string(n)), n != 7);
+  }
+  EXPECT_EQ(risk->profiles(), 0u);
+  const uint64_t bytes = risk->bytes();
+  for (uint64_t n = 0; n < 200; ++n) risk->login(from(honest(n, 0), kStart + int64_t(300 + n) * 1000));
+  EXPECT_EQ(risk->profiles(), 200u);
+  EXPECT_EQ(risk->bytes(), bytes);  // places are used again
+  auto copy = LoginRisk::make();
+  EXPECT_TRUE(restore(*copy, pieces_of(*risk)));
+  EXPECT_EQ(copy->digest(), risk->digest());
+}
+
+// Under another key the same profile has no byte that tells it is the same.
+TEST(LoginRisk, profiles_are_kept_under_the_key_of_the_state) {
+  LoginRiskOptions keyed;
+  keyed.key = {11, 12};
+  auto one = LoginRisk::make(), other = LoginRisk::make(keyed);
+  const Person person = honest(1, 0);
+  for (int i = 0; i < 20; ++i) {
+    const Login login = from(person, kStart + i * kHourMs);
+    EXPECT_EQ(one->login(login).log_odds, other->login(login).log_odds);
+  }
+  const auto state_of = [](LoginRisk& risk) {
+    std::string all;
+    for (const OwnPiece& piece : pieces_of(risk)) all += piece.body;
+    return all;
+  };
+  // Whoever knows how names are hashed finds the account where there is no key, and nowhere else.
+  const uint64_t plain = account_keys({}, honest(1, 0).account).find;
+  const std::string name(reinterpret_cast<const char*>(&plain), sizeof plain);
+  EXPECT_NE(state_of(*one).find(name), std::string::npos);
+  EXPECT_EQ(state_of(*other).find(name), std::string::npos);
+  // What goes into hashes of values stands in neither.
+  for (const base::SipKey& key : {base::SipKey{}, keyed.key}) {
+    const uint64_t values = account_keys(key, honest(1, 0).account).values;
+    const std::string of_values(reinterpret_cast<const char*>(&values), sizeof values);
+    EXPECT_EQ((state_of(*one) + state_of(*other)).find(of_values), std::string::npos);
+  }
 }
 
 TEST(AccountJson, reads_events_and_says_what_is_wrong) {

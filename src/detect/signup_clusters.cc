@@ -341,6 +341,10 @@ void SignupClustersImpl::learn_until(int64_t t_ms) {
   for (int i = 0; i < 8 && learned_ < next_; ++i) {
     const Account& a = at(learned_);
     if (double(a.facts.t_ms) + delay_ms > double(t_ms) && next_ - learned_ < options_.accounts_max / 2) break;
+    if (a.facts.account == 0) {  // erased
+      ++learned_;
+      continue;
+    }
     if (ahead_number_ != learned_) fetch(a.facts, ahead_);
     look_up(a.facts, ahead_);
     const Match m = match(a.facts, ahead_, true);
@@ -456,6 +460,7 @@ SignupScore SignupClustersImpl::signup(const Signup& signup) {
   decay(signup.t_ms);
   Account a;
   a.facts = signup_facts(signup);
+  a.facts.account = key_of(signup.account);
   a.facts.t_ms = now_ms_;
   Sight sight;
   fetch(a.facts, sight);

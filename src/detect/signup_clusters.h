@@ -115,7 +115,7 @@ struct ClusterTime {
   double of = 0, typical_ms = 0, spread = 0;  // spread: standard deviation of the logarithm
 };
 struct ClusterMember {
-  uint64_t account = 0;   // account_key() of its name
+  uint64_t account = 0;   // AccountKeys::find of its name
   int64_t t_ms = 0;       // of its signup
   int64_t acted_ms = 0;   // when it could first be acted on by itself, 0: not yet
   float score = 0;        // at its signup
@@ -137,7 +137,7 @@ struct MemberPage {
 };
 
 // Campaigns that met in one cluster, told apart (signup_parts.h): accounts that belong to another one than most of
-// their cluster, by account_key(). The largest keeps the cluster's number, the k-th other one has number + k *
+// their cluster, by AccountKeys::find. The largest keeps the cluster's number, the k-th other one has number + k *
 // kPartNumbers. What is a piece of one campaign with another cluster or part has that one's number.
 struct ClusterParts {
   static constexpr uint64_t kPartNumbers = 1'000'000'000'000;
@@ -159,6 +159,7 @@ struct SignupClusterOptions {
   uint64_t values_max = 4'000'000;    // attribute values of the background
   uint32_t clusters_max = 16'384;     // 65 000 at most
   uint64_t shared_max = 4'000'000;    // links, parts of texts, ranges of cards
+  base::SipKey key{};                 // of names of accounts
 
   // For so many live signups: about 450 bytes each.
   static SignupClusterOptions for_accounts(uint64_t accounts);
@@ -177,6 +178,9 @@ class SignupClusters : public state::SnapshotPart {
   // What somebody has found out about one account. It holds for the account from then on, and tells of its cluster.
   enum class Truth : uint8_t { kNone, kGood, kBad };
   virtual void truth(std::string_view account, Truth truth, int64_t t_ms) = 0;
+
+  // Forgets the account. What it has added to counts and to the model of its cluster, where nothing leads to it, stays.
+  virtual bool erase(std::string_view account) = 0;
 
   virtual AccountScore account(std::string_view account) const = 0;
   virtual size_t accounts() const = 0;

@@ -59,11 +59,13 @@ std::string_view view_name(View view) {
   return kNames[view];
 }
 
-uint64_t account_key(std::string_view account) { return base::hash64(account, 0xacc) | 1u; }
+AccountKeys account_keys(const base::SipKey& key, std::string_view account) {
+  const std::array<uint64_t, 2> hash = base::siphash128(key, account);
+  return {hash[0] | 1u, hash[1]};
+}
 
 SignupFacts signup_facts(const Signup& s) {
   SignupFacts f;
-  f.account = account_key(s.account);
   f.t_ms = s.t_ms;
   const NameShape name = name_shape(s.local);
   f.value[kShape] = name.shape;

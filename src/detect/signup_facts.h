@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <string_view>
 
+#include "base/siphash.h"
 #include "detect/account_event.h"
 
 namespace tamis::detect {
@@ -38,7 +39,7 @@ std::string_view view_name(View view);
 inline constexpr size_t kCaptchaKinds = 8;  // that are told apart
 
 struct SignupFacts {
-  uint64_t account = 0;  // hash
+  uint64_t account = 0;  // AccountKeys::find; 0: the account has been erased, and nothing else is given
   int64_t t_ms = 0;
   std::array<uint32_t, kAttributes> value{};
   std::array<float, kMeasures> measure{};
@@ -48,7 +49,15 @@ struct SignupFacts {
 };
 static_assert(sizeof(SignupFacts) == 88);  // every byte has a name, so that digests of memory mean something
 
+// What the signup shows; whose it is, is the caller's to say.
 SignupFacts signup_facts(const Signup& signup);
-uint64_t account_key(std::string_view account);
+
+// What stands for an account in the state of detectors. Under the key of the state (EngineOptions::state_key), so that
+// a state cannot be searched for a name by whoever does not have that key.
+struct AccountKeys {
+  uint64_t find = 0;    // tables have it by this; never 0
+  uint64_t values = 0;  // under this are hashes that are of no use without the name; kept nowhere
+};
+AccountKeys account_keys(const base::SipKey& key, std::string_view account);
 
 }  // namespace tamis::detect

@@ -88,6 +88,7 @@ class SignupClustersImpl final : public SignupClusters {
   void login(const Login& login) override;
   void payment(const Payment& payment) override;
   void truth(std::string_view account, Truth truth, int64_t t_ms) override;
+  bool erase(std::string_view account) override;
   AccountScore account(std::string_view account) const override;
   size_t accounts() const override { return accounts_.size(); }
   uint64_t bytes() const override;
@@ -150,11 +151,14 @@ class SignupClustersImpl final : public SignupClusters {
   double guilt_of(const Cluster& c) const;
   double class_odds(const Cluster& c, NetClass net) const;
   void decay(int64_t t_ms);
+  uint64_t key_of(std::string_view account) const { return account_keys(options_.key, account).find; }
   // The number of the account, or UINT64_MAX.
   uint64_t number_of(std::string_view account) const;
   Account& change(uint64_t number) { return accounts_.change(number % options_.accounts_max); }
   const Account& at(uint64_t number) const { return accounts_[number % options_.accounts_max]; }
-  bool is_live(uint64_t number) const { return number < next_ && next_ - number <= accounts_.size(); }
+  bool is_live(uint64_t number) const {
+    return number < next_ && next_ - number <= accounts_.size() && at(number).facts.account != 0;
+  }
   const Cluster* cluster_of(ClusterRef ref) const {
     const size_t place = ref & 0xffff;
     if (place == 0 || place > clusters_.size()) return nullptr;

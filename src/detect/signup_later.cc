@@ -42,7 +42,7 @@ double SignupClustersImpl::later_odds(const Account& a) const {
 }
 
 uint64_t SignupClustersImpl::number_of(std::string_view account) const {
-  const uint64_t key = account_key(account);
+  const uint64_t key = key_of(account);
   const uint32_t* number = by_account_.find(key);
   if (number == nullptr || !is_live(*number - 1) || at(*number - 1).facts.account != key) return UINT64_MAX;
   return *number - 1;
@@ -225,6 +225,17 @@ void SignupClustersImpl::truth(std::string_view account, Truth truth, int64_t t_
   Cluster* c = was_ill && a.after < 2 ? change_cluster(a.cluster) : nullptr;
   if (c != nullptr && c->ill > 0) --c->ill;
   if (truth == Truth::kGood) a.acted = 0;
+}
+
+bool SignupClustersImpl::erase(std::string_view account) {
+  const uint64_t number = number_of(account);
+  if (number == UINT64_MAX) return false;
+  by_account_.remove(key_of(account));
+  Account& a = change(number);
+  const int64_t t_ms = a.facts.t_ms;
+  a = {};
+  a.facts.t_ms = t_ms;  // the order by age stays
+  return true;
 }
 
 // What members did later, less what people have found good among them: where that is most of those that were looked at,

@@ -98,6 +98,7 @@ base::Result<replay::Recovered> Service::recover(const std::function<bool(uint64
         if (folded.act != nullptr) notices_.acted(*folded.act, engine_, folded.number, folded.receive_ms);
       };
     }
+    options_.engine.state_key = data_->state_key();
     TAMIS_TRY(recovered, data_->recover(engine_, keep_going, on_folded));
     report = std::move(recovered);
     intel_ = data_->intel();

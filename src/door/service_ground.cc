@@ -2,7 +2,7 @@
 
 #include "archive/layout.h"
 #include "event/json_event.h"
-#include "replay/retention.h"
+#include "replay/keys.h"
 #include "replay/stored.h"
 
 namespace tamis::door {

@@ -17,7 +17,7 @@ class ServiceGround final : public action::ActGround {
   base::Status record(std::string_view json) override { return service_.record_batch(json); }
   base::Status sync() override { return service_.sync(); }
   int64_t now_ms() override;
-  // Under the key of the day (replay/retention.h).
+  // Under the key of the day (replay/keys.h).
   std::string token(int64_t time_ms, std::string_view value) override;
   // A thousand at a time while the engine waits.
   void visit(const std::function<void(const action::Place&)>& use) override;

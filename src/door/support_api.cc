@@ -9,7 +9,7 @@
 #include "event/json_event.h"
 #include "event/json_writer.h"
 #include "replay/erase.h"
-#include "replay/retention.h"
+#include "replay/keys.h"
 #include "replay/standing.h"
 
 namespace tamis::door {

@@ -83,7 +83,8 @@ Engine::PreparedPointer Engine::build(std::shared_ptr<const policy::Policy> poli
     prepared->gives_private_values.push_back(policy::gives_private_values(p, i));
     prepared->remembers_people.push_back(policy::remembers_people(p, i));
   }
-  for (const policy::DetectorDecl& decl : p.detectors) prepared->detectors.push_back(Detector::make(decl));
+  for (const policy::DetectorDecl& decl : p.detectors)
+    prepared->detectors.push_back(Detector::make(decl, options.state_key));
   for (size_t t = 0; t < p.types.size(); ++t) {
     if (p.types[t].schema.name == policy::kFindingType) prepared->finding_type = static_cast<int32_t>(t);
   }

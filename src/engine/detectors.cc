@@ -112,8 +112,9 @@ detect::Login login_of(const Inputs& in, Part part, int64_t t_ms) {
 
 class ClusterDetector final : public Detector {
  public:
-  explicit ClusterDetector(const policy::DetectorDecl& decl) {
+  ClusterDetector(const policy::DetectorDecl& decl, const base::SipKey& state_key) {
     detect::SignupClusterOptions options;
+    options.key = state_key;
     options.accounts_max = static_cast<uint64_t>(decl.limits[0]);
     options.keys_max = static_cast<uint64_t>(decl.limits[1]);
     options.values_max = static_cast<uint64_t>(decl.limits[2]);
@@ -171,7 +172,7 @@ class ClusterDetector final : public Detector {
     const detect::AccountScore s = clusters_->account(account);
     return AccountHindsight{s.score, s.cluster, s.at_ms};
   }
-  void erase(std::string_view) override {}  // it keeps no names, only hashes of what is shared
+  void erase(std::string_view account) override { (void)clusters_->erase(account); }
   void truth(std::string_view account, std::optional<bool> is_bad, int64_t t_ms) override {
     using Truth = detect::SignupClusters::Truth;
     clusters_->truth(account, !is_bad ? Truth::kNone : *is_bad ? Truth::kBad : Truth::kGood, t_ms);
@@ -348,8 +349,9 @@ class ClusterDetector final : public Detector {
 
 class LoginDetector final : public Detector {
  public:
-  explicit LoginDetector(const policy::DetectorDecl& decl) {
+  LoginDetector(const policy::DetectorDecl& decl, const base::SipKey& state_key) {
     detect::LoginRiskOptions options;
+    options.key = state_key;
     options.accounts_max = static_cast<uint64_t>(decl.limits[0]);
     options.values_max = static_cast<uint64_t>(decl.limits[1]);
     options.campaign_keys_max = static_cast<uint64_t>(decl.limits[2]);
@@ -412,12 +414,12 @@ class LoginDetector final : public Detector {
 
 }  // namespace
 
-std::unique_ptr<Detector> Detector::make(const policy::DetectorDecl& decl) {
+std::unique_ptr<Detector> Detector::make(const policy::DetectorDecl& decl, const base::SipKey& state_key) {
   switch (decl.kind) {
     case policy::DetectorKind::kSignupClusters:
-      return std::make_unique<ClusterDetector>(decl);
+      return std::make_unique<ClusterDetector>(decl, state_key);
     case policy::DetectorKind::kLoginRisk:
-      return std::make_unique<LoginDetector>(decl);
+      return std::make_unique<LoginDetector>(decl, state_key);
   }
   return nullptr;
 }

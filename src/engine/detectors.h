@@ -30,7 +30,7 @@ struct Found {
 
 class Detector : public state::SnapshotPart {
  public:
-  static std::unique_ptr<Detector> make(const policy::DetectorDecl& decl);
+  static std::unique_ptr<Detector> make(const policy::DetectorDecl& decl, const base::SipKey& state_key);
 
   // Takes an event. What it says of it is read by output() until the next call.
   virtual void feed(policy::DetectorPart part, int64_t t_ms, const DetectorInputs& inputs) = 0;

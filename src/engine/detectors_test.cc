@@ -236,6 +236,65 @@ TEST(Detectors, ASnapshotWhileEventsGoOnIsTheStateAsOfItsBeginning) {
   EXPECT_EQ(restored.engine.digest(), world.engine.digest());
 }
 
+// A snapshot that has fallen into wrong hands gives nothing without the key; nor does one in right hands.
+TEST(Detectors, AnotherStateKeyKnowsNobodyAndTheRestOfTheStateStays) {
+  Engine first, same, other;
+  const auto run = [](Engine& engine, uint64_t from, uint64_t to) {
+    PreparedEvent event;
+    std::vector<std::string> told;
+    for (uint64_t n = from; n < to; ++n) {
+      EXPECT_TRUE(event.prepare(engine.policy(), {}, event_json(n), nullptr));
+      write_json(engine.decide(event, Engine::kNoReceiveTime), told.emplace_back());
+    }
+    return told;
+  };
+  first.use_state_key({1, 2}), same.use_state_key({1, 2}), other.use_state_key({1, 3});
+  World unkeyed;
+  for (Engine* engine : {&first, &same, &other}) engine->activate(test_policy());
+  const auto so_far = run(first, 0, 700);
+  EXPECT_EQ(so_far, run(unkeyed.engine, 0, 700));  // a key changes nothing that is decided
+  EXPECT_NE(first.digest(), unkeyed.engine.digest());
+  const std::string bytes = snapshot_of(first, [] {});
+  for (Engine* engine : {&same, &other}) {
+    bool given = false;
+    ASSERT_TRUE(engine->restore([&](std::string& piece) -> base::Result<bool> {
+      if (given) return false;
+      piece = bytes;
+      return given = true;
+    }));
+  }
+  EXPECT_EQ(same.digest(), first.digest());
+  EXPECT_GT(same.clusters()->accounts(), 400u);
+  EXPECT_EQ(other.clusters()->accounts(), 0u);
+  EXPECT_EQ(other.decided(), first.decided());
+  EXPECT_EQ(run(same, 700, 800), run(first, 700, 800));
+}
+
+TEST(Detectors, ForgetAnErasedAccount) {
+  World world;
+  world.run(0, 700);
+  const std::string account = [] {
+    const std::string json = event_json(3);
+    const size_t at = json.find("\"acct\":\"") + 8;
+    return json.substr(at, json.find('"', at) - at);
+  }();
+  ASSERT_GT(world.engine.hindsight(account)->score, 0);
+  (void)world.engine.erase_entity("account", account);
+  EXPECT_EQ(world.engine.hindsight(account)->score, 0);
+  EXPECT_EQ(world.engine.hindsight(account)->cluster, 0u);
+  // What is kept of the others goes on, and comes back from a snapshot.
+  const std::string bytes = snapshot_of(world.engine, [] {});
+  World restored;
+  bool given = false;
+  ASSERT_TRUE(restored.engine.restore([&](std::string& piece) -> base::Result<bool> {
+    if (given) return false;
+    piece = bytes;
+    return given = true;
+  }));
+  EXPECT_EQ(restored.run(700, 900), world.run(700, 900));
+  EXPECT_EQ(restored.engine.digest(), world.engine.digest());
+}
+
 TEST(Detectors, KeepTheirStateOverAReloadUnlessTheirLimitsChange) {
   World world, same, other;
   const std::vector<Told> expected = [&] {

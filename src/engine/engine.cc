@@ -70,6 +70,11 @@ void Engine::reset() {
   impl_->options = options;
 }
 
+void Engine::use_state_key(const base::SipKey& key) {
+  TAMIS_ASSERT(!impl_->activated);
+  impl_->options.state_key = key;
+}
+
 const EngineOptions& Engine::options() const { return impl_->options; }
 
 void Engine::Impl::take_over(Prepared& next) {

@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "base/siphash.h"
 #include "detect/signup_clusters.h"
 #include "engine/decision.h"
 #include "engine/rule_index.h"
@@ -65,6 +66,9 @@ class PreparedEvent {
 struct EngineOptions {
   bool use_index = true;         // off: every rule is evaluated; for tests and benchmarks
   int64_t cost_max = 1'000'000;  // bound on the expressions of one event, in units of cel::Call::cost_left
+  // Under which detectors keep what they know of accounts (detect/signup_facts.h). The state of an engine with another
+  // one is not read: its detectors begin anew.
+  base::SipKey state_key{};
 };
 
 // An event that a detector's finding is, right behind its cause, and what was decided for it.
@@ -110,6 +114,9 @@ class Engine {
   };
   using PreparedPointer = std::unique_ptr<Prepared, PreparedDelete>;
   static PreparedPointer build(std::shared_ptr<const policy::Policy> policy, const EngineOptions& options);
+
+  // Before the first policy. It stays over reset().
+  void use_state_key(const base::SipKey& key);
 
   // Makes a policy the one that decides. Features whose declaration did not change keep their state, run-time list
   // entries and labels stay. Rule counters of rules with the same id go on. Takes microseconds.

@@ -29,6 +29,12 @@ constexpr int kRoundsMax = 32;                    // pieces and passes over what
 
 enum class PartKind : uint8_t { kFeature, kList, kLabels, kIds, kDetector };
 
+// Of a detector's state: what the policy says of it, and the key. The key itself cannot be told from it.
+uint64_t fingerprint_of(const policy::DetectorDecl& decl, const base::SipKey& key) {
+  return key == base::SipKey{} ? decl.fingerprint
+                               : base::combine64(decl.fingerprint, base::siphash128(key, "detectors")[0]);
+}
+
 }  // namespace
 
 // A snapshot being read.
@@ -71,7 +77,8 @@ void Engine::Impl::put_meta(std::string& out) const {
   for (const policy::ListDecl& decl : policy.lists) {
     part(PartKind::kList, decl.name, static_cast<uint64_t>(decl.kind));
   }
-  for (const policy::DetectorDecl& decl : policy.detectors) part(PartKind::kDetector, decl.name, decl.fingerprint);
+  for (const policy::DetectorDecl& decl : policy.detectors)
+    part(PartKind::kDetector, decl.name, fingerprint_of(decl, options.state_key));
   part(PartKind::kLabels, {}, 0);
   part(PartKind::kIds, {}, 0);
   put_varint(out, policy.types.size());
@@ -171,7 +178,8 @@ base::Status Engine::Impl::read_meta(std::string_view body, Restore& restore) {
     }
     for (size_t d = 0; kind == PartKind::kDetector && d < policy.detectors.size(); ++d) {
       const policy::DetectorDecl& decl = policy.detectors[d];
-      if (decl.name == name && decl.fingerprint == fingerprint) into = active->detectors[d].get();
+      if (decl.name == name && fingerprint_of(decl, options.state_key) == fingerprint)
+        into = active->detectors[d].get();
     }
     if (kind == PartKind::kLabels) into = label_store.get();
     if (kind == PartKind::kIds) into = &recent_ids;

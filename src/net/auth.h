@@ -148,7 +148,4 @@ Gate require_role(const TokenStore* tokens, RoleSet any_of, GateLimits limits = 
 // In a handler behind such a gate: who calls.
 const Caller& caller_of(const Request& request);
 
-// SipHash-2-4 with 128 bits of output (Aumasson and Bernstein 2012): a keyed hash for short inputs.
-std::array<uint64_t, 2> siphash128(const std::array<uint64_t, 2>& key, std::string_view text);
-
 }  // namespace tamis::net

@@ -208,12 +208,14 @@ base::Result<ClusterMembers> cluster_members(const policy::Policy& policy, const
   TAMIS_TRY(column, signup_column(policy));
   TAMIS_TRY(page, cluster_page(with_engine, id));
   ClusterMembers out;
+  base::SipKey key;
   std::unordered_map<uint64_t, detect::ClusterMember> members;
   int64_t first_ms = page.facts.first_ms, last_ms = page.facts.last_ms;
   uint64_t from = 0;
   do {
     detect::MemberPage some;
     with_engine([&](engine::Engine& engine) {
+      key = engine.options().state_key;
       if (const auto* clusters = engine.clusters(); clusters != nullptr) some = clusters->members(id, from);
     });
     for (const detect::ClusterMember& member : some.members) {
@@ -230,7 +232,7 @@ base::Result<ClusterMembers> cluster_members(const policy::Policy& policy, const
                                 limits(), [] { return true; }));
   out.cut = out.cut || rows.cut;
   for (const std::vector<std::string>& row : rows.rows) {
-    auto member = members.find(detect::account_key(row[0]));
+    auto member = members.find(detect::account_keys(key, row[0]).find);
     if (member == members.end()) continue;
     out.named.push_back({row[0], member->second});
     members.erase(member);

@@ -52,6 +52,8 @@ base::Result<std::unique_ptr<DataFolder>> DataFolder::open(const std::string& pa
   TAMIS_CHECK(folder->find_first_number());
   TAMIS_TRY(archive, archive::Archive::open(path + "/archive", options.archive));
   folder->archive_ = std::move(archive);
+  TAMIS_TRY(state_key, make_state_key(path));
+  folder->state_key_ = state_key;
   TAMIS_TRY(audit, action::Audit::open(folder->audit_folder(), folder->clock_));
   folder->audit_ = std::move(audit);
   return folder;
@@ -67,8 +69,14 @@ base::Result<Recovered> DataFolder::recover(Engine& engine, const std::function<
                                             const std::function<void(const Folded&)>& on_folded) {
   Recovered report;
   report.dropped_bytes = journal_->dropped_bytes();
+  engine.use_state_key(state_key_.key);
   if (std::string damage = archive_->stats().damage; !damage.empty()) report.notes.push_back(std::move(damage));
   TAMIS_TRY(from, restore(engine, report));
+  if (state_key_.is_new && report.snapshot != 0) {
+    report.notes.push_back(path_ +
+                           "/keys/state.key was not there: a new one has been made, and what detectors knew of " +
+                           "accounts by record " + std::to_string(report.snapshot) + " is forgotten");
+  }
   TAMIS_CHECK(fold_tail(engine, from, report, keep_going, on_folded));
   auto finished = finish_erasure(*this, engine);
   if (!finished && archive_->stats().damage.empty()) return tl::unexpected(finished.error());

@@ -32,6 +32,7 @@
 #include "engine/act.h"
 #include "engine/engine.h"
 #include "journal/journal.h"
+#include "replay/keys.h"
 #include "replay/snapshot.h"
 
 namespace tamis::replay {
@@ -66,6 +67,8 @@ class DataFolder {
   ~DataFolder();
 
   const std::string& path() const { return path_; }
+  // Under which engines of this folder keep what they know of accounts; recover() gives it to its engine.
+  const base::SipKey& state_key() const { return state_key_.key; }
   std::string socket_path() const { return path_ + "/socket"; }
 
   // Brings a fresh engine to where the journal ends. `keep_going` gets the number of records folded; `on_folded` (may
@@ -158,6 +161,7 @@ class DataFolder {
   std::string past_mark() const { return path_ + "/past.events"; }
 
   std::string path_;
+  StateKey state_key_;
   DataFolderOptions options_;
   int lock_fd_ = -1;
   std::unique_ptr<journal::JournalWriter> journal_;

@@ -13,8 +13,8 @@
 #include "event/json_event.h"
 #include "event/json_writer.h"
 #include "journal/rewrite.h"
+#include "replay/keys.h"
 #include "replay/records.h"
-#include "replay/retention.h"
 #include "replay/snapshot.h"
 
 #include <fmt/format.h>

@@ -4,6 +4,7 @@
 #include "journal/journal.h"
 #include "replay/backfill.h"
 #include "replay/fold.h"
+#include "replay/keys.h"
 #include "replay/snapshot.h"
 
 namespace tamis::replay {
@@ -85,6 +86,8 @@ base::Result<JournalReplayResult> replay_journal(
     const JournalReplayOptions& options, engine::Engine& engine,
     const std::function<base::Status(const engine::Decision&)>& on_decision,
     const std::function<bool(uint64_t, uint64_t, uint64_t)>& keep_going) {
+  TAMIS_TRY(state_key, kept_state_key(options.data));
+  engine.use_state_key(state_key);
   FoldOptions fold_options{options.data, options.what_if, options.intel, options.explain, nullptr, options.notes};
   RecordFold fold(fold_options, engine);
   TAMIS_TRY(reader, start(options, engine, fold));

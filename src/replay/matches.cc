@@ -7,6 +7,7 @@
 #include "journal/journal.h"
 #include "replay/archive_past.h"
 #include "replay/fold.h"
+#include "replay/keys.h"
 #include "replay/match_run.h"
 #include "replay/records.h"
 #include "replay/stored.h"
@@ -91,6 +92,8 @@ base::Result<bool> decide_archived(const FoldOptions& options, engine::Engine& e
 base::Status decide_past(const FoldOptions& options, engine::Engine& engine,
                          const std::function<bool(const Replayed&)>& step) {
   TAMIS_TRY(reader, journal::JournalReader::open(journal_folder(options.data)));
+  TAMIS_TRY(state_key, kept_state_key(options.data));
+  engine.use_state_key(state_key);
   RecordFold fold(options, engine);
   if (options.archive != nullptr) {
     TAMIS_TRY(go_on, decide_archived(options, engine, step));

@@ -82,7 +82,8 @@ class Collecting {
     for (size_t i = 0; i < accounts_.size(); ++i) {
       const auto hindsight = engine_.hindsight(accounts_[i]);
       if (!hindsight || hindsight->cluster == 0) continue;
-      out_.rows[i].cluster = parts.of(detect::account_key(accounts_[i]), hindsight->cluster);
+      const uint64_t account = detect::account_keys(engine_.options().state_key, accounts_[i]).find;
+      out_.rows[i].cluster = parts.of(account, hindsight->cluster);
     }
     out_.gone_names.assign(gone_names_.begin(), gone_names_.end());
     return std::move(out_);

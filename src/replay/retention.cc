@@ -1,77 +1,17 @@
 #include "replay/retention.h"
 
-#include <openssl/rand.h>
-#include <unistd.h>
-
-#include <algorithm>
-#include <filesystem>
-
 #include "base/file.h"
 #include "event/json_event.h"
 #include "event/json_writer.h"
+#include "replay/keys.h"
 #include "replay/snapshot.h"
 
 namespace tamis::replay {
 namespace {
 
-namespace fs = std::filesystem;
-
 constexpr int64_t kDayMs = 86'400'000;
-constexpr size_t kKeyBytes = 32;
 
 std::string day_text(int64_t time_ms) { return event::format_time_ms(time_ms).substr(0, 10); }
-
-bool is_day(std::string_view text) {
-  return text.size() == 10 && text.find_first_not_of("0123456789-") == std::string_view::npos;
-}
-
-// Keys of days before `oldest` ("YYYY-MM-DD"), overwritten before they are unlinked.
-uint64_t destroy_keys(const std::string& data, const std::string& oldest) {
-  uint64_t destroyed = 0;
-  std::error_code error;
-  for (const fs::directory_entry& entry : fs::directory_iterator(data + "/keys", error)) {
-    std::string day = entry.path().stem().string();
-    if (!is_day(day) || day >= oldest) continue;
-    (void)base::write_file_atomically(entry.path().string(), std::string(kKeyBytes, '\0'));
-    destroyed += ::unlink(entry.path().c_str()) == 0;
-  }
-  return destroyed;
-}
-
-}  // namespace
-
-std::string key_of_day(const std::string& data, std::string_view day) {
-  if (!is_day(day)) return {};
-  std::string path = data + "/keys/" + std::string(day) + ".key";
-  std::error_code ignored;
-  if (!fs::exists(path, ignored)) {
-    std::string key(kKeyBytes, '\0');
-    if (RAND_bytes(reinterpret_cast<unsigned char*>(key.data()), static_cast<int>(key.size())) != 1) return {};
-    if (!base::make_folders(data + "/keys")) return {};
-    fs::permissions(data + "/keys", fs::perms::owner_all, ignored);
-    if (!base::write_file_atomically(path, key)) return {};
-    fs::permissions(path, fs::perms::owner_read | fs::perms::owner_write, ignored);
-  }
-  auto key = base::read_file(path, kKeyBytes);
-  return key && key->size() == kKeyBytes ? *key : std::string();
-}
-
-std::vector<std::string> kept_keys(const std::string& data) {
-  std::vector<std::string> days, keys;
-  std::error_code error;
-  for (const fs::directory_entry& entry : fs::directory_iterator(data + "/keys", error)) {
-    const std::string day = entry.path().stem().string();
-    if (is_day(day) && entry.path().extension() == ".key") days.push_back(day);
-  }
-  std::sort(days.rbegin(), days.rend());
-  for (const std::string& day : days) {
-    std::string key = key_of_day(data, day);
-    if (!key.empty()) keys.push_back(std::move(key));
-  }
-  return keys;
-}
-
-namespace {
 
 // Once a day at most: the engine's part is the last, and says that all of it is done.
 base::Status forget_private(DataFolder& folder, const PastRawDays& past, const DataFolder::WithEngine& with_engine,

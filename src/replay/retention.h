@@ -9,9 +9,7 @@
 // trail, action batches and outbox lose what names somebody. What is in force (labels, list entries) stays as long as
 // it is.
 //
-// Tokens are made under a key of the day of the event, so that they do not join a person's days together;
-// FOLDER/keys/YYYY-MM-DD.key, 32 random bytes, readable by the owner alone. A key is destroyed with the last of its
-// day's events: then nobody can tell any more whose token it was.
+// Tokens are made under a key of the day of the event (replay/keys.h), which goes with the last of its day's events.
 #pragma once
 
 #include <cstdint>
@@ -65,10 +63,5 @@ base::Result<RetentionReport> retain(DataFolder& folder, const policy::Policy& p
 // What of an audit line has to go with the raw days.
 action::AuditParts private_parts(const action::AuditLine& line, const policy::PrivateNames& names);
 void write_json(const RetentionReport& report, std::string& out);
-
-// The secret of a day ("2026-11-21") for tokens; made when it is first asked for. Empty: it cannot be made or read.
-std::string key_of_day(const std::string& data, std::string_view day);
-// The secrets that there are, by day, newest first; none is made.
-std::vector<std::string> kept_keys(const std::string& data);
 
 }  // namespace tamis::replay

@@ -63,7 +63,7 @@ struct StandingOptions {
   int64_t window_ms = int64_t{30} * 86'400'000;
   size_t decisions_max = 20;
   size_t acts_max = 20;
-  // Secrets of the days whose keys are still held (replay/retention.h): what the archive has only as a token is found
+  // Secrets of the days whose keys are still held (replay/keys.h): what the archive has only as a token is found
   // by the tokens of the value, which is known to whoever asks.
   std::vector<std::string> day_keys;
 };
