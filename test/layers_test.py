@@ -14,7 +14,7 @@ THIRD_PARTY = {
     r"re2/.*": ({"cel", "state"}, False),
     r"yaml-cpp/.*": ({"policy"}, False),
     # TLS and tokens; signatures and chains of hashes; digests of files; the random keys of days.
-    r"openssl/.*": ({"net", "action", "archive", "replay/retention", "mail", "learn/day_keys"}, False),
+    r"openssl/.*": ({"net", "action", "archive", "replay/keys", "mail", "learn/day_keys"}, False),
     r"duckdb\.h": ({"archive"}, True),  # plain C, in the room's private headers only
     r"zstd(_errors)?\.h": ({"journal", "replay", "model", "archive/pages", "door/rspamd_wire"}, False),
     r"zlib\.h": ({"door/spamd_request"}, False),
