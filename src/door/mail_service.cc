@@ -113,6 +113,8 @@ base::Status MailService::read(Work& work, const MailRequest& request, std::stri
   event.threshold = out.scored.threshold;
   event.model_version = out.scored.version;
   event.learned_min = out.scored.learned_min;
+  event.corrections = out.scored.corrections;
+  event.from_elsewhere = out.scored.from_elsewhere;
   event.forged_results = std::find(out.verdict.remove_headers.begin(), out.verdict.remove_headers.end(),
                                    "Authentication-Results") != out.verdict.remove_headers.end();
   work.filter.begin_event(event, out.event_json);

@@ -319,6 +319,9 @@ void write_model(const MailEvent& in, Fields& fields, JsonWriter& json) {
   json.key("spam_logit").real(static_cast<double>(in.score->logit) - offset).end_object();
   fields.text("model_version", in.model_version);
   json.key("model_learned").uinteger(in.learned_min);
+  if (in.from_elsewhere) {
+    json.key("model_from_elsewhere").boolean(true).key("model_corrections").uinteger(in.corrections);
+  }
 }
 
 // Doors bring the same message with CRLF (an SMTP server) or with LF (a file, a mailbox): features of raw bytes shall

@@ -41,6 +41,8 @@ struct MailEvent {
   float threshold = 0.5f;                   // of the model
   std::string_view model_version;
   uint64_t learned_min = 0;     // messages of the label that the model knows less of
+  uint64_t corrections = 0;     // that the model has had here
+  bool from_elsewhere = false;  // the model was trained elsewhere
   bool forged_results = false;  // it came with an Authentication-Results in our own name
 };
 

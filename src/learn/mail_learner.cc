@@ -83,6 +83,8 @@ void MailLearner::judge(model::FeatureSpan features, model::SpamModel::Scratch& 
   }
   out.score.spam = out.score.probability > out.threshold;
   out.learned_min = std::min(model_.learned_ham(), model_.learned_spam());
+  out.corrections = generation_;
+  out.from_elsewhere = model_name_ != kOwnName;
   out.version = fmt::format("{}+{}", model_name_, generation_);
 }
 

@@ -86,9 +86,11 @@ class MailLearner {
 
   struct Scored {
     model::SpamScore score;
-    float threshold = 0.5f;    // the model's, and higher while learn/late_guard.h asks for more
-    uint64_t learned_min = 0;  // messages of the label that it knows less of
-    std::string version;       // changes with everything that is learned
+    float threshold = 0.5f;       // the model's, and higher while learn/late_guard.h asks for more
+    uint64_t learned_min = 0;     // messages of the label that it knows less of
+    uint64_t corrections = 0;     // that it has had here
+    bool from_elsewhere = false;  // it began with a starter
+    std::string version;          // changes with everything that is learned
     // What the recipient said of this message or a near-copy: whether it is spam. `score` says the same.
     std::optional<bool> own_word;
   };
@@ -275,7 +277,8 @@ class MailLearner {
   mutable std::mutex turn_;
   mutable std::shared_mutex model_mutex_;
   model::SpamModel model_;
-  std::string model_name_ = "new";
+  static constexpr std::string_view kOwnName = "new";  // of a model that began with nothing
+  std::string model_name_{kOwnName};
   model::Taste taste_;
   LateGuard late_guard_;     // learns under teach_mutex_
   uint64_t generation_ = 0;  // the correction that it learned last

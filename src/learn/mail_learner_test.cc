@@ -67,6 +67,32 @@ TEST_F(MailLearnerTest, TheThresholdRisesWhileLateFeedbackIsOfSpamAlone) {
   EXPECT_EQ(scored.threshold, 0.5f);
 }
 
+TEST_F(MailLearnerTest, AModelFromElsewhereSaysSoAndHowOftenItWasCorrectedHere) {
+  model::SpamModel::Scratch scratch;
+  MailLearner::Scored scored;
+  {
+    MailLearner& learner = open();
+    teach(40);
+    learner.score(message(301, true), scratch, scored);
+    EXPECT_FALSE(scored.from_elsewhere);
+    EXPECT_EQ(scored.corrections, 80u);
+    options_.starter = learner.save_model("a model of another place");
+  }
+  options_.folder += "/elsewhere";
+  MailLearner& learner = open();
+  learner.score(message(301, true), scratch, scored);
+  EXPECT_TRUE(scored.from_elsewhere);
+  EXPECT_EQ(scored.corrections, 0u);
+  teach(10);
+  ASSERT_TRUE(learner.sync());
+  for (const bool restarted : {false, true}) {
+    MailLearner& now = restarted ? open() : learner;
+    now.score(message(301, true), scratch, scored);
+    EXPECT_TRUE(scored.from_elsewhere);
+    EXPECT_EQ(scored.corrections, 20u);
+  }
+}
+
 TEST_F(MailLearnerTest, TheNewestVoteCountsAndCanBeTakenBack) {
   MailLearner& learner = open();
   teach(20);
