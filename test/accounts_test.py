@@ -205,6 +205,17 @@ class Accounts(harness.TestCase):
         self.assertEqual([], [d["id"] for d in machines if int(d["id"]) < MACHINES_FROM or int(d["id"]) % 2 == 1])
         retro = {line["id"]: line for line in self.lines("retro")}
         self.assertEqual({e["acct"] for e in self.events if e["type"] == "signup"}, set(retro))
+        # Most people were never acted on; whoever was, not before the first decision that said so, or the cluster that was found.
+        never = [a for a, line in retro.items() if line["at"] is None]
+        self.assertGreater(len(never), 500)
+        self.assertEqual([], [a for a in never if retro[a]["score"] >= 0.9])
+        acted = {}
+        for event, decision in zip(self.events, decisions):
+            if decision["verdict"] not in ("allow", "notify"):
+                acted.setdefault(decision["acct"], event["t"])
+        self.assertGreater(len(acted), 60)
+        for account, at in acted.items():
+            self.assertLessEqual(retro[account]["at"], at)
         caught = [a for a, line in retro.items() if line["score"] >= 0.5]
         self.assertGreater(len(caught), 80)
         for account in caught:

@@ -176,7 +176,7 @@ def delays(path, accounts):
     """Minutes from the signup of a bad account to when it could be acted on."""
     known = {line["id"]: line for line in lines(path)}
     late = sorted((known[r["acct"]]["at"] - int(r["created_ms"])) / 60_000 for r in accounts
-                  if r["bad"] == "1" and r["acct"] in known and known[r["acct"]]["score"] >= 0.5)
+                  if r["bad"] == "1" and (known.get(r["acct"]) or {}).get("at") is not None)
     return (late[len(late) // 2], late[int(0.9 * (len(late) - 1))]) if late else None
 
 

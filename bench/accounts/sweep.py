@@ -79,7 +79,7 @@ def judge_accounts(found, accounts, wake=None):
            "flagged": {k: (sum(s >= limit for s in v), len(v)) for k, v in honest.items()}}
     if wake is not None and sleepers:
         woken = [(told, wake[row["acct"]]) for told, row in sleepers if row["acct"] in wake]
-        caught = [told["score"] >= limit and told["at"] - at <= DAY for told, at in woken]
+        caught = [told["score"] >= limit and told["at"] is not None and told["at"] - at <= DAY for told, at in woken]
         out["woken"] = (sum(caught), len(caught))
     return out
 

@@ -285,6 +285,13 @@ class Replay {
     return options_.retro.empty() ? base::Status() : write_retro();
   }
 
+  // Telling somebody is no act on the account.
+  void note_account(const engine::Decision& decision) {
+    if (options_.retro.empty() || decision.account.empty()) return;
+    const bool acts = decision.verdict > 0 && decision.verdict_name() != "notify";
+    accounts_.add(decision.account, acts ? engine_.now_ms() : 0);
+  }
+
   // What follows from a decision: findings go to a file of their own, and the account is kept for hindsight.
   base::Status follow(const engine::Decision& decision) {
     if (!options_.findings.empty()) {
@@ -294,7 +301,8 @@ class Replay {
       }
       TAMIS_CHECK(findings_.flush(false));
     }
-    if (!options_.retro.empty() && !decision.account.empty()) accounts_.add(decision.account);
+    note_account(decision);
+    for (size_t i = 0; i < engine_.finding_count(); ++i) note_account(engine_.finding(i).decision);
     return output_.flush(false);
   }
 
@@ -318,7 +326,7 @@ class Replay {
         continue;
       }
       const engine::Decision& decision = engine_.decide(event_, begin_ms);
-      if (!options_.retro.empty() && !decision.account.empty()) accounts_.add(decision.account);
+      note_account(decision);
       ++tally_.seeded;
     }
     return {};
@@ -350,14 +358,18 @@ class Replay {
     TAMIS_CHECK(retro.open(options_.retro));
     const detect::SignupClusters* clusters = engine_.clusters();
     const detect::ClusterParts parts = clusters == nullptr ? detect::ClusterParts() : clusters->parts();
-    for (size_t i = 0; i < accounts_.size(); ++i) {
-      const auto known = engine_.hindsight(accounts_.at(i));
+    for (const Accounts::Account& account : accounts_.all()) {
+      const auto known = engine_.hindsight(account.name);
       if (!known) return base::invalid("no detector of the policy looks at whole accounts, so there is no hindsight");
       event::JsonWriter json(retro.buffer());
-      json.begin_object().key("id").string(accounts_.at(i)).key("score").real(known->score).key("cluster");
-      const uint64_t cluster = parts.of(account_key(accounts_.at(i)), known->cluster);
+      json.begin_object().key("id").string(account.name).key("score").real(known->score).key("cluster");
+      const uint64_t cluster = parts.of(account_key(account.name), known->cluster);
       cluster == 0 ? json.raw("null") : json.uinteger(cluster);
-      json.key("at").integer(known->at_ms).end_object();
+      const bool policy_first = account.acted_ms != 0 && (known->at_ms == 0 || account.acted_ms < known->at_ms);
+      const int64_t at_ms = policy_first ? account.acted_ms : known->at_ms;
+      json.key("at");
+      at_ms == 0 ? json.raw("null") : json.integer(at_ms);
+      json.end_object();
       retro.buffer().push_back('\n');
       TAMIS_CHECK(retro.flush(false));
     }
@@ -481,7 +493,7 @@ class Replay {
   ReplayOutput output_, findings_;
   ReplayState state_{kRecentBytesMax};
   Tally& tally_ = state_.tally;
-  Names& accounts_ = state_.accounts;
+  Accounts& accounts_ = state_.accounts;
 
   std::string run_;  // what this run is, for its checkpoints
   std::unique_ptr<replay::CheckpointReader> resumed_;
@@ -505,7 +517,7 @@ Command add_replay(CLI::App& app) {
   app.add_option("--accounts", options->accounts,
                  "Accounts from before the first event, one JSON object a line: events of the policy's type `account`");
   app.add_option("--retro", options->retro,
-                 "File for hindsight, one JSON line for each account: id, score, cluster, at (ms)");
+                 "File for hindsight, one JSON line for each account: id, score, cluster, at (ms; null: never)");
   app.add_option("--findings", options->findings, "File for the decisions about what detectors found");
   app.add_flag("--resume", options->resume,
                "Go on where the same command was interrupted or killed; the file is then as without");

@@ -11,7 +11,7 @@ using state::put_varint;
 
 namespace {
 
-constexpr uint32_t kFormat = 1;
+constexpr uint32_t kFormat = 2;
 
 template <class Counts>
 void put_counts(std::string& out, const Counts& counts) {
@@ -61,8 +61,11 @@ void write_state(const ReplayState& state, std::string& out) {
     put_varint(out, place.at);
     put_varint(out, place.bytes);
   }
-  put_varint(out, state.accounts.size());
-  for (size_t i = 0; i < state.accounts.size(); ++i) put_text(out, state.accounts.at(i));
+  put_varint(out, state.accounts.all().size());
+  for (const Accounts::Account& account : state.accounts.all()) {
+    put_text(out, account.name);
+    put_number(out, account.acted_ms);
+  }
 }
 
 base::Status read_state(std::string_view bytes, ReplayState& state) {
@@ -85,7 +88,10 @@ base::Status read_state(std::string_view bytes, ReplayState& state) {
     }
     state.recent.remember(place);
   }
-  for (uint64_t left = in.varint(); left > 0 && in.ok(); --left) state.accounts.add(in.text());
+  for (uint64_t left = in.varint(); left > 0 && in.ok(); --left) {
+    const std::string_view name = in.text();
+    state.accounts.add(name, in.number<int64_t>());
+  }
   if (!in.ok() || in.left() != 0) return base::invalid("the checkpoint is damaged");
   return {};
 }

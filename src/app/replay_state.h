@@ -7,7 +7,7 @@
 #include <map>
 #include <string>
 #include <string_view>
-#include <unordered_set>
+#include <unordered_map>
 
 #include "app/replay_output.h"
 #include "base/result.h"
@@ -15,20 +15,27 @@
 
 namespace tamis::app {
 
-// Names in the order in which they came first, each once.
-class Names {
+// Accounts in the order in which they came first, each once.
+class Accounts {
  public:
-  void add(std::string_view name) {
-    if (seen_.find(name) != seen_.end()) return;
-    names_.emplace_back(name);
-    seen_.insert(names_.back());
+  struct Account {
+    std::string name;
+    int64_t acted_ms = 0;  // when the policy first acted on it; 0: never
+  };
+  // `acted_ms`: the policy acts on it then; 0: it does not.
+  void add(std::string_view name, int64_t acted_ms) {
+    auto seen = seen_.find(name);
+    if (seen == seen_.end()) {
+      Account& account = all_.emplace_back(Account{std::string(name)});
+      seen = seen_.emplace(account.name, &account).first;
+    }
+    if (seen->second->acted_ms == 0) seen->second->acted_ms = acted_ms;
   }
-  size_t size() const { return names_.size(); }
-  const std::string& at(size_t i) const { return names_[i]; }
+  const std::deque<Account>& all() const { return all_; }
 
  private:
-  std::deque<std::string> names_;  // stay where they are
-  std::unordered_set<std::string_view> seen_;
+  std::deque<Account> all_;  // stay where they are
+  std::unordered_map<std::string_view, Account*> seen_;
 };
 
 // Where in the file of decisions those lie that engine::RecentDecisions of the same size has: by the same rule.
@@ -68,7 +75,7 @@ struct ReplayState {
   replay::JournalPlace journal;
   uint64_t lines = 0, lines_hash = 0;  // of the event files that were read, together
   RecentPlaces recent;
-  Names accounts;  // for hindsight
+  Accounts accounts;  // for hindsight
 };
 
 void write_state(const ReplayState& state, std::string& out);

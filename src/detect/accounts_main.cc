@@ -178,8 +178,9 @@ int run(int argc, char** argv) {
     for (const std::string& id : accounts) {
       AccountScore s = clusters->account(id);
       s.cluster = parts.of(account_keys({}, id).find, s.cluster);
-      std::fprintf(retro.get(), "{\"id\":\"%s\",\"score\":%.9g,\"cluster\":%s,\"at\":%lld}\n", id.c_str(), s.score,
-                   s.cluster ? std::to_string(s.cluster).c_str() : "null", (long long)s.at_ms);
+      std::fprintf(retro.get(), "{\"id\":\"%s\",\"score\":%.9g,\"cluster\":%s,\"at\":%s}\n", id.c_str(), s.score,
+                   s.cluster ? std::to_string(s.cluster).c_str() : "null",
+                   s.at_ms ? std::to_string(s.at_ms).c_str() : "null");
     }
   std::fprintf(stderr, "%zu signups, %.1f us each, %.1f MiB\n", count, count ? signup_ns / 1e3 / double(count) : 0.0,
                double(clusters->bytes()) / 1048576);

@@ -350,6 +350,13 @@ void SignupClustersImpl::learn_until(int64_t t_ms) {
     const Match m = match(a.facts, ahead_, true);
     if (m.cluster != 0 && m.log_odds > 0 && (a.cluster == 0 || m.log_odds > static_cast<double>(a.log_odds))) {
       Account& changed = change(learned_);
+      // In the one that it leaves it was reached then; in this one it is only now.
+      const Cluster* joined = cluster_of(m.cluster);
+      const int64_t reached = reached_ms(changed);
+      if (reached != 0)
+        changed.reached = changed.moment(reached);
+      else if (joined->acted_ms != 0 && !is_suppressed(*joined))
+        changed.reached = changed.moment(now_ms_);
       changed.cluster = m.cluster;
       changed.log_odds = static_cast<float>(m.log_odds);
     }
@@ -476,7 +483,6 @@ SignupScore SignupClustersImpl::signup(const Signup& signup) {
   const auto number = static_cast<uint32_t>(next_++);
   a.log_odds = static_cast<float>(m.log_odds);
   a.score = static_cast<float>(out.score);
-  if (a.score >= kActable) a.acted = a.moment(now_ms_);
   const double posterior = logistic(m.log_odds);
   const bool joins = posterior > 0.5;
   if (joins) a.cluster = m.cluster;

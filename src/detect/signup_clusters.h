@@ -81,7 +81,7 @@ struct SignupScore {
 struct AccountScore {
   double score = 0;
   uint64_t cluster = 0;
-  int64_t at_ms = 0;  // when it could first have been acted on; of an account that could not, when it signed up
+  int64_t at_ms = 0;  // when acting on its cluster would first have reached it; 0: never
 };
 
 // A cluster as rules and lists see it.
@@ -117,7 +117,7 @@ struct ClusterTime {
 struct ClusterMember {
   uint64_t account = 0;   // AccountKeys::find of its name
   int64_t t_ms = 0;       // of its signup
-  int64_t acted_ms = 0;   // when it could first be acted on by itself, 0: not yet
+  int64_t acted_ms = 0;   // when acting on the cluster would first have reached it, 0: not yet
   float score = 0;        // at its signup
   float log_odds = 0;     // of the membership
   bool by_deeds = false;  // gathered by what it did later

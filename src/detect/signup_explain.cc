@@ -80,7 +80,7 @@ ClusterMember SignupClustersImpl::member_of(const Account& a, ClusterRef cluster
   ClusterMember m;
   m.account = a.facts.account;
   m.t_ms = a.facts.t_ms;
-  m.acted_ms = a.time_of(a.acted);
+  m.acted_ms = reached_ms(a);
   m.score = a.score, m.log_odds = a.log_odds;
   m.by_deeds = a.later == cluster;
   return m;

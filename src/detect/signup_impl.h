@@ -14,7 +14,6 @@
 
 namespace tamis::detect {
 
-inline constexpr float kActable = 0.5f;     // score from which something may be done
 inline constexpr double kActableGuilt = 0;  // of a cluster, in log-odds
 inline constexpr float kGathered = 12;      // log-odds of who is in a cluster by what it did, and of that cluster
 inline constexpr double kHour = 3.6e6, kDay = 8.64e7;
@@ -26,10 +25,11 @@ using ClusterRef = uint32_t;
 struct Account {
   SignupFacts facts;
   ClusterRef cluster = 0;
-  float log_odds = 0;      // of the membership
-  float score = 0;         // highest so far
-  float after = 0;         // log-odds from what the account did later
-  uint32_t acted = 0;      // when the score first reached kActable, see moment(); 0: not yet
+  float log_odds = 0;  // of the membership
+  float score = 0;     // highest so far
+  float after = 0;     // log-odds from what the account did later
+  uint32_t reached =
+      0;  // when it could first be acted on, where its cluster now does not tell; see moment(); 0: not yet
   uint32_t first_use = 0;  // of the first thing it did; 0: nothing yet
   ClusterRef later = 0;    // the cluster of what it did later
   uint16_t sends = 0, bounces = 0;
@@ -143,9 +143,11 @@ class SignupClustersImpl final : public SignupClusters {
   // What an account did, under a key that accounts can share. `weight` up to 1: how much it looks like abuse by itself.
   double share(uint64_t key, Account& a, uint32_t number, double by_chance);
   void gather(SharedEntry& entry, uint32_t number);
-  void reconsider(Account& a, float before);
+  void reconsider(Account& a);
   double aftermath_of(const Cluster& c) const;
   ClusterFacts facts_of(const Cluster& cluster) const;
+  // When acting on its cluster would first have reached the account; 0: not yet.
+  int64_t reached_ms(const Account& a) const;
   ClusterMember member_of(const Account& a, ClusterRef cluster) const;
   SignupScore score_of(const Expected& expected, const Match& match, float surprise) const;
   double guilt_of(const Cluster& c) const;

@@ -96,7 +96,7 @@ void SignupClustersImpl::gather(SharedEntry& entry, uint32_t number) {
   if (cluster_of(at(number).later) != nullptr) return;
   Account& a = change(number);
   a.later = entry.cluster;
-  const float before = a.score;
+  if (reached_ms(a) == 0) a.reached = a.moment(now_ms_);
   Cluster& c = *change_cluster(entry.cluster);
   const Expected expected = expected_of(background_, a.facts, background_keys(a.facts));
   Match m;
@@ -106,11 +106,11 @@ void SignupClustersImpl::gather(SharedEntry& entry, uint32_t number) {
   c.by_class[size_t(a.facts.net)] += 1;
   auto* free_first = std::find(c.first.begin(), c.first.end(), 0u);
   if (free_first != c.first.end()) *free_first = number + 1;
-  reconsider(a, before);
+  reconsider(a);
 }
 
 // The account's score after something that it did, and what that says of its cluster.
-void SignupClustersImpl::reconsider(Account& a, float before) {
+void SignupClustersImpl::reconsider(Account& a) {
   const bool was_ill = a.after >= 2;
   const bool is_known = a.truth != static_cast<uint8_t>(Truth::kNone);
   a.after = static_cast<float>(later_odds(a) + (!is_known && cluster_of(a.later) != nullptr ? double{kGathered} : 0.0));
@@ -124,9 +124,6 @@ void SignupClustersImpl::reconsider(Account& a, float before) {
                              static_cast<float>(std::min(2.5, fast_log1p(100 * share_ill * share_ill) + 0.3 * c.ill)));
     if (c.acted_ms == 0 && guilt_of(c) >= kActableGuilt) c.acted_ms = now_ms_;
   }
-  const double prior = std::clamp(static_cast<double>(before), 1e-4, 1 - 1e-6);
-  const double z = fast_log(prior / (1 - prior)) + static_cast<double>(a.after);
-  if (a.acted == 0 && logistic(z) >= kActable) a.acted = a.moment(now_ms_);
 }
 
 void SignupClustersImpl::send(const Send& send) {
@@ -172,7 +169,7 @@ void SignupClustersImpl::send(const Send& send) {
       if (via != nullptr) gather(*via, number);
     }
   }
-  reconsider(*a, a->score);
+  reconsider(*a);
 }
 
 void SignupClustersImpl::feedback(const Feedback& feedback) {
@@ -184,7 +181,7 @@ void SignupClustersImpl::feedback(const Feedback& feedback) {
     add_one(a.complaints);
   else
     add_one(a.bounces);
-  reconsider(a, a.score);
+  reconsider(a);
 }
 
 void SignupClustersImpl::login(const Login& login) {
@@ -204,7 +201,7 @@ void SignupClustersImpl::payment(const Payment& payment) {
   Account& a = change(number);
   if (a.first_use == 0) a.first_use = a.moment(now_ms_);
   if (!payment.ok) add_one(a.declines);
-  reconsider(a, a.score);
+  reconsider(a);
 }
 
 void SignupClustersImpl::truth(std::string_view account, Truth truth, int64_t t_ms) {
@@ -221,10 +218,10 @@ void SignupClustersImpl::truth(std::string_view account, Truth truth, int64_t t_
     c->bad += truth == Truth::kBad;
     c->good += truth == Truth::kGood;
   }
-  reconsider(a, a.score);
+  reconsider(a);
   Cluster* c = was_ill && a.after < 2 ? change_cluster(a.cluster) : nullptr;
   if (c != nullptr && c->ill > 0) --c->ill;
-  if (truth == Truth::kGood) a.acted = 0;
+  if (truth == Truth::kGood) a.reached = 0;
 }
 
 bool SignupClustersImpl::erase(std::string_view account) {
@@ -264,10 +261,20 @@ AccountScore SignupClustersImpl::account(std::string_view account) const {
   out.score = logistic(a.truth == static_cast<uint8_t>(Truth::kNone) ? z : later_odds(a));
   out.cluster = m.log_odds > 0 ? s.cluster : 0;
   if (out.cluster == 0 && later != nullptr) out.cluster = later->id;
-  out.at_ms = a.time_of(a.acted);
-  if (out.at_ms == 0 && m.log_odds > 0) out.at_ms = std::max(a.facts.t_ms, cluster_of(m.cluster)->acted_ms);
-  if (out.at_ms == 0) out.at_ms = a.facts.t_ms;
+  out.at_ms = reached_ms(a);
+  // A member that only hindsight has found is reached by whoever acts now.
+  const Cluster* found = out.at_ms == 0 && m.log_odds > 0 ? cluster_of(m.cluster) : nullptr;
+  const bool is_new = found != nullptr && found != cluster_of(a.cluster);
+  if (is_new && found->acted_ms != 0 && !s.is_suppressed && a.truth != static_cast<uint8_t>(Truth::kGood))
+    out.at_ms = now_ms_;
   return out;
+}
+
+int64_t SignupClustersImpl::reached_ms(const Account& a) const {
+  if (a.reached != 0) return a.time_of(a.reached);
+  const Cluster* c = cluster_of(a.cluster);
+  if (c == nullptr || c->acted_ms == 0 || is_suppressed(*c) || a.truth == static_cast<uint8_t>(Truth::kGood)) return 0;
+  return std::max(a.facts.t_ms, c->acted_ms);
 }
 
 }  // namespace tamis::detect

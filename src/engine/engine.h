@@ -81,7 +81,7 @@ struct Finding {
 struct AccountHindsight {
   double score = 0;      // 0..1
   uint64_t cluster = 0;  // 0: none
-  int64_t at_ms = 0;     // when it could first have been acted on
+  int64_t at_ms = 0;     // when acting on its cluster would first have reached it; 0: never
 };
 
 // What a detector said of a signup, with all that a trained model over it reads.
