@@ -204,6 +204,10 @@ class Evaluation {
     }
     auto ull = [](uint64_t n) { return static_cast<unsigned long long>(n); };
     if (refused_ > 0) std::fprintf(stderr, "%llu lines are no events\n", ull(refused_));
+    for (const engine::DroppedCount& dropped : engine_.dropped_counts()) {
+      std::fprintf(stderr, "of %s the field %s had another type %llu times and was not read\n", dropped.type.c_str(),
+                   dropped.field.c_str(), ull(dropped.count));
+    }
     if (skipped_ > 0) std::fprintf(stderr, "%llu events are of types that the policy does not have\n", ull(skipped_));
     return good ? kGood : kNo;
   }
