@@ -35,8 +35,8 @@ REFUSED = {  # as the JSON of a login
     "an array": b'[{"type":"login","ok":true}]',
     "a text": b'"login"',
     "a key twice": b'{"type":"login","ok":true,"ok":false}',
-    "an integer beyond 64 bits": b'{"type":"login","ok":true,"acct":123456789012345678901234567890}',
-    "a number beyond all doubles": b'{"type":"login","ok":true,"fp":1e400}',
+    "a number beyond all doubles where one is required": b'{"type":"login","ok":1e400,"fp":"a"}',
+    "an id beyond 64 bits": b'{"type":"login","ok":true,"id":123456789012345678901234567890}',
     "a comment": b'{"type":"login",/* */"ok":true}',
     "a time out of range": b'{"type":"login","ok":true,"t":1e300}',
     "an id that is an object": b'{"type":"login","ok":true,"id":{"a":1}}',
@@ -50,6 +50,8 @@ DECIDED = {
     "an address that is none": b'{"type":"login","ok":true,"id":"f","ip":"999.1.2.3"}',
     "text of all planes": '{"type":"login","ok":true,"id":"g \U0001f600 \u202e \u0000"}'.replace("\0", "\\u0000").encode(),
     "an agent of 200 KB": b'{"type":"login","ok":true,"id":"h","ua":"' + b"A" * 200_000 + b'"}',
+    "an integer beyond 64 bits in a field that may be missing": b'{"type":"login","ok":true,"id":"j","acct":123456789012345678901234567890}',
+    "a number beyond all doubles in a field that may be missing": b'{"type":"login","ok":true,"id":"k","fp":1e400}',
     "null for everything": b'{"type":"login","ok":true,"id":"i","acct":null,"ip":null,"fp":null,"ua":null,"t":null}',
 }
 
@@ -103,7 +105,9 @@ class BadInput(harness.TestCase):
                 answer = self.server.post("/v1/decide/login", body)
                 self.assertEqual(200, answer.status, answer)
                 live.append(json.loads(answer.body))
-        self.assertEqual("abcdefghi", "".join(decision["id"][0] for decision in live))
+        self.assertEqual("abcdefghjki", "".join(decision["id"][0] for decision in live))
+        large = "a number is out of range"
+        self.assertEqual({"j": {"account": large}, "k": {"device": large}}, {d["id"]: d["dropped"] for d in live if "dropped" in d})
         # And it is the same in a file.
         source = self.folder / "odd.jsonl"
         source.write_bytes(b"\n".join(DECIDED.values()) + b"\n")

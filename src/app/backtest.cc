@@ -1,6 +1,7 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 
+#include "app/class_table.h"
 #include "app/command.h"
 #include "app/data_session.h"
 #include "app/json_view.h"
@@ -57,21 +58,13 @@ void print_samples(const JsonView& result) {
 void print_classes(const JsonView& result) {
   JsonView classes = result["per_class"];
   if (classes.items().empty()) return;
-  std::printf("\n%-12s %-12s %10s %10s  %-32s %10s %10s\n", "type", result["class"].text().c_str(), "good", "matched",
-              "false positives", "bad", "matched");
+  std::printf("\n");
+  print_class_head({result["class"].text(), "good", "matched"});
   for (event::Value v : classes.items()) {
     JsonView row = classes.item(v);
-    std::string share = "-";
-    if (row["good"].count() > 0) {
-      auto ends = row["false_positives_interval"].items();
-      char text[96];
-      std::snprintf(text, sizeof text, "%.3f %%   (95 %%: %.3f to %.3f)", row["false_positives"].number() * 100,
-                    row.item(ends[0]).number() * 100, row.item(ends[1]).number() * 100);
-      share = text;
-    }
-    std::printf("%-12s %-12s %10s %10s  %-32s %10s %10s\n", row["type"].text().c_str(), row["class"].text().c_str(),
-                thousands(row["good"].count()).c_str(), thousands(row["matched_good"].count()).c_str(), share.c_str(),
-                thousands(row["bad"].count()).c_str(), thousands(row["matched_bad"].count()).c_str());
+    print_class_row(row["type"].text(), row["class"].text(),
+                    {row["good"].count(), row["matched_good"].count(), row["bad"].count(), row["matched_bad"].count()});
+    std::printf("\n");
   }
 }
 

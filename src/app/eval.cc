@@ -1,58 +1,46 @@
-// tamis eval: what a policy does to honest people, by class of network or any other field, as a table and as a gate.
+// tamis eval: what a policy does to honest people, by event type and class of network or any other field, as a table
+// and as a gate.
 #include <CLI/CLI.hpp>
-#include <charconv>
-#include <cmath>
 #include <cstdio>
 #include <map>
 
+#include "app/class_table.h"
 #include "app/command.h"
 #include "app/progress.h"
 #include "engine/engine.h"
 #include "event/json_writer.h"
 #include "event/ndjson.h"
 #include "policy/policy.h"
+#include "replay/class_rates.h"
+#include "replay/stored.h"
 #include "replay/truth.h"
 
 namespace tamis::app {
 namespace {
 
 using engine::Engine;
+using replay::ClassCell;
+using replay::ClassCells;
 using replay::Known;
+using replay::RateCheck;
+
+constexpr uint64_t kRefusalsShownMax = 20;
 
 struct Options {
-  std::string policy, truth, field = "ip_class", harm = "challenge,hold";
-  std::vector<std::string> events, intel, types, limits;
-  bool json = false, quiet = false, unknown_is_good = false;
+  std::string policy, truth, field = "ip_class", harm = "challenge,delay,hold,refuse,reject";
+  std::vector<std::string> events, intel, types, bounds;
+  bool json = false, quiet = false, unknown_is_good = false, sure = false;
   double from_day = 0;
 };
 
-// Honest events of one class, and those that were treated harshly; the same of bad ones.
-struct Cell {
-  uint64_t honest = 0, harmed = 0, bad = 0, caught = 0;
-};
-
-double share(uint64_t part, uint64_t all) {
-  return all == 0 ? 0 : static_cast<double>(part) / static_cast<double>(all);
-}
-
-// The upper end of Wilson's interval at 95 %.
-double upper(uint64_t part, uint64_t all) {
-  if (all == 0) return 1;
-  const double n = static_cast<double>(all), p = share(part, all), z = 1.96;
-  return (p + z * z / (2 * n) + z * std::sqrt(p * (1 - p) / n + z * z / (4 * n * n))) / (1 + z * z / n);
-}
-
-base::Result<std::pair<std::string, double>> read_limit(const std::string& text) {
-  const size_t at = text.rfind('=');
-  double value = 0;
-  const char* begin = text.data() + (at == std::string::npos ? 0 : at + 1);
-  const char* end = text.data() + text.size();
-  const auto [stop, error] = std::from_chars(begin, end, value);
-  const bool percent = stop != end && *stop == '%';
-  if (at == std::string::npos || at == 0 || error != std::errc() || stop + (percent ? 1 : 0) != end || value < 0) {
-    return base::invalid("--fpr-max is CLASS=SHARE, like tor=0.5% or vpn=0.005, not \"" + text + "\"");
+std::vector<std::string> parts_of(const std::string& text) {
+  std::vector<std::string> parts;
+  for (size_t from = 0; from <= text.size();) {
+    const size_t end = std::min(text.find(',', from), text.size());
+    parts.push_back(text.substr(from, end - from));
+    from = end + 1;
   }
-  return std::pair(text.substr(0, at), percent ? value / 100 : value);
+  return parts;
 }
 
 class Evaluation {
@@ -60,17 +48,13 @@ class Evaluation {
   explicit Evaluation(const Options& options) : options_(options) {}
 
   base::Result<int> run() {
-    std::vector<std::pair<std::string, double>> limits;
-    for (const std::string& text : options_.limits) {
-      TAMIS_TRY(limit, read_limit(text));
-      limits.push_back(limit);
-    }
     policy::Loaded loaded = policy::load_folder(options_.policy);
     print_diagnostics(loaded, options_.policy);
     if (loaded.policy == nullptr) return kFailed;
     policy_ = loaded.policy;
-    TAMIS_CHECK(choose());
     if (!options_.truth.empty()) TAMIS_CHECK(truth_.add_csv_file(options_.truth));
+    TAMIS_CHECK(choose());
+    TAMIS_CHECK(read_bounds());
     if (!options_.intel.empty()) {
       TAMIS_TRY(intel, event::NetworkIntel::load(options_.intel));
       intel_ = std::move(intel);
@@ -79,46 +63,77 @@ class Evaluation {
     Interrupt::install();
     for (const std::string& path : options_.events) TAMIS_CHECK(take(path));
     if (Interrupt::requested()) return kInterrupted;
-    return report(limits);
+    return report();
   }
 
  private:
   // What is looked at of each event type.
   struct Type {
     bool wanted = false;
-    int32_t field = -1, account = -1;  // slots
-    int32_t harm = -1;                 // place in the ladder from which it is harsh
+    int32_t field = -1;  // slot of the class
+    int32_t harm = -1;   // place in the ladder from which on a verdict is harsh
+    std::unique_ptr<replay::TruthOfType> truth;
   };
+  // How often honest people got each verdict: by type, class, and place in the ladder.
+  using Verdicts = std::map<std::string, std::map<std::string, std::vector<uint64_t>, std::less<>>>;
+
+  bool named(const std::string& type) const {
+    const std::vector<std::string>& types = options_.types;
+    return types.empty() || std::find(types.begin(), types.end(), type) != types.end();
+  }
 
   base::Status choose() {
-    std::vector<std::string> harms;
-    for (size_t from = 0; from <= options_.harm.size();) {
-      const size_t end = std::min(options_.harm.find(',', from), options_.harm.size());
-      harms.push_back(options_.harm.substr(from, end - from));
-      from = end + 1;
-    }
+    const std::vector<std::string> harms = parts_of(options_.harm);
     for (const std::string& name : options_.types) {
       if (policy_->find_type(name) == nullptr) return base::invalid("no event type \"" + name + "\" in the policy");
     }
     bool any = false;
     for (const policy::EventType& type : policy_->types) {
       Type& t = types_.emplace_back();
-      for (size_t i = 0; i < type.schema.fields.size(); ++i) {
-        if (type.schema.fields[i].name == options_.field) t.field = static_cast<int32_t>(i);
-        if (type.schema.fields[i].entity == "account" && t.account < 0) t.account = static_cast<int32_t>(i);
-      }
+      const std::vector<std::string> names = replay::slot_names(type);
+      const auto slot = std::find(names.begin(), names.end(), options_.field);
+      if (slot != names.end()) t.field = static_cast<int32_t>(slot - names.begin());
       for (const std::string& harm : harms) {
         const auto at = std::find(type.ladder.begin(), type.ladder.end(), harm);
         if (at != type.ladder.end() && t.harm < 0) t.harm = static_cast<int32_t>(at - type.ladder.begin());
       }
-      const bool named = options_.types.empty() || std::find(options_.types.begin(), options_.types.end(),
-                                                             type.schema.name) != options_.types.end();
-      t.wanted = named && t.field >= 0 && t.harm > 0;
+      t.truth = std::make_unique<replay::TruthOfType>(truth_, type);
+      t.wanted = named(type.schema.name) && t.field >= 0 && t.harm > 0;
       any = any || t.wanted;
+      // Who would be harmed by such events is not asked: that must be seen.
+      if (named(type.schema.name) && t.field >= 0 && t.harm <= 0 && type.ladder.size() > 1) {
+        left_out_.push_back(type.schema.name);
+      }
     }
     if (any) return {};
     return base::invalid("no event type has a field \"" + options_.field + "\" and one of the verdicts " +
                          options_.harm + "; see --class and --harm");
+  }
+
+  base::Status read_bounds() {
+    std::vector<std::string> all, wanted;
+    for (size_t i = 0; i < types_.size(); ++i) {
+      all.push_back(policy_->types[i].schema.name);
+      if (types_[i].wanted) wanted.push_back(all.back());
+    }
+    for (const std::string& text : options_.bounds) {
+      base::Result<replay::RateBound> bound = replay::read_rate_bound(text, all);
+      if (!bound) return base::invalid("--fpr-max: " + bound.error().message);
+      if (!bound->type.empty() && std::find(wanted.begin(), wanted.end(), bound->type) == wanted.end()) {
+        return base::invalid("--fpr-max " + text + ": events of the type \"" + bound->type +
+                             "\" are not looked at, see --class, --harm and --types");
+      }
+      bounds_.push_back(std::move(*bound));
+    }
+    base::Status once = replay::check_bounds(bounds_);
+    if (!once) return base::invalid("--fpr-max: " + once.error().message);
+    // However many classes there are, these are counted by themselves.
+    for (const replay::RateBound& bound : bounds_) {
+      for (const std::string& type : wanted) {
+        if (bound.type.empty() || bound.type == type) cells_[type][bound.name];
+      }
+    }
+    return {};
   }
 
   base::Status take(const std::string& path) {
@@ -127,10 +142,19 @@ class Evaluation {
     std::string_view line;
     while (!Interrupt::requested()) {
       base::Result<bool> more = file.next(line);
+      if (!more && more.error().code == base::Code::kLimit) {
+        refuse(more.error().message);
+        continue;
+      }
       if (!more) return tl::unexpected(more.error());
       if (!*more) break;
-      if (!event_.prepare(policy_, {}, line, intel_.get())) {
-        ++refused_;
+      const base::Status ready = event_.prepare(policy_, {}, line, intel_.get());
+      if (!ready && ready.error().code == base::Code::kNotFound) {
+        ++skipped_;
+        continue;
+      }
+      if (!ready) {
+        refuse(path + ":" + std::to_string(file.line_number()) + ": " + ready.error().message);
         continue;
       }
       if (engine_.repeat_of(event_) != 0) continue;
@@ -140,6 +164,10 @@ class Evaluation {
     return {};
   }
 
+  void refuse(const std::string& message) {
+    if (++refused_ <= kRefusalsShownMax) std::fprintf(stderr, "%s\n", message.c_str());
+  }
+
   void count(const engine::Decision& decision) {
     if (begin_ms_ == 0) begin_ms_ = decision.time_ms;
     const Type& type = types_[event_.type_index()];
@@ -147,95 +175,165 @@ class Evaluation {
     if (static_cast<double>(decision.time_ms - begin_ms_) < options_.from_day * 86'400'000.0) return;
     const event::Event& event = event_.event();
     const std::string& name = decision.type->schema.name;
-    Known known = truth_.of_event(name, decision.id);
-    if (known == Known::kNot && type.account >= 0) {
-      const event::Value account = event.slots[static_cast<size_t>(type.account)];
-      if (account.is(event::Kind::kString)) known = truth_.of_entity("account", account.str());
-    }
+    Known known = type.truth->of(decision.id, event.slots);
     if (known == Known::kNot && options_.unknown_is_good) known = Known::kGood;
     if (known == Known::kNot) return;
-    const event::Value v = event.slots[static_cast<size_t>(type.field)];
-    const std::string of = v.is(event::Kind::kString)   ? std::string(v.str())
-                           : v.is(event::Kind::kAbsent) ? "(none)"
-                                                        : event::debug_string(v);
+    std::string room;
+    const std::string_view of = replay::class_name(event.slots[static_cast<size_t>(type.field)], room);
     const bool harsh = decision.verdict >= type.harm;
-    for (Cell* cell : {&cells_[name][of], &all_[of]}) {
-      known == Known::kGood ? ++cell->honest : ++cell->bad;
-      if (harsh) known == Known::kGood ? ++cell->harmed : ++cell->caught;
-    }
+    replay::cell_of(cells_[name], of).add(known == Known::kBad, harsh);
+    replay::cell_of(all_, of).add(known == Known::kBad, harsh);
+    if (known != Known::kGood) return;
+    const std::string under(cells_[name].contains(of) ? of : replay::kOtherClasses);
+    std::vector<uint64_t>& verdicts = verdicts_[name][under];
+    verdicts.resize(decision.type->ladder.size());
+    ++verdicts[static_cast<size_t>(decision.verdict)];
   }
 
-  base::Result<int> report(const std::vector<std::pair<std::string, double>>& limits) {
-    std::vector<std::string> over;
-    for (const auto& [of, most] : limits) {
-      const auto found = all_.find(of);
-      if (found == all_.end() || found->second.honest == 0) {
-        over.push_back(of + ": there are no honest events of it, so nothing is known");
-        continue;
-      }
-      const double rate = share(found->second.harmed, found->second.honest);
-      char text[160];
-      std::snprintf(text, sizeof text, "%s: %.3f %% of honest events are treated harshly, at most %.3f %% may be",
-                    of.c_str(), rate * 100, most * 100);
-      if (rate > most) over.emplace_back(text);
+  base::Result<int> report() {
+    const std::vector<RateCheck> checks = replay::check_rates(bounds_, cells_);
+    options_.json ? print_json(checks) : print_table(checks);
+    bool good = true;
+    for (const RateCheck& check : checks) {
+      if (fails(check)) good = false;
+      if (fails(check) || !check.sure) std::fprintf(stderr, "tamis: %s\n", check.words().c_str());
     }
-    options_.json ? print_json(over) : print_table();
-    for (const std::string& text : over) std::fprintf(stderr, "tamis: %s\n", text.c_str());
-    if (refused_ > 0) std::fprintf(stderr, "%llu lines are no events\n", static_cast<unsigned long long>(refused_));
-    return over.empty() ? kGood : kNo;
+    for (const std::string& type : left_out_) {
+      std::fprintf(stderr, "%s is not looked at: it has none of the verdicts %s, see --harm\n", type.c_str(),
+                   options_.harm.c_str());
+    }
+    auto ull = [](uint64_t n) { return static_cast<unsigned long long>(n); };
+    if (refused_ > 0) std::fprintf(stderr, "%llu lines are no events\n", ull(refused_));
+    for (const engine::DroppedCount& dropped : engine_.dropped_counts()) {
+      std::fprintf(stderr, "of %s the field %s had another type %llu times and was not read\n", dropped.type.c_str(),
+                   dropped.field.c_str(), ull(dropped.count));
+    }
+    if (skipped_ > 0) std::fprintf(stderr, "%llu events are of types that the policy does not have\n", ull(skipped_));
+    return good ? kGood : kNo;
   }
 
-  static void print_rows(const std::string& title, const std::map<std::string, Cell>& cells) {
-    for (const auto& [of, cell] : cells) {
-      std::printf("%-12s %-12s %10llu %8llu %9.3f %%  (up to %.3f %%) %10llu %9.2f %%\n", title.c_str(), of.c_str(),
-                  static_cast<unsigned long long>(cell.honest), static_cast<unsigned long long>(cell.harmed),
-                  share(cell.harmed, cell.honest) * 100, upper(cell.harmed, cell.honest) * 100,
-                  static_cast<unsigned long long>(cell.bad), share(cell.caught, cell.bad) * 100);
+  bool fails(const RateCheck& check) const {
+    return check.result != RateCheck::Result::kHolds || (options_.sure && !check.sure);
+  }
+  std::string_view result_name(const RateCheck& check) const {
+    if (check.result == RateCheck::Result::kUnknown) return "unknown";
+    if (check.result == RateCheck::Result::kExceeds) return "exceeds";
+    return "holds";
+  }
+
+  // "challenge 3, hold 1": the harsh verdicts that honest people got.
+  std::string harsh_verdicts(const std::string& type, const std::string& of) const {
+    const auto cells = verdicts_.find(type);
+    if (cells == verdicts_.end()) return {};
+    const auto found = cells->second.find(of);
+    if (found == cells->second.end()) return {};
+    const policy::EventType& event_type = *policy_->find_type(type);
+    const Type& t = types_[static_cast<size_t>(&event_type - policy_->types.data())];
+    std::string text;
+    for (auto at = static_cast<size_t>(t.harm); at < found->second.size(); ++at) {
+      if (found->second[at] == 0) continue;
+      text += (text.empty() ? "  " : ", ") + event_type.ladder[at] + " " + std::to_string(found->second[at]);
     }
+    return text;
   }
-  void print_table() const {
-    std::printf("%-12s %-12s %10s %8s %11s  %-16s %10s %11s\n", "type", options_.field.c_str(), "honest", "harmed",
-                "rate", "95 %", "bad", "caught");
-    for (const auto& [type, cells] : cells_) print_rows(type, cells);
-    print_rows("all", all_);
-  }
-  void print_json(const std::vector<std::string>& over) const {
-    std::string out;
-    event::JsonWriter json(out);
-    auto put = [&](const std::map<std::string, Cell>& cells) {
-      json.begin_object();
+
+  void print_table(const std::vector<RateCheck>& checks) const {
+    print_class_head({options_.field, "honest", "harmed"});
+    for (const auto& [type, cells] : cells_) {
       for (const auto& [of, cell] : cells) {
-        json.key(of).begin_object().key("honest").uinteger(cell.honest).key("harmed").uinteger(cell.harmed);
-        json.key("rate").real(share(cell.harmed, cell.honest)).key("rate_upper").real(upper(cell.harmed, cell.honest));
-        json.key("bad").uinteger(cell.bad).key("caught").uinteger(cell.caught).end_object();
+        if (cell.good + cell.bad == 0) continue;
+        print_class_row(type, of, cell);
+        std::printf("%s\n", harsh_verdicts(type, of).c_str());
+      }
+    }
+    for (const auto& [of, cell] : all_) {
+      print_class_row("all", of, cell);
+      std::printf("\n");
+    }
+    for (const RateCheck& check : checks) {
+      if (check.result != RateCheck::Result::kHolds) continue;
+      std::printf("%s holds: %.3f %% of %llu, at most %.3f %% may be%s\n", check.where().c_str(),
+                  check.rate.value() * 100, static_cast<unsigned long long>(check.rate.of), check.most * 100,
+                  check.sure ? "" : "; too few to be sure");
+    }
+  }
+
+  static void put_share(event::JsonWriter& json, const replay::Share& share) {
+    const auto [low, high] = share.interval();
+    json.key("rate").real(share.known() ? share.value() : 0).key("rate_lower").real(low).key("rate_upper").real(high);
+  }
+
+  void put_cells(event::JsonWriter& json, const std::string& type, const ClassCells& cells) const {
+    json.begin_object();
+    for (const auto& [of, cell] : cells) {
+      if (cell.good + cell.bad == 0) continue;
+      json.key(of).begin_object().key("honest").uinteger(cell.good).key("harmed").uinteger(cell.hit_good);
+      put_share(json, cell.false_positives());
+      json.key("bad").uinteger(cell.bad).key("caught").uinteger(cell.hit_bad);
+      const auto classes = verdicts_.find(type);
+      const policy::EventType* event_type = policy_->find_type(type);
+      if (classes != verdicts_.end() && classes->second.contains(of) && event_type != nullptr) {
+        const std::vector<uint64_t>& counts = classes->second.find(of)->second;
+        json.key("honest_verdicts").begin_object();
+        for (size_t at = 0; at < counts.size(); ++at) json.key(event_type->ladder[at]).uinteger(counts[at]);
+        json.end_object();
       }
       json.end_object();
-    };
+    }
+    json.end_object();
+  }
+
+  void put_checks(event::JsonWriter& json, const std::vector<RateCheck>& checks) const {
+    json.key("gate").begin_array();
+    for (const RateCheck& check : checks) {
+      json.begin_object().key("type");
+      check.type.empty() ? json.null() : json.string(check.type);
+      json.key("class").string(check.name).key("most").real(check.most);
+      json.key("honest").uinteger(check.rate.of).key("harmed").uinteger(check.rate.part);
+      put_share(json, check.rate);
+      json.key("result").string(result_name(check)).key("sure").boolean(check.sure).key("sure_from");
+      check.sure_from == 0 ? json.null() : json.uinteger(check.sure_from);
+      json.end_object();
+    }
+    json.end_array().key("over").begin_array();
+    for (const RateCheck& check : checks) {
+      if (fails(check)) json.string(check.words());
+    }
+    json.end_array();
+  }
+
+  void print_json(const std::vector<RateCheck>& checks) const {
+    std::string out;
+    event::JsonWriter json(out);
     json.begin_object().key("policy").string(policy_->version).key("class").string(options_.field).key("types");
     json.begin_object();
     for (const auto& [type, cells] : cells_) {
       json.key(type);
-      put(cells);
+      put_cells(json, type, cells);
     }
     json.end_object().key("all");
-    put(all_);
-    json.key("over").begin_array();
-    for (const std::string& text : over) json.string(text);
-    json.end_array().end_object();
+    put_cells(json, {}, all_);
+    put_checks(json, checks);
+    json.key("left_out").begin_array();
+    for (const std::string& type : left_out_) json.string(type);
+    json.end_array().key("refused").uinteger(refused_).key("skipped").uinteger(skipped_).end_object();
     std::printf("%s\n", out.c_str());
   }
 
   const Options& options_;
   std::shared_ptr<const policy::Policy> policy_;
   std::vector<Type> types_;
+  std::vector<replay::RateBound> bounds_;
+  std::vector<std::string> left_out_;  // types with the class, but without a harsh verdict
   replay::Truth truth_;
   std::shared_ptr<const event::NetworkIntel> intel_;
   Engine engine_;
   engine::PreparedEvent event_;
-  std::map<std::string, std::map<std::string, Cell>> cells_;  // by type and class
-  std::map<std::string, Cell> all_;
+  std::map<std::string, ClassCells> cells_;  // by type
+  ClassCells all_;
+  Verdicts verdicts_;
   int64_t begin_ms_ = 0;
-  uint64_t refused_ = 0;
+  uint64_t refused_ = 0, skipped_ = 0;
 };
 
 }  // namespace
@@ -245,20 +343,28 @@ Command add_eval(CLI::App& app) {
   app.add_option("--policy", options->policy, "Folder of the policy")->required();
   app.add_option("--truth", options->truth, "CSV with the head entity,value,label or type,id,label");
   app.add_flag("--unknown-is-good", options->unknown_is_good, "Events that truth does not know are honest");
-  app.add_option("--class", options->field, "Field whose values part the honest people")->capture_default_str();
+  app.add_option("--class", options->field, "Field or attribute whose values part the honest people")
+      ->capture_default_str();
   app.add_option("--harm", options->harm,
                  "Verdict from which on people are harmed; of several the first that a type has")
       ->capture_default_str();
   app.add_option("--types", options->types, "Only these event types")->delimiter(',')->allow_extra_args(false);
   app.add_option("--from-day", options->from_day, "Only events from so many days after the first on");
-  app.add_option("--fpr-max", options->limits,
-                 "CLASS=SHARE, like tor=0.5%: exit code 1 if more honest events are harmed")
+  app.add_option("--fpr-max", options->bounds,
+                 "CLASS=SHARE, like tor=0.5%, for each event type by itself, or TYPE/CLASS=SHARE, like\n"
+                 "signup/tor=0.5%, for one: exit code 1 if more honest events are harmed, or if there are none")
       ->allow_extra_args(false);
+  app.add_flag("--fpr-sure", options->sure,
+               "Exit code 1, too, where honest events are too few to tell: the upper end of the 95 % interval\n"
+               "must be within --fpr-max");
   app.add_option("--intel", options->intel, "CSV files of network facts: prefix, asn, country, tag")
       ->allow_extra_args(false);
   app.add_flag("--json", options->json, "As JSON");
   app.add_flag("-q,--quiet", options->quiet, "No progress");
   app.add_option("EVENTS", options->events, "Files of events, one JSON object a line, in order")->required();
+  app.footer(
+      "0 of 100 honest events harmed says little: the rate may still be 3.7 %. Bounds that hold by chance are told.\n"
+      "Example: tamis eval --policy policies/accounts --truth truth.csv --fpr-max tor=0.5% --fpr-sure EVENTS.jsonl");
   return [options] {
     base::Result<int> code = Evaluation(*options).run();
     return code ? *code : complain(code.error().message);

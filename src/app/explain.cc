@@ -85,6 +85,12 @@ std::string tell(Value decision) {
   if (at(decision, "overload").is_true())
     out += "The server was too busy to look at it; this is the declared answer.\n";
   if (at(decision, "late").is_true()) out += "It came too late to count for later events.\n";
+  Value dropped = at(decision, "dropped");
+  for (uint32_t i = 0; dropped.is(Kind::kMap) && i < dropped.map->size; ++i) {
+    const event::MapEntry& entry = dropped.map->entries[i];
+    out += "The field " + plain(entry.key) + " was not read, since its value has another type: " + plain(entry.value) +
+           ".\n";
+  }
   tell_list(decision, "reasons", "In short:", out);
   std::span<const Value> rules = items_of(at(decision, "rules"));
   out += rules.empty() ? "No rule acted.\n" : "Rules that acted:\n";

@@ -1,5 +1,6 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
+#include <map>
 
 #include "app/command.h"
 #include "app/data_session.h"
@@ -7,6 +8,7 @@
 #include "app/progress.h"
 #include "archive/convert.h"
 #include "base/file.h"
+#include "event/json_writer.h"
 #include "event/ndjson.h"
 
 namespace tamis::app {
@@ -101,7 +103,12 @@ class Import {
     auto done = service_->import(worker, options_.type, line, options_.archive_only,
                                  options_.archive_only ? INT64_MIN : newest_ms_);
     if (done) {
-      ++(*done == door::Service::Outcome::kRepeated ? repeated_ : imported_);
+      const bool repeated = *done == door::Service::Outcome::kRepeated;
+      ++(repeated ? repeated_ : imported_);
+      const event::Event& event = worker.event.event();
+      for (const event::DroppedField& field : event.dropped) {
+        if (!repeated) ++dropped_[event.schema->name][event.schema->fields[static_cast<size_t>(field.field)].name];
+      }
       return {};
     }
     if (done.error().code == base::Code::kUnavailable) return tl::unexpected(done.error());
@@ -119,13 +126,28 @@ class Import {
 
   void report() {
     if (options_.json) {
-      std::printf("{\"imported\":%llu,\"refused\":%llu,\"older\":%llu,\"repeated\":%llu}\n", ull(imported_),
-                  ull(refused_), ull(older_), ull(repeated_));
+      std::string out;
+      event::JsonWriter json(out);
+      json.begin_object().key("imported").uinteger(imported_).key("refused").uinteger(refused_);
+      json.key("older").uinteger(older_).key("repeated").uinteger(repeated_).key("dropped").begin_object();
+      for (const auto& [type, fields] : dropped_) {
+        json.key(type).begin_object();
+        for (const auto& [field, count] : fields) json.key(field).uinteger(count);
+        json.end_object();
+      }
+      json.end_object().end_object();
+      std::printf("%s\n", out.c_str());
       return;
     }
     if (options_.session.quiet) return;
     std::fprintf(stderr, "%llu imported, %llu refused, %llu were there already\n", ull(imported_), ull(refused_),
                  ull(repeated_));
+    for (const auto& [type, fields] : dropped_) {
+      for (const auto& [field, count] : fields) {
+        std::fprintf(stderr, "of %s the field %s had another type %llu times and was not read\n", type.c_str(),
+                     field.c_str(), ull(count));
+      }
+    }
     if (older_ > 0) {
       std::fprintf(stderr,
                    "%llu are older than the newest event of %s and were left out: to keep them without deciding them, "
@@ -141,6 +163,7 @@ class Import {
   door::Service* service_ = nullptr;
   int64_t newest_ms_ = INT64_MIN;
   uint64_t lines_ = 0, imported_ = 0, refused_ = 0, older_ = 0, repeated_ = 0;
+  std::map<std::string, std::map<std::string, uint64_t>> dropped_;  // by event type and field
 };
 
 struct FilterOptions {

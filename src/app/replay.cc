@@ -327,6 +327,7 @@ class Replay {
       }
       const engine::Decision& decision = engine_.decide(event_, begin_ms);
       note_account(decision);
+      count_dropped(decision);
       ++tally_.seeded;
     }
     return {};
@@ -445,6 +446,13 @@ class Replay {
     ++tally_.decided;
     tally_.late += decision.late;
     ++tally_.verdicts[decision.type->schema.name][std::string(decision.verdict_name())];
+    count_dropped(decision);
+  }
+
+  void count_dropped(const engine::Decision& decision) {
+    for (const event::DroppedField& field : decision.dropped) {
+      ++tally_.dropped[decision.type->schema.name][decision.dropped_name(field)];
+    }
   }
 
   void report() {
@@ -460,6 +468,12 @@ class Replay {
     if (tally_.repeated > 0) {
       std::fprintf(stderr, "  %llu came again and got the decision of before\n", ull(tally_.repeated));
     }
+    for (const auto& [type, fields] : tally_.dropped) {
+      for (const auto& [field, count] : fields) {
+        std::fprintf(stderr, "  of %s the field %s had another type %llu times and was not read\n", type.c_str(),
+                     field.c_str(), ull(count));
+      }
+    }
     for (const auto& [message, count] : tally_.unknown_types) {
       std::fprintf(stderr, "  skipped %llu: %s\n", ull(count), message.c_str());
     }
@@ -470,13 +484,16 @@ class Replay {
     event::JsonWriter json(out);
     json.begin_object().key("decided").uinteger(tally_.decided).key("refused").uinteger(tally_.refused);
     json.key("late").uinteger(tally_.late).key("repeated").uinteger(tally_.repeated).key("policy").string(version());
-    json.key("verdicts").begin_object();
-    for (const auto& [type, verdicts] : tally_.verdicts) {
-      json.key(type).begin_object();
-      for (const auto& [verdict, count] : verdicts) json.key(verdict).uinteger(count);
+    for (const auto& [key, by_type] : {std::pair("verdicts", &tally_.verdicts), {"dropped", &tally_.dropped}}) {
+      json.key(key).begin_object();
+      for (const auto& [type, counts] : *by_type) {
+        json.key(type).begin_object();
+        for (const auto& [name, count] : counts) json.key(name).uinteger(count);
+        json.end_object();
+      }
       json.end_object();
     }
-    json.end_object().key("skipped").begin_object();
+    json.key("skipped").begin_object();
     for (const auto& [message, count] : tally_.unknown_types) json.key(message).uinteger(count);
     json.end_object().end_object();
     std::fprintf(stderr, "%s\n", out.c_str());

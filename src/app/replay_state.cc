@@ -22,11 +22,28 @@ void put_counts(std::string& out, const Counts& counts) {
   }
 }
 
+template <class ByType>
+void put_by_type(std::string& out, const ByType& by_type) {
+  put_varint(out, by_type.size());
+  for (const auto& [type, counts] : by_type) {
+    put_text(out, type);
+    put_counts(out, counts);
+  }
+}
+
 template <class Counts>
 void read_counts(ByteReader& in, Counts& counts) {
   for (uint64_t left = in.varint(); left > 0 && in.ok(); --left) {
     std::string name(in.text());
     counts[name] = in.varint();
+  }
+}
+
+template <class ByType>
+void read_by_type(ByteReader& in, ByType& by_type) {
+  for (uint64_t left = in.varint(); left > 0 && in.ok(); --left) {
+    std::string type(in.text());
+    read_counts(in, by_type[type]);
   }
 }
 
@@ -50,11 +67,8 @@ void write_state(const ReplayState& state, std::string& out) {
   visit_numbers(const_cast<ReplayState&>(state), [&](uint64_t& number) { put_number(out, number); });
   put_text(out, state.journal.intel);
   put_counts(out, state.tally.unknown_types);
-  put_varint(out, state.tally.verdicts.size());
-  for (const auto& [type, verdicts] : state.tally.verdicts) {
-    put_text(out, type);
-    put_counts(out, verdicts);
-  }
+  put_by_type(out, state.tally.verdicts);
+  put_by_type(out, state.tally.dropped);
   put_varint(out, state.recent.all().size());
   for (const RecentPlaces::Place& place : state.recent.all()) {
     put_varint(out, place.record);
@@ -74,10 +88,8 @@ base::Status read_state(std::string_view bytes, ReplayState& state) {
   visit_numbers(state, [&](uint64_t& number) { number = in.number<uint64_t>(); });
   state.journal.intel = in.text();
   read_counts(in, state.tally.unknown_types);
-  for (uint64_t left = in.varint(); left > 0 && in.ok(); --left) {
-    std::string type(in.text());
-    read_counts(in, state.tally.verdicts[type]);
-  }
+  read_by_type(in, state.tally.verdicts);
+  read_by_type(in, state.tally.dropped);
   for (uint64_t left = in.varint(); left > 0 && in.ok(); --left) {
     RecentPlaces::Place place;
     place.record = in.varint();

@@ -65,6 +65,7 @@ struct Tally {
   uint64_t seeded = 0, decided = 0, refused = 0, late = 0, repeated = 0;
   std::map<std::string, uint64_t, std::less<>> unknown_types;
   std::map<std::string, std::map<std::string, uint64_t>> verdicts;
+  std::map<std::string, std::map<std::string, uint64_t>> dropped;  // by event type and field
 };
 
 struct ReplayState {

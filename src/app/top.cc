@@ -113,10 +113,28 @@ class Top {
            base::format_double(number(at(latency, "p99"))) + "   max " +
            base::format_double(number(at(latency, "max"))) + "   waiting " +
            thousands(number(at(stats, "intake_events"))) + "\n\n";
+    draw_dropped(at(stats, "dropped"), out);
     draw_verdicts(at(stats, "verdicts"), out);
     draw_rules(at(stats, "rules"), out);
     draw_features(at(stats, "features"), out);
     return out;
+  }
+
+  // Fields that somebody sends as another type: nothing where all is well.
+  void draw_dropped(Value dropped, std::string& out) {
+    std::vector<Row> rows;
+    for (uint32_t i = 0; dropped.is(Kind::kList) && i < dropped.size; ++i) {
+      Value d = dropped.items[i];
+      Row row;
+      row.name = text(at(d, "type")) + " " + text(at(d, "field"));
+      row.total = number(at(d, "count"));
+      row.rate = rate_of("d " + row.name, row.total);
+      rows.push_back(row);
+    }
+    if (rows.empty()) return;
+    line(out, "FIELD OF ANOTHER TYPE, NOT READ", "TOTAL", "PER SECOND", "", "");
+    for (const Row& row : top(rows)) line(out, row.name, thousands(row.total), base::format_double(row.rate), "", "");
+    out += '\n';
   }
 
   void draw_verdicts(Value verdicts, std::string& out) {

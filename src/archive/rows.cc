@@ -261,7 +261,7 @@ void RowMaker::values(const engine::Decision& decision) {
 }
 
 void RowMaker::effects(const engine::Decision& decision) {
-  if (decision.effects.empty()) return writer_.null();
+  if (decision.effects.empty() && decision.dropped.empty()) return writer_.null();
   text_.clear();
   event::JsonWriter json(text_);
   json.begin_array();
@@ -281,6 +281,10 @@ void RowMaker::effects(const engine::Decision& decision) {
     }
     if (effect.expires_ms > 0) json.key("expires").string(event::format_time_ms(effect.expires_ms));
     json.end_object();
+  }
+  for (const event::DroppedField& field : decision.dropped) {
+    json.begin_object().key("effect").string("dropped").key("field").string(decision.dropped_name(field));
+    json.key("why").string(field.why).end_object();
   }
   json.end_array();
   writer_.text(text_);

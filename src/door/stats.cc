@@ -15,6 +15,7 @@ struct Snapshot {
   std::vector<std::vector<engine::RuleStats>> rules;
   std::vector<std::pair<std::string, state::TableStats>> features;
   std::vector<std::vector<uint64_t>> verdicts;
+  std::vector<engine::DroppedCount> dropped;
 };
 
 Snapshot snapshot(Service& service) {
@@ -25,6 +26,7 @@ Snapshot snapshot(Service& service) {
     s.rules = engine.rule_stats();
     s.features = engine.feature_stats();
     s.verdicts = engine.verdict_counts();
+    s.dropped = engine.dropped_counts();
   });
   return s;
 }
@@ -110,6 +112,11 @@ void write_stats(Service& service, std::string& out) {
       json.key("count").uinteger(s.verdicts[t][v]).end_object();
     }
   }
+  json.end_array().key("dropped").begin_array();
+  for (const engine::DroppedCount& dropped : s.dropped) {
+    json.begin_object().key("type").string(dropped.type).key("field").string(dropped.field);
+    json.key("count").uinteger(dropped.count).end_object();
+  }
   json.end_array().key("rules").begin_array();
   for (size_t t = 0; t < s.rules.size(); ++t) {
     const policy::EventType& type = s.policy->types[t];
@@ -137,6 +144,11 @@ void write_engine_metrics(Service& service, std::string& out) {
   };
   counter("tamis_decisions_total", "Events decided.", c.decided);
   counter("tamis_events_refused_total", "Events refused as malformed.", c.refused);
+  family(out, "tamis_fields_dropped_total", "counter", "Fields of events that had another type and were not read.");
+  for (const engine::DroppedCount& dropped : s.dropped) {
+    sample(out, "tamis_fields_dropped_total", "type=" + quoted(dropped.type) + ",field=" + quoted(dropped.field),
+           dropped.count);
+  }
   counter("tamis_overload_answers_total", "Events answered as overload declares.", c.overload);
   counter("tamis_late_events_total", "Events decided beyond their lateness.", c.late);
   counter("tamis_events_accepted_total", "Events taken to be decided later.", c.accepted);

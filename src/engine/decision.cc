@@ -55,6 +55,13 @@ void write_labels(const Decision& decision, JsonWriter& json) {
   if (open) json.end_array();
 }
 
+void write_dropped(const Decision& decision, JsonWriter& json) {
+  if (decision.dropped.empty()) return;
+  json.key("dropped").begin_object();
+  for (const event::DroppedField& field : decision.dropped) json.key(decision.dropped_name(field)).string(field.why);
+  json.end_object();
+}
+
 void write_conditions(const Decision& decision, JsonWriter& json) {
   if (decision.conditions.empty()) return;
   json.key("conditions").begin_array();
@@ -95,6 +102,7 @@ void write_json(const Decision& decision, std::string& out) {
   write_reasons(decision, json);
   write_labels(decision, json);
   if (decision.late) json.key("late").boolean(true);
+  write_dropped(decision, json);
   write_conditions(decision, json);
   json.end_object();
 }

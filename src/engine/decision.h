@@ -60,12 +60,16 @@ struct Decision {
   std::vector<std::pair<std::string_view, Value>> features;
   std::vector<std::pair<std::string_view, Value>> shown;  // what the type's `show:` adds
   std::string_view account;                               // whom detectors saw in the event, or empty
+  std::span<const event::DroppedField> dropped;           // fields of another type than their value, taken as not sent
   std::string_view verdict_name() const { return type->ladder[static_cast<size_t>(verdict)]; }
+  const std::string& dropped_name(const event::DroppedField& field) const {
+    return type->schema.fields[static_cast<size_t>(field.field)].name;
+  }
 };
 
 // Appends {"id","type","verdict","points","score", what `show:` adds,"rules","features","policy"} and, where there is
-// something to say, "shadow" (rules that matched without acting), "values", "reasons", "labels", "late", and
-// "conditions".
+// something to say, "shadow" (rules that matched without acting), "values", "reasons", "labels", "late",
+// "dropped" (fields that were not read, with why), and "conditions".
 void write_json(const Decision& decision, std::string& out);
 
 }  // namespace tamis::engine

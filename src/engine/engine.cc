@@ -139,6 +139,13 @@ void Engine::activate(PreparedPointer prepared) {
   }
   impl.decision = Decision{};
   impl.finding_count = 0;
+  std::erase_if(impl.dropped, [&](const auto& counted) {
+    const policy::EventType* type = impl.active->policy->find_type(counted.first.first);
+    if (type == nullptr) return true;
+    const std::vector<event::Field>& fields = type->schema.fields;
+    return std::none_of(fields.begin(), fields.end(),
+                        [&](const event::Field& field) { return field.name == counted.first.second; });
+  });
 }
 
 const std::shared_ptr<const policy::Policy>& Engine::policy() const {
@@ -401,6 +408,8 @@ void Engine::Impl::decide_one(PreparedEvent& prepared, int64_t receive_ms, Expla
   d.shown.clear();
   d.account = {};
   d.record = record;
+  d.dropped = event.dropped;
+  for (const event::DroppedField& field : d.dropped) ++dropped[{type.type->schema.name, d.dropped_name(field)}];
   set_time(prepared, receive_ms);
   if (type.type->time_slot >= 0) {
     event.slots[static_cast<size_t>(type.type->time_slot)] = timestamp_of(d.time_ms);
@@ -449,6 +458,12 @@ uint64_t Engine::decided() const { return impl_->decided; }
 const std::vector<std::vector<RuleStats>>& Engine::rule_stats() const { return impl_->stats; }
 
 const std::vector<std::vector<uint64_t>>& Engine::verdict_counts() const { return impl_->verdicts; }
+
+std::vector<DroppedCount> Engine::dropped_counts() const {
+  std::vector<DroppedCount> all;
+  for (const auto& [of, count] : impl_->dropped) all.push_back({of.first, of.second, count});
+  return all;
+}
 
 std::vector<std::pair<std::string, state::TableStats>> Engine::feature_stats() const {
   std::vector<std::pair<std::string, state::TableStats>> all;

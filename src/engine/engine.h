@@ -96,6 +96,11 @@ struct RuleStats {
   uint64_t errors = 0;   // evaluations that ended in an error
 };
 
+struct DroppedCount {
+  std::string type, field;
+  uint64_t count = 0;
+};
+
 // Labels on the entity kind `cluster` that detectors mind, when people set them: it is what they say of a cluster.
 inline constexpr std::string_view kConfirmedLabel = "confirmed";
 inline constexpr std::string_view kRefutedLabel = "refuted";
@@ -249,6 +254,9 @@ class Engine {
   // Decisions per event type and verdict since the policy was activated, in the order of policy()->types and its
   // ladder.
   const std::vector<std::vector<uint64_t>>& verdict_counts() const;
+  // How often a field was not read since its value had another type, by event type and field, in their order; of the
+  // types and fields that the active policy has, since this engine began.
+  std::vector<DroppedCount> dropped_counts() const;
   std::vector<std::pair<std::string, state::TableStats>> feature_stats() const;
   RuleIndex::Stats index_stats(size_t type_index) const;
   // A digest of all state that decisions depend on.

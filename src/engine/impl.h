@@ -2,6 +2,7 @@
 #pragma once
 
 #include <deque>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -54,6 +55,7 @@ struct Engine::Impl final : public cel::Host {
   uint64_t housekeeping = 0;
   std::vector<std::vector<RuleStats>> stats;
   std::vector<std::vector<uint64_t>> verdicts;
+  std::map<std::pair<std::string, std::string>, uint64_t> dropped;  // by event type and field
   std::string scratch;
   std::unique_ptr<Snapshot> snapshot;  // the one under way
   DetectorInputs inputs;

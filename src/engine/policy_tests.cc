@@ -124,7 +124,21 @@ class RuleTestRun final : public cel::Host {
   base::Arena arena_;
 };
 
+// A slip in a test's event would pass in silence if the engine's leniency held here, too.
+std::string compare_dropped(const policy::PolicyTest::Step& step, const Decision& decision) {
+  std::set<std::string> expected(step.expect_dropped.begin(), step.expect_dropped.end());
+  for (const event::DroppedField& dropped : decision.dropped) {
+    const std::string& name = decision.dropped_name(dropped);
+    if (expected.erase(name) == 0) {
+      return "field " + name + " is not read: " + std::string(dropped.why) + " (`dropped: [" + name +
+             "]` under `expect` if that is meant)";
+    }
+  }
+  return expected.empty() ? "" : "expected that field " + *expected.begin() + " is not read, and it is";
+}
+
 std::string compare_step(const policy::PolicyTest::Step& step, const Decision& decision) {
+  if (std::string wrong = compare_dropped(step, decision); !wrong.empty()) return wrong;
   if (!step.expect_verdict.empty() && decision.verdict_name() != step.expect_verdict) {
     return "expected " + step.expect_verdict + ", got " + std::string(decision.verdict_name());
   }

@@ -43,6 +43,68 @@ const Type& param_of(const Type& type, size_t index) {
   return index < type.params.size() ? type.params[index] : dyn_type();
 }
 
+bool is_digit(char c) { return c >= '0' && c <= '9'; }
+
+// "0", "-12"; neither "-0" nor "007".
+bool is_whole(std::string_view text) {
+  const bool negative = text.starts_with('-');
+  if (negative) text.remove_prefix(1);
+  if (text.empty() || (text[0] == '0' && (negative || text.size() > 1))) return false;
+  return std::all_of(text.begin(), text.end(), is_digit);
+}
+
+// As JSON writes numbers.
+bool is_number(std::string_view text) {
+  if (text.starts_with('-')) text.remove_prefix(1);
+  size_t at = 0;
+  auto digits = [&] {
+    const size_t from = at;
+    while (at < text.size() && is_digit(text[at])) ++at;
+    return at > from;
+  };
+  if (!digits() || (text[0] == '0' && at > 1)) return false;
+  if (at < text.size() && text[at] == '.') {
+    ++at;
+    if (!digits()) return false;
+  }
+  if (at < text.size() && (text[at] == 'e' || text[at] == 'E')) {
+    ++at;
+    if (at < text.size() && (text[at] == '+' || text[at] == '-')) ++at;
+    if (!digits()) return false;
+  }
+  return at == text.size();
+}
+
+template <class Number>
+bool read_all(std::string_view text, Number& to) {
+  const char* end = text.data() + text.size();
+  const auto read = std::from_chars(text.data(), end, to);
+  return read.ec == std::errc{} && read.ptr == end;
+}
+
+std::string_view kind_name(JsonTape::Kind kind) {
+  switch (kind) {
+    case JsonTape::Kind::kArray:
+      return "list";
+    case JsonTape::Kind::kObject:
+      return "map";
+    case JsonTape::Kind::kNull:
+      return "null";
+    case JsonTape::Kind::kTrue:
+    case JsonTape::Kind::kFalse:
+      return "bool";
+    case JsonTape::Kind::kInt:
+      return "int";
+    case JsonTape::Kind::kUint:
+      return "uint";
+    case JsonTape::Kind::kDouble:
+      return "double";
+    case JsonTape::Kind::kString:
+      break;
+  }
+  return "string";
+}
+
 bool is_timestamp(int64_t seconds) { return seconds >= kTimestampSecondsMin && seconds <= kTimestampSecondsMax; }
 
 }  // namespace
@@ -115,18 +177,24 @@ std::string JsonConverter::describe(size_t found) const {
 }
 
 bool JsonConverter::refuse(size_t from, std::string_view expected) {
-  why_ = "expected " + std::string(expected) + ", found " + describe(from);
+  why_ = "expected " + std::string(expected) + ", found ";
+  kind_ = why_ + std::string(kind_name(tape_.kind(from)));
+  why_ += describe(from);
   return false;
 }
 
 bool JsonConverter::refuse_range(size_t from, std::string_view type) {
-  why_ = describe(from) + " is out of the range of " + std::string(type);
+  const std::string rest = " is out of the range of " + std::string(type);
+  why_ = describe(from) + rest;
+  kind_ = std::string(kind_name(tape_.kind(from))) + rest;
   return false;
 }
 
 bool JsonConverter::within_limit(size_t items) {
   if (items <= list_items_max_) return true;
-  why_ = std::to_string(items) + " items are more than the limit of " + std::to_string(list_items_max_);
+  const std::string rest = " items are more than the limit of " + std::to_string(list_items_max_);
+  why_ = std::to_string(items) + rest;
+  kind_ = "its" + rest;
   return false;
 }
 
@@ -166,7 +234,7 @@ bool JsonConverter::convert(size_t from, const Type& type, Semantic semantic, Va
     default:
       break;
   }
-  why_ = "the schema gives a type that no event can carry";
+  why_ = kind_ = "the schema gives a type that no event can carry";
   return false;
 }
 
@@ -182,6 +250,12 @@ bool JsonConverter::to_integer(size_t from, Value& to) {
       if (value != std::floor(value)) break;
       if (value < -kTwo63 || value >= kTwo63) return refuse_range(from, "int");
       to = Value::integer(static_cast<int64_t>(value));
+      return true;
+    }
+    case JsonTape::Kind::kString: {
+      int64_t value = 0;
+      if (!number_of_text(from, value)) break;
+      to = Value::integer(value);
       return true;
     }
     default:
@@ -208,6 +282,12 @@ bool JsonConverter::to_uinteger(size_t from, Value& to) {
       to = Value::uinteger(static_cast<uint64_t>(value));
       return true;
     }
+    case JsonTape::Kind::kString: {
+      uint64_t value = 0;
+      if (!number_of_text(from, value)) break;
+      to = Value::uinteger(value);
+      return true;
+    }
     default:
       break;
   }
@@ -225,13 +305,42 @@ bool JsonConverter::to_real(size_t from, Value& to) {
     case JsonTape::Kind::kUint:
       to = Value::real(static_cast<double>(tape_.uinteger(from)));
       return true;
+    case JsonTape::Kind::kString: {
+      double value = 0;
+      if (!number_of_text(from, value)) break;
+      to = Value::real(value);
+      return true;
+    }
     default:
-      return refuse(from, "double");
+      break;
   }
+  return refuse(from, "double");
+}
+
+// Of whole numbers only the one text that a number has: "07" may be a name of something.
+bool JsonConverter::number_of_text(size_t from, int64_t& to) const {
+  const std::string_view text = tape_.text(from);
+  return !strict_ && is_whole(text) && read_all(text, to);
+}
+bool JsonConverter::number_of_text(size_t from, uint64_t& to) const {
+  const std::string_view text = tape_.text(from);
+  return !strict_ && is_whole(text) && read_all(text, to);
+}
+bool JsonConverter::number_of_text(size_t from, double& to) const {
+  const std::string_view text = tape_.text(from);
+  return !strict_ && is_number(text) && read_all(text, to) && std::isfinite(to);
 }
 
 bool JsonConverter::to_string(size_t from, Semantic semantic, Value& to) {
-  if (tape_.kind(from) != JsonTape::Kind::kString) return refuse(from, "string");
+  const JsonTape::Kind kind = tape_.kind(from);
+  const bool is_whole_number = kind == JsonTape::Kind::kInt || kind == JsonTape::Kind::kUint;
+  if (is_whole_number && !strict_ && semantic == Semantic::kNone) {
+    std::string_view digits;
+    (void)to_id(from, digits);
+    to = Value::string(digits);
+    return true;
+  }
+  if (kind != JsonTape::Kind::kString) return refuse(from, "string");
   const std::string_view text = tape_.text(from);
   to = Value::string(keep(text));
   if (semantic == Semantic::kDomain) {
@@ -368,7 +477,7 @@ bool JsonConverter::to_map(size_t from, const Type& item, Value& to) {
   }
   to = make_map(arena_, {entries, i});
   if (!to.is_error()) return true;
-  why_ = "a key occurs twice";
+  why_ = kind_ = "a key occurs twice";
   return false;
 }
 

@@ -19,9 +19,10 @@ bool instant_of(double number, TimeFormat format, int64_t& seconds, uint32_t& na
 
 class JsonConverter {
  public:
-  // With `copy_text`, text is copied into the arena; else it points into the document.
-  JsonConverter(JsonTape tape, base::Arena& arena, const JsonLimits& limits, bool copy_text)
-      : tape_(tape), arena_(arena), list_items_max_(limits.list_items_max), copy_text_(copy_text) {}
+  // With `copy_text`, text is copied into the arena; else it points into the document. With `strict`, numbers are not
+  // read from text, nor the other way round.
+  JsonConverter(JsonTape tape, base::Arena& arena, const JsonLimits& limits, bool copy_text, bool strict = true)
+      : tape_(tape), arena_(arena), list_items_max_(limits.list_items_max), copy_text_(copy_text), strict_(strict) {}
 
   // False: why() says what was expected and found. `from` is a place on the tape.
   bool convert(size_t from, const Type& type, Semantic semantic, Value& to);
@@ -34,6 +35,13 @@ class JsonConverter {
 
   const std::string& where() const { return where_; }  // inside the value: "[2]", "[\"key\"]", or empty
   const std::string& why() const { return why_; }
+  // Why without the value: "expected int, found double". The same words for all values of a kind.
+  std::string why_by_kind() const { return (where_.empty() ? "" : "an item: ") + kind_; }
+  void forget_fault() {
+    where_.clear();
+    why_.clear();
+    kind_.clear();
+  }
 
  private:
   bool refuse_range(size_t from, std::string_view type);
@@ -48,14 +56,21 @@ class JsonConverter {
   bool within_limit(size_t items);
   std::string_view keep(std::string_view text) { return copy_text_ ? arena_.copy(text) : text; }
 
+  // For text in which a number stands as JSON writes it, and nothing else.
+  bool number_of_text(size_t from, int64_t& to) const;
+  bool number_of_text(size_t from, uint64_t& to) const;
+  bool number_of_text(size_t from, double& to) const;
+
   std::string describe(size_t found) const;
 
   JsonTape tape_;
   base::Arena& arena_;
   size_t list_items_max_;
   bool copy_text_;
+  bool strict_;
   std::string where_;
   std::string why_;
+  std::string kind_;
 };
 
 }  // namespace tamis::event

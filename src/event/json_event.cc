@@ -62,10 +62,16 @@ struct JsonReader::Impl {
   Status explain(std::string_view json, simdjson::error_code error) const;
   bool reserve(size_t bytes);
   JsonPlan& plan_of(const EventSchema& schema);
-  bool walk(JsonPlan& plan, JsonPlan::Node& node, size_t object, Event& event, JsonConverter& converter);
-  bool take(const JsonPlan::Target& target, size_t from, Event& event, JsonConverter& converter);
+  bool walk(JsonPlan& plan, JsonPlan::Node& node, size_t object, Event& event, JsonConverter& converter,
+            base::Arena& arena);
+  bool take(const JsonPlan::Target& target, size_t from, Event& event, JsonConverter& converter, base::Arena& arena);
   bool complete(const JsonPlan& plan, Event& event);
+  bool miss(const JsonPlan::Target& target, const EventSchema& schema, JsonConverter& converter, base::Arena& arena);
   bool fail_target(const JsonPlan::Target& target, const EventSchema& schema, const JsonConverter& converter);
+  void drop(int32_t field, std::string_view why, base::Arena& arena) { dropped.push_back({field, arena.copy(why)}); }
+  bool pass_large(const JsonPlan& plan, const JsonPlan::Key& key, std::string_view name, base::Arena& arena);
+  bool pass_flat(const JsonPlan& plan, const JsonPlan::Key& key, size_t at, JsonConverter& converter,
+                 base::Arena& arena);
 
   struct KnownPlan {
     uint64_t fingerprint;
@@ -82,6 +88,8 @@ struct JsonReader::Impl {
   std::vector<KnownPlan> plans;
   uint64_t event_number = 0;
   size_t unknown_fields = 0;
+  std::vector<DroppedField> dropped;
+  std::vector<int32_t> below;  // room for pass_flat()
   std::string error;
 };
 
@@ -213,18 +221,51 @@ Status JsonReader::read(Event& event, base::Arena& arena) {
   event.id = {};
   event.time_ms = 0;
   event.has_time = false;
+  event.dropped = {};
   impl.unknown_fields = 0;
+  impl.dropped.clear();
   JsonPlan& plan = impl.plan_of(*event.schema);
   impl.event_number = plan.next_event();
-  JsonConverter converter(impl.tape, arena, impl.limits, false);
-  const bool done = impl.walk(plan, plan.root(), JsonTape::kRoot, event, converter) && impl.complete(plan, event);
+  JsonConverter converter(impl.tape, arena, impl.limits, false, event.schema->strict);
+  const bool done =
+      impl.walk(plan, plan.root(), JsonTape::kRoot, event, converter, arena) && impl.complete(plan, event);
   if (!done) [[unlikely]]
     return base::invalid(std::move(impl.error));
+  event.dropped = impl.dropped;
   return {};
 }
 
-bool JsonReader::Impl::walk(JsonPlan& plan, JsonPlan::Node& node, size_t object, Event& event,
-                            JsonConverter& converter) {
+// A number beyond all ranges stands at the key, and somebody reads it.
+bool JsonReader::Impl::pass_large(const JsonPlan& plan, const JsonPlan::Key& key, std::string_view name,
+                                  base::Arena& arena) {
+  if (key.must) {
+    error = "the key " + in_quotes(name) + ": a number is out of range";
+    return false;
+  }
+  for (uint32_t i = key.target_begin; i < key.target_end; ++i) {
+    drop(plan.targets()[i].field, "a number is out of range", arena);
+  }
+  return true;
+}
+
+// Fields are expected below the key, and there is no object.
+bool JsonReader::Impl::pass_flat(const JsonPlan& plan, const JsonPlan::Key& key, size_t at, JsonConverter& converter,
+                                 base::Arena& arena) {
+  converter.refuse(at, "map");
+  if (key.must_below) {
+    error =
+        "key " + in_quotes({key.name, key.name_bytes}) + ": " + converter.why() + ", but fields are expected below it";
+    return false;
+  }
+  below.clear();
+  plan.visit_fields_below(key, below);
+  for (const int32_t field : below) drop(field, converter.why_by_kind() + " above it", arena);
+  converter.forget_fault();
+  return true;
+}
+
+bool JsonReader::Impl::walk(JsonPlan& plan, JsonPlan::Node& node, size_t object, Event& event, JsonConverter& converter,
+                            base::Arena& arena) {
   const JsonTape document = tape;  // a local copy stays in registers
   int32_t* guess = &node.first;
   const size_t end = document.end(object);
@@ -243,24 +284,24 @@ bool JsonReader::Impl::walk(JsonPlan& plan, JsonPlan::Node& node, size_t object,
     key->seen = event_number;
     if (document.kind(at) == JsonTape::Kind::kNull) continue;
     if (has_large && key->target_begin < key->target_end && holds_large(at)) [[unlikely]] {
-      error = "the key " + in_quotes(name) + ": a number is out of range";
-      return false;
-    }
-    for (uint32_t i = key->target_begin; i < key->target_end; ++i) {
-      if (!take(plan.targets()[i], at, event, converter)) return false;
+      if (!pass_large(plan, *key, name, arena)) return false;
+    } else {
+      for (uint32_t i = key->target_begin; i < key->target_end; ++i) {
+        if (!take(plan.targets()[i], at, event, converter, arena)) return false;
+      }
     }
     if (key->child < 0) continue;
-    if (document.kind(at) != JsonTape::Kind::kObject) {
-      converter.refuse(at, "map");
-      error = "key " + in_quotes(name) + ": " + converter.why() + ", but fields are expected below it";
-      return false;
+    if (document.kind(at) != JsonTape::Kind::kObject) [[unlikely]] {
+      if (!pass_flat(plan, *key, at, converter, arena)) return false;
+      continue;
     }
-    if (!walk(plan, plan.node(key->child), at, event, converter)) return false;
+    if (!walk(plan, plan.node(key->child), at, event, converter, arena)) return false;
   }
   return true;
 }
 
-bool JsonReader::Impl::take(const JsonPlan::Target& target, size_t from, Event& event, JsonConverter& converter) {
+bool JsonReader::Impl::take(const JsonPlan::Target& target, size_t from, Event& event, JsonConverter& converter,
+                            base::Arena& arena) {
   if (target.role == JsonPlan::Role::kField) {
     const auto index = static_cast<size_t>(target.field);
     Value& slot = event.slots[index];
@@ -299,7 +340,16 @@ bool JsonReader::Impl::take(const JsonPlan::Target& target, size_t from, Event& 
       return true;
     }
   }
-  return fail_target(target, *event.schema, converter);
+  return miss(target, *event.schema, converter, arena);
+}
+
+// What cannot be read is as if it had not been sent, or refuses the event.
+bool JsonReader::Impl::miss(const JsonPlan::Target& target, const EventSchema& schema, JsonConverter& converter,
+                            base::Arena& arena) {
+  if (target.must) return fail_target(target, schema, converter);
+  drop(target.field, converter.why_by_kind(), arena);
+  converter.forget_fault();
+  return true;
 }
 
 bool JsonReader::Impl::fail_target(const JsonPlan::Target& target, const EventSchema& schema,

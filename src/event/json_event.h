@@ -38,8 +38,11 @@ class JsonReader {
   std::string_view text_at(std::span<const std::string> path, base::Arena& arena);
 
   // Fills id, time and the slots of `event.schema->fields`; `event.slots` must be large enough. A missing field takes
-  // its default or is absent; null counts as missing. A value of the wrong type is an error that names field, expected
-  // type and found type; an int field takes 3.0 but not 3.5, a double field takes 3, a string field takes no number.
+  // its default or is absent; null counts as missing. What says the same in another type is taken: an int field takes
+  // 3.0 and "3" but not 3.5 or "03", a double field 3 and "3.5", plain text (of no semantic type) whole numbers.
+  // Any other value of another type counts as missing too, and is named in `event.dropped` (valid until the next call),
+  // unless the field is required, or is the id or the time, or the schema is strict: then it is an error that names
+  // field, expected type and found value. A strict schema takes no numbers for text and no text for numbers.
   // After an error the slots are unspecified but safe to look at.
   base::Status read(Event& event, base::Arena& arena);
 

@@ -23,10 +23,11 @@ Field field(std::string name, Type type, Semantic semantic = Semantic::kNone) {
   return made;
 }
 
-// A schema with one field `f`.
+// A schema with one field `f`. Strict: what cannot be read is told with its value.
 EventSchema schema_of(Type type, Semantic semantic = Semantic::kNone) {
   EventSchema schema;
   schema.name = "test";
+  schema.strict = true;
   schema.fields.push_back(field("f", std::move(type), semantic));
   schema.seal();
   return schema;
@@ -154,6 +155,7 @@ TEST(JsonReader, FindsIdTimeAndNestedPaths) {
   schema.id_path = {"meta", "id"};
   schema.time_path = {"meta", "t"};
   schema.time_format = TimeFormat::kMillis;
+  schema.strict = true;
   schema.seal();
   Reading reading(schema);
   const std::string_view json =
@@ -226,6 +228,110 @@ TEST(JsonReader, RefusesRepeatedKeys) {
   EXPECT_EQ(reading.read(R"({"f":null,"f":2})"), "the key \"f\" occurs twice");
   EXPECT_EQ(reading.read(R"({"f":1})"), "");
   EXPECT_EQ(reading.shown(0), "1");
+}
+
+// What an optional field `f` becomes, or "dropped: ", as in a policy that says nothing else.
+std::string read_lenient(const Type& type, const std::string& json, Semantic semantic = Semantic::kNone) {
+  EventSchema schema = schema_of(type, semantic);
+  schema.strict = false;
+  schema.seal();
+  Reading reading(schema);
+  const std::string error = reading.read("{\"f\":" + json + "}");
+  if (!error.empty()) return error;
+  if (reading.event.dropped.empty()) return reading.shown(0);
+  EXPECT_EQ(reading.event.dropped.size(), 1u);
+  EXPECT_EQ(reading.event.dropped[0].field, 0);
+  EXPECT_TRUE(reading.slots[0].is(Kind::kAbsent));
+  return "dropped: " + std::string(reading.event.dropped[0].why);
+}
+
+TEST(JsonReader, AFieldOfAnotherTypeIsAsIfNotSent) {
+  EXPECT_EQ(read_lenient(Type::integer(), "12.5"), "dropped: expected int, found double");
+  EXPECT_EQ(read_lenient(Type::integer(), "\"secret\""), "dropped: expected int, found string");
+  EXPECT_EQ(read_lenient(Type::integer(), "true"), "dropped: expected int, found bool");
+  EXPECT_EQ(read_lenient(Type::integer(), "1e19"), "dropped: double is out of the range of int");
+  EXPECT_EQ(read_lenient(Type::integer(), "18446744073709551616"), "dropped: a number is out of range");
+  EXPECT_EQ(read_lenient(Type::uinteger(), "-1"), "dropped: int is out of the range of uint");
+  EXPECT_EQ(read_lenient(Type::string(), "1.5"), "dropped: expected string, found double");
+  EXPECT_EQ(read_lenient(Type::string(), "[\"a\"]"), "dropped: expected string, found list");
+  EXPECT_EQ(read_lenient(Type::boolean(), "\"true\""), "dropped: expected bool, found string");
+  EXPECT_EQ(read_lenient(Type::bytes(), "\"a\""), "dropped: expected bytes (base64), found string");
+  EXPECT_EQ(read_lenient(Type::list(Type::string()), "[\"a\",{\"secret\":1}]"),
+            "dropped: an item: expected string, found map");
+  EXPECT_EQ(read_lenient(Type::map(Type::string(), Type::boolean()), "{\"secret\":1}"),
+            "dropped: an item: expected bool, found int");
+  EXPECT_EQ(read_lenient(Type::dyn(), "{\"a\":1,\"a\":3}"), "dropped: a key occurs twice");
+  // No number is an address.
+  EXPECT_EQ(read_lenient(Type::string(), "3221225985", Semantic::kIp), "dropped: expected string, found int");
+  EXPECT_EQ(read_lenient(Type::integer(), "null"), debug_string(Value::absent()));
+}
+
+TEST(JsonReader, WhatSaysTheSameInAnotherTypeIsTaken) {
+  EXPECT_EQ(read_lenient(Type::integer(), "12.0"), "12");
+  EXPECT_EQ(read_lenient(Type::integer(), "\"411111\""), "411111");
+  EXPECT_EQ(read_lenient(Type::integer(), "\"-9223372036854775808\""), "-9223372036854775808");
+  EXPECT_EQ(read_lenient(Type::uinteger(), "\"18446744073709551615\""), "18446744073709551615u");
+  EXPECT_EQ(read_lenient(Type::real(), "\"-0.5e1\""), debug_string(Value::real(-5)));
+  EXPECT_EQ(read_lenient(Type::string(), "12"), "\"12\"");
+  EXPECT_EQ(read_lenient(Type::string(), "-12"), "\"-12\"");
+  EXPECT_EQ(read_lenient(Type::string(), "18446744073709551615"), "\"18446744073709551615\"");
+  EXPECT_EQ(read_lenient(Type::list(Type::string()), "[1,\"a\"]"), "[\"1\", \"a\"]");
+  // What is not the text of a number, or of two.
+  for (const char* text : {"", " 1", "1 ", "+1", "012", "-0", "1.0", "1e3", "0x10", "-", "9223372036854775808", "١"}) {
+    EXPECT_EQ(read_lenient(Type::integer(), "\"" + std::string(text) + "\""), "dropped: expected int, found string")
+        << text;
+  }
+  for (const char* text : {"", "-", ".5", "1.", "01", "1e", "1e+", "inf", "nan", "0x1p3", "1e999", "1 "}) {
+    EXPECT_EQ(read_lenient(Type::real(), "\"" + std::string(text) + "\""), "dropped: expected double, found string")
+        << text;
+  }
+  EXPECT_EQ(read_lenient(Type::uinteger(), "\"-1\""), "dropped: expected uint, found string");
+}
+
+TEST(JsonReader, WhatMustBeReadRefusesTheEvent) {
+  EventSchema schema;
+  schema.fields = {field("a", Type::integer()), field("b", Type::integer()), field("c", Type::string()),
+                   field("d", Type::integer())};
+  schema.fields[1].fallback = Value::integer(9);
+  schema.fields[2].required = true;
+  schema.fields[3].path = {"deep", "er", "d"};
+  schema.time_path = {"meta", "t"};
+  schema.seal();
+  Reading reading(schema);
+  for (int round = 0; round < 2; ++round) {
+    // As if they had not been sent: a default holds.
+    ASSERT_EQ(reading.read(R"({"a":[1,"x"],"b":"x","c":"y","deep":{"er":7},"id":1})"), "");
+    EXPECT_TRUE(reading.slots[0].is(Kind::kAbsent));
+    EXPECT_EQ(reading.shown(1), "9");
+    EXPECT_TRUE(reading.slots[3].is(Kind::kAbsent));
+    ASSERT_EQ(reading.event.dropped.size(), 3u);
+    EXPECT_EQ(reading.event.dropped[2].field, 3);
+    EXPECT_EQ(reading.event.dropped[2].why, "expected map, found int above it");
+    EXPECT_EQ(reading.read(R"({"c":[]})"), "field \"c\": expected string, found list");
+    EXPECT_EQ(reading.read(R"({"c":1e999})"), "the key \"c\": a number is out of range");
+    EXPECT_EQ(reading.read(R"({"c":"y","id":[]})"), "the id at \"id\": expected string or number, found list");
+    EXPECT_EQ(reading.read(R"({"c":"y","meta":{"t":"soon"}})"),
+              "the time at \"meta.t\": expected a time (RFC 3339 or a number since the epoch), found string \"soon\"");
+    EXPECT_EQ(reading.read(R"({"c":"y","meta":7})"),
+              "key \"meta\": expected map, found int 7, but fields are expected below it");
+    EXPECT_EQ(reading.read(R"({"c":"y","a":1,"a":2})"), "the key \"a\" occurs twice");
+    ASSERT_EQ(reading.read(R"({"c":"y","a":1})"), "");
+    EXPECT_TRUE(reading.event.dropped.empty());
+  }
+  // A fault in one place says nothing of the next.
+  ASSERT_EQ(reading.read(R"({"a":[{"k":1}],"b":true,"c":"y"})"), "");
+  ASSERT_EQ(reading.event.dropped.size(), 2u);
+  EXPECT_EQ(reading.event.dropped[1].why, "expected int, found bool");
+  // Strict: whatever the field, and in its own type.
+  schema.strict = true;
+  schema.seal();
+  Reading strict(schema);
+  EXPECT_EQ(strict.read(R"({"a":1.5,"c":"y"})"), "field \"a\": expected int, found double 1.5");
+  EXPECT_EQ(strict.read(R"({"a":"1","c":"y"})"), "field \"a\": expected int, found string \"1\"");
+  EXPECT_EQ(strict.read(R"({"c":5})"), "field \"c\": expected string, found int 5");
+  EXPECT_EQ(strict.read(R"({"c":"y","deep":{"er":7}})"),
+            "key \"er\": expected map, found int 7, but fields are expected below it");
+  EXPECT_EQ(strict.read(R"({"a":3.0,"c":"y"})"), "");
 }
 
 RC_GTEST_PROP(JsonReader, FieldsInAnyOrderAndCombination, ()) {

@@ -11,8 +11,9 @@
 namespace tamis::event {
 namespace {
 
-EventSchema make_schema() {
+EventSchema make_schema(bool strict) {
   EventSchema schema;
+  schema.strict = strict;
   const auto add = [&](const char* name, Type type, Semantic semantic = Semantic::kNone) {
     schema.fields.emplace_back();
     schema.fields.back().name = name;
@@ -39,18 +40,31 @@ EventSchema make_schema() {
 }
 
 void check_event(std::string_view text) {
-  static const EventSchema schema = make_schema();
+  static const EventSchema schema = make_schema(false), strict = make_schema(true);
   static JsonReader reader;
   static base::Arena arena;
   static std::vector<Value> slots(schema.fields.size());
   arena.reset();
   if (!reader.parse(text)) return;
   Event event;
-  event.schema = &schema;
   event.slots = slots;
   const std::vector<std::string> path = {"o", "p"};
   reader.text_at(path, arena);
-  if (!reader.read(event, arena)) return;
+  event.schema = &strict;
+  const bool is_strict = reader.read(event, arena).has_value();
+  TAMIS_ASSERT(event.dropped.empty());
+  event.schema = &schema;
+  if (!reader.read(event, arena)) {
+    TAMIS_ASSERT(!is_strict);
+    return;
+  }
+  // What a strict schema takes loses nothing; what is dropped takes its default or is absent.
+  TAMIS_ASSERT(!is_strict || event.dropped.empty());
+  for (const DroppedField& dropped : event.dropped) {
+    const auto index = static_cast<size_t>(dropped.field);
+    TAMIS_ASSERT(index < slots.size() && !dropped.why.empty());
+    TAMIS_ASSERT(index == 1 ? equal(slots[1], Value::integer(7)) : slots[index].is(Kind::kAbsent));
+  }
   std::string out;
   JsonWriter writer(out);
   writer.begin_array();

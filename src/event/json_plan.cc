@@ -1,5 +1,6 @@
 #include "event/json_plan.h"
 
+#include <algorithm>
 #include <bit>
 #include <memory>
 
@@ -23,7 +24,7 @@ uint64_t hash_path(const std::vector<std::string>& path, uint64_t seed) {
 
 uint64_t plan_fingerprint(const EventSchema& schema) {
   uint64_t hash = hash_path(schema.id_path, 1);
-  hash = hash_path(schema.time_path, hash);
+  hash = base::combine64(hash_path(schema.time_path, hash), schema.strict ? 1 : 0);
   for (const Field& field : schema.fields) {
     hash = base::combine64(hash, base::hash64(field.name));
     hash = hash_path(field.path, hash);
@@ -70,7 +71,8 @@ JsonPlan::JsonPlan(const EventSchema& schema) {
   std::vector<std::string> storage;
   for (size_t i = 0; i < schema.fields.size(); ++i) {
     const Field& field = schema.fields[i];
-    draft.add(path_of(field, storage), {Role::kField, field.type.kind, field.semantic, static_cast<int32_t>(i)});
+    draft.add(path_of(field, storage), {Role::kField, field.type.kind, field.semantic, static_cast<int32_t>(i),
+                                        field.required || schema.strict});
     if (field.required || field.fallback) to_complete_.push_back(static_cast<int32_t>(i));
   }
   draft.add(schema.id_path, {Role::kId, Type::Kind::kString, Semantic::kNone, -1});
@@ -80,7 +82,8 @@ JsonPlan::JsonPlan(const EventSchema& schema) {
   for (size_t i = 0; i < keys_.size(); ++i) keys_[i].name = names_[i].data();
 }
 
-void JsonPlan::build(const Draft& draft, int32_t node) {
+// True if something in it must be read.
+bool JsonPlan::build(const Draft& draft, int32_t node) {
   const size_t table_size = std::bit_ceil(draft.entries.size() * 2 + 2);
   const uint32_t mask = static_cast<uint32_t>(table_size - 1);
   const uint32_t table_begin = static_cast<uint32_t>(table_.size());
@@ -105,12 +108,34 @@ void JsonPlan::build(const Draft& draft, int32_t node) {
   here.first = count == 0 ? -1 : static_cast<int32_t>(first_key);
   here.table_begin = table_begin;
   here.table_mask = mask;
+  here.keys_begin = static_cast<uint32_t>(first_key);
+  here.keys_end = static_cast<uint32_t>(first_key + count);
+  bool must = false;
   for (size_t i = 0; i < count; ++i) {
-    if (!draft.entries[i].below) continue;
-    const auto child = static_cast<int32_t>(nodes_.size());
-    keys_[first_key + i].child = child;
-    nodes_.emplace_back();
-    build(*draft.entries[i].below, child);
+    const std::vector<Target>& targets = draft.entries[i].targets;
+    Key& key = keys_[first_key + i];
+    key.must = std::any_of(targets.begin(), targets.end(), [](const Target& target) { return target.must; });
+    must = must || key.must;
+    if (draft.entries[i].below) {
+      const auto child = static_cast<int32_t>(nodes_.size());
+      key.child = child;
+      nodes_.emplace_back();
+      const bool must_below = build(*draft.entries[i].below, child);  // keys may have moved
+      keys_[first_key + i].must_below = must_below;
+      must = must || must_below;
+    }
+  }
+  return must;
+}
+
+void JsonPlan::visit_fields_below(const Key& key, std::vector<int32_t>& fields) const {
+  if (key.child < 0) return;
+  const Node& below = nodes_[static_cast<size_t>(key.child)];
+  for (uint32_t k = below.keys_begin; k < below.keys_end; ++k) {
+    for (uint32_t i = keys_[k].target_begin; i < keys_[k].target_end; ++i) {
+      if (targets_[i].role == Role::kField) fields.push_back(targets_[i].field);
+    }
+    visit_fields_below(keys_[k], fields);
   }
 }
 

@@ -26,6 +26,7 @@ class JsonPlan {
     Type::Kind kind;  // of a field
     Semantic semantic;
     int32_t field;
+    bool must = true;  // what cannot be read refuses the event
   };
   struct Key {
     const char* name;
@@ -33,11 +34,14 @@ class JsonPlan {
     int32_t next = -1;   // the key that followed this one last time
     int32_t child = -1;  // the object node below it
     uint32_t target_begin = 0, target_end = 0;
-    uint64_t seen = 0;  // the number of the event in which it occurred last
+    uint64_t seen = 0;        // the number of the event in which it occurred last
+    bool must = false;        // one of its targets must be read
+    bool must_below = false;  // one of those below it
   };
   struct Node {
     int32_t first = -1;  // the key that came first last time
     uint32_t table_begin = 0, table_mask = 0;
+    uint32_t keys_begin = 0, keys_end = 0;
   };
 
   explicit JsonPlan(const EventSchema& schema);
@@ -47,6 +51,8 @@ class JsonPlan {
   Node& root() { return nodes_[0]; }
   Node& node(int32_t index) { return nodes_[static_cast<size_t>(index)]; }
   const Target* targets() const { return targets_.data(); }
+  // The fields below a key, at any depth.
+  void visit_fields_below(const Key& key, std::vector<int32_t>& fields) const;
   // Fields with a default or `required`: the ones to look after when the keys are done.
   const std::vector<int32_t>& to_complete() const { return to_complete_; }
   uint64_t next_event() { return ++event_; }
@@ -63,7 +69,7 @@ class JsonPlan {
 
  private:
   struct Draft;
-  void build(const Draft& draft, int32_t node);
+  bool build(const Draft& draft, int32_t node);
   Key* find_by_hash(const Node& node, int32_t& guess, std::string_view name);
 
   // Keys are short: two overlapping loads compare up to 16 bytes without a call.

@@ -89,6 +89,7 @@ struct EventSchema {
   std::vector<std::string> time_path = {"time"};
   TimeFormat time_format = TimeFormat::kAuto;
   int64_t lateness_ms = 3'600'000;  // an event later than this behind the engine's time updates nothing
+  bool strict = false;              // a value of another type than its field refuses the event, whatever the field
   std::string doc;
 
   // Identity of what a reader prepares from the schema: names, types and paths. Whoever builds a schema calls seal()
@@ -99,6 +100,12 @@ struct EventSchema {
   void seal();
 };
 
+// A field whose value had another type, and which is taken as not sent.
+struct DroppedField {
+  int32_t field = 0;
+  std::string_view why;  // "expected int, found double": no value, for it goes where values must not
+};
+
 // One event as the engine sees it. Slots beyond the fields are filled by later stages. Valid as long as what made it.
 struct Event {
   const EventSchema* schema = nullptr;
@@ -106,6 +113,7 @@ struct Event {
   int64_t time_ms = 0;  // its own time, milliseconds since the epoch
   bool has_time = false;
   std::span<Value> slots;  // at least fields + derived
+  std::span<const DroppedField> dropped;
 };
 
 }  // namespace tamis::event

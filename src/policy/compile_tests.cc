@@ -259,6 +259,14 @@ void Compiler::add_step(const StepSource& source, PolicyTest& test, int64_t& tim
     diagnostics_.error(*rule.node, fmt::format("{} has no rule {}", quoted(source.type.text), quoted(rule.text)),
                        did_you_mean(rule.text, ids));
   }
+  std::vector<std::string> fields, dropped;
+  for (const event::Field& field : draft->type.schema.fields) fields.push_back(field.name);
+  for (const Name& field : source.dropped) {
+    dropped.push_back(field.text);
+    if (std::find(fields.begin(), fields.end(), field.text) != fields.end()) continue;
+    diagnostics_.error(*field.node, fmt::format("{} has no field {}", quoted(source.type.text), quoted(field.text)),
+                       did_you_mean(field.text, fields));
+  }
   for (int64_t n = 1; n <= source.times; ++n) {
     if (steps_ >= kStepsMax || step_bytes_ > kStepBytesMax) {
       diagnostics_.error(*source.node, fmt::format("the tests have more than {} events, or more than {} of them",
@@ -268,6 +276,7 @@ void Compiler::add_step(const StepSource& source, PolicyTest& test, int64_t& tim
     ++steps_;
     time_ms += source.after_ms;
     step.event_json = step_json(source, *draft, time_ms, ++number, static_cast<size_t>(n));
+    step.expect_dropped = dropped;
     step_bytes_ += step.event_json.size();
     test.steps.push_back(step);
   }

@@ -32,6 +32,7 @@ void inherit(EventSource& to, const EventSource& from) {
   }
   if (from.lateness_ms) to.lateness_ms = from.lateness_ms;
   if (from.unique_ms) to.unique_ms = from.unique_ms;
+  if (from.strict) to.strict = from.strict;
   if (!from.ladder.empty()) to.ladder = from.ladder;
   if (from.override_verdict.given()) to.override_verdict = from.override_verdict;
   if (from.thresholds) to.thresholds = from.thresholds;
@@ -103,6 +104,7 @@ void Compiler::fill_schema(Draft& draft) {
   if (source.time_format) schema.time_format = *source.time_format;
   if (source.lateness_ms) schema.lateness_ms = *source.lateness_ms;
   if (source.unique_ms) draft.type.unique_ms = *source.unique_ms;
+  schema.strict = source.strict.value_or(false);
   for (const FieldSource& from : source.fields) {
     event::Field field;
     field.name = from.name.text;

@@ -217,6 +217,7 @@ struct PolicyTest {
     bool has_rules = false;
     std::vector<std::string> expect_rules;  // ids that must match, in any order
     std::map<std::string, Value> expect_features;
+    std::vector<std::string> expect_dropped;  // fields of another type than sent; none unless named
     uint32_t line = 0;
   };
   std::string name;

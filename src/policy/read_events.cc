@@ -178,8 +178,8 @@ void read_shown(const Node& node, EventSource& event, Diagnostics& diagnostics) 
   constexpr size_t kShownMax = 32;
   // What every decision says already.
   static const std::vector<std::string> kTaken = {
-      "id",     "type",    "verdict", "points", "score",      "rules",      "features", "policy",  "shadow",
-      "values", "reasons", "labels",  "late",   "conditions", "decided_by", "overload", "repeats", "effects"};
+      "id",      "type",   "verdict", "points",     "score",      "rules",    "features", "policy",  "shadow", "values",
+      "reasons", "labels", "late",    "conditions", "decided_by", "overload", "repeats",  "effects", "dropped"};
   if (!node.is_map()) {
     diagnostics.error(node,
                       fmt::format("`show` maps names to fields, like {{acct: account}}, not {}", kind_name(node)));
@@ -207,6 +207,7 @@ void read_settings(const MapReader& map, EventSource& event) {
   event.time_path = read_place(map, "time", &event.time_format);
   event.lateness_ms = map.span_ms("lateness", 0, 90 * kDayMs);
   event.unique_ms = map.span_ms("unique", 0, 90 * kDayMs);
+  if (map.has("strict")) event.strict = map.flag("strict");
   event.ladder = map.names("verdicts");
   for (const Name& verdict : event.ladder) check_identifier(verdict, "a verdict", map.diagnostics());
   event.override_verdict = map.name("override");
@@ -223,7 +224,7 @@ void read_settings(const MapReader& map, EventSource& event) {
 }
 
 const std::vector<std::string> kSettings = {"id",         "time",  "lateness", "unique", "verdicts", "override",
-                                            "thresholds", "score", "overload", "show",   "doc"};
+                                            "thresholds", "score", "overload", "show",   "doc",      "strict"};
 
 }  // namespace
 

@@ -276,9 +276,10 @@ void read_step_expect(const Node& node, StepSource& step, Diagnostics& diagnosti
     step.verdict = {node.text, &node};
     return;
   }
-  MapReader map(node, "`expect`", {"verdict", "rules", "features"}, diagnostics);
+  MapReader map(node, "`expect`", {"verdict", "rules", "features", "dropped"}, diagnostics);
   if (!map.ok()) return;
   step.verdict = map.name("verdict");
+  step.dropped = map.names("dropped");
   if (const Node* rules = map.get("rules")) {
     step.has_rules = true;
     one_or_many(rules, [&](const Node& item) {

@@ -64,6 +64,7 @@ struct EventSource {
   std::optional<std::vector<std::string>> id_path, time_path;
   std::optional<event::TimeFormat> time_format;
   std::optional<int64_t> lateness_ms, unique_ms;
+  std::optional<bool> strict;
   std::vector<Name> ladder;
   Name override_verdict;
   std::optional<std::vector<ThresholdSource>> thresholds;
@@ -175,6 +176,7 @@ struct StepSource {
   bool has_rules = false;
   std::vector<Name> rules;
   std::vector<std::pair<Name, const Node*>> features;
+  std::vector<Name> dropped;
 };
 struct TestSource {
   Name name;

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cmath>
 #include <map>
 #include <set>
 #include <unordered_map>
@@ -59,29 +58,6 @@ struct TypeView {
   std::unique_ptr<TruthOfType> truth;  // null: there is none
   int32_t class_slot = -1;
 };
-
-// Events of one class of which the truth is known.
-struct ClassCell {
-  uint64_t good = 0, matched_good = 0, bad = 0, matched_bad = 0;
-  void add(bool is_bad, bool matched) {
-    ++(is_bad ? bad : good);
-    if (matched) ++(is_bad ? matched_bad : matched_good);
-  }
-  void add(const ClassCell& other) {
-    good += other.good, matched_good += other.matched_good;
-    bad += other.bad, matched_bad += other.matched_bad;
-  }
-};
-using ClassCells = std::map<std::string, ClassCell, std::less<>>;
-
-constexpr std::string_view kOtherClasses = "(others)";
-
-ClassCell& cell_of(ClassCells& cells, std::string_view name) {
-  const auto found = cells.find(name);
-  if (found != cells.end()) return found->second;
-  const size_t named = cells.size() - cells.count(kOtherClasses);
-  return cells[std::string(named < BacktestResult::kClassesMax && name != kOtherClasses ? name : kOtherClasses)];
-}
 
 struct Tally {
   explicit Tally(size_t samples) : chosen(BacktestResult::kSampleKinds, Chosen(samples)) {}
@@ -160,9 +136,9 @@ class Counting final : public MatchVisitor {
 
   static ClassCell& count_class(ClassCells& cells, const TypeView& view, const MatchBatch& batch, uint32_t row) {
     const auto slot = static_cast<size_t>(view.class_slot);
-    const event::Value v = slot < batch.columns.size() ? batch.columns[slot].at(row) : event::Value::absent();
-    if (v.is(event::Kind::kString)) return cell_of(cells, v.str());
-    return cell_of(cells, v.is(event::Kind::kAbsent) ? "(none)" : event::debug_string(v));
+    std::string room;
+    return cell_of(
+        cells, class_name(slot < batch.columns.size() ? batch.columns[slot].at(row) : event::Value::absent(), room));
   }
 
   void count_rule_sets(Tally& tally, const MatchBatch& batch) {
@@ -241,8 +217,7 @@ void put_classes(const Tally& tally, const BacktestRequest& request, const std::
   for (const auto& [type, cells] : tally.classes) {
     result.class_field = request.class_field;
     for (const auto& [name, cell] : cells) {
-      result.per_class.push_back(
-          {views[type].type->schema.name, name, {cell.matched_good, cell.good}, {cell.matched_bad, cell.bad}});
+      result.per_class.push_back({views[type].type->schema.name, name, cell.false_positives(), cell.recall()});
     }
   }
 }
@@ -280,15 +255,6 @@ base::Status add_ids(const BacktestRequest& request, const MatchSource& source, 
 }
 
 }  // namespace
-
-std::pair<double, double> Share::interval() const {
-  constexpr double kZ = 1.959963984540054;  // of 95 %
-  auto n = static_cast<double>(of);
-  double p = value(), z2 = kZ * kZ / n;
-  double middle = (p + z2 / 2) / (1 + z2);
-  double half = kZ / (1 + z2) * std::sqrt(p * (1 - p) / n + z2 / (4 * n));
-  return {part == 0 ? 0.0 : std::max(0.0, middle - half), part == of ? 1.0 : std::min(1.0, middle + half)};
-}
 
 base::Result<BacktestResult> backtest(const BacktestRequest& request, const MatchSource& source,
                                       const std::function<bool(uint64_t, uint64_t)>& keep_going) {

@@ -5,10 +5,10 @@
 #include <cstdint>
 #include <functional>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "base/result.h"
+#include "replay/class_rates.h"
 #include "replay/matches.h"
 #include "replay/truth.h"
 
@@ -25,14 +25,6 @@ struct BacktestRequest {
   int threads = 0;  // 0: one a core
   // A field or attribute by which honest people are told apart, for event types that have it: whom a rule hits.
   std::string class_field = "ip_class";
-};
-
-// A share with its 95 % interval (Wilson 1927), unknown where it is of nothing.
-struct Share {
-  uint64_t part = 0, of = 0;
-  bool known() const { return of != 0; }
-  double value() const { return static_cast<double>(part) / static_cast<double>(of); }
-  std::pair<double, double> interval() const;
 };
 
 struct BacktestResult {
@@ -57,7 +49,6 @@ struct BacktestResult {
     Share false_positives;  // matched ones among the good
     Share recall;           // among the bad
   };
-  static constexpr size_t kClassesMax = 64;
   std::vector<ClassShare> per_class;
   std::string class_field;                // empty: no event type has it
   std::vector<std::string> truth_unread;  // entities that the archive does not have: their truth could not count

@@ -158,7 +158,7 @@ TEST_F(BacktestTest, FalsePositivesByClass) {
   // Many classes are the first ones and the others; a field that there is not, or no truth, gives none.
   class_field_ = "amount";
   const BacktestResult many = run(rules, "big", &truth);
-  EXPECT_LE(many.per_class.size(), BacktestResult::kClassesMax + 1);
+  EXPECT_LE(many.per_class.size(), kClassesMax + 1);
   uint64_t told = 0, others = 0;
   for (const auto& row : many.per_class) {
     told += row.false_positives.of + row.recall.of;

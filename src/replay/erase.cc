@@ -61,8 +61,9 @@ class Concerned {
   bool test(const Record& record) {
     if (record.kind == Record::Kind::kAct) return of_act(record);
     if (record.kind != Record::Kind::kEvent && record.kind != Record::Kind::kPast) return false;
-    if (event_.prepare(policy_, record.type, record.json, intel_.get())) return of_event();
-    // The policy of today does not take it any more: then any field may have named the entity.
+    const bool taken = event_.prepare(policy_, record.type, record.json, intel_.get()).has_value();
+    if (taken && (of_event() || event_.event().dropped.empty())) return of_event();
+    // The policy of today does not take it any more, or not all of it: then any field may have named the entity.
     arena_.reset();
     event::JsonLimits limits;
     limits.bytes_max = record.json.size() + 1;

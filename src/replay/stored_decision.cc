@@ -106,7 +106,10 @@ class RowJson {
   // The value that a column of the type was made of.
   Value typed(Value v, archive::ColumnType type);
   std::vector<Value> slots();
+  Value all_effects();
   void labels(JsonWriter& json);
+  void effects(JsonWriter& json);
+  void dropped(JsonWriter& json);
   void conditions(JsonWriter& json);
 
   const MapData& map_;
@@ -185,23 +188,60 @@ void RowJson::decision(Whole whole, JsonWriter& json) {
   put_json(map_, "values", "values", json);
   if (Value reasons = at(map_, "reasons"); has(reasons)) json.key("reasons").value(reasons);
   labels(json);
-  if (whole == Whole::kAll) put_json(map_, "effects", "effects", json);
+  if (whole == Whole::kAll) effects(json);
   if (Value late = at(map_, "late"); late.is(Kind::kBool) && late.b) json.key("late").boolean(true);
+  dropped(json);
   if (whole == Whole::kAll) conditions(json);
 }
 
-void RowJson::labels(JsonWriter& json) {
+Value RowJson::all_effects() {
   Value effects = at(map_, "effects");
-  if (effects.is(Kind::kString)) {
-    auto parsed = event::JsonReader::to_value(effects.str(), arena_);
-    effects = parsed ? *parsed : Value::null();
-  }
+  if (!effects.is(Kind::kString)) return effects;
+  auto parsed = event::JsonReader::to_value(effects.str(), arena_);
+  return parsed ? *parsed : Value::null();
+}
+
+bool is_effect(Value effect, std::string_view name) {
+  if (!effect.is(Kind::kMap)) return false;
+  const Value what = at(*effect.map, "effect");
+  return what.is(Kind::kString) && what.str() == name;
+}
+
+// Those of rules.
+void RowJson::effects(JsonWriter& json) {
+  const Value effects = all_effects();
   if (!effects.is(Kind::kList)) return;
   bool open = false;
   for (Value effect : effects.list_items()) {
-    if (!effect.is(Kind::kMap)) continue;
-    Value what = at(*effect.map, "effect");
-    if (!what.is(Kind::kString) || what.str() != "label") continue;
+    if (is_effect(effect, "dropped")) continue;
+    if (!open) json.key("effects").begin_array();
+    open = true;
+    json.value(effect);
+  }
+  if (open) json.end_array();
+}
+
+void RowJson::dropped(JsonWriter& json) {
+  const Value effects = all_effects();
+  if (!effects.is(Kind::kList)) return;
+  bool open = false;
+  for (Value effect : effects.list_items()) {
+    if (!is_effect(effect, "dropped")) continue;
+    const Value field = at(*effect.map, "field");
+    if (!field.is(Kind::kString)) continue;
+    if (!open) json.key("dropped").begin_object();
+    open = true;
+    json.key(field.str()).value(at(*effect.map, "why"));
+  }
+  if (open) json.end_object();
+}
+
+void RowJson::labels(JsonWriter& json) {
+  const Value effects = all_effects();
+  if (!effects.is(Kind::kList)) return;
+  bool open = false;
+  for (Value effect : effects.list_items()) {
+    if (!is_effect(effect, "label")) continue;
     if (!open) json.key("labels").begin_array();
     open = true;
     json.begin_object().key("on").value(at(*effect.map, "on")).key("value").value(at(*effect.map, "value"));
