@@ -1,5 +1,6 @@
 #include "engine/decision.h"
 
+#include "engine/explanation.h"
 #include "event/json_writer.h"
 
 namespace tamis::engine {
@@ -96,6 +97,7 @@ void write_json(const Decision& decision, std::string& out) {
   write_labels(decision, json);
   if (decision.late) json.key("late").boolean(true);
   write_conditions(decision, json);
+  if (!decision.explained.empty()) write_explanation(*decision.policy, *decision.type, decision.explained, json);
   json.end_object();
 }
 
