@@ -2,7 +2,9 @@
 over HTTP and as a command, what people say of them, and the gate on what is done to honest people."""
 
 import json
+import math
 import random
+import re
 import shutil
 import unittest
 from datetime import datetime, timedelta, timezone
@@ -258,6 +260,8 @@ class Accounts(harness.TestCase):
             self.assertEqual(len(members), preview["fresh"])
             done = server.post(f"/v1/clusters/{cluster}/act", {"label": "looked-at", "for": "7d", "apply": True}).json()
             self.assertEqual(len(members), done["batch"]["changed"])
+            self.assert_adds_up(page)
+            self.assert_explained(server, json.loads(live.splitlines()[-1])["id"])
             self.assertEqual(404, server.get("/v1/clusters/999999").status)
             self.assertEqual(400, server.post(f"/v1/clusters/{cluster}/verdict", {"say": "perhaps"}).status)
         out = self.folder / "replayed"
@@ -282,6 +286,112 @@ class Accounts(harness.TestCase):
             send = {"id": "after", "t": self.events[-1]["t"] + MINUTE, "type": "send", "acct": member, "ip": "203.0.113.7", "rcpts": 1, "new": 0,
                     "subj": "00ff00ff00ff00ff", "body": "1", "urls": []}
             self.assertEqual("allow", server.post("/v1/decide", json.dumps(send)).json()["verdict"])
+
+    def assert_adds_up(self, told):
+        self.assertAlmostEqual(told["log_odds"], sum(f["log_odds"] for f in told["factors"]), delta=1e-3)
+        self.assertEqual(told["factors"], sorted(told["factors"], key=lambda f: -abs(f["log_odds"])))
+
+    def assert_explained(self, server, event):
+        """What was decided just now is told factor by factor: to analysts, over HTTP and as a command."""
+        kind = next(e["type"] for e in self.events if str(e["id"]) == event)
+        told = server.get(f"/v1/decisions/{kind}/{event}").json()["decision"]
+        self.assertEqual(told, server.get(f"/v1/decisions/*/{event}").json()["decision"])
+        self.assertEqual(404, server.get("/v1/decisions/*/nothing").status)
+        names = [said["detector"] for said in told["explanation"]]
+        self.assertIn("signup_clusters", names)
+        for said in told["explanation"]:
+            self.assert_adds_up(said)
+            self.assertAlmostEqual(said["score"], 1 / (1 + math.exp(-said["log_odds"] / said["score_of"])), delta=1e-3)
+        by_command = json.loads(self.run_tamis("explain", "--data", self.data, "--json", event).stdout)
+        self.assertEqual(told["explanation"], by_command["explanation"])
+        words = self.run_tamis("explain", "--data", self.data, "--type", kind, event).stdout
+        self.assertRegex(words, r"What signup_clusters says, score \d\.\d{3} for a bulk registration:")
+        # The lines as printed add up, too, to the last digit.
+        for block in words.split("What ")[1:]:
+            part = block.split("How much it looks")[0]
+            lines = [float(x) for x in re.findall(r"^ +([+-]\d+\.\d\d)  ", part, re.M)]
+            total = re.search(r"= ([+-]\d+\.\d\d)  log-odds", part)
+            if total:
+                self.assertAlmostEqual(float(total[1]), sum(lines), delta=1e-6)
+        self.assertNotIn("signup_clusters.score =", words)
+
+    def test_support_is_not_told_what_gave_somebody_away(self):
+        lines, names = "", {}
+        for name, role in (("ann", "analyst"), ("sue", "support"), ("door", "decide")):
+            made = self.run_tamis("token", name, role)
+            lines += made.stdout
+            names[name] = next(word for word in made.stderr.split() if word.startswith("tok_"))
+        tokens = self.folder / "tokens"
+        tokens.write_text(lines)
+        with harness.Server(harness.READY_POLICY, self.data, "--deadline-ms", "10000", "--tokens", tokens) as server:
+            server.post("/v1/decide", self.source.read_bytes(), token=names["door"])
+            path = f"/v1/decisions/signup/{self.events[0]['id']}"
+            told = server.get(path, token=names["ann"]).json()["decision"]
+            self.assertEqual("signup_clusters", told["explanation"][0]["detector"])
+            kept = server.get(path, token=names["sue"]).json()["decision"]
+            self.assertNotIn("explanation", kept)
+            self.assertEqual({key: value for key, value in told.items() if key != "explanation"}, kept)
+
+    def test_what_batches_did_is_told_and_taken_back_with_a_refutation(self):
+        self.run_tamis("import", "--data", self.data, "--policy", harness.READY_POLICY, "--quiet", self.source)
+        everybody = self.folder / "everybody"
+        shutil.copytree(harness.READY_POLICY, everybody)
+        (everybody / "all.yaml").write_text("rules:\n  - {id: everybody, on: signup, when: fill_ms > 0, then: {label: {on: account, name: seen, for: 9d}}, mode: shadow}\n")
+        wide = json.loads(self.run_tamis("act", "--data", self.data, "--policy", everybody, "--rule", "everybody", "--since", "90d", "--apply", "--json").stdout)["batch"]
+        with harness.Server(harness.READY_POLICY, self.data, "--deadline-ms", "10000") as server:
+            cluster = server.get("/v1/clusters?actionable=1").json()["clusters"][0]["id"]
+            members = [m["account"] for m in server.get(f"/v1/clusters/{cluster}").json()["members"]]
+            done = server.post(f"/v1/clusters/{cluster}/act", {"label": "bulk", "for": "200d", "apply": True, "reason": "machines"}).json()
+            self.assertEqual((len(members), 0), (done["members"], done["known_good"]))
+            batch = done["batch"]["id"]
+            fresh = self.labelled(server, members)
+            self.assertGreater(len(fresh), 0)
+            member = fresh[0]
+            self.assertEqual("lock", self.send(server, "before", member)["verdict"])
+            # Told of, and left: but whom people have found to be good, the label does not lock any more.
+            verdict = f"/v1/clusters/{cluster}/verdict"
+            self.assertEqual(400, server.post(verdict, {"say": "confirmed", "undo": True}).status)
+            told = server.post(verdict, {"say": "refuted", "for": "1h", "reason": "a school"}).json()["batches"]
+            self.assertEqual([batch, wide["id"]], [b["id"] for b in told])
+            self.assertEqual((["bulk"], len(members), 0, "applied"), tuple(told[0][k] for k in ("labels", "members", "others", "state")))
+            signups = sum(e["type"] == "signup" for e in self.events)
+            self.assertEqual((["seen"], len(members), signups - len(members)), tuple(told[1][k] for k in ("labels", "members", "others")))
+            self.assertEqual(fresh, self.labelled(server, members))
+            self.assertEqual("allow", self.send(server, "told", member)["verdict"])
+            # Also when the refutation is over.
+            over = {"on": "cluster", "value": str(cluster), "label": "refuted", "reason": "it is over"}
+            self.assertEqual(200, server.post("/v1/release", over).status)
+            later = self.send(server, "later", member, 2 * MINUTE)
+            self.assertEqual(("allow", []), (later["verdict"], later["rules"]))
+            # Whom people know to be good is no more acted on.
+            again = server.post(f"/v1/clusters/{cluster}/act", {"label": "bulk", "apply": True}).json()
+            self.assertEqual((0, len(members), None), (again["members"], again["known_good"], again["batch"]))
+        said = self.run_tamis("clusters", "refute", "--data", self.data, cluster, "--reason", "a school").stdout
+        self.assertIn(f"tamis undo --data {self.data} {batch}", said)
+        said = self.run_tamis("clusters", "refute", "--data", self.data, cluster, "--reason", "a school", "--undo", code=1).stdout
+        self.assertRegex(said, f"batch {batch} .*: undone, {len(members)} marks taken back, 0 kept")
+        self.assertRegex(said, f"batch {wide['id']} .* has acted on {len(members)} members and {signups - len(members)} others\n +and still stands: it has acted on others")
+        with harness.Server(harness.READY_POLICY, self.data, "--deadline-ms", "10000") as server:
+            self.assertEqual([], self.labelled(server, members))
+            info = server.get(f"/v1/batches/{batch}").json()["batch"]
+            self.assertEqual(("undone", "a school"), (info["state"], info["undo_reason"]))
+            told = server.post(verdict, {"say": "refuted", "undo": True}).json()["batches"]
+            self.assertEqual([wide["id"]], [b["id"] for b in told])
+            self.assertIn("others than members", told[0]["why_not"])
+            audit = server.get("/v1/audit?what=cluster.refute").json()["lines"]
+            self.assertTrue(any(batch in line.get("detail", "") for line in audit), audit)
+        digest = self.run_tamis("digest", "--data", self.data).stdout
+        self.assertEqual(digest, self.run_tamis("digest", "--data", self.data, "--from-start").stdout)
+
+    def labelled(self, server, accounts):
+        """Those that have the label of the batch."""
+        labels = server.get("/v1/labels?on=account&name=bulk&limit=1000").json()["labels"]
+        return sorted(label["value"] for label in labels if label.get("reason") == "machines" and label["value"] in accounts)
+
+    def send(self, server, name, account, later=MINUTE):
+        at = self.events[-1]["t"] + later
+        event = {"id": name, "t": at, "type": "send", "acct": account, "ip": "203.0.113.7", "rcpts": 1, "new": 0, "subj": "00ff00ff00ff00ff", "body": "1", "urls": []}
+        return server.post("/v1/decide", json.dumps(event)).json()
 
     def test_the_gate_for_honest_people(self):
         truth = self.folder / "truth.csv"

@@ -4,6 +4,7 @@
 
 #include "app/command.h"
 #include "app/data_session.h"
+#include "app/factor_words.h"
 #include "app/json_view.h"
 #include "base/text.h"
 
@@ -14,13 +15,28 @@ struct Options {
   DataSessionOptions session;
   std::string id, lasts, reason, label = "bulk";
   uint64_t limit = 20, score = 0;
-  bool json = false, actionable = false, apply = false, no_truth = false;
+  bool json = false, actionable = false, apply = false, no_truth = false, undo = false;
 };
 
 using Run = base::Result<int> (*)(const Options&);
 
 std::string thousands(uint64_t n) { return base::format_thousands(static_cast<int64_t>(n)); }
 std::string minute(const JsonView& time) { return time.has() ? time.text().substr(0, 16) + "Z" : "-"; }
+
+constexpr const char* kViews[] = {"name", "device", "network", "locale", "recovery", "behaviour", "reuse"};
+
+std::string three(double score) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.3f", score);
+  return text;
+}
+// How many times more were observed than expected.
+std::string times(double observed, double expected) {
+  if (expected * 10'000 <= observed) return "> 10000";
+  char text[32];
+  std::snprintf(text, sizeof text, observed < 10 * expected ? "%.1f" : "%.0f", observed / expected);
+  return text;
+}
 
 // Prints the answer as it is where programs ask for it.
 base::Result<int> raw(const std::string& text) {
@@ -66,11 +82,19 @@ base::Result<int> show(const Options& o) {
               thousands(c["truth"]["bad"].count()).c_str(), thousands(c["truth"]["good"].count()).c_str(),
               thousands(c["truth"]["unknown"].count()).c_str(), c["active"].number(), c["ill"].number());
   std::printf("  to say: %s\n", c["say"].text().c_str());
-  std::printf("\n%-20s %-10s %10s %10s %10s\n", "shared", "view", "observed", "expected", "of");
+  const double log_odds = c["log_odds"].number();
+  std::printf("\nwhy it is taken for a campaign %s\n%s", kOddsHint, factor_lines(c["factors"], log_odds).c_str());
+  std::printf("  %7s  log-odds: the sum of these, %s\n", ("= " + signed_odds(log_odds)).c_str(),
+              c["cleared_until"].has() ? "but people have cleared it: score 0"
+                                       : ("that is a score of " + three(c["score"].number())).c_str());
+  std::printf("\nwhat a member's views add on average to looking like the next one:");
+  for (const char* view : kViews) std::printf(" %s %s;", view, signed_odds(c["views"][view].number()).c_str());
+  std::printf("\n\n%-20s %-10s %10s %10s %10s %10s\n", "shared", "view", "observed", "expected", "times", "of");
   for (event::Value v : c["shared"].items()) {
     JsonView s = c.item(v);
-    std::printf("%-20s %-10s %10.0f %10.1f %10.0f\n", s["attribute"].text().c_str(), s["view"].text().c_str(),
-                s["observed"].number(), s["expected"].number(), s["of"].number());
+    const double observed = s["observed"].number(), expected = s["expected"].number();
+    std::printf("%-20s %-10s %10.0f %10.2f %10s %10.0f\n", s["attribute"].text().c_str(), s["view"].text().c_str(),
+                observed, expected, times(observed, expected).c_str(), s["of"].number());
   }
   for (event::Value v : c["times"].items()) {
     JsonView t = c.item(v);
@@ -100,18 +124,45 @@ base::Result<int> show(const Options& o) {
   return kGood;
 }
 
+// Batches that had acted on members: what became of each, or how to take it back. No: some are left that should not be.
+int print_batches(const Options& o, const JsonView& answer) {
+  bool all = true;
+  for (event::Value v : answer["batches"].items()) {
+    const JsonView batch = answer.item(v);
+    const std::string id = batch["id"].text();
+    std::string labels;
+    for (event::Value label : batch["labels"].items()) labels += " " + batch.item(label).text();
+    std::printf("batch %s (label%s, by %s, %s) has acted on %s members", id.c_str(), labels.c_str(),
+                batch["by"].text().c_str(), minute(batch["planned"]).c_str(),
+                thousands(batch["members"].count()).c_str());
+    if (batch["others"].count() > 0) std::printf(" and %s others", thousands(batch["others"].count()).c_str());
+    if (batch["taken_back"].has()) {
+      std::printf(": undone, %s marks taken back, %s kept because others changed them since\n",
+                  thousands(batch["taken_back"].count()).c_str(), thousands(batch["kept"].count()).c_str());
+      continue;
+    }
+    all = all && !o.undo;
+    std::printf("\n  and still stands%s%s\n  take it back with: tamis undo --data %s %s\n",
+                batch["why_not"].has() ? ": " : "", batch["why_not"].text().c_str(), o.session.data.c_str(),
+                id.c_str());
+  }
+  if (!o.undo && !answer["batches"].items().empty()) std::printf("or say --undo, which does it with the refutation\n");
+  return all ? kGood : kNo;
+}
+
 base::Result<int> say(const Options& o, const char* what) {
   TAMIS_TRY(session, DataSession::open(o.session));
   std::string body = std::string("{\"say\":\"") + what + "\",\"reason\":" + json_text(o.reason);
   if (!o.lasts.empty()) body += ",\"for\":" + json_text(o.lasts);
   if (o.no_truth) body += ",\"truth\":false";
+  if (o.undo) body += ",\"undo\":true";
   TAMIS_TRY(text, session->post("/v1/clusters/" + url_escape(o.id) + "/verdict", body + "}"));
   TAMIS_CHECK(session->checkpoint());
   if (o.json) return raw(text);
   TAMIS_TRY(answer, JsonView::parse(text));
   std::printf("cluster %s is %s until %s; truth was told of %s members\n", answer["id"].text().c_str(), what,
               minute(answer["until"]).c_str(), thousands(answer["members"].count()).c_str());
-  return kGood;
+  return print_batches(o, answer);
 }
 base::Result<int> confirm(const Options& o) { return say(o, "confirmed"); }
 base::Result<int> refute(const Options& o) { return say(o, "refuted"); }
@@ -148,6 +199,9 @@ base::Result<int> act(const Options& o) {
               thousands(answer["members"].count()).c_str(), o.id.c_str(),
               thousands(answer["fresh"].count() + answer["replaced"].count()).c_str(), o.label.c_str(),
               thousands(answer["already"].count()).c_str());
+  if (answer["known_good"].count() > 0) {
+    std::printf("%s more are known to be good, and are left alone\n", thousands(answer["known_good"].count()).c_str());
+  }
   if (JsonView batch = answer["batch"]; batch.has()) {
     std::printf("batch %s: %s, %s changed\ntake it back with: tamis undo --data %s %s\n", batch["id"].text().c_str(),
                 batch["state"].text().c_str(), thousands(batch["changed"].count()).c_str(), o.session.data.c_str(),
@@ -180,14 +234,16 @@ Command add_clusters(CLI::App& app) {
   add("show", "The page of one: growth, what its members share, truth, members", show, true)
       .add_option("--limit", o->limit, "Members shown at most")
       ->capture_default_str();
-  auto add_saying = [&](const char* name, const char* what, Run run) {
+  auto add_saying = [&](const char* name, const char* what, Run run) -> CLI::App& {
     CLI::App& verb = add(name, what, run, true);
     verb.add_option("--for", o->lasts, "How long that holds (90d)");
     verb.add_option("--reason", o->reason, "Why");
     verb.add_flag("--no-truth", o->no_truth, "Say it of the cluster only, not of its members");
+    return verb;
   };
   add_saying("confirm", "It is what it looks like: truth for its members", confirm);
-  add_saying("refute", "They are honest: truth, and it speaks against nobody for a while", refute);
+  add_saying("refute", "They are honest: truth, and it speaks against nobody for a while", refute)
+      .add_flag("--undo", o->undo, "Take back what batches have done to its members");
   add("rule", "A rule for what its members share, with its backtest", rule, true);
   CLI::App& doing = add("act", "Label its members, past ones too, as one batch that can be undone", act, true);
   doing.add_option("--label", o->label, "The label on each account")->capture_default_str();

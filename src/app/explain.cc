@@ -1,7 +1,11 @@
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
 
 #include "app/command.h"
+#include "app/data_session.h"
+#include "app/factor_words.h"
+#include "app/json_view.h"
 #include "engine/engine.h"
 #include "event/json_event.h"
 #include "event/json_writer.h"
@@ -16,7 +20,8 @@ using event::Kind;
 using event::Value;
 
 struct Options {
-  std::string policy, id, type, decision;
+  DataSessionOptions session;  // with a data folder: what was decided there
+  std::string policy, id, type, decision, reason;
   std::vector<std::string> events, intel;
   bool json = false;
 };
@@ -31,13 +36,16 @@ std::span<const Value> items_of(Value list) {
   return list.is(Kind::kList) ? list.list_items() : std::span<const Value>();
 }
 
-// A value as a person reads it: text without quotes.
+// A value as a person reads it: text without quotes, and no more digits than tell something.
 std::string plain(Value v) {
   if (v.is(Kind::kString)) return std::string(v.str());
   if (v.is(Kind::kAbsent) || v.is(Kind::kNull)) return "unknown";
   std::string out;
   event::JsonWriter(out).value(v);
-  return out;
+  if (!v.is(Kind::kDouble) || out.size() <= 8) return out;
+  char digits[32];
+  std::snprintf(digits, sizeof digits, "%.6g", v.d);
+  return digits;
 }
 
 void tell_rule(Value decision, Value rule, std::string& out) {
@@ -78,8 +86,34 @@ void tell_deciding(Value decision, std::string& out) {
       "The verdict is that of " + names + (deciding.size() == rules.size() ? ".\n" : ", which wins over the others.\n");
 }
 
-// The decision in words. `decision` is the object that the engine writes, with its conditions.
-std::string tell(Value decision) {
+// What was remembered, without what detectors gave: that is told by itself, for each as a whole.
+std::string features_words(Value decision, const std::vector<std::string>& detectors) {
+  const Value features = at(decision, "features");
+  std::string out;
+  for (uint32_t i = 0; features.is(Kind::kMap) && i < features.map->size; ++i) {
+    const event::MapEntry& entry = features.map->entries[i];
+    const std::string name = plain(entry.key);
+    const bool of_detector = std::any_of(detectors.begin(), detectors.end(),
+                                         [&name](const std::string& own) { return name.starts_with(own + "."); });
+    if (!of_detector) out += "  " + name + " = " + plain(entry.value) + "\n";
+  }
+  return out.empty() ? out : "What was remembered at that moment:\n" + out;
+}
+
+// What detectors said, factor by factor.
+std::string detectors_words(const JsonView& decision, std::vector<std::string>& detectors) {
+  std::string out;
+  const JsonView all = decision["explanation"];
+  for (Value v : all.items()) {
+    const JsonView said = all.item(v);
+    detectors.push_back(said["detector"].text());
+    out += detector_words(said);
+  }
+  return out.empty() ? out : out + kOddsHint + "\n";
+}
+
+// The decision in words. `decision` is the object that the engine writes, with its conditions; `view` is the same.
+std::string tell(Value decision, const JsonView& view) {
   std::string out = plain(at(decision, "type")) + " " + plain(at(decision, "id")) +
                     " was decided: " + plain(at(decision, "verdict")) + ".\n";
   if (at(decision, "overload").is_true())
@@ -99,12 +133,9 @@ std::string tell(Value decision) {
   std::span<const Value> shadow = items_of(at(decision, "shadow"));
   if (!shadow.empty()) out += "Rules that only watch and would have matched (no effect):\n";
   for (Value rule : shadow) tell_rule(decision, rule, out);
-  Value features = at(decision, "features");
-  if (features.is(Kind::kMap) && features.map->size > 0) out += "What was remembered at that moment:\n";
-  for (uint32_t i = 0; features.is(Kind::kMap) && i < features.map->size; ++i) {
-    const event::MapEntry& entry = features.map->entries[i];
-    out += "  " + plain(entry.key) + " = " + plain(entry.value) + "\n";
-  }
+  std::vector<std::string> detectors;
+  out += detectors_words(view, detectors);
+  out += features_words(decision, detectors);
   for (Value label : items_of(at(decision, "labels"))) {
     out += "It set the label " + plain(at(label, "name")) + " on " + plain(at(label, "on")) + " " +
            plain(at(label, "value")) + ".\n";
@@ -115,11 +146,29 @@ std::string tell(Value decision) {
 }
 
 base::Status print(const std::string& json, bool as_json) {
-  base::Arena arena;
-  TAMIS_TRY(decision, event::JsonReader::to_value(json, arena));
+  TAMIS_TRY(view, JsonView::parse(json));
+  const Value decision = view.value();
   if (!at(decision, "verdict").is(Kind::kString)) return base::invalid("this is not a decision: it has no \"verdict\"");
-  std::fputs(as_json ? (json + "\n").c_str() : tell(decision).c_str(), stdout);
+  std::fputs(as_json ? (json + "\n").c_str() : tell(decision, view).c_str(), stdout);
   return {};
+}
+
+// What was decided about an event in a data folder, just now or long ago.
+base::Status explain_stored(const Options& options) {
+  if (options.events.size() > 1 || options.events.empty() == options.id.empty())
+    return base::invalid("expected the id of one event behind --data DIR");
+  DataSessionOptions reading = options.session;
+  reading.reads = true;
+  TAMIS_TRY(session, DataSession::open(reading));
+  const std::string id = options.id.empty() ? options.events.front() : options.id;
+  std::string path = "/v1/decisions/" + url_escape(options.type.empty() ? "*" : options.type) + "/" + url_escape(id);
+  if (!options.reason.empty()) path += "?reason=" + url_escape(options.reason);
+  TAMIS_TRY(text, session->get(path));
+  TAMIS_TRY(stored, JsonView::parse(text));
+  std::string decision;
+  event::JsonWriter(decision).value(stored["decision"].value());
+  if (!options.json) std::printf("At %s: ", stored["time"].text().c_str());
+  return print(decision, options.json);
 }
 
 // Decides the events in order up to the one that is asked for, and returns its decision.
@@ -162,6 +211,7 @@ base::Result<std::string> decide_until(const Options& options) {
 }
 
 base::Status explain(const Options& options) {
+  if (!options.session.data.empty()) return explain_stored(options);
   if (!options.decision.empty()) {
     TAMIS_TRY(file, event::NdjsonFile::open(options.decision, kLineBytesMax));
     std::string_view line;
@@ -179,7 +229,8 @@ base::Status explain(const Options& options) {
     return base::fail(base::Code::kNotFound, options.decision + " has no decision with the id \"" + options.id + "\"");
   }
   if (options.policy.empty() || options.events.empty()) {
-    return base::invalid("expected --policy DIR and EVENTS, or --decision FILE; see tamis explain --help");
+    return base::invalid(
+        "expected --data DIR and an id, --policy DIR and EVENTS, or --decision FILE; see tamis explain --help");
   }
   TAMIS_TRY(decision, decide_until(options));
   return print(decision, options.json);
@@ -197,7 +248,12 @@ Command add_explain(CLI::App& app) {
   app.add_option("--decision", options->decision,
                  "Explain a decision that was made elsewhere (made with --explain or ?explain=1); - is stdin");
   app.add_flag("--json", options->json, "The decision with its conditions, as JSON");
-  app.add_option("EVENTS", options->events, "Files of events up to the one to explain; - is stdin");
+  app.add_option("--data", options->session.data,
+                 "Explain what was decided in this data folder; then ID is an event's");
+  app.add_option("--reason", options->reason, "With --data: why you look, for the audit trail");
+  app.add_option("EVENTS", options->events,
+                 "Files of events up to the one to explain, - is stdin; with --data the id of the event");
+  app.footer("Example: tamis explain --data DIR s-4711");
   return [options] {
     base::Status done = explain(*options);
     return done ? kGood : complain(done.error().message);

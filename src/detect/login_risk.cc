@@ -22,6 +22,8 @@ constexpr double kConfirmedAfterDoubt = 14 * kDayMs;
 // the same incident, not one more.
 constexpr float kWeights[kLoginFactors] = {0.8f, 0.45f, 1.3f, 0.9f, 1, 1.8f, -1.5f, 1};
 
+constexpr float kBase = -8;  // log-odds of anyone
+
 // Of what goes on from an unconfirmed login: log-odds, for it is the same incident; for a day without a word against
 // it, and for how many days.
 constexpr float kSameIncident = 1;
@@ -191,13 +193,13 @@ LoginRiskImpl::Judged LoginRiskImpl::judge(const Client& client, std::string_vie
 }
 
 void LoginRiskImpl::weigh(LoginScore& out) {
-  double log_odds = -8;
+  double log_odds = static_cast<double>(out.base = kBase);
   for (size_t i = 0; i < kLoginFactors; ++i) {
     out.factor[i] *= kWeights[i];
     log_odds += static_cast<double>(out.factor[i]);
   }
   out.log_odds = static_cast<float>(log_odds);
-  out.score = logistic(log_odds / 3);
+  out.score = logistic(log_odds / kScoreOf);
 }
 
 // What goes on from an unconfirmed login is less odd the longer nobody has complained.
@@ -206,7 +208,7 @@ void LoginRiskImpl::go_on(const Profile::Pending& from, LoginScore& out) const {
   const float less = kSameIncident + std::min(kQuietDays, days) * kQuietWorth;
   out.factor[kLoginOrigin] -= less;
   out.log_odds -= less;
-  out.score = logistic(static_cast<double>(out.log_odds) / 3);
+  out.score = logistic(static_cast<double>(out.log_odds) / kScoreOf);
 }
 
 LoginScore LoginRiskImpl::login(const Login& login) {

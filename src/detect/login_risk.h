@@ -38,11 +38,15 @@ enum LoginFactor : uint8_t {
 std::string_view login_factor_name(LoginFactor factor);
 
 struct LoginScore {
-  double score = 0;  // 0..1, comparable among logins and sessions
-  float log_odds = 0;
+  double score = 0;          // 0..1, comparable among logins and sessions: the logistic of log_odds / kScoreOf
+  float log_odds = 0;        // the base and the factors together
+  float base = 0;            // of anyone
   bool is_takeover = false;  // of a change: the first that makes an unconfirmed login look like a takeover
   std::array<float, kLoginFactors> factor{};
 };
+
+// What log-odds are divided by before they become a score, so that it tells among the odd ones, too.
+inline constexpr double kScoreOf = 3;
 
 struct LoginRiskOptions {
   uint64_t accounts_max = 1'000'000;  // profiles

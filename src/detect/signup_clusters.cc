@@ -46,7 +46,8 @@ std::string_view signup_feature_name(SignupFeature feature) {
 }
 
 std::string_view signup_part_name(SignupPart part) {
-  constexpr std::string_view kNames[] = {"base", "membership", "evidence", "aftermath", "surprise", "head"};
+  constexpr std::string_view kNames[] = {"base", "membership", "evidence", "aftermath", "surprise",
+                                         "head", "earlier",    "deeds",    "together",  "truth"};
   return kNames[part];
 }
 
@@ -371,7 +372,7 @@ void SignupClustersImpl::learn_until(int64_t t_ms) {
 // two honest explanations, a place (an organisation that registers its people: network, locale, ways of making names
 // and, as far as all sit there, machines of one purchase) and a thing that many have got (device, locale). Of two views
 // at least.
-double SignupClustersImpl::guilt_of(const Cluster& c) const {
+double SignupClustersImpl::guilt_of(const Cluster& c, std::array<float, kClusterParts>* parts) const {
   constexpr double kOfName = 2.5;            // log-odds of a name that a place explains
   constexpr double kMost = 5;                // of any view: how rare it is beyond that is not known so well
   constexpr double kEnough = 2, kSlope = 2;  // log-odds a member that make it as likely as not, and how fast they tell
@@ -399,7 +400,18 @@ double SignupClustersImpl::guilt_of(const Cluster& c) const {
   const double two = (first + second) * std::clamp(second / kSecondView, 0.2, 1.0);
   const double guilt =
       kSlope * (0.5 * two + 0.5 * unexplained - kEnough) - kFew * fast_exp(-c.joined / kFewMembers) + aftermath_of(c);
-  return c.is_confirmed != 0 ? std::max(guilt, kConfirmedGuilt) : guilt;
+  const double said = c.is_confirmed != 0 ? std::max(guilt, kConfirmedGuilt) : guilt;
+  if (parts != nullptr) {
+    const auto put = [parts](ClusterPart part, double log_odds) { (*parts)[part] = static_cast<float>(log_odds); };
+    put(kClusterBase, -kSlope * kEnough);
+    put(kClusterTwoViews, 0.5 * kSlope * two);
+    put(kClusterUnexplained, 0.5 * kSlope * unexplained);
+    put(kClusterFew, -kFew * fast_exp(-c.joined / kFewMembers));
+    put(kClusterAftermath, static_cast<double>(c.aftermath));
+    put(kClusterTruth, -doubt_of(c));
+    put(kClusterConfirmed, said - guilt);
+  }
+  return said;
 }
 
 SignupScore SignupClustersImpl::score_of(const Expected& expected, const Match& m, float key_surprise) const {
@@ -436,6 +448,9 @@ SignupScore SignupClustersImpl::score_of(const Expected& expected, const Match& 
     double own = m.prior - kOneView * (1 - std::min(1.0, strongest(views).second / kSecondView));
     for (double v : views) own += v;
     own = std::clamp(own, -8.0, 12.0);
+    const double agrees = static_cast<double>(m.likelihood.total);
+    out.likeness = {true, static_cast<float>(own), static_cast<float>(m.prior),
+                    static_cast<float>(own - m.prior - agrees)};
     const Cluster& c = *cluster_of(m.cluster);
     const auto odds = [&](double guilt) {
       guilt = std::clamp(guilt, -9.0, 9.0);

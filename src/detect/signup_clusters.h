@@ -64,9 +64,35 @@ enum SignupPart : uint8_t {
   kPartAftermath,   // what the cluster's members did later
   kPartSurprise,    // a combination of attributes that returns too often
   kPartHead,        // what a trained head adds; never below zero
+  // Of an account later on only:
+  kPartEarlier,   // what it looked like when it signed up, beyond what it looks like now
+  kPartDeeds,     // complaints, bounces, mail to strangers and declined cards of its own
+  kPartTogether,  // does what other young accounts do together with it
+  kPartTruth,     // what people have found out; then nothing else counts
   kSignupParts,
 };
 std::string_view signup_part_name(SignupPart part);
+
+// How much a signup looks like its cluster's next member: the views (SignupFeature kViewName and on), `pace` and
+// `doubt` add up to `log_odds`, which the membership stands on.
+struct SignupLikeness {
+  bool is_compared = false;  // there is a cluster to compare with, and nobody has cleared it
+  float log_odds = 0;
+  float pace = 0;   // the cluster's share of arrivals, and of this class of network
+  float doubt = 0;  // what is taken off: a view beyond what members are known to share, one view alone, bounds
+};
+
+// Why a cluster is taken for a campaign, as log-odds that add up.
+enum ClusterPart : uint8_t {
+  kClusterBase,         // what clusters of honest people show
+  kClusterTwoViews,     // what members share in the two strongest views
+  kClusterUnexplained,  // what members share beyond what one place or one thing explains
+  kClusterFew,          // doubt as long as it has predicted few
+  kClusterAftermath,    // what members did later
+  kClusterTruth,        // members that people have found to be good
+  kClusterConfirmed,    // what people have said of it
+  kClusterParts,
+};
 
 struct SignupScore {
   double score = 0;            // 0..1, comparable among signups: the logistic of log_odds
@@ -74,6 +100,7 @@ struct SignupScore {
   uint64_t cluster = 0;        // 0: none
   bool is_suppressed = false;  // it looks like a member of a cluster that people have cleared
   std::array<float, kSignupParts> part{};
+  SignupLikeness likeness;
   std::array<float, kSignupFeatures> feature{};
 };
 
@@ -82,12 +109,20 @@ struct AccountScore {
   double score = 0;
   uint64_t cluster = 0;
   int64_t at_ms = 0;  // when acting on its cluster would first have reached it; 0: never
+  bool is_known = false;  // its signup was seen
+  bool is_good = false;   // people have found out that it is
+  float log_odds = 0;     // the sum of the parts
+  std::array<float, kSignupParts> part{};
+  std::array<float, kViews> view{};
+  SignupLikeness likeness;
 };
 
 // A cluster as rules and lists see it.
 struct ClusterFacts {
   uint64_t id = 0;
-  double score = 0;  // 0..1, of the cluster as such
+  double score = 0;     // 0..1, of the cluster as such
+  double log_odds = 0;  // that it is a campaign, the sum of the parts; the score's, but where people have cleared it
+  std::array<float, kClusterParts> part{};
   double members = 0;
   double per_day = 0;  // members a day now, from the decayed counts
   int64_t first_ms = 0, last_ms = 0;

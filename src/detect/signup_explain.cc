@@ -55,7 +55,8 @@ ClusterFacts SignupClustersImpl::facts_of(const Cluster& c) const {
   out.spread_fill = c.model.spread(kFill);
   // Of what was gathered by deeds alone people are told what it stands on: what the members do, and what they reuse.
   if (c.joined == 0 && c.aftermath >= kGathered) out.view[kBehaviour] = out.view[kReuse] = kByDeeds;
-  out.score = is_suppressed(c) ? 0 : logistic(guilt_of(c));
+  out.log_odds = guilt_of(c, &out.part);
+  out.score = is_suppressed(c) ? 0 : logistic(out.log_odds);
   return out;
 }
 

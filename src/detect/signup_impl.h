@@ -144,13 +144,16 @@ class SignupClustersImpl final : public SignupClusters {
   double share(uint64_t key, Account& a, uint32_t number, double by_chance);
   void gather(SharedEntry& entry, uint32_t number);
   void reconsider(Account& a);
+  static void explain(const SignupScore& seen, double before, double after, double deeds, bool is_told,
+                      AccountScore& out);
   double aftermath_of(const Cluster& c) const;
+  double doubt_of(const Cluster& c) const;
   ClusterFacts facts_of(const Cluster& cluster) const;
   // When acting on its cluster would first have reached the account; 0: not yet.
   int64_t reached_ms(const Account& a) const;
   ClusterMember member_of(const Account& a, ClusterRef cluster) const;
   SignupScore score_of(const Expected& expected, const Match& match, float surprise) const;
-  double guilt_of(const Cluster& c) const;
+  double guilt_of(const Cluster& c, std::array<float, kClusterParts>* parts = nullptr) const;
   double class_odds(const Cluster& c, NetClass net) const;
   void decay(int64_t t_ms);
   uint64_t key_of(std::string_view account) const { return account_keys(options_.key, account).find; }

@@ -238,8 +238,31 @@ bool SignupClustersImpl::erase(std::string_view account) {
 // What members did later, less what people have found good among them: where that is most of those that were looked at,
 // the cluster is something that honest people share.
 double SignupClustersImpl::aftermath_of(const Cluster& c) const {
-  const double doubt = 1.5 * fast_log((1.0 + c.good) / (1.0 + 2.0 * c.bad));
-  return static_cast<double>(c.aftermath) - std::clamp(doubt, 0.0, 6.0);
+  return static_cast<double>(c.aftermath) - doubt_of(c);
+}
+
+double SignupClustersImpl::doubt_of(const Cluster& c) const {
+  return std::clamp(1.5 * fast_log((1.0 + c.good) / (1.0 + 2.0 * c.bad)), 0.0, 6.0);
+}
+
+// The parts of an account's score: what it looks like now, what it looked like at its signup beyond that, what it did
+// (`deeds` of the log-odds `after`); or what people have found out, and nothing else.
+void SignupClustersImpl::explain(const SignupScore& seen, double before, double after, double deeds, bool is_told,
+                                 AccountScore& out) {
+  out.is_known = true;
+  out.likeness = seen.likeness;
+  for (size_t v = 0; v < kViews; ++v) out.view[v] = seen.feature[kViewName + v];
+  if (is_told) {
+    out.part[kPartTruth] = out.log_odds = static_cast<float>(deeds);
+    return;
+  }
+  out.part = seen.part;
+  double now = 0;
+  for (float part : seen.part) now += static_cast<double>(part);
+  out.part[kPartEarlier] = static_cast<float>(before - now);
+  out.part[kPartDeeds] = static_cast<float>(deeds);
+  out.part[kPartTogether] = static_cast<float>(after - deeds);
+  out.log_odds = static_cast<float>(before + after);
 }
 
 AccountScore SignupClustersImpl::account(std::string_view account) const {
@@ -255,10 +278,14 @@ AccountScore SignupClustersImpl::account(std::string_view account) const {
   const double own = s.is_suppressed ? s.score : std::max(s.score, static_cast<double>(a.score));
   const double base = std::clamp(own, 1e-9, 1 - 1e-9);
   const Cluster* later = cluster_of(a.later);
-  const double z = fast_log(base / (1 - base)) +
-                   (later != nullptr && is_suppressed(*later) ? later_odds(a) : static_cast<double>(a.after));
+  const double deeds = later_odds(a), before = fast_log(base / (1 - base));
+  const double after = later != nullptr && is_suppressed(*later) ? deeds : static_cast<double>(a.after);
+  const double z = before + after;
   AccountScore out;
-  out.score = logistic(a.truth == static_cast<uint8_t>(Truth::kNone) ? z : later_odds(a));
+  const bool is_told = a.truth != static_cast<uint8_t>(Truth::kNone);
+  out.score = logistic(is_told ? deeds : z);
+  out.is_good = a.truth == static_cast<uint8_t>(Truth::kGood);
+  explain(s, is_told ? 0 : before, is_told ? 0 : after, deeds, is_told, out);
   out.cluster = m.log_odds > 0 ? s.cluster : 0;
   if (out.cluster == 0 && later != nullptr) out.cluster = later->id;
   out.at_ms = reached_ms(a);

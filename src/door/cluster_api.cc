@@ -3,14 +3,17 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <cmath>
 #include <map>
 
 #include "base/text.h"
+#include "door/cluster_batches.h"
 #include "door/http_answer.h"
 #include "door/json_body.h"
 #include "engine/act.h"
 #include "event/json_writer.h"
 #include "event/time_text.h"
+#include "policy/detector_kinds.h"
 #include "replay/backtest.h"
 #include "replay/clusters.h"
 #include "replay/records.h"
@@ -53,8 +56,24 @@ void write_facts(const detect::ClusterFacts& facts, JsonWriter& json) {
   json.key("active").real(facts.active).key("ill").real(facts.ill);
 }
 
+// What the score is the sum of, the weightiest first.
+void write_factors(const detect::ClusterFacts& facts, JsonWriter& json) {
+  const std::span<const policy::ClusterFactor> words = policy::cluster_factors();
+  std::array<size_t, detect::kClusterParts> order{};
+  for (size_t i = 0; i < order.size(); ++i) order[i] = i;
+  std::stable_sort(order.begin(), order.end(),
+                   [&](size_t a, size_t b) { return std::abs(facts.part[a]) > std::abs(facts.part[b]); });
+  json.key("log_odds").real(facts.log_odds).key("factors").begin_array();
+  for (size_t i : order) {
+    json.begin_object().key("factor").string(words[i].name).key("words").string(words[i].words);
+    json.key("log_odds").real(static_cast<double>(facts.part[i])).end_object();
+  }
+  json.end_array();
+}
+
 void write_page(const detect::ClusterPage& page, JsonWriter& json) {
   write_facts(page.facts, json);
+  write_factors(page.facts, json);
   json.key("shared").begin_array();
   for (const detect::ClusterShare& share : page.shared) {
     json.begin_object().key("attribute").string(share.attribute).key("view").string(kViewNames[share.view]);
@@ -121,6 +140,7 @@ struct Saying {
   int64_t for_ms = 0;
   std::string reason;
   bool truth = true;
+  bool undo = false;  // refuted: what batches have done to members is taken back
 };
 
 // What is to be done to the members.
@@ -207,7 +227,7 @@ void ClusterApi::Impl::add_write_routes(net::HttpServer& server, const MakeRoute
   server.post(
       "/v1/clusters/{id}/verdict",
       [this, span_of](const Request& in, Response& out) {
-        static constexpr std::array<std::string_view, 4> kKeys = {"say", "for", "reason", "truth"};
+        static constexpr std::array<std::string_view, 5> kKeys = {"say", "for", "reason", "truth", "undo"};
         auto id = id_of(in.param(0));
         auto body = JsonBody::read(in.body(), kKeys);
         if (!id) return answer(id.error(), out);
@@ -215,18 +235,23 @@ void ClusterApi::Impl::add_write_routes(net::HttpServer& server, const MakeRoute
         Desk::Caller caller = Desk::caller_of(in);
         auto say_what = body->needed_text("say"), lasts = body->text("for"),
              reason = body->text("reason", caller.reason);
-        auto truth = body->flag("truth", true);
+        auto truth = body->flag("truth", true), undo = body->flag("undo", false);
         for (const auto* text : {&say_what, &lasts, &reason}) {
           if (!*text) return answer(text->error(), out);
         }
-        if (!truth) return answer(truth.error(), out);
+        for (const auto* flag : {&truth, &undo}) {
+          if (!*flag) return answer(flag->error(), out);
+        }
         if (*say_what != "confirmed" && *say_what != "refuted") {
           return answer({base::Code::kInvalid, "\"say\" is \"confirmed\" or \"refuted\", not \"" + *say_what + "\""},
                         out);
         }
+        if (*undo && *say_what == "confirmed") {
+          return answer({base::Code::kInvalid, "\"undo\" goes with \"refuted\": what is confirmed stays"}, out);
+        }
         auto for_ms = span_of(*lasts, 90 * kDayMs);
         if (!for_ms) return answer(for_ms.error(), out);
-        Saying saying{*id, *say_what == "confirmed", *for_ms, *reason, *truth};
+        Saying saying{*id, *say_what == "confirmed", *for_ms, *reason, *truth, *undo};
         desk.soon_slow(out, [this, caller, saying](std::string& text) { return say(caller, saying, text); });
       },
       route(Role::kAnalyst, kSmallBodyBytes));
@@ -326,7 +351,8 @@ base::Status ClusterApi::Impl::page(uint64_t id, std::string& text) {
   return {};
 }
 
-// A label on the cluster, which the detector minds and which expires by itself; and truth about each member.
+// A label on the cluster, which the detector minds and which expires by itself; and truth about each member. Of what is
+// refuted, what batches have done to members either is taken back or is told.
 base::Status ClusterApi::Impl::say(const Desk::Caller& caller, const Saying& saying, std::string& text) {
   TAMIS_TRY(members, members_of(saying.id));
   const int64_t now_ms = service().now_ms();
@@ -359,12 +385,25 @@ base::Status ClusterApi::Impl::say(const Desk::Caller& caller, const Saying& say
     ++told;
   }
   TAMIS_CHECK(service().sync());
+  std::vector<ActedBatch> acted;
+  if (!saying.confirmed) {
+    TAMIS_TRY(found, batches_of_members(batches, saying.id, members));
+    acted = std::move(found);
+  }
+  const std::string why = saying.reason.empty() ? "cluster " + label.value + " was refuted" : saying.reason;
+  if (saying.undo) undo_batches(batches, caller.name, why, acted);
   action::AuditEntry entry;
   entry.what = saying.confirmed ? "cluster.confirm" : "cluster.refute";
   entry.on = "cluster";
   entry.value = label.value;
   entry.why = saying.reason;
-  entry.detail = "{\"members\":" + std::to_string(told) + "}";
+  entry.detail = "{\"members\":" + std::to_string(told);
+  if (saying.undo) {
+    event::JsonWriter detail(entry.detail);
+    entry.detail += ",\"undone\":";
+    write_json(acted, detail);
+  }
+  entry.detail += "}";
   TAMIS_CHECK(desk.note_change(caller, std::move(entry)));
   JsonWriter json(text);
   json.begin_object().key("id").uinteger(saying.id).key("say").string(label.name).key("members").uinteger(told);
@@ -372,7 +411,9 @@ base::Status ClusterApi::Impl::say(const Desk::Caller& caller, const Saying& say
       .uinteger(members.unnamed)
       .key("until")
       .string(event::format_time_ms(label.expires_ms))
-      .end_object();
+      .key("batches");
+  write_json(acted, json);
+  json.end_object();
   text += '\n';
   return {};
 }
@@ -428,7 +469,15 @@ base::Status ClusterApi::Impl::act(const Desk::Caller& caller, const Doing& doin
   TAMIS_TRY(policy, desk.policy());
   std::vector<action::BatchItem> items;
   int64_t from_ms = 0, to_ms = 0;
+  replay::Truth truth;
+  TAMIS_CHECK(truth.add_archive(archive(), [] { return true; }));
+  uint64_t cleared = 0;
   for (const auto& [account, member] : members.named) {
+    // Whom people have found to be good is left alone.
+    if (truth.of_entity(kAccountKind, account) == replay::Known::kGood) {
+      ++cleared;
+      continue;
+    }
     action::BatchItem item;
     item.place.kind = action::Place::Kind::kLabel;
     item.place.on = kAccountKind;
@@ -446,6 +495,7 @@ base::Status ClusterApi::Impl::act(const Desk::Caller& caller, const Doing& doin
   }
   JsonWriter json(text);
   json.begin_object().key("cluster").uinteger(doing.id).key("members").uinteger(items.size());
+  json.key("known_good").uinteger(cleared);
   json.key("unnamed").uinteger(members.unnamed).key("fresh").uinteger(preview.fresh);
   json.key("replaced").uinteger(preview.replaced).key("already").uinteger(preview.already).key("batch");
   if (!doing.apply || items.empty()) {

@@ -78,6 +78,7 @@ struct PastApi::Impl {
   }
 
   void add_query_routes();
+  base::Status look_up(const Desk::Caller& caller, const std::string& type, const std::string& id, std::string& text);
   void add_decision_routes();
   void add_job_routes();
   void add_operator_routes();
@@ -133,6 +134,35 @@ void PastApi::Impl::add_query_routes() {
       route(Role::kAnalyst, kSmallBodyBytes));
 }
 
+// Of the type, or of the one type that has it where `type` is "*". What gave somebody away only analysts are told.
+base::Status PastApi::Impl::look_up(const Desk::Caller& caller, const std::string& type, const std::string& id,
+                                    std::string& text) {
+  TAMIS_TRY(policy, desk.policy());
+  const bool any = type == "*";
+  if (!any && policy->find_type(type) == nullptr)
+    return base::fail(base::Code::kNotFound, "no event type \"" + type + "\" in the policy");
+  TAMIS_CHECK(desk.note_look(caller, "decision.look", any ? "event" : "event:" + type, id));
+  TAMIS_CHECK(service.flush());
+  const auto policy_of = [this](std::string_view version) { return service.policy_of_version(version); };
+  const bool explained = caller.roles.has(Role::kAnalyst);
+  std::string found, names;
+  for (const policy::EventType& each : policy->types) {
+    if (!any && each.schema.name != type) continue;
+    std::string one;
+    const base::Status written =
+        replay::write_stored_event(service.data()->archive(), *policy, each, policy_of, id, explained, one);
+    if (!written && (!any || written.error().code != base::Code::kNotFound)) return written;
+    if (!written) continue;
+    names += (names.empty() ? "" : ", ") + each.schema.name;
+    found = std::move(one);
+  }
+  if (names.empty()) return base::fail(base::Code::kNotFound, "the archive does not have this event");
+  if (names.find(',') != std::string::npos)
+    return base::invalid("events of several types have this id: " + names + "; name one of them");
+  text += found;
+  return {};
+}
+
 void PastApi::Impl::add_decision_routes() {
   server.get(
       "/v1/decisions/{type}/{id...}",
@@ -140,15 +170,7 @@ void PastApi::Impl::add_decision_routes() {
         soon(out,
              [this, caller = Desk::caller_of(in), type = std::string(in.param(0)),
               id = std::string(in.param(1))](std::string& text) -> base::Status {
-               auto policy = service.policy();
-               if (policy == nullptr) return base::fail(base::Code::kUnavailable, "no policy is active yet");
-               const policy::EventType* found = policy->find_type(type);
-               if (found == nullptr)
-                 return base::fail(base::Code::kNotFound, "no event type \"" + type + "\" in the policy");
-               TAMIS_CHECK(desk.note_look(caller, "decision.look", "event:" + type, id));
-               TAMIS_CHECK(service.flush());
-               auto policy_of = [this](std::string_view version) { return service.policy_of_version(version); };
-               TAMIS_CHECK(replay::write_stored_event(service.data()->archive(), *policy, *found, policy_of, id, text));
+               TAMIS_CHECK(look_up(caller, type, id, text));
                text += '\n';
                return {};
              });

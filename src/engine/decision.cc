@@ -1,5 +1,6 @@
 #include "engine/decision.h"
 
+#include "engine/explanation.h"
 #include "event/json_writer.h"
 
 namespace tamis::engine {
@@ -104,6 +105,7 @@ void write_json(const Decision& decision, std::string& out) {
   if (decision.late) json.key("late").boolean(true);
   write_dropped(decision, json);
   write_conditions(decision, json);
+  if (!decision.explained.empty()) write_explanation(*decision.policy, *decision.type, decision.explained, json);
   json.end_object();
 }
 

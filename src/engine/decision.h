@@ -56,6 +56,7 @@ struct Decision {
   std::vector<Match> matches;         // by place in EventType::rules
   std::vector<Condition> conditions;  // only when asked for
   std::vector<Effect> effects;        // of the rules that act
+  std::span<const Value> explained;   // the event's slots, only when asked for: what detectors said, factor by factor
   // Features, then outputs of detectors, by name as declared; absent where there is no value.
   std::vector<std::pair<std::string_view, Value>> features;
   std::vector<std::pair<std::string_view, Value>> shown;  // what the type's `show:` adds
@@ -69,7 +70,7 @@ struct Decision {
 
 // Appends {"id","type","verdict","points","score", what `show:` adds,"rules","features","policy"} and, where there is
 // something to say, "shadow" (rules that matched without acting), "values", "reasons", "labels", "late",
-// "dropped" (fields that were not read, with why), and "conditions".
+// "dropped" (fields that were not read, with why), "conditions" with "decided_by", and "explanation".
 void write_json(const Decision& decision, std::string& out);
 
 }  // namespace tamis::engine

@@ -25,6 +25,10 @@ constexpr float kViewShared = 0.7f;
 constexpr uint32_t kToldPiece = 1000;  // behind the kinds that detectors use themselves
 constexpr size_t kLinksMax = 64;
 
+// Outputs lie in the order of what they are made of.
+static_assert(policy::signup_output::kFirstView - policy::signup_output::kFirstPart == detect::kSignupParts);
+static_assert(policy::signup_output::kLikeness - policy::signup_output::kFirstView == detect::kViews);
+
 class Inputs {
  public:
   explicit Inputs(const DetectorInputs& values) : values_(values) {}
@@ -134,7 +138,7 @@ class ClusterDetector final : public Detector {
     part_ = part;
     account_ = in.text(In::kAccount);
     facts_ = {};
-    has_facts_ = looked_up_ = false;
+    has_facts_ = looked_up_ = is_explained_ = is_good_ = false;
     score_ = {};
     found_ = {};
     if (account_.empty()) return;
@@ -150,11 +154,16 @@ class ClusterDetector final : public Detector {
     look_up();
     if (output == out::kScore) return Value::real(score_.score);
     if (output == out::kCluster) return score_.cluster == 0 ? Value::absent() : number(score_.cluster);
+    if (output == out::kKnownGood) return Value::boolean(is_good_);
     if (output >= out::kClusterScore) return of_cluster(output);
-    if (part_ != Part::kSignup) return Value::absent();
-    if (output == out::kLogOdds) return Value::real(static_cast<double>(score_.log_odds));
-    if (output < out::kFirstView) return Value::real(static_cast<double>(score_.part[output - out::kFirstPart]));
-    return feature(static_cast<detect::SignupFeature>(detect::kViewName + (output - out::kFirstView)));
+    if (!is_explained_) return Value::absent();
+    if (output == out::kLogOdds) return real(score_.log_odds);
+    if (output < out::kFirstView) return real(score_.part[output - out::kFirstPart]);
+    if (output < out::kLikeness) return real(score_.feature[detect::kViewName + (output - out::kFirstView)]);
+    const detect::SignupLikeness& likeness = score_.likeness;
+    if (!likeness.is_compared) return Value::absent();
+    if (output == out::kLikeness) return real(likeness.log_odds);
+    return real(output == out::kLikenessPace ? likeness.pace : likeness.doubt);
   }
 
   Found found() const override { return found_; }
@@ -223,7 +232,7 @@ class ClusterDetector final : public Detector {
   };
 
   static Value number(uint64_t v) { return Value::integer(static_cast<int64_t>(v)); }
-  Value feature(detect::SignupFeature f) const { return Value::real(static_cast<double>(score_.feature[f])); }
+  static Value real(float v) { return Value::real(static_cast<double>(v)); }
 
   void take(const Inputs& in, Part part, int64_t t_ms) {
     switch (part) {
@@ -232,7 +241,7 @@ class ClusterDetector final : public Detector {
         net_ = signup.client.net;
         score_ = clusters_->signup(signup);
         use_facts(score_.cluster);
-        looked_up_ = true;
+        looked_up_ = is_explained_ = true;
         break;
       }
       case Part::kLogin:
@@ -282,6 +291,12 @@ class ClusterDetector final : public Detector {
     const detect::AccountScore s = clusters_->account(account_);
     score_.score = s.score;
     score_.cluster = s.cluster;
+    is_explained_ = s.is_known;
+    is_good_ = s.is_good;
+    score_.log_odds = s.log_odds;
+    score_.part = s.part;
+    score_.likeness = s.likeness;
+    std::copy(s.view.begin(), s.view.end(), score_.feature.begin() + detect::kViewName);
     use_facts(s.cluster);
   }
   void use_facts(uint64_t cluster) {
@@ -343,6 +358,8 @@ class ClusterDetector final : public Detector {
   detect::SignupScore score_;
   detect::ClusterFacts facts_;
   bool has_facts_ = false, looked_up_ = false;
+  bool is_good_ = false;
+  bool is_explained_ = false;  // its parts are known, as of an account whose signup was seen
   Found found_;
   std::vector<std::string_view> links_;
 };
@@ -383,6 +400,7 @@ class LoginDetector final : public Detector {
     if (!has_score_) return Value::absent();
     if (output == out::kScore) return Value::real(score_.score);
     if (output == out::kLogOdds) return Value::real(static_cast<double>(score_.log_odds));
+    if (output == out::kBase) return Value::real(static_cast<double>(score_.base));
     return Value::real(static_cast<double>(score_.factor[output - out::kFirstFactor]));
   }
   Found found() const override { return found_; }

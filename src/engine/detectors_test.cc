@@ -2,11 +2,14 @@
 // back as events that rules act on.
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "base/hash.h"
 #include "detect/signup_facts.h"
 #include "engine/act.h"
 #include "engine/backfill.h"
 #include "engine/engine.h"
+#include "event/json_event.h"
 #include "event/json_writer.h"
 
 namespace tamis::engine {
@@ -195,6 +198,88 @@ TEST(Detectors, ScoreInTheOrderOfTheJournalAndFindingsFollowTheirCause) {
   ASSERT_TRUE(hindsight);
   EXPECT_GT(hindsight->score, 0.5);
   EXPECT_GT(hindsight->cluster, 0u);
+}
+
+Value at(Value map, std::string_view key) {
+  const Value* found = map.is(event::Kind::kMap) ? event::map_find(*map.map, Value::string(key)) : nullptr;
+  return found == nullptr ? Value::absent() : *found;
+}
+
+// What "log_odds" of an object is off the sum of its "factors".
+double off(Value of, size_t* factors = nullptr) {
+  double sum = 0, before = HUGE_VAL;
+  for (Value factor : at(of, "factors").list_items()) {
+    const double one = at(factor, "log_odds").d;
+    EXPECT_LE(std::abs(one), before);  // the weightiest first
+    before = std::abs(one);
+    EXPECT_GT(at(factor, "words").str().size(), 8u);
+    sum += one;
+    if (factors != nullptr) ++*factors;
+  }
+  return std::abs(sum - at(of, "log_odds").d);
+}
+
+TEST(Detectors, TheirFactorsAddUpToTheScoreOfEveryEvent) {
+  World world;
+  PreparedEvent prepared;
+  size_t signups = 0, logins = 0, sends = 0, compared = 0, known = 0;
+  for (uint64_t n = 0; n < 1'000; ++n) {
+    std::vector<std::string> lines = {event_json(n)};
+    // Accounts do something later, members of the cluster and others; of some people find out what they are.
+    const int64_t t = kStart + static_cast<int64_t>(std::min<uint64_t>(n, 600)) * 15 * kMinute +
+                      (n > 600 ? static_cast<int64_t>(n - 600) * kMinute : 0);
+    const std::string whose = std::to_string(n - n % 7);
+    lines.push_back(R"({"id":"s)" + std::to_string(n) + R"(","t":)" + std::to_string(t) +
+                    R"(,"type":"send","acct":"a)" + whose + R"("})");
+    if (n % 90 == 80) {
+      ASSERT_TRUE(world.engine.set_truth("account", "a" + whose, n % 180 == 80 ? "good" : "bad"));
+    }
+    for (const std::string& line : lines) {
+      ASSERT_TRUE(prepared.prepare(world.engine.policy(), {}, line, nullptr));
+      std::string out, plain;
+      const Decision& d = world.engine.decide(prepared, Engine::kNoReceiveTime, Engine::Explain::kYes);
+      write_json(d, out);
+      base::Arena arena;
+      const auto decision = event::JsonReader::to_value(out, arena);
+      ASSERT_TRUE(decision) << out;
+      const Value all = at(*decision, "explanation");
+      if (!all.is(event::Kind::kList)) continue;
+      for (Value said : all.list_items()) {
+        size_t factors = 0;
+        EXPECT_LT(off(said, &factors), 1e-3) << out;
+        EXPECT_EQ(factors, at(said, "detector").str() == "login_risk" ? 9u : 10u);
+        EXPECT_NEAR(1 / (1 + std::exp(-at(said, "log_odds").d / at(said, "score_of").d)), at(said, "score").d, 1e-3);
+        EXPECT_EQ(d.score, at(said, "score").d);
+        (d.type->schema.name == "login" ? logins : d.type->schema.name == "send" ? sends : signups) += 1;
+        if (Value likeness = at(said, "likeness"); likeness.is(event::Kind::kMap)) {
+          EXPECT_LT(off(likeness), 1e-3) << out;
+          ++compared;
+        }
+        for (Value factor : at(said, "factors").list_items()) {
+          known += at(factor, "factor").str() == "parts.truth" && at(factor, "log_odds").d != 0;
+        }
+      }
+    }
+  }
+  EXPECT_GT(signups, 700u);
+  EXPECT_GT(logins, 100u);
+  EXPECT_GT(sends, 700u);
+  EXPECT_GT(compared, 300u);
+  EXPECT_GT(known, 5u);
+}
+
+// What only explains is no part of the answer, and nothing of a detector that nobody heeds is looked at.
+TEST(Detectors, WhatExplainsIsQuiet) {
+  const policy::EventType* signup = test_policy()->find_type("signup");
+  size_t quiet = 0;
+  for (const policy::DetectorRead& read : signup->detector_reads) {
+    EXPECT_EQ(read.detector, 0u) << read.name;
+    quiet += read.is_quiet;
+  }
+  EXPECT_GT(quiet, 15u);
+  World world;
+  EXPECT_EQ(world.decide(event_json(1)).decision.find("parts."), std::string::npos);
+  EXPECT_EQ(world.decide(event_json(2)).decision.find("explanation"), std::string::npos);
 }
 
 TEST(Detectors, TheSameEventsGiveTheSameBytes) {

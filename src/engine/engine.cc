@@ -313,6 +313,7 @@ void Engine::Impl::settle(ActiveType& active_type, event::Event& event) {
 }
 
 void Engine::Impl::explain(ActiveType& type, const event::Event& event, base::Arena& arena) {
+  decision.explained = event.slots;
   const Plan& plan = type.type->plan;
   for (const Match& match : decision.matches) {
     for (NodeId clause : plan.disjuncts(type.type->rules[match.rule].when)) {
@@ -403,6 +404,7 @@ void Engine::Impl::decide_one(PreparedEvent& prepared, int64_t receive_ms, Expla
   d.points = d.score = 0;
   d.matches.clear();
   d.conditions.clear();
+  d.explained = {};
   d.effects.clear();
   d.features.clear();
   d.shown.clear();

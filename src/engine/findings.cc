@@ -34,6 +34,7 @@ void Engine::Impl::run_detectors(ActiveType& type, event::Event& event, uint32_t
     }
   }
   for (const policy::DetectorRead& read : t.detector_reads) {
+    if (read.is_quiet) continue;
     decision.features.emplace_back(read.name, event.slots[static_cast<size_t>(read.slot)]);
   }
 }

@@ -112,6 +112,7 @@ class Compiler {
   void offer_detectors();
   std::optional<NameProblem> explain_output(const Scope& scope, std::string_view name) const;
   void mark_inputs(Draft& draft);
+  void mark_explaining(Draft& draft);
   void compile_detectors(Draft& draft, const cel::Env& env);
   void mark_shown(Draft& draft);
   void compile_shown(Draft& draft);

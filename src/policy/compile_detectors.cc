@@ -336,6 +336,19 @@ void Compiler::mark_inputs(Draft& draft) {
   }
 }
 
+// Where anything that a detector gives is read, its score is told with all that adds up to it.
+void Compiler::mark_explaining(Draft& draft) {
+  std::set<uint32_t> heeded;
+  for (const auto& [name, symbol] : draft.scope.symbols()) {
+    if (symbol.kind == Symbol::Kind::kDetector && symbol.read) heeded.insert(symbol.index);
+  }
+  for (auto& [name, symbol] : draft.scope.symbols()) {
+    if (symbol.kind != Symbol::Kind::kDetector || symbol.read || !heeded.contains(symbol.index)) continue;
+    const DetectorOutput& output = detectors_[symbol.index].info->outputs[symbol.window];
+    symbol.read = symbol.is_quiet = output.term != DetectorTerm::kNone;
+  }
+}
+
 void Compiler::compile_detectors(Draft& draft, const cel::Env& env) {
   size_t place = 0;
   while (drafts_[place].get() != &draft) ++place;
@@ -355,7 +368,7 @@ void Compiler::compile_detectors(Draft& draft, const cel::Env& env) {
   for (const auto& [name, symbol] : draft.scope.symbols()) {
     if (symbol.kind != Symbol::Kind::kDetector || !symbol.read) continue;
     detectors_[symbol.index].is_read = true;
-    draft.type.detector_reads.push_back({symbol.index, symbol.window, symbol.slot, name});
+    draft.type.detector_reads.push_back({symbol.index, symbol.window, symbol.slot, name, symbol.is_quiet});
   }
 }
 

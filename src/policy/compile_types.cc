@@ -260,6 +260,7 @@ void Compiler::collect_reads(Draft& draft) {
 }
 
 void Compiler::assign_slots(Draft& draft) {
+  mark_explaining(draft);
   event::EventSchema& schema = draft.type.schema;
   // Models come with the event, so they are fields behind the declared ones.
   for (auto& [name, symbol] : draft.scope.symbols()) {
@@ -305,7 +306,7 @@ void Compiler::fill_entities(Draft& draft) {
   }
   for (const auto& [name, symbol] : draft.scope.symbols()) {
     bool names_one = symbol.kind == Symbol::Kind::kAttribute || symbol.kind == Symbol::Kind::kDetector;
-    if (!names_one || !symbol.read || symbol.entity.empty()) continue;
+    if (!names_one || !symbol.read || symbol.is_quiet || symbol.entity.empty()) continue;
     draft.type.entities.push_back({symbol.entity, symbol.slot, name});
   }
 }

@@ -9,6 +9,7 @@ namespace tamis::policy {
 using event::Type;
 using In = DetectorInput;
 using Part = DetectorPart;
+using Term = DetectorTerm;
 
 namespace {
 
@@ -102,45 +103,92 @@ constexpr uint32_t kOfLogin = bits({Part::kLogin, Part::kSession, Part::kChange}
 std::span<const DetectorOutput> signup_outputs() {
   static const DetectorOutput kOutputs[] = {
       {"score", Type::real(), kOfAccount, "",
-       "0..1, how likely a bulk registration: of a signup as it came, elsewhere of the account with all that is known"},
-      {"cluster", Type::integer(), kOfAccount, "cluster", "the cluster that it belongs to; absent: none"},
-      {"log_odds", Type::real(), kOfSignup, "", "the same as log-odds: the sum of the parts"},
-      {"parts.base", Type::real(), kOfSignup, "", "log-odds of anyone"},
-      {"parts.membership", Type::real(), kOfSignup, "", "how much likelier it is as the cluster's next member"},
-      {"parts.evidence", Type::real(), kOfSignup, "", "how well the cluster has predicted its members so far"},
-      {"parts.aftermath", Type::real(), kOfSignup, "", "what the cluster's members did later"},
-      {"parts.surprise", Type::real(), kOfSignup, "", "a combination of attributes that returns too often"},
-      {"parts.head", Type::real(), kOfSignup, "", "what a trained head adds; never below zero"},
-      {"views.name", Type::real(), kOfSignup, "", "what the way of making names adds to the log-odds"},
-      {"views.device", Type::real(), kOfSignup, "", "what the device adds"},
-      {"views.network", Type::real(), kOfSignup, "", "what the network adds"},
-      {"views.locale", Type::real(), kOfSignup, "", "what language and time zone add"},
-      {"views.recovery", Type::real(), kOfSignup, "", "what the recovery domain adds"},
-      {"views.behaviour", Type::real(), kOfSignup, "", "what typing, times and captcha add"},
-      {"views.reuse", Type::real(), kOfSignup, "", "what a cookie or recovery mailbox seen before adds"},
-      {"cluster_score", Type::real(), kOfAccount, "", "0..1, of the cluster as such; absent: no cluster"},
-      {"cluster_size", Type::real(), kOfAccount, "", "members, older ones counting less; absent: no cluster"},
-      {"cluster_views", Type::integer(), kOfAccount, "", "views of which the cluster's members share something"},
-      {"cluster_since", Type::timestamp(), kOfAccount, "", "when its first member signed up"},
-      {"cluster_actionable", Type::boolean(), kOfAccount, "", "whether the cluster has proven itself in two views"},
-      {"cluster_confirmed", Type::boolean(), kOfAccount, "", "whether people have confirmed it"},
-      {"cluster_cleared", Type::boolean(), kOfAccount, "", "whether people have cleared it, and that still holds"},
+       "0..1, how likely a bulk registration: of a signup as it came, elsewhere of the account with all that is known",
+       Term::kScore},
+      {"cluster", Type::integer(), kOfAccount, "cluster", "the cluster that it belongs to; absent: none", Term::kAbout},
+      {"log_odds", Type::real(), kOfAccount, "", "the same as log-odds: the sum of the parts", Term::kSum},
+      {"parts.base", Type::real(), kOfAccount, "", "log-odds of anyone", Term::kFactor,
+       "so few of all signups are of a bulk registration"},
+      {"parts.membership", Type::real(), kOfAccount, "", "how much likelier it is as the cluster's next member",
+       Term::kFactor, "looks like the next member of its cluster"},
+      {"parts.evidence", Type::real(), kOfAccount, "", "how well the cluster has predicted its members so far",
+       Term::kFactor, "the cluster's members share what honest people do not"},
+      {"parts.aftermath", Type::real(), kOfAccount, "", "what the cluster's members did later", Term::kFactor,
+       "what members of the cluster did later, or people said of them"},
+      {"parts.surprise", Type::real(), kOfAccount, "", "a combination of attributes that returns too often",
+       Term::kFactor, "a combination of what it shows came back too often"},
+      {"parts.head", Type::real(), kOfAccount, "", "what a trained head adds; never below zero", Term::kFactor,
+       "the trained model knows signups like it"},
+      {"parts.earlier", Type::real(), kOfAccount, "", "of later events: what its signup looked like, beyond now",
+       Term::kFactor, "looked more like one when it signed up"},
+      {"parts.deeds", Type::real(), kOfAccount, "",
+       "of later events: complaints, bounces, mail to strangers, declined cards", Term::kFactor,
+       "complaints, bounces, mail to strangers or declined cards of its own"},
+      {"parts.together", Type::real(), kOfAccount, "", "of later events: does what a cluster of accounts does",
+       Term::kFactor, "sends what other young accounts send at the same time"},
+      {"parts.truth", Type::real(), kOfAccount, "", "of later events: what people have found out; nothing else counts",
+       Term::kFactor, "people have found out what the account is; nothing else counts"},
+      {"views.name", Type::real(), kOfAccount, "", "what the way of making names adds to the likeness",
+       Term::kLikenessFactor, "how the name is made"},
+      {"views.device", Type::real(), kOfAccount, "", "what the device adds", Term::kLikenessFactor,
+       "fingerprint, hardware, browser"},
+      {"views.network", Type::real(), kOfAccount, "", "what the network adds", Term::kLikenessFactor,
+       "address, provider, round trip"},
+      {"views.locale", Type::real(), kOfAccount, "", "what language and time zone add", Term::kLikenessFactor,
+       "language and time zone"},
+      {"views.recovery", Type::real(), kOfAccount, "", "what the recovery domain adds", Term::kLikenessFactor,
+       "domain of the recovery address"},
+      {"views.behaviour", Type::real(), kOfAccount, "", "what typing, times and captcha add", Term::kLikenessFactor,
+       "typing, times, captcha"},
+      {"views.reuse", Type::real(), kOfAccount, "", "what a cookie or recovery mailbox seen before adds",
+       Term::kLikenessFactor, "a cookie or recovery mailbox seen before"},
+      {"likeness.log_odds", Type::real(), kOfAccount, "",
+       "that it is the cluster's next member: views, pace and doubt together; absent: nothing to compare with",
+       Term::kLikenessSum},
+      {"likeness.pace", Type::real(), kOfAccount, "", "the cluster's share of what arrives now, and of such networks",
+       Term::kLikenessFactor, "the cluster's share of what comes at that time through such networks"},
+      {"likeness.doubt", Type::real(), kOfAccount, "",
+       "what is taken off: views beyond what members are known to share, one view alone, bounds", Term::kLikenessFactor,
+       "taken off: beyond what its members are known to share, one view alone, bounds"},
+      {"cluster_score", Type::real(), kOfAccount, "", "0..1, of the cluster as such; absent: no cluster", Term::kAbout},
+      {"cluster_size", Type::real(), kOfAccount, "", "members, older ones counting less; absent: no cluster",
+       Term::kAbout},
+      {"cluster_views", Type::integer(), kOfAccount, "", "views of which the cluster's members share something",
+       Term::kAbout},
+      {"cluster_since", Type::timestamp(), kOfAccount, "", "when its first member signed up", Term::kAbout},
+      {"cluster_actionable", Type::boolean(), kOfAccount, "", "whether the cluster has proven itself in two views",
+       Term::kAbout},
+      {"cluster_confirmed", Type::boolean(), kOfAccount, "", "whether people have confirmed it", Term::kAbout},
+      {"known_good", Type::boolean(), kOfAccount, "",
+       "whether people have found out that the account is good; false where nobody has", Term::kAbout},
+      {"cluster_cleared", Type::boolean(), kOfAccount, "", "whether people have cleared it, and that still holds",
+       Term::kAbout},
   };
   return kOutputs;
 }
 
 std::span<const DetectorOutput> login_outputs() {
   static const DetectorOutput kOutputs[] = {
-      {"score", Type::real(), kOfLogin, "", "0..1, how much likelier an intruder's than the owner's"},
-      {"log_odds", Type::real(), kOfLogin, "", "the same as log-odds: the sum of the factors"},
-      {"factors.network", Type::real(), kOfLogin, "", "address, network, provider, country against the account's own"},
-      {"factors.client", Type::real(), kOfLogin, "", "device, user agent, browser and system"},
-      {"factors.locale", Type::real(), kOfLogin, "", "language and time zone"},
-      {"factors.cookie", Type::real(), kOfLogin, "", "an unknown device cookie, or a known one on another device"},
-      {"factors.tls", Type::real(), kOfLogin, "", "a TLS client that does not go with the browser that it says it is"},
-      {"factors.campaign", Type::real(), kOfLogin, "", "what it shares with unfamiliar attempts on other accounts"},
-      {"factors.origin", Type::real(), kOfLogin, "", "goes on from a login that was told of already"},
-      {"factors.change", Type::real(), kOfLogin, "", "a change that keeps the owner out, after an unconfirmed login"},
+      {"score", Type::real(), kOfLogin, "", "0..1, how much likelier an intruder's than the owner's", Term::kScore},
+      {"log_odds", Type::real(), kOfLogin, "", "the same as log-odds: the sum of the factors", Term::kSum},
+      {"factors.base", Type::real(), kOfLogin, "", "log-odds of anyone", Term::kFactor,
+       "so few of all are an intruder's"},
+      {"factors.network", Type::real(), kOfLogin, "", "address, network, provider, country against the account's own",
+       Term::kFactor, "address, network, provider and country, against those of the account"},
+      {"factors.client", Type::real(), kOfLogin, "", "device, user agent, browser and system", Term::kFactor,
+       "device, browser and system, against those of the account"},
+      {"factors.locale", Type::real(), kOfLogin, "", "language and time zone", Term::kFactor,
+       "language and time zone, against those of the account"},
+      {"factors.cookie", Type::real(), kOfLogin, "", "an unknown device cookie, or a known one on another device",
+       Term::kFactor, "the device cookie: unknown, or on another machine than before"},
+      {"factors.tls", Type::real(), kOfLogin, "", "a TLS client that does not go with the browser that it says it is",
+       Term::kFactor, "a TLS client that hardly ever goes with such a browser"},
+      {"factors.campaign", Type::real(), kOfLogin, "", "what it shares with unfamiliar attempts on other accounts",
+       Term::kFactor, "shares something with unfamiliar attempts on other accounts"},
+      {"factors.origin", Type::real(), kOfLogin, "", "goes on from a login that was told of already", Term::kFactor,
+       "goes on from an unconfirmed login, which was judged already"},
+      {"factors.change", Type::real(), kOfLogin, "", "a change that keeps the owner out, after an unconfirmed login",
+       Term::kFactor, "a change that can keep the owner out, soon after an unconfirmed login"},
   };
   return kOutputs;
 }
@@ -197,11 +245,13 @@ std::span<const DetectorKindInfo> detector_kinds() {
       "mean_network", "mean_locale", "mean_recovery", "mean_behaviour", "mean_reuse", "key_surprise",
       "rare_fill",    "rare_form",   "rare_device",   "rare_locale",    "rare_name",  "aftermath"};
   static const DetectorKindInfo kKinds[] = {
-      {DetectorKind::kSignupClusters, "signup_clusters", "bulk registrations found as clusters", kOfAccount,
-       signup_outputs(), kSignupLimits, kSignupFeatures, 3},
+      {DetectorKind::kSignupClusters, "signup_clusters", "bulk registrations found as clusters", "a bulk registration",
+       1, kOfAccount, signup_outputs(), kSignupLimits, kSignupFeatures, 3},
       {DetectorKind::kLoginRisk,
        "login_risk",
        "how much likelier a login is an intruder's than the owner's",
+       "an intruder, not the owner",
+       3,
        bits({Part::kSignup, Part::kLogin, Part::kSession, Part::kChange, Part::kConfirm}),
        login_outputs(),
        kLoginLimits,
@@ -215,6 +265,19 @@ const DetectorKindInfo& info_of(DetectorKind kind) {
   const DetectorKindInfo& info = detector_kinds()[static_cast<size_t>(kind)];
   TAMIS_ASSERT(info.kind == kind);
   return info;
+}
+
+std::span<const ClusterFactor> cluster_factors() {
+  static constexpr ClusterFactor kFactors[] = {
+      {"base", "what members of honest clusters share by chance"},
+      {"two_views", "what members share in the two views that tell most"},
+      {"unexplained", "what members share beyond what one place or one device explains"},
+      {"few", "few members were foretold so far"},
+      {"aftermath", "what members did later"},
+      {"truth", "members that people have found to be good"},
+      {"confirmed", "people have confirmed it"},
+  };
+  return kFactors;
 }
 
 std::span<const FindingField> finding_fields() {

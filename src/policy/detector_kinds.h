@@ -81,6 +81,17 @@ struct DetectorInputInfo {
 const DetectorInputInfo& info_of(DetectorInput input);
 std::span<const DetectorInput> inputs_of(DetectorPart part);
 
+// What an output is to the explanation of a decision (engine/explanation.h).
+enum class DetectorTerm : uint8_t {
+  kNone,
+  kAbout,           // told beside it
+  kScore,           // 0..1
+  kSum,             // the score as log-odds
+  kFactor,          // one of those that add up to kSum
+  kLikenessSum,     // how much the event looks like its cluster's next member, as log-odds
+  kLikenessFactor,  // one of those that add up to kLikenessSum
+};
+
 // What expressions can read of a detector, as NAME.OUTPUT.
 struct DetectorOutput {
   std::string_view name;
@@ -88,6 +99,8 @@ struct DetectorOutput {
   uint32_t parts;           // a bit for each part whose events have it
   std::string_view entity;  // kind of entity that the value names, or empty
   std::string_view doc;
+  DetectorTerm term = DetectorTerm::kNone;
+  std::string_view words = {};  // of a factor, in an explanation for analysts
 };
 
 enum class DetectorKind : uint8_t { kSignupClusters, kLoginRisk };
@@ -103,7 +116,9 @@ struct DetectorKindInfo {
   DetectorKind kind;
   std::string_view name;
   std::string_view doc;
-  uint32_t parts;  // a bit for each that it watches
+  std::string_view says;  // what its score is the chance of
+  double score_of;        // its score is the logistic of its log-odds, divided by this
+  uint32_t parts;         // a bit for each that it watches
   std::span<const DetectorOutput> outputs;
   std::span<const DetectorLimit> limits;
   // What a trained model over the detector reads, in this order; empty: it takes none.
@@ -112,6 +127,12 @@ struct DetectorKindInfo {
 };
 std::span<const DetectorKindInfo> detector_kinds();
 const DetectorKindInfo& info_of(DetectorKind kind);
+
+// What a cluster's score is the sum of, in the order of detect::ClusterPart.
+struct ClusterFactor {
+  std::string_view name, words;
+};
+std::span<const ClusterFactor> cluster_factors();
 inline uint32_t bit_of(DetectorPart part) { return 1U << static_cast<uint32_t>(part); }
 
 // Outputs by place, in the order of DetectorKindInfo::outputs.
@@ -120,19 +141,23 @@ enum : uint32_t {
   kScore,
   kCluster,
   kLogOdds,
-  kFirstPart,                   // six of them, then
-  kFirstView = kFirstPart + 6,  // seven of them, then
-  kClusterScore = kFirstView + 7,
+  kFirstPart,                    // ten of them, then
+  kFirstView = kFirstPart + 10,  // seven of them, then
+  kLikeness = kFirstView + 7,
+  kLikenessPace,
+  kLikenessDoubt,
+  kClusterScore,
   kClusterSize,
   kClusterViews,
   kClusterSince,
   kClusterActionable,
   kClusterConfirmed,
+  kKnownGood,
   kClusterCleared,
 };
 }
 namespace login_output {
-enum : uint32_t { kScore, kLogOdds, kFirstFactor };
+enum : uint32_t { kScore, kLogOdds, kBase, kFirstFactor };
 }
 
 // The event type whose events the engine makes itself: what detectors found. Its fields are filled by the names that

@@ -132,12 +132,14 @@ struct DetectorFeed {
   DetectorPart part = DetectorPart::kSignup;
   std::vector<std::pair<DetectorInput, NodeId>> inputs;
 };
-// An output of a detector that some expression of an event type reads.
+// An output of a detector that some expression of an event type reads; and what explains it, where anything of the
+// detector is read: that is stored with the event and told on demand, but no part of the answer.
 struct DetectorRead {
   uint32_t detector = 0;
   uint32_t output = 0;
   int32_t slot = 0;
   std::string name;  // "signup_clusters.score"
+  bool is_quiet = false;
 };
 
 // What decisions of a type show besides what all have: a field, attribute, feature or output under a name of its own.
@@ -169,7 +171,7 @@ struct EventType {
   std::vector<FeatureRead> reads;  // those that some expression of this type uses
   std::vector<FeatureUpdate> updates;
   std::vector<DetectorFeed> feeds;           // in the order of the policy's detectors
-  std::vector<DetectorRead> detector_reads;  // those that some expression of this type uses
+  std::vector<DetectorRead> detector_reads;  // those that some expression of this type uses, or that explain them
   std::vector<ShownField> shown;
   std::vector<Rule> rules;            // in order of file and place; modes kOff included
   std::vector<EntityField> entities;  // first: the one that canaries go by

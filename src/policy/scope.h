@@ -37,6 +37,7 @@ struct Symbol {
   int32_t slot = -1;
   bool never_absent = false;  // a field that is required or has a default
   bool read = false;
+  bool is_quiet = false;  // read to explain decisions, by no expression
 
   bool has_slot() const { return kind < Kind::kList; }
 };

@@ -5,6 +5,7 @@
 
 #include "archive/layout.h"
 #include "base/arena.h"
+#include "engine/explanation.h"
 #include "event/json_event.h"
 #include "event/json_writer.h"
 #include "event/time_text.h"
@@ -99,7 +100,7 @@ class RowJson {
     json.value(typed(v, column->type));
   }
 
-  enum class Whole : uint8_t { kAsAnswered, kAll };  // all: with what the rules did and why they matched
+  enum class Whole : uint8_t { kAsAnswered, kAll, kExplained };  // all: with what the rules did and why they matched
   void decision(Whole whole, JsonWriter& json);
 
  private:
@@ -110,7 +111,7 @@ class RowJson {
   void labels(JsonWriter& json);
   void effects(JsonWriter& json);
   void dropped(JsonWriter& json);
-  void conditions(JsonWriter& json);
+  void conditions(const std::vector<Value>& row, JsonWriter& json);
 
   const MapData& map_;
   const policy::EventType* type_;
@@ -148,7 +149,7 @@ std::vector<Value> RowJson::slots() {
 }
 
 // Why the rules matched that did, acting or not, as far as the row still tells.
-void RowJson::conditions(JsonWriter& json) {
+void RowJson::conditions(const std::vector<Value>& row, JsonWriter& json) {
   std::set<std::string_view> matched, acted;
   for (std::string_view column : {"rules", "shadow"}) {
     Value ids = at(map_, column);
@@ -160,7 +161,6 @@ void RowJson::conditions(JsonWriter& json) {
     }
   }
   if (matched.empty()) return;
-  const std::vector<Value> row = slots();
   json.key("conditions").begin_array();
   write_conditions(*policy_, *type_, row, matched, arena_, json);
   json.end_array().key("decided_by").begin_array();
@@ -182,16 +182,21 @@ void RowJson::decision(Whole whole, JsonWriter& json) {
   has(rules) ? json.value(rules) : json.begin_array().end_array();
   json.key("features").begin_object();
   for (const policy::FeatureRead& read : type_->reads) put(read.name, read.name, false, json);
-  for (const policy::DetectorRead& read : type_->detector_reads) put(read.name, read.name, false, json);
+  for (const policy::DetectorRead& read : type_->detector_reads) {
+    if (!read.is_quiet) put(read.name, read.name, false, json);
+  }
   json.end_object().key("policy").value(at(map_, "policy"));
   if (Value shadow = at(map_, "shadow"); has(shadow)) json.key("shadow").value(shadow);
   put_json(map_, "values", "values", json);
   if (Value reasons = at(map_, "reasons"); has(reasons)) json.key("reasons").value(reasons);
   labels(json);
-  if (whole == Whole::kAll) effects(json);
+  if (whole != Whole::kAsAnswered) effects(json);
   if (Value late = at(map_, "late"); late.is(Kind::kBool) && late.b) json.key("late").boolean(true);
   dropped(json);
-  if (whole == Whole::kAll) conditions(json);
+  if (whole == Whole::kAsAnswered) return;
+  const std::vector<Value> row = slots();
+  conditions(row, json);
+  if (whole == Whole::kExplained) engine::write_explanation(*policy_, *type_, row, json);
 }
 
 Value RowJson::all_effects() {
@@ -266,7 +271,7 @@ base::Status write_stored_decision(const archive::Archive& archive, const policy
 
 base::Status write_stored_event(const archive::Archive& archive, const policy::Policy& current,
                                 const policy::EventType& type, const PolicyOf& policy_of, std::string_view id,
-                                std::string& out) {
+                                bool explained, std::string& out) {
   base::Arena arena;
   TAMIS_TRY(found, row(archive, type, "id = " + sql_text(id), arena));
   const MapData& map = *found.map;
@@ -275,7 +280,7 @@ base::Status write_stored_event(const archive::Archive& archive, const policy::P
   json.begin_object().key("record").value(at(map, "n")).key("time").value(at(map, "time"));
   json.key("received").value(at(map, "received"));
   json.key("decision").begin_object();
-  stored.decision(RowJson::Whole::kAll, json);
+  stored.decision(explained ? RowJson::Whole::kExplained : RowJson::Whole::kAll, json);
   json.end_object().key("event").begin_object();
   const event::EventSchema& schema = stored.type().schema;
   for (const event::Field& field : schema.fields) stored.put(field.name, field.name, true, json);

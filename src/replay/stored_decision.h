@@ -24,9 +24,9 @@ base::Status write_stored_decision(const archive::Archive& archive, const policy
                                    std::string& out);
 
 // The same with what rules did (`effects`), the event's fields and when it came, by the event's id; the newest of
-// several. For people.
+// several. For people; `explained`: with what detectors said, factor by factor.
 base::Status write_stored_event(const archive::Archive& archive, const policy::Policy& current,
                                 const policy::EventType& type, const PolicyOf& policy_of, std::string_view id,
-                                std::string& out);
+                                bool explained, std::string& out);
 
 }  // namespace tamis::replay
