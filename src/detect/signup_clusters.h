@@ -108,7 +108,7 @@ struct SignupScore {
 struct AccountScore {
   double score = 0;
   uint64_t cluster = 0;
-  int64_t at_ms = 0;      // when it could first have been acted on; of an account that could not, when it signed up
+  int64_t at_ms = 0;  // when it could first have been acted on; of an account that could not, when it signed up
   bool is_known = false;  // its signup was seen
   bool is_good = false;   // people have found out that it is
   float log_odds = 0;     // the sum of the parts
