@@ -93,6 +93,7 @@ base::Result<int> show(const Options& o) {
   for (event::Value v : c["shared"].items()) {
     JsonView s = c.item(v);
     const double observed = s["observed"].number(), expected = s["expected"].number();
+    if (observed < 2) continue;  // what one member alone has is not shared
     std::printf("%-20s %-10s %10.0f %10.2f %10s %10.0f\n", s["attribute"].text().c_str(), s["view"].text().c_str(),
                 observed, expected, times(observed, expected).c_str(), s["of"].number());
   }

@@ -238,6 +238,30 @@ Value simhash_distance(Call& call, const Value* v) {
   return Value::integer(std::popcount(hashes[0] ^ hashes[1]));
 }
 
+// Ten keys of a 64-bit simhash, of which texts that differ in at most three bits share one at least: of five blocks of
+// bits two are the same then, and each key is made of two blocks (Manku, Jain, Sarma, "Detecting near-duplicates for
+// web crawling", WWW 2007). Texts that have nothing to do with each other share one in about seven million pairs.
+Value simhash_keys(Call& call, const Value* v) {
+  constexpr int kBlocks = 5, kPairs = 10;
+  constexpr int kBits[kBlocks] = {13, 13, 13, 13, 12};
+  uint64_t hash = 0;
+  if (!parse_hex64(v[0].str(), hash)) {
+    return invalid(call, {"simhash_keys(): ", shown(v[0].str()), " is not a hash of 16 hexadecimal digits"});
+  }
+  uint64_t block[kBlocks];
+  for (int b = 0; b < kBlocks; ++b) {
+    block[b] = hash & ((uint64_t{1} << kBits[b]) - 1);
+    hash >>= kBits[b];
+  }
+  Value* keys = call.arena.allocate_array<Value>(kPairs);
+  int pair = 0;
+  for (int a = 0; a < kBlocks; ++a) {
+    for (int b = a + 1; b < kBlocks; ++b, ++pair)
+      keys[pair] = Value::integer(static_cast<int64_t>(uint64_t(pair) << 26 | block[a] << 13 | block[b]));
+  }
+  return Value::list({keys, kPairs});
+}
+
 std::vector<Overload> make_tamis() {
   const Type s = Type::string(), i = Type::integer(), d = Type::real(), t = Type::param("T"), dyn = Type::dyn();
   const Type named_list = Type::opaque("tamis.list", {t}), entity_kind = Type::opaque("tamis.entity_kind");
@@ -257,6 +281,7 @@ std::vector<Overload> make_tamis() {
   table.global("hash", "hash", {t}, i, hash_of).cost = 2;
   table.global("entropy", "entropy", {s}, d, entropy).cost = 4;
   table.global("simhash_distance", "simhash_distance", {s, s}, i, simhash_distance).cost = 2;
+  table.global("simhash_keys", "simhash_keys", {s}, Type::list(i), simhash_keys).cost = 4;
   std::vector<Overload> rows = table.take();
   for (Overload& row : rows) row.strict_cel = false;
   return rows;

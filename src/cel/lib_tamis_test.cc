@@ -1,7 +1,11 @@
 #include <rapidcheck.h>
 
+#include <algorithm>
 #include <cmath>
+#include <cstdio>
+#include <set>
 
+#include "base/hash.h"
 #include "cel/lib_test.h"
 
 namespace tamis::cel::lib {
@@ -149,7 +153,35 @@ TEST(LibTamis, HashesAndEntropy) {
                      {"simhash_distance", {S("ffffffffffffffff"), S("0000000000000000")}, "64"},
                      {"simhash_distance", {S("fffffffffffffff"), S("0000000000000000")}, "!invalid"},
                      {"simhash_distance", {S("fffffffffffffffg"), S("0000000000000000")}, "!invalid"},
+                     {"simhash_keys", {S("0f")}, "!invalid"},
+                     {"simhash_keys", {S("000000000000000x")}, "!invalid"},
                  });
+}
+
+// Texts within three bits meet under one key at least; those that have nothing in common hardly ever do.
+TEST(LibTamis, KeysOfASimhashMeetWhereTextsAreNearlyEqual) {
+  Lab lab;
+  const auto keys = [&lab](uint64_t hash) {
+    char text[17];
+    std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(hash));
+    std::set<int64_t> all;
+    for (const Value& key : lab.call("simhash_keys", {S(text)}).list_items()) all.insert(key.i);
+    return all;
+  };
+  const auto shared = [](const std::set<int64_t>& a, const std::set<int64_t>& b) {
+    return std::count_if(a.begin(), a.end(), [&b](int64_t key) { return b.contains(key); });
+  };
+  int64_t by_chance = 0;
+  for (uint64_t n = 1; n <= 5000; ++n) {
+    const uint64_t hash = base::mix64(n), mask = base::mix64(n + 1'000'000);
+    const uint64_t near =
+        hash ^ (uint64_t{1} << (mask % 64)) ^ (uint64_t{1} << (mask / 64 % 64)) ^ (uint64_t{1} << (mask / 4096 % 64));
+    EXPECT_EQ(keys(hash).size(), 10u);
+    EXPECT_GE(shared(keys(hash), keys(near)), 1) << hash << " " << near;
+    by_chance += shared(keys(hash), keys(base::mix64(n + 2'000'000)));
+    lab.arena.reset();
+  }
+  EXPECT_LE(by_chance, 2);
 }
 
 }  // namespace

@@ -1,6 +1,10 @@
 #include "engine/active.h"
 
+#include <algorithm>
+
 #include "base/assert.h"
+#include "base/hash.h"
+#include "engine/impl.h"
 #include "policy/private_values.h"
 
 namespace tamis::engine {
@@ -32,28 +36,50 @@ std::vector<std::string> names_of_slots(const policy::EventType& type) {
   return names;
 }
 
-FeatureAccess& access_for(std::vector<FeatureAccess>& accesses, uint32_t feature, const std::vector<cel::NodeId>& by) {
+FeatureAccess& access_for(std::vector<FeatureAccess>& accesses, uint32_t feature, const std::vector<cel::NodeId>& by,
+                          bool each) {
   for (FeatureAccess& access : accesses) {
     if (access.feature == feature && access.by == by) return access;
   }
   FeatureAccess access;
   access.feature = feature;
   access.by = by;
+  access.each = each;
   accesses.push_back(std::move(access));
   return accesses.back();
 }
 
 }  // namespace
 
+size_t keys_of_each(const cel::Plan& plan, const std::vector<cel::NodeId>& by, cel::Frame& frame,
+                    std::array<uint64_t, policy::kEachMax>& keys) {
+  uint64_t before = 0;
+  for (size_t i = 0; i + 1 < by.size(); ++i) {
+    const Value v = plan.eval(by[i], frame);
+    if (!usable(v)) return 0;
+    before = base::combine64(before, event::hash(v));
+  }
+  const Value list = plan.eval(by.back(), frame);
+  if (!list.is(event::Kind::kList)) return 0;
+  size_t count = 0;
+  for (const Value& member : list.list_items()) {
+    if (count == keys.size()) break;
+    if (!usable(member) || member.is(event::Kind::kNull)) continue;
+    const uint64_t key = base::combine64(before, event::hash(member));
+    if (std::find(keys.begin(), keys.begin() + count, key) == keys.begin() + count) keys[count++] = key;
+  }
+  return count;
+}
+
 ActiveType::ActiveType(const policy::EventType& t, bool use_index)
     : type(&t), frame(t.plan), index(t.plan, conditions_of(t), use_index), slot_names(names_of_slots(t)) {
   for (const policy::FeatureRead& read : t.reads) {
-    FeatureAccess& access = access_for(accesses, read.feature, read.by);
+    FeatureAccess& access = access_for(accesses, read.feature, read.by, read.each);
     access.reads.emplace_back(read.window, read.slot);
     access.include_self = read.include_self;
   }
   for (const policy::FeatureUpdate& update : t.updates) {
-    FeatureAccess& access = access_for(accesses, update.feature, update.by);
+    FeatureAccess& access = access_for(accesses, update.feature, update.by, update.each);
     TAMIS_ASSERT(access.update == nullptr);
     access.update = &update;
   }

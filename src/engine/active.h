@@ -2,6 +2,7 @@
 // Private to this room.
 #pragma once
 
+#include <array>
 #include <memory>
 #include <string>
 #include <vector>
@@ -16,6 +17,7 @@ namespace tamis::engine {
 struct FeatureAccess {
   uint32_t feature = 0;
   std::vector<cel::NodeId> by;
+  bool each = false;                                // then `keys` are what it has instead of `key` and `cursor`
   std::vector<std::pair<uint32_t, int32_t>> reads;  // window, slot
   bool include_self = false;
   const policy::FeatureUpdate* update = nullptr;
@@ -23,11 +25,18 @@ struct FeatureAccess {
   state::FeatureTable* table = nullptr;
   state::Cursor cursor;
   uint64_t key = 0;
+  std::array<uint64_t, policy::kEachMax> keys{};
+  size_t key_count = 0;
   bool has_key = false;
   bool counts = false;  // the event updates the feature
   bool hit = false;
   Value of;
 };
+
+// The keys that the event in the frame has under `each`, different ones in the order of the list: how many there are;
+// none where a part is absent or an error.
+size_t keys_of_each(const cel::Plan& plan, const std::vector<cel::NodeId>& by, cel::Frame& frame,
+                    std::array<uint64_t, policy::kEachMax>& keys);
 
 struct ActiveType {
   ActiveType(const policy::EventType& t, bool use_index);

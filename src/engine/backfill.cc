@@ -76,12 +76,16 @@ const std::shared_ptr<const policy::Policy>& Backfill::policy() const { return i
 
 void Backfill::Impl::feed(ActiveType& type, FeatureAccess& access, int64_t t_ms) {
   const cel::Plan& plan = type.type->plan;
-  uint64_t key = 0;
+  size_t count = 1;
+  access.keys[0] = 0;
+  if (access.each) count = keys_of_each(plan, access.by, type.frame, access.keys);
   for (cel::NodeId node : access.by) {
+    if (access.each) break;
     Value v = plan.eval(node, type.frame);
     if (!usable(v)) return;
-    key = base::combine64(key, event::hash(v));
+    access.keys[0] = base::combine64(access.keys[0], event::hash(v));
   }
+  if (count == 0) return;
   const policy::FeatureUpdate& update = *access.update;
   if (update.where != cel::kNoNode && plan.test(update.where, type.frame) != cel::Plan::Truth::kTrue) return;
   Value of;
@@ -91,7 +95,7 @@ void Backfill::Impl::feed(ActiveType& type, FeatureAccess& access, int64_t t_ms)
   }
   bool hit = update.hit != cel::kNoNode && plan.test(update.hit, type.frame) == cel::Plan::Truth::kTrue;
   state::FeatureTable& table = *next.tables[access.feature];
-  table.update(table.find(key), t_ms, host.now_ms, of, hit);
+  for (size_t i = 0; i < count; ++i) table.update(table.find(access.keys[i]), t_ms, host.now_ms, of, hit);
 }
 
 // What they find in the past is of then; only what they know of it is kept.

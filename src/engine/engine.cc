@@ -168,6 +168,12 @@ bool Engine::Impl::set_time(const PreparedEvent& prepared, int64_t receive_ms) {
 void Engine::Impl::find_keys(ActiveType& type, base::Arena&) {
   const Plan& plan = type.type->plan;
   for (FeatureAccess& access : type.accesses) {
+    if (access.each) {
+      access.key_count = keys_of_each(plan, access.by, type.frame, access.keys);
+      access.has_key = access.key_count > 0;
+      for (size_t i = 0; i < access.key_count; ++i) access.table->prefetch(access.keys[i]);
+      continue;
+    }
     access.has_key = true;
     access.key = 0;
     for (NodeId node : access.by) {
@@ -199,10 +205,31 @@ void Engine::Impl::evaluate_update(ActiveType& type, FeatureAccess& access) {
   access.hit = update->hit != cel::kNoNode && plan.test(update->hit, type.frame) == Plan::Truth::kTrue;
 }
 
+// The largest of what the keys have.
+void Engine::Impl::read_each(FeatureAccess& access, event::Event& event, base::Arena& arena) {
+  const bool with_it = access.include_self && access.counts;
+  for (auto [window, slot] : access.reads) event.slots[static_cast<size_t>(slot)] = Value::absent();
+  for (size_t i = 0; i < access.key_count; ++i) {
+    const state::Cursor cursor = access.table->find(access.keys[i]);
+    for (auto [window, slot] : access.reads) {
+      const Value v = with_it ? access.table->read_with(cursor, decision.time_ms, window, access.of, access.hit, arena)
+                              : access.table->read(cursor, decision.time_ms, window, arena);
+      Value& most = event.slots[static_cast<size_t>(slot)];
+      if (!usable(v)) continue;
+      const bool is_more = !usable(most) || (v.is(Kind::kDouble) ? v.d > most.d : v.i > most.i);
+      if (is_more) most = v;
+    }
+  }
+}
+
 void Engine::Impl::read_features(ActiveType& type, event::Event& event, base::Arena& arena) {
   for (FeatureAccess& access : type.accesses) {
     evaluate_update(type, access);
     if (access.reads.empty() || !access.has_key) continue;
+    if (access.each) {
+      read_each(access, event, arena);
+      continue;
+    }
     access.cursor = access.table->find(access.key);
     for (auto [window, slot] : access.reads) {
       event.slots[static_cast<size_t>(slot)] =
@@ -339,6 +366,10 @@ void Engine::Impl::explain(ActiveType& type, const event::Event& event, base::Ar
 void Engine::Impl::update_features(ActiveType& type) {
   for (FeatureAccess& access : type.accesses) {
     if (!access.counts) continue;
+    for (size_t i = 0; access.each && i < access.key_count; ++i) {
+      access.table->update(access.table->find(access.keys[i]), decision.time_ms, now, access.of, access.hit);
+    }
+    if (access.each) continue;
     if (access.reads.empty()) access.cursor = access.table->find(access.key);
     access.table->update(access.cursor, decision.time_ms, now, access.of, access.hit);
   }

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "engine/act.h"
+#include "engine/backfill.h"
 #include "engine/policy_tests.h"
 
 namespace tamis::engine {
@@ -67,6 +68,99 @@ class EngineTest : public testing::Test {
   PreparedEvent event_;
   const Decision* last_ = nullptr;
 };
+
+constexpr const char* kSends = R"y(
+policy: test
+time: {at: t, format: ms}
+---
+event: login
+verdicts: [accept, reject]
+fields:
+  account: {type: string, entity: account}
+  links: {type: list(string), default: []}
+  amount: {type: int, default: 0}
+---
+)y";
+constexpr const char* kEach = R"y(
+features:
+  senders: {distinct: account, of: login, each: links, over: 1h}
+  sends: {count: login, each: links, over: 1h}
+  own: {sum: amount, of: login, by: account, each: links, over: 1h, include_self: true}
+rules: [{id: a, on: login, when: senders > 90 || sends > 90 || own > 90, mode: live}]
+)y";
+
+std::string send(int t, const std::string& account, const std::string& links, int amount = 1) {
+  return R"({"t":)" + std::to_string(t) + R"(,"account":")" + account + R"(","links":)" + links + R"(,"amount":)" +
+         std::to_string(amount) + "}";
+}
+
+TEST_F(EngineTest, UnderEachTheEventCountsOnceForEachKeyAndReadsTheLargest) {
+  use_whole(std::string(kSends) + kEach);
+  decide(send(1000, "a", R"(["x","y","x"])"));
+  EXPECT_EQ(feature("senders"), 0);
+  EXPECT_EQ(feature("own"), 1);  // itself, once: "x" stands there twice
+  decide(send(2000, "b", R"(["z","y"])"));
+  EXPECT_EQ(feature("senders"), 1);  // y
+  decide(send(3000, "c", R"(["y"])"));
+  EXPECT_EQ(feature("senders"), 2);
+  EXPECT_EQ(feature("sends"), 2);
+  decide(send(4000, "a", R"(["z","x","y"])", 5));
+  EXPECT_EQ(feature("senders"), 3);  // of x one, of z one, of y three
+  EXPECT_EQ(feature("own"), 6);
+  decide(send(5000, "a", R"(["new"])"));
+  EXPECT_EQ(feature("senders"), 0);
+  // Without a member there is no key, so there is nothing to read and nothing is fed.
+  decide(send(6000, "a", "[]"));
+  EXPECT_EQ(feature("senders"), -1);
+  // Not more than sixteen different ones.
+  std::string many = "[";
+  for (int i = 0; i < 40; ++i) many += (i > 0 ? ",\"m" : "\"m") + std::to_string(i / 2) + "\"";
+  decide(send(7000, "a", many + "]"));
+  decide(send(8000, "b", R"(["m15"])"));
+  EXPECT_EQ(feature("sends"), 1);
+  decide(send(9000, "b", R"(["m16"])"));
+  EXPECT_EQ(feature("sends"), 0);
+  // Of a person who is forgotten the keys go that are made of the person, and those that are not stay.
+  decide(send(10'000, "a", R"(["y"])"));
+  EXPECT_EQ(feature("own"), 7);
+  ASSERT_TRUE(event_.prepare(policy_, "login", send(11'000, "a", R"(["y"])"), nullptr));
+  EXPECT_GE(engine_.forget_keys(event_, "a").keys, 1u);
+  decide(send(12'000, "a", R"(["y"])"));
+  EXPECT_EQ(feature("own"), 1);
+  EXPECT_EQ(feature("sends"), 5);
+}
+
+TEST_F(EngineTest, FeaturesUnderEachAreFilledFromThePastAsTheyWouldHaveGrown) {
+  std::vector<std::string> events;
+  for (int n = 0; n < 400; ++n) {
+    std::string links = "[";
+    for (int k = 0; k < n * 7 % 5; ++k) links += (k > 0 ? ",\"d" : "\"d") + std::to_string(n * (k + 3) % 23) + "\"";
+    events.push_back(send(1000 * (n + 1), "a" + std::to_string(n * 13 % 37), links + "]", n % 9));
+  }
+  use_whole(std::string(kSends) + kEach);
+  std::vector<std::string> whole;
+  for (const std::string& event : events) whole.push_back(decide(event));
+  Engine late;
+  auto plain = compile(std::string(kSends) + "rules: []\n");
+  late.activate(plain);
+  for (int n = 0; n < 300; ++n) {
+    ASSERT_TRUE(event_.prepare(plain, "login", events[size_t(n)], nullptr));
+    late.decide(event_, Engine::kNoReceiveTime);
+  }
+  Engine::PreparedPointer next = Engine::build(policy_, {});
+  Backfill backfill(late, *next);
+  for (int n = 0; n < 300; ++n) {
+    ASSERT_TRUE(event_.prepare(policy_, "login", events[size_t(n)], nullptr));
+    backfill.feed(event_, 1000 * (n + 1));
+  }
+  late.activate(std::move(next));
+  for (int n = 300; n < 400; ++n) {
+    ASSERT_TRUE(event_.prepare(policy_, "login", events[size_t(n)], nullptr));
+    std::string out;
+    write_json(late.decide(event_, Engine::kNoReceiveTime), out);
+    EXPECT_EQ(out, whole[size_t(n)]);
+  }
+}
 
 TEST_F(EngineTest, TheWorstVerdictWinsPointsAddUpAndTheOverrideWinsOverAll) {
   use(R"y(

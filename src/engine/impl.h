@@ -73,6 +73,9 @@ struct Engine::Impl final : public cel::Host {
   void find_keys(ActiveType& type, base::Arena& arena);
   void evaluate_update(ActiveType& type, FeatureAccess& access);
   void read_features(ActiveType& type, event::Event& event, base::Arena& arena);
+  void read_each(FeatureAccess& access, event::Event& event, base::Arena& arena);
+  void forget_each(ActiveType& type, FeatureAccess& access, std::string_view value, base::Arena& arena,
+                   Forgotten& forgotten);
   void run_rules(ActiveType& type, const event::Event& event, base::Arena& arena, std::vector<RuleStats>& counts);
   void settle(ActiveType& type, event::Event& event);
   void add_match(ActiveType& type, uint32_t rule, base::Arena& arena, RuleStats& count);

@@ -1,6 +1,7 @@
 // What people do to the engine's state, and what they ask of it.
 #include <algorithm>
 #include <charconv>
+#include <set>
 
 #include "base/assert.h"
 #include "base/hash.h"
@@ -175,6 +176,34 @@ Engine::Erased Engine::erase_entity(std::string_view entity_kind, std::string_vi
   return erased;
 }
 
+// Under `each`: all keys where a part before it is the value, else that of the member which is; and those that remember
+// what the event brought.
+void Engine::Impl::forget_each(ActiveType& type, FeatureAccess& access, std::string_view value, base::Arena& arena,
+                               Forgotten& forgotten) {
+  const cel::Plan& plan = type.type->plan;
+  bool all = false;
+  for (size_t i = 0; i + 1 < access.by.size(); ++i) all |= as_text(plan.eval(access.by[i], type.frame), arena) == value;
+  std::set<uint64_t> own;
+  const Value list = plan.eval(access.by.back(), type.frame);
+  uint64_t before = 0;
+  for (size_t i = 0; i + 1 < access.by.size(); ++i)
+    before = base::combine64(before, event::hash(plan.eval(access.by[i], type.frame)));
+  for (const Value& member : list.list_items()) {
+    if (as_text(member, arena) == value) own.insert(base::combine64(before, event::hash(member)));
+  }
+  const policy::FeatureUpdate* update = access.update;
+  Value of = Value::absent();
+  if (update != nullptr && update->of != cel::kNoNode && active->remembers_people[access.feature])
+    of = plan.eval(update->of, type.frame);
+  for (size_t i = 0; i < access.key_count; ++i) {
+    if (all || own.contains(access.keys[i])) {
+      forgotten.keys += access.table->forget(access.keys[i]);
+    } else if (usable(of) && access.table->holds(access.keys[i], of)) {
+      forgotten.others_keys += access.table->forget(access.keys[i]);
+    }
+  }
+}
+
 Engine::Forgotten Engine::forget_keys(PreparedEvent& prepared, std::string_view value) {
   TAMIS_ASSERT(impl_->activated && prepared.policy() == impl_->active->policy);
   ActiveType& type = *impl_->active->types[prepared.type_index()];
@@ -184,6 +213,10 @@ Engine::Forgotten Engine::forget_keys(PreparedEvent& prepared, std::string_view 
   Forgotten forgotten;
   for (FeatureAccess& access : type.accesses) {
     if (!access.has_key) continue;
+    if (access.each) {
+      impl_->forget_each(type, access, value, arena, forgotten);
+      continue;
+    }
     auto is_value = [&](cel::NodeId node) { return as_text(type.type->plan.eval(node, type.frame), arena) == value; };
     if (std::any_of(access.by.begin(), access.by.end(), is_value)) {
       forgotten.keys += access.table->forget(access.key);

@@ -56,6 +56,9 @@ event::Kind kind_of(const Type& type) {
   }
 }
 
+// Whether this part of the key is the list of `each`, which comes last.
+bool is_each(const FeatureSource& source, size_t part) { return source.each && part + 1 == source.by.size(); }
+
 }  // namespace
 
 void Compiler::add_features() {
@@ -153,7 +156,9 @@ bool Compiler::check_feed(Feature& feature, Draft& draft, const cel::Env& env, T
     return false;
   };
   for (size_t i = 0; i < source.by.size(); ++i) {
-    auto by = expressions_.compile(source.by[i], draft.scope, env, Expect::kKey, "`by`");
+    const bool each = is_each(source, i);
+    auto by = expressions_.compile(source.by[i], draft.scope, env, each ? Expect::kKeys : Expect::kKey,
+                                   each ? "`each`" : "`by`");
     if (!by) {
       good = false;
     } else if (first || i >= feature.by.size()) {
@@ -204,10 +209,9 @@ bool Compiler::check_value_type(const FeatureSource& source, const Type& of, Fea
     case Aggregate::kMin:
     case Aggregate::kMax:
       value = of;
-      if ((is_number(of) && of.kind != Type::Kind::kUint) || of.kind == Type::Kind::kTimestamp ||
-          of.kind == Type::Kind::kDuration) {
-        return true;
-      }
+      if (is_number(of) && of.kind != Type::Kind::kUint) return true;
+      if (source.each) return wrong("int or double, as everything that is counted under `each`");
+      if (of.kind == Type::Kind::kTimestamp || of.kind == Type::Kind::kDuration) return true;
       return wrong("int, double, timestamp or duration");
     case Aggregate::kLast:
       value = of;
@@ -274,7 +278,8 @@ uint64_t Compiler::fingerprint(const Feature& feature, const FeatureDecl& decl) 
   std::sort(types.begin(), types.end());
   for (const std::string& type : types) text += "|on " + type;
   for (size_t i = 0; i < source.by.size(); ++i) {
-    text += "|by " + expressions_.canonical(source.by[i]) + ":" + event::to_string(feature.by[i]);
+    text += (is_each(source, i) ? "|each " : "|by ") + expressions_.canonical(source.by[i]) + ":" +
+            event::to_string(feature.by[i]);
   }
   text += "|of " + expressions_.canonical(source.of);
   text += "|where " + expressions_.canonical(source.where);
@@ -322,8 +327,12 @@ void Compiler::compile_features(Draft& draft, const cel::Env& env) {
   std::sort(reads.begin(), reads.end());
   auto keys = [&](const Feature& feature) {
     std::vector<NodeId> by;
-    for (const Expression& part : feature.source->by)
-      by.push_back(add(part, draft, draft.scope, env, Expect::kKey, "`by`"));
+    const FeatureSource& source = *feature.source;
+    for (size_t i = 0; i < source.by.size(); ++i) {
+      const bool each = is_each(source, i);
+      by.push_back(
+          add(source.by[i], draft, draft.scope, env, each ? Expect::kKeys : Expect::kKey, each ? "`each`" : "`by`"));
+    }
     return by;
   };
   for (const auto& [slot, symbol] : reads) {
@@ -334,6 +343,7 @@ void Compiler::compile_features(Draft& draft, const cel::Env& env) {
     read.window = symbol->window;
     read.slot = slot;
     read.by = keys(feature);
+    read.each = feature.source->each;
     read.include_self = feature.source->include_self;
     read.name = symbol->name;
     draft.type.reads.push_back(std::move(read));
@@ -346,6 +356,7 @@ void Compiler::compile_features(Draft& draft, const cel::Env& env) {
     FeatureUpdate update;
     update.feature = i;
     update.by = keys(feature);
+    update.each = feature.source->each;
     const FeatureSource& source = *feature.source;
     if (source.where.given()) update.where = add(source.where, draft, draft.scope, env, Expect::kBool, "`where`");
     if (source.of.given()) update.of = add(source.of, draft, draft.scope, env, Expect::kAny, "`of`");

@@ -122,6 +122,47 @@ rules:
   EXPECT_EQ(world.eval(login.reads[0].by.at(0)).str(), "192.0.2.9");
 }
 
+TEST(Compile, EachMemberOfAListIsAKey) {
+  const std::string events = R"y(
+event: send
+fields: {account: account, links: list(string), domain: string, counts: "list(map(string, int))"}
+---
+event: login
+fields: {account: account}
+---
+)y";
+  auto policy = good(events + R"(
+features:
+  senders: {distinct: account, of: send, by: domain, each: links, over: 1d}
+rules:
+  - {id: a, on: send, when: senders > 3}
+)");
+  const EventType& send = *policy->find_type("send");
+  EXPECT_TRUE(send.reads.at(0).each);
+  EXPECT_TRUE(send.updates.at(0).each);
+  EXPECT_EQ(send.updates[0].by.size(), 2u);  // the list is the last part of the key
+  // Another list, and a key of the list as a whole, are other features.
+  const auto fingerprint = [&](const std::string& feature) {
+    return good(events + "features:\n  senders: " + feature + "\nrules: []\n")->features.at(0).fingerprint;
+  };
+  EXPECT_NE(policy->features[0].fingerprint,
+            fingerprint("{distinct: account, of: send, by: domain, each: 'links.map(x, x + \"\")', over: 1d}"));
+  EXPECT_EQ(policy->features[0].fingerprint,
+            fingerprint("{distinct: account, of: send, by: domain, each: links, over: 1d}"));
+  const auto bad = [&](const std::string& feature, const std::string& why, const std::string& on = "send") {
+    Loaded loaded = load(events + "features:\n  senders: " + feature + "\nrules:\n  - {id: a, on: " + on +
+                         ", when: senders > 3}\n");
+    EXPECT_EQ(loaded.policy, nullptr) << feature;
+    EXPECT_NE(all(loaded).find(why), std::string::npos) << all(loaded);
+  };
+  bad("{count: send, each: domain, over: 1d}", "`each` is a list of single values, and this is string");
+  bad("{count: send, each: counts, over: 1d}", "`each` is a list of single values");
+  bad("{set: account, of: send, each: links, over: 1d}", "must give a number");
+  bad("{first_seen: send, each: links}", "must give a number");
+  bad("{count: send, by: links, over: 1d}", "`by` is a single value");
+  bad("{count: send, each: links, over: 1d}", "links", "login");
+}
+
 TEST(Compile, LetsTemplatesPointsAndScore) {
   auto policy = good(std::string(kEvents) + R"(
 rules:

@@ -272,6 +272,8 @@ bool Expressions::check_type(const Type& type, Expect expect) const {
       return is_number;
     case Expect::kEntity:
       return inner.kind == Kind::kString || inner.kind == Kind::kInt;
+    case Expect::kKeys:
+      return inner.kind == Kind::kList && check_type(inner.params[0], Expect::kKey);
     case Expect::kKey:
       return is_number || inner.kind == Kind::kBool || inner.kind == Kind::kString || inner.kind == Kind::kBytes ||
              inner.kind == Kind::kTimestamp || inner.kind == Kind::kDuration ||
@@ -289,7 +291,8 @@ std::optional<cel::Compiled> Expressions::compile(const Expression& expression, 
   for (const cel::Issue& issue : compiled.issues) report(expression, prepared, scope, issue);
   if (!compiled.ok()) return std::nullopt;
   if (check_type(compiled.type(), expect)) return compiled;
-  static constexpr std::string_view kWanted[] = {"", "bool", "a number", "a single value", "text or a whole number"};
+  static constexpr std::string_view kWanted[] = {
+      "", "bool", "a number", "a single value", "text or a whole number", "a list of single values"};
   diagnostics_.error_in(*expression.node, expression.offset,
                         expression.offset + static_cast<uint32_t>(expression.text.size()),
                         fmt::format("{} is {}, and this is {}", what, kWanted[static_cast<size_t>(expect)],

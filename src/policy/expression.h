@@ -22,6 +22,7 @@ enum class Expect : uint8_t {
   kNumber,
   kKey,     // what can be part of a key: one value, no list or map
   kEntity,  // text or int
+  kKeys,    // a list of what can be part of a key
 };
 
 // What is wrong with a name that the checker does not know, in the policy's words; empty where there is nothing to add.

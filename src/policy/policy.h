@@ -108,19 +108,24 @@ struct Rule {
 };
 
 // A feature as one event type reads it: slot `slot` takes window `window` of feature `feature` under the key made of
-// the values of `by`. If any of `by` is absent or an error the slot is absent.
+// the values of `by`. If any of `by` is absent or an error the slot is absent. `each`: the last of `by` is a list, each
+// member of which makes a key of its own, the first kEachMax different ones; the slot takes the largest of what they
+// have.
+inline constexpr size_t kEachMax = 16;
 struct FeatureRead {
   uint32_t feature = 0;
   uint32_t window = 0;
   int32_t slot = 0;
   std::vector<NodeId> by;
+  bool each = false;
   bool include_self = false;  // then `of`, `where` and `hit` of this type's FeatureUpdate apply, if it has one
   std::string name;           // the variable: "signups_per_net_1h"
 };
-// How one event type feeds a feature.
+// How one event type feeds a feature: under one key or, with `each`, once under each.
 struct FeatureUpdate {
   uint32_t feature = 0;
   std::vector<NodeId> by;
+  bool each = false;
   NodeId where = kNoNode;  // filter; kNoNode: every event
   NodeId of = kNoNode;     // the value aggregated
   NodeId hit = kNoNode;    // ratio: the numerator's condition

@@ -105,12 +105,17 @@ void read_windows(const MapReader& map, FeatureSource& feature) {
   std::sort(feature.windows.begin(), feature.windows.end(), [](const Span& a, const Span& b) { return a.ms < b.ms; });
 }
 
+bool gives_numbers(Aggregate aggregate) {
+  return aggregate != Aggregate::kLast && aggregate != Aggregate::kFirstSeen && aggregate != Aggregate::kTopK &&
+         aggregate != Aggregate::kSet;
+}
+
 void read_feature(const Node& key, const Node& value, PolicySource& policy, Diagnostics& diagnostics) {
   FeatureSource feature;
   feature.name = {key.text, &key};
   if (!check_identifier(feature.name, "the name of a feature", diagnostics)) return;
-  std::vector<std::string> keys = {"of",       "by",     "where", "over", "include_self", "lateness",
-                                   "keys_max", "at_cap", "k",     "q",    "doc"};
+  std::vector<std::string> keys = {"of",       "by",       "each",   "where", "over", "include_self",
+                                   "lateness", "keys_max", "at_cap", "k",     "q",    "doc"};
   for (const AggregateKey& a : kAggregates) keys.emplace_back(a.key);
   MapReader map(value, fmt::format("feature {}", quoted(key.text)), keys, diagnostics);
   const AggregateKey* aggregate = find_aggregate(map, feature.name);
@@ -121,6 +126,15 @@ void read_feature(const Node& key, const Node& value, PolicySource& policy, Diag
   read_aggregate(map, *aggregate, feature);
   feature.by = map.expressions("by");
   if (feature.by.size() > kByMax) diagnostics.error(*map.get("by"), fmt::format("`by` has at most {} parts", kByMax));
+  if (map.has("each")) {
+    feature.each = true;
+    feature.by.push_back(map.expression("each"));
+    if (!gives_numbers(feature.aggregate)) {
+      diagnostics.error(*map.get("each"),
+                        "`each` gives the largest value of all its keys, so the feature must give a number",
+                        "one of: count sum mean min max distinct rate quantile ratio");
+    }
+  }
   feature.where = map.expression("where");
   read_windows(map, feature);
   feature.include_self = map.flag("include_self").value_or(false);

@@ -90,6 +90,7 @@ struct FeatureSource {
   state::Aggregate aggregate = state::Aggregate::kCount;
   std::vector<Name> types;
   std::vector<Expression> by;
+  bool each = false;  // the last of `by` is a list, each member of which makes a key
   Expression of, where, hit;
   std::vector<Span> windows;
   bool windows_are_a_list = false;
