@@ -125,7 +125,7 @@ rules:
 TEST(Compile, EachMemberOfAListIsAKey) {
   const std::string events = R"y(
 event: send
-fields: {account: account, links: list(string), domain: string, counts: "list(map(string, int))"}
+fields: {account: account, links: list(string), domain: string, counts: "map(string, int)"}
 ---
 event: login
 fields: {account: account}
@@ -157,6 +157,7 @@ rules:
   };
   bad("{count: send, each: domain, over: 1d}", "`each` is a list of single values, and this is string");
   bad("{count: send, each: counts, over: 1d}", "`each` is a list of single values");
+  bad("{count: send, each: '[links]', over: 1d}", "`each` is a list of single values");
   bad("{set: account, of: send, each: links, over: 1d}", "must give a number");
   bad("{first_seen: send, each: links}", "must give a number");
   bad("{count: send, by: links, over: 1d}", "`by` is a single value");
