@@ -225,6 +225,58 @@ class Accounts(harness.TestCase):
             self.assertGreaterEqual(retro[account]["at"], START)
         self.assertIn("cluster-to-look-at", {rule for finding in self.lines("findings") for rule in finding["rules"]})
 
+    def test_a_bad_line_of_a_table_takes_nothing_from_the_others(self):
+        seed, intel = self.folder / "seed.jsonl", self.folder / "intel.csv"
+        run = ("replay", "--policy", harness.READY_POLICY, "--intel", intel, "--accounts", seed, "--out", self.folder / "decisions", "--json", self.source)
+        seed.write_text('{"acct":"old1","age_days":300}\n{"acct":"old2"\n[7]\n{"acct":"old3","paid":true}\n')
+        intel.write_text("prefix,tag\n198.18.0.0/24,vpn\nnonsense,x\n" + "300.0.0.0/8,x\n" * 40 + "198.19.0.0/16,dc\n")
+        done = self.run_tamis(*run, code=1)
+        self.assertIn(f'{intel}:3: expected a network like 192.0.2.0/24, found "nonsense"', done.stderr)
+        self.assertEqual(20, done.stderr.count("expected a network"))  # enough to see what is wrong
+        self.assertIn("41 lines of --intel are passed over", done.stderr)
+        self.assertRegex(done.stderr, rf"{seed}:2: not valid JSON.*\n{seed}:3: expected a JSON object")
+        told = json.loads(done.stderr.splitlines()[-1])
+        self.assertEqual((len(self.events), 2, 41, 2), tuple(told[k] for k in ("decided", "refused", "intel_refused", "accounts")))
+        self.assertEqual(len(self.events), len(self.lines("decisions")))
+        # The rest of both is used.
+        intel.write_text("prefix,tag\n198.18.0.0/24,vpn\n198.19.0.0/16,dc\n")
+        seed.write_text('{"acct":"old1","age_days":300}\n{"acct":"old3","paid":true}\n')
+        first = (self.folder / "decisions").read_bytes()
+        self.run_tamis(*run)
+        self.assertEqual(first, (self.folder / "decisions").read_bytes())
+        # A wrong header, or nothing of use, is no table.
+        for text, why in [("prefix,tagg\n198.18.0.0/24,vpn\n", 'intel.csv:1: unknown column "tagg"'), ("prefix,tag\nx,y\n", "intel.csv:2: expected a network"),
+                          ("prefix,tag\n", "intel.csv: expected lines with networks"), ("", "expected a header line")]:
+            intel.write_text(text)
+            self.assertIn(why, self.run_tamis(*run, code=2).stderr)
+        intel.write_text("prefix,tag\n198.18.0.0/24,vpn\n")
+        for text in ("", '{"acct":1.5\n'):
+            seed.write_text(text)
+            self.assertIn("seed.jsonl: there is no account in it", self.run_tamis(*run, code=2).stderr)
+
+    def test_a_server_uses_what_is_good_of_a_table(self):
+        intel = self.folder / "intel.csv"
+        intel.write_text("prefix,tag\n198.18.0.0/24,vpn\nnonsense,x\n")
+        for _ in range(2):  # and again from what the data folder kept
+            with harness.Server(harness.READY_POLICY, self.data, "--intel", str(intel)) as server:
+                self.assertEqual(200, server.post("/v1/decide", self.source.read_bytes()).status)
+                self.assertIn(f"{intel}:3: expected a network", server.output())
+                self.assertIn("1 lines of --intel are passed over", server.output())
+        self.run_tamis("replay", "--data", self.data, "--out", self.folder / "replayed", "--quiet")
+
+    def test_a_bad_line_of_truth_takes_nothing_from_the_others(self):
+        truth = self.folder / "truth.csv"
+        truth.write_text("entity,value,label\naccount\n" + "".join(f"account,{e['acct']},good\n" for e in self.events if e["type"] == "signup") + "account,,bad\n")
+        done = self.run_tamis("eval", "--policy", harness.READY_POLICY, "--truth", truth, "--types", "signup", "--json", "-q", self.source)
+        self.assertEqual((2, 700), (json.loads(done.stdout)["truth_refused"], sum(cell["honest"] for cell in json.loads(done.stdout)["all"].values())))
+        self.assertIn(f"{truth}:2: has 1 of 3 columns", done.stderr)
+        self.run_tamis("import", "--data", self.data, "--policy", harness.READY_POLICY, "-q", self.source)
+        done = self.run_tamis("backtest", "--data", self.data, "--policy", harness.READY_POLICY, "--rule", "signup-of-cluster", "--truth", truth, "--json", "-q")
+        self.assertEqual((2, 700), (json.loads(done.stdout)["truth"]["refused"], json.loads(done.stdout)["truth"]["good"]))
+        self.assertIn(f"{truth}:2: has 1 of 3 columns", done.stderr)
+        truth.write_text("entity,value,label\naccount\n")
+        self.run_tamis("eval", "--policy", harness.READY_POLICY, "--truth", truth, "-q", self.source, code=2)
+
     def test_seeds_need_their_event_type(self):
         policy = self.write_policy({"p.yaml": "event: signup\nfields: {acct: account}\nid: id\ntime: {at: t, format: ms}\n"})
         done = self.run_tamis("replay", "--policy", policy, "--accounts", self.source, self.source, code=2)

@@ -6,6 +6,7 @@
 #include "app/data_session.h"
 #include "app/json_view.h"
 #include "base/file.h"
+#include "base/line_faults.h"
 #include "base/text.h"
 
 namespace tamis::app {
@@ -122,11 +123,18 @@ base::Result<int> backtest(Options& options) {
   options.session.reads = true;
   TAMIS_TRY(session, DataSession::open(options.session));
   TAMIS_TRY(text, session->run_job("backtest", "/v1/backtests", body + "}"));
+  TAMIS_TRY(result, JsonView::parse(text));
+  base::LineFaults faults;
+  faults.count = result["truth"]["refused"].count();
+  // It went there as text, and has its name here.
+  for (event::Value v : result["truth"]["faults"].items()) {
+    faults.first.push_back(options.truth + result.item(v).text().substr(std::string_view("truth").size()));
+  }
+  print_faults(faults, "--truth");
   if (options.json) {
     std::printf("%s\n", text.c_str());
     return kGood;
   }
-  TAMIS_TRY(result, JsonView::parse(text));
   print(result);
   return kGood;
 }

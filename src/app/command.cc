@@ -4,6 +4,7 @@
 #include <csignal>
 #include <cstdio>
 
+#include "base/line_faults.h"
 #include "policy/policy.h"
 
 namespace tamis::app {
@@ -27,6 +28,13 @@ void print_diagnostics(const policy::Loaded& loaded, const std::string& folder) 
     if (!d.file.empty()) d.file = folder + (folder.empty() || folder.back() == '/' ? "" : "/") + d.file;
     std::fprintf(stderr, "%s\n", policy::to_string(d).c_str());
   }
+}
+
+void print_faults(const base::LineFaults& faults, const std::string& of) {
+  for (const std::string& words : faults.first) std::fprintf(stderr, "%s\n", words.c_str());
+  if (faults.count == 0) return;
+  std::fprintf(stderr, "%llu lines of %s are passed over%s\n", static_cast<unsigned long long>(faults.count),
+               of.c_str(), faults.count > faults.first.size() ? ", of which the first are above" : "");
 }
 
 void Interrupt::install() {

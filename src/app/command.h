@@ -12,6 +12,9 @@
 namespace CLI {
 class App;
 }
+namespace tamis::base {
+struct LineFaults;
+}
 namespace tamis::policy {
 struct Loaded;
 }
@@ -70,6 +73,10 @@ int complain(const std::string& message, int code = kFailed);
 
 // Shows on stderr what is wrong with the policy in `folder`, each with a path that can be opened from here.
 void print_diagnostics(const policy::Loaded& loaded, const std::string& folder);
+
+// Says on stderr which lines of a table were passed over, if there were any: the first of them, and how many. `of` is
+// what the lines are.
+void print_faults(const base::LineFaults& faults, const std::string& of);
 
 // Says on stderr how the recovery of the data folder went, if there was anything to it.
 void print_recovery(const replay::Recovered& recovered, const std::string& data);

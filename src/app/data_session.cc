@@ -151,6 +151,7 @@ base::Status DataSession::serve() {
   bool whole = folder_->archive().stats().upto >= folder_->last_number();
   if (options_.state || !whole) TAMIS_CHECK(recover());
   TAMIS_CHECK(service_->use_intel(options_.intel));
+  if (!options_.intel.empty()) print_faults(service_->intel()->faults(), "--intel");
   if (!options_.policy.empty()) {
     policy::Loaded loaded = service_->activate_folder(options_.policy);
     print_diagnostics(loaded, options_.policy);

@@ -52,12 +52,16 @@ class Evaluation {
     print_diagnostics(loaded, options_.policy);
     if (loaded.policy == nullptr) return kFailed;
     policy_ = loaded.policy;
-    if (!options_.truth.empty()) TAMIS_CHECK(truth_.add_csv_file(options_.truth));
+    if (!options_.truth.empty()) {
+      TAMIS_CHECK(truth_.add_csv_file(options_.truth, &truth_faults_));
+      print_faults(truth_faults_, "--truth");
+    }
     TAMIS_CHECK(choose());
     TAMIS_CHECK(read_bounds());
     if (!options_.intel.empty()) {
       TAMIS_TRY(intel, event::NetworkIntel::load(options_.intel));
       intel_ = std::move(intel);
+      print_faults(intel_->faults(), "--intel");
     }
     engine_.activate(policy_);
     Interrupt::install();
@@ -316,7 +320,10 @@ class Evaluation {
     put_checks(json, checks);
     json.key("left_out").begin_array();
     for (const std::string& type : left_out_) json.string(type);
-    json.end_array().key("refused").uinteger(refused_).key("skipped").uinteger(skipped_).end_object();
+    json.end_array().key("refused").uinteger(refused_);
+    if (intel_ != nullptr) json.key("intel_refused").uinteger(intel_->faults().count);
+    if (!options_.truth.empty()) json.key("truth_refused").uinteger(truth_faults_.count);
+    json.key("skipped").uinteger(skipped_).end_object();
     std::printf("%s\n", out.c_str());
   }
 
@@ -326,6 +333,7 @@ class Evaluation {
   std::vector<replay::RateBound> bounds_;
   std::vector<std::string> left_out_;  // types with the class, but without a harsh verdict
   replay::Truth truth_;
+  base::LineFaults truth_faults_;
   std::shared_ptr<const event::NetworkIntel> intel_;
   Engine engine_;
   engine::PreparedEvent event_;

@@ -180,6 +180,7 @@ base::Result<std::string> decide_until(const Options& options) {
   if (!options.intel.empty()) {
     TAMIS_TRY(loaded_intel, event::NetworkIntel::load(options.intel));
     intel = std::move(loaded_intel);
+    print_faults(intel->faults(), "--intel");
   }
   Engine engine;
   engine.activate(loaded.policy);

@@ -45,6 +45,7 @@ class Import {
         known += (known.empty() ? "" : ", ") + type.schema.name;
       return base::invalid("--type " + options_.type + ": the policy has no such event type; it has: " + known);
     }
+    if (!options_.session.intel.empty()) intel_refused_ = service_->intel()->faults().count;
     // Rows that a crash left to be added again count as well, so they are put into files first.
     TAMIS_CHECK(service_->flush());
     newest_ms_ = service_->data()->archive().stats().newest_ms;
@@ -57,7 +58,7 @@ class Import {
     TAMIS_CHECK(service_->data()->join_files());
     report();
     if (Interrupt::requested()) return kInterrupted;
-    return refused_ + older_ == 0 ? kGood : kNo;
+    return refused_ + older_ + intel_refused_ == 0 ? kGood : kNo;
   }
 
  private:
@@ -129,13 +130,16 @@ class Import {
       std::string out;
       event::JsonWriter json(out);
       json.begin_object().key("imported").uinteger(imported_).key("refused").uinteger(refused_);
-      json.key("older").uinteger(older_).key("repeated").uinteger(repeated_).key("dropped").begin_object();
+      json.key("older").uinteger(older_).key("repeated").uinteger(repeated_);
+      if (intel_refused_ > 0) json.key("intel_refused").uinteger(intel_refused_);
+      if (!dropped_.empty()) json.key("dropped").begin_object();
       for (const auto& [type, fields] : dropped_) {
         json.key(type).begin_object();
         for (const auto& [field, count] : fields) json.key(field).uinteger(count);
         json.end_object();
       }
-      json.end_object().end_object();
+      if (!dropped_.empty()) json.end_object();
+      json.end_object();
       std::printf("%s\n", out.c_str());
       return;
     }
@@ -162,6 +166,7 @@ class Import {
   const Options& options_;
   door::Service* service_ = nullptr;
   int64_t newest_ms_ = INT64_MIN;
+  uint64_t intel_refused_ = 0;
   uint64_t lines_ = 0, imported_ = 0, refused_ = 0, older_ = 0, repeated_ = 0;
   std::map<std::string, std::map<std::string, uint64_t>> dropped_;  // by event type and field
 };

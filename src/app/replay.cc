@@ -57,6 +57,7 @@ class Replay {
     if (!options_.intel.empty()) {
       TAMIS_TRY(intel, event::NetworkIntel::load(options_.intel));
       intel_ = std::move(intel);
+      print_faults(intel_->faults(), "--intel");
     }
     engine_.activate(loaded.policy);
     TAMIS_CHECK(describe_run(loaded.policy->version));
@@ -71,7 +72,7 @@ class Replay {
       if (Interrupt::requested()) break;
     }
     if (lines_passed_ < lines_known_ && !Interrupt::requested()) return not_the_same();
-    return finish(tally_.refused == 0 ? kGood : kNo);
+    return finish(tally_.refused + intel_refused() == 0 ? kGood : kNo);
   }
 
  private:
@@ -83,7 +84,9 @@ class Replay {
     replay.explain = options_.explain;
     if (!options_.intel.empty()) {
       TAMIS_TRY(intel, event::NetworkIntel::load(options_.intel));
-      replay.intel = std::move(intel);
+      intel_ = std::move(intel);
+      print_faults(intel_->faults(), "--intel");
+      replay.intel = intel_;
     }
     if (!options_.policy.empty()) {
       policy::Loaded loaded = policy::load_folder(options_.policy);
@@ -122,7 +125,7 @@ class Replay {
       std::fprintf(stderr, "the last record was cut off by a crash; its %llu bytes are left out\n",
                    ull(result.dropped_bytes));
     }
-    return finish(kGood);
+    return finish(intel_refused() == 0 ? kGood : kNo);
   }
 
   // What a checkpoint must agree with, beside what was read and written so far.
@@ -316,13 +319,21 @@ class Replay {
     TAMIS_CHECK(first_time(policy, begin_ms));
     TAMIS_TRY(file, event::NdjsonFile::open(options_.accounts, kLineBytesMax));
     std::string_view line;
+    std::string first_fault;
     while (!Interrupt::requested()) {
       base::Result<bool> more = file.next(line);
-      if (!more) return tl::unexpected(more.error());
-      if (!*more) break;
-      base::Status ready = event_.prepare(policy, kAccountType, line, intel_.get());
-      if (!ready) {
-        refuse(options_.accounts + ":" + std::to_string(file.line_number()) + ": " + ready.error().message);
+      std::string fault;
+      if (!more) {
+        if (more.error().code != base::Code::kLimit) return tl::unexpected(more.error());
+        fault = more.error().message;
+      } else if (!*more) {
+        break;
+      } else if (base::Status ready = event_.prepare(policy, kAccountType, line, intel_.get()); !ready) {
+        fault = options_.accounts + ":" + std::to_string(file.line_number()) + ": " + ready.error().message;
+      }
+      if (!fault.empty()) {
+        if (first_fault.empty()) first_fault = fault;
+        refuse(fault);
         continue;
       }
       const engine::Decision& decision = engine_.decide(event_, begin_ms);
@@ -330,7 +341,9 @@ class Replay {
       count_dropped(decision);
       ++tally_.seeded;
     }
-    return {};
+    if (tally_.seeded > 0 || Interrupt::requested()) return {};
+    const std::string none = options_.accounts + ": there is no account in it";
+    return base::invalid(first_fault.empty() ? none : none + "; the first line: " + first_fault);
   }
 
   // Of the first event that can be read; 0 where it has none.
@@ -484,6 +497,8 @@ class Replay {
     event::JsonWriter json(out);
     json.begin_object().key("decided").uinteger(tally_.decided).key("refused").uinteger(tally_.refused);
     json.key("late").uinteger(tally_.late).key("repeated").uinteger(tally_.repeated).key("policy").string(version());
+    if (intel_ != nullptr) json.key("intel_refused").uinteger(intel_refused());
+    if (!options_.accounts.empty()) json.key("accounts").uinteger(tally_.seeded);
     for (const auto& [key, by_type] : {std::pair("verdicts", &tally_.verdicts), {"dropped", &tally_.dropped}}) {
       json.key(key).begin_object();
       for (const auto& [type, counts] : *by_type) {
@@ -499,6 +514,7 @@ class Replay {
     std::fprintf(stderr, "%s\n", out.c_str());
   }
 
+  uint64_t intel_refused() const { return intel_ == nullptr ? 0 : intel_->faults().count; }
   std::string version() const { return engine_.policy() == nullptr ? "none" : engine_.policy()->version; }
   static unsigned long long ull(uint64_t v) { return v; }
 

@@ -81,6 +81,7 @@ class Server {
     service_ = std::make_unique<door::Service>(options_.service, wall_clock_ms, data_.get(), outbox_.get());
     if (data_ != nullptr) TAMIS_CHECK(recover());
     TAMIS_CHECK(service_->use_intel(options_.intel));
+    if (!options_.intel.empty()) print_faults(service_->intel()->faults(), "--intel");
     if (!reload()) return kFailed;
     if (decides_mail(*service_)) TAMIS_CHECK(start_mail());
     TAMIS_CHECK(open());

@@ -44,9 +44,10 @@ class Past {
     };
   }
 
-  base::Status read_truth(const std::string& csv, const std::string& name) {
+  // With `faults`, a bad line of the table is noted there and takes nothing from the others.
+  base::Status read_truth(const std::string& csv, const std::string& name, base::LineFaults* faults = nullptr) {
     TAMIS_CHECK(truth.add_archive(*source.archive, [] { return true; }));
-    return csv.empty() ? base::Status() : truth.add_csv(name, csv);
+    return csv.empty() ? base::Status() : truth.add_csv(name, csv, faults);
   }
 
   replay::MatchSource source;
@@ -174,7 +175,8 @@ base::Result<std::string> HindsightApi::Impl::run_backtest(const JsonBody& body,
   TAMIS_TRY(samples, body.whole("samples", 5, 0, 1000));
   TAMIS_TRY(always_replay, body.flag("replay", false));
   TAMIS_TRY(class_field, body.text("class", "ip_class"));
-  TAMIS_CHECK(past.read_truth(csv, "truth"));
+  base::LineFaults faults;
+  TAMIS_CHECK(past.read_truth(csv, "truth", &faults));
   replay::BacktestRequest request;
   request.policy = policy;
   request.rule = rule;
@@ -186,6 +188,7 @@ base::Result<std::string> HindsightApi::Impl::run_backtest(const JsonBody& body,
   request.class_field = class_field;
   TAMIS_TRY(result, replay::backtest(request, past.source,
                                      [&](uint64_t done, uint64_t all) { return handle.progress(done, all); }));
+  result.truth_faults = std::move(faults);
   std::string out;
   replay::write_json(result, out);
   return out;

@@ -61,6 +61,11 @@ class Service {
   base::Result<replay::Recovered> recover(const std::function<bool(uint64_t)>& keep_going);
   // Before anything is decided: what is known of networks, from CSV files. None: what the data folder had last.
   base::Status use_intel(const std::vector<std::string>& csv_files);
+  // Null: nothing is known of networks.
+  std::shared_ptr<const event::NetworkIntel> intel() {
+    std::lock_guard lock(engine_mutex_);
+    return intel_;
+  }
 
   // Compiles files and, if they are good, makes them the policy. The diagnostics come back in either case. Features
   // that the policy before did not have are filled from the events of archive and journal first; a warning says what

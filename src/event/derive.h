@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/arena.h"
+#include "base/line_faults.h"
 #include "base/result.h"
 #include "event/ip.h"
 #include "event/schema.h"
@@ -19,8 +20,14 @@ namespace tamis::event {
 // it. Cost: 1 000 000 prefixes load in about a second and take about 40 MB.
 class NetworkIntel {
  public:
-  // Errors name file, line and what was expected.
-  static base::Result<std::shared_ptr<const NetworkIntel>> load(const std::vector<std::string>& csv_files);
+  // A line that cannot be used is passed over, see faults(). Errors name file, line and what was expected: a wrong
+  // header, a file in which no line can be used. `names`: how to call the files in words; empty: as they are.
+  // `may_be_empty`: a file may also have nothing but a header.
+  static base::Result<std::shared_ptr<const NetworkIntel>> load(const std::vector<std::string>& csv_files,
+                                                                const std::vector<std::string>& names = {},
+                                                                bool may_be_empty = false);
+  // Lines that were passed over.
+  virtual const base::LineFaults& faults() const = 0;
   struct Facts {
     int64_t asn = -1;          // -1: unknown
     std::string_view country;  // empty: unknown

@@ -104,8 +104,36 @@ TEST(NetworkIntel, ErrorsNameThePlace) {
   EXPECT_EQ(why("prefix,asn\n192.0.2.0/24,x\n"), ":2: expected an AS number, found \"x\"");
   EXPECT_EQ(why("prefix,country\n192.0.2.0/24,DEU\n"), ":2: expected a country of two letters, found \"DEU\"");
   EXPECT_EQ(why("prefix,tag\n192.0.2.0/24," + std::string(65, 'x') + "\n"), ":2: a tag has at most 64 bytes");
+  EXPECT_EQ(why("prefix,tag\n# nothing\n"), ": expected lines with networks behind the header");
   EXPECT_FALSE(NetworkIntel::load({"/nonexistent/file.csv"}));
   EXPECT_EQ(shown(**NetworkIntel::load({}), "192.0.2.1"), "-1//");
+}
+
+TEST(NetworkIntel, ABadLineTakesNothingFromTheOthers) {
+  std::string text = "prefix,asn,tag\n192.0.2.0/24,64500,vpn\nnonsense,1,x\n198.51.100.0/24,AS64501,tor\n";
+  text += "203.0.113.0/24,many,dc\n" + std::string(5000, 'x') + "\n203.0.113.0/24,1\n";
+  for (int i = 0; i < 40; ++i) text += "300.0.0." + std::to_string(i) + "/24,,x\n";
+  text += "2001:db8::/32,,last\n";
+  const CsvFile file(text);
+  const auto loaded = NetworkIntel::load({file.path()}, {"given.csv"});
+  ASSERT_TRUE(loaded) << loaded.error().message;
+  EXPECT_EQ((*loaded)->size(), 3u);
+  EXPECT_EQ(shown(**loaded, "192.0.2.1"), "64500//vpn");
+  EXPECT_EQ(shown(**loaded, "198.51.100.1"), "64501//tor");
+  EXPECT_EQ(shown(**loaded, "203.0.113.1"), "-1//");
+  EXPECT_EQ(shown(**loaded, "2001:db8::1"), "-1//last");
+  const base::LineFaults& faults = (*loaded)->faults();
+  EXPECT_EQ(faults.count, 44u);
+  ASSERT_EQ(faults.first.size(), base::LineFaults::kKeptMax);
+  EXPECT_EQ(faults.first[0], "given.csv:3: expected a network like 192.0.2.0/24, found \"nonsense\"");
+  EXPECT_EQ(faults.first[1], "given.csv:5: expected an AS number, found \"many\"");
+  EXPECT_EQ(faults.first[2], "given.csv:6: the line is too long");
+  EXPECT_EQ(faults.first[3], "given.csv:7: expected 3 columns, found 2");
+  // Of two files each must have something of use.
+  const CsvFile useless("prefix,tag\nx,y\n");
+  const auto both = NetworkIntel::load({file.path(), useless.path()});
+  ASSERT_FALSE(both);
+  EXPECT_TRUE(both.error().message.starts_with(useless.path() + ":2: expected a network"));
 }
 
 struct Prefix {
@@ -135,7 +163,7 @@ RC_GTEST_PROP(NetworkIntel, EqualsALookThroughAllPrefixes, ()) {
     csv += std::string(format_cidr(prefixes.back().net, arena)) + "," + prefixes.back().tag + "\n";
   }
   const CsvFile file(csv);
-  const auto intel = NetworkIntel::load({file.path()});
+  const auto intel = NetworkIntel::load({file.path()}, {}, true);
   RC_ASSERT(intel.has_value());
   for (int i = 0; i < 50; ++i) {
     const IpData ip = random_ip(*rc::gen::arbitrary<bool>());

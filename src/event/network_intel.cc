@@ -143,6 +143,7 @@ class IntelTable final : public NetworkIntel {
     return shown(find_below(belows_[known.asn], static_cast<uint64_t>(address)));
   }
   size_t size() const override { return size_; }
+  const base::LineFaults& faults() const override { return faults_; }
 
  private:
   friend class IntelBuilder;
@@ -167,6 +168,7 @@ class IntelTable final : public NetworkIntel {
   std::vector<Known> low_values_;
   std::deque<std::string> texts_;
   size_t size_ = 0;
+  base::LineFaults faults_;
 };
 
 // The columns of one file.
@@ -186,8 +188,11 @@ class IntelBuilder {
  public:
   IntelBuilder() : table_(std::make_shared<IntelTable>()) { table_->texts_.emplace_back(); }
 
-  base::Status read(const std::string& file) {
+  base::Status read(const std::string& file, const std::string& name, bool may_be_empty) {
     TAMIS_TRY(content, base::read_file(file, kFileBytesMax));
+    const uint64_t faults_before = table_->faults_.count;
+    const size_t rows_before = rows_v4_.size() + rows_v6_.size();
+    std::string first_fault;
     NdjsonSplitter lines(4096);
     const bool has_mark = content.starts_with("\xEF\xBB\xBF");  // spreadsheets write a byte order mark
     lines.feed(std::string_view(content).substr(has_mark ? 3 : 0));
@@ -205,10 +210,16 @@ class IntelBuilder {
       } else {
         why = columns.count == 0 ? read_header(line, columns) : read_row(line, columns);
       }
-      if (!why.empty()) return base::invalid(file + ":" + std::to_string(lines.line_number()) + ": " + why);
+      if (why.empty()) continue;
+      why = name + ":" + std::to_string(lines.line_number()) + ": " + why;
+      if (columns.count == 0 || at_limit_) return base::invalid(std::move(why));
+      if (table_->faults_.count == faults_before) first_fault = why;
+      table_->faults_.add(std::move(why));
     }
-    if (columns.count == 0) return base::invalid(file + ": expected a header line with the columns' names");
-    return {};
+    if (columns.count == 0) return base::invalid(name + ": expected a header line with the columns' names");
+    if (rows_v4_.size() + rows_v6_.size() > rows_before) return {};
+    if (first_fault.empty() && may_be_empty) return {};
+    return base::invalid(first_fault.empty() ? name + ": expected lines with networks behind the header" : first_fault);
   }
 
   std::shared_ptr<const NetworkIntel> build() {
@@ -271,7 +282,7 @@ class IntelBuilder {
       return why;
     }
     std::vector<Row>& rows = net.is_v6 ? rows_v6_ : rows_v4_;
-    if (rows.size() >= kRowsMax) return "more than " + std::to_string(kRowsMax) + " prefixes";
+    if (rows.size() >= kRowsMax) return limit("more than " + std::to_string(kRowsMax) + " prefixes");
     row.order = static_cast<uint32_t>(rows.size());
     rows.push_back(row);
     return {};
@@ -299,8 +310,14 @@ class IntelBuilder {
     }
     if (tag.size() > kTagBytesMax) return "a tag has at most " + std::to_string(kTagBytesMax) + " bytes";
     if (!tag.empty()) facts.tag = intern(tag);
-    if (table_->texts_.size() > kTextsMax) return "more than " + std::to_string(kTextsMax) + " different tags";
+    if (table_->texts_.size() > kTextsMax) return limit("more than " + std::to_string(kTextsMax) + " different tags");
     return {};
+  }
+
+  // What no other line can mend.
+  std::string limit(std::string why) {
+    at_limit_ = true;
+    return why;
   }
 
   uint16_t intern(std::string_view text) {
@@ -392,14 +409,19 @@ class IntelBuilder {
   std::shared_ptr<IntelTable> table_;
   std::vector<Row> rows_v4_;
   std::vector<Row> rows_v6_;
+  bool at_limit_ = false;
   std::unordered_map<std::string_view, uint16_t> text_numbers_;
 };
 
 }  // namespace
 
-base::Result<std::shared_ptr<const NetworkIntel>> NetworkIntel::load(const std::vector<std::string>& csv_files) {
+base::Result<std::shared_ptr<const NetworkIntel>> NetworkIntel::load(const std::vector<std::string>& csv_files,
+                                                                     const std::vector<std::string>& names,
+                                                                     bool may_be_empty) {
   IntelBuilder builder;
-  for (const std::string& file : csv_files) TAMIS_CHECK(builder.read(file));
+  for (size_t i = 0; i < csv_files.size(); ++i) {
+    TAMIS_CHECK(builder.read(csv_files[i], i < names.size() ? names[i] : csv_files[i], may_be_empty));
+  }
   return builder.build();
 }
 

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "base/line_faults.h"
 #include "base/result.h"
 #include "replay/class_rates.h"
 #include "replay/matches.h"
@@ -51,6 +52,7 @@ struct BacktestResult {
   };
   std::vector<ClassShare> per_class;
   std::string class_field;                // empty: no event type has it
+  base::LineFaults truth_faults;          // of a table of truth that came with the request: told, not made here
   std::vector<std::string> truth_unread;  // entities that the archive does not have: their truth could not count
 
   struct Day {

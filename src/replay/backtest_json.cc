@@ -84,6 +84,10 @@ void write_json(const BacktestResult& result, std::string& out) {
   write_share(json, "recall", result.recall);
   json.key("truth").begin_object().key("good").uinteger(result.known_good).key("bad").uinteger(result.known_bad);
   write_names(json, "unread", result.truth_unread);
+  if (result.truth_faults.count > 0) {
+    json.key("refused").uinteger(result.truth_faults.count);
+    write_names(json, "faults", result.truth_faults.first);
+  }
   json.end_object();
   json.key("per_day").begin_array();
   for (const auto& day : result.per_day) {

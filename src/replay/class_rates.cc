@@ -111,7 +111,8 @@ std::vector<RateCheck> check_rates(const std::vector<RateBound>& bounds,
       if (!bound.type.empty() && bound.type != type) continue;
       const auto cell = cells.find(bound.name);
       if (cell == cells.end() || cell->second.good == 0) continue;
-      auto own = [&](const RateBound& other) { return names(other, type, bound.name); };
+      const std::string& of = type;  // a binding cannot be captured
+      auto own = [&](const RateBound& other) { return names(other, of, bound.name); };
       if (bound.type.empty() && std::any_of(bounds.begin(), bounds.end(), own)) {
         has_own = true;
       } else {

@@ -265,8 +265,14 @@ base::Status DataFolder::batch(int64_t receive_ms, std::string_view json) {
 
 base::Status DataFolder::use_intel(int64_t receive_ms, const std::vector<std::string>& csv_files) {
   TAMIS_TRY(version, keep_intel(path_, csv_files));
-  if (version == intel_version_) return {};
-  TAMIS_TRY(intel, kept_intel(path_, version));
+  if (version == intel_version_ && intel_ != nullptr) {
+    // The same facts. What is wrong with them is told of the files as they were named now.
+    if (intel_->faults().count == 0) return {};
+    TAMIS_TRY(same, kept_intel(path_, version, csv_files));
+    intel_ = std::move(same);
+    return {};
+  }
+  TAMIS_TRY(intel, kept_intel(path_, version, csv_files));
   line_.clear();
   write_intel(journal_->next_number(), receive_ms, version, line_);
   TAMIS_CHECK(journal_->append(line_));

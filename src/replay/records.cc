@@ -240,8 +240,8 @@ base::Result<std::string> keep_intel(const std::string& data, const std::vector<
   return version;
 }
 
-base::Result<std::shared_ptr<const event::NetworkIntel>> kept_intel(const std::string& data,
-                                                                    const std::string& version) {
+base::Result<std::shared_ptr<const event::NetworkIntel>> kept_intel(const std::string& data, const std::string& version,
+                                                                    const std::vector<std::string>& names) {
   std::vector<std::string> paths;
   std::error_code ignored;
   uint64_t hash = 0;
@@ -254,7 +254,8 @@ base::Result<std::shared_ptr<const event::NetworkIntel>> kept_intel(const std::s
   }
   if (paths.empty()) return base::fail(base::Code::kNotFound, "the kept network facts " + version + " are not there");
   if (hex16(hash) != version) return base::invalid("the kept network facts " + version + " were changed");
-  return event::NetworkIntel::load(paths);
+  // What was in force stays readable, whatever is asked of new tables.
+  return event::NetworkIntel::load(paths, names, names.empty());
 }
 
 }  // namespace tamis::replay

@@ -74,7 +74,7 @@ base::Result<std::shared_ptr<const policy::Policy>> compile_kept_policy(const st
 // Keeps the tables of network facts under a hash of their contents, which is given back.
 base::Result<std::string> keep_intel(const std::string& data, const std::vector<std::string>& csv_files);
 // Errors: they are not there, or were changed.
-base::Result<std::shared_ptr<const event::NetworkIntel>> kept_intel(const std::string& data,
-                                                                    const std::string& version);
+base::Result<std::shared_ptr<const event::NetworkIntel>> kept_intel(const std::string& data, const std::string& version,
+                                                                    const std::vector<std::string>& names = {});
 
 }  // namespace tamis::replay

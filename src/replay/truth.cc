@@ -140,6 +140,15 @@ base::Result<Header> read_header(const Csv& csv, const std::vector<std::string_v
   return header;
 }
 
+// What is wrong with a line; empty: nothing.
+std::string fault_of(const Header& header, const std::vector<std::string_view>& fields) {
+  if (fields.size() <= header.most) {
+    return "has " + std::to_string(fields.size()) + " of " + std::to_string(header.most + 1) + " columns";
+  }
+  const bool whole = !fields[header.first].empty() && !fields[header.second].empty() && !fields[header.label].empty();
+  return whole ? "" : "an empty field: what is told of, and the label, are needed";
+}
+
 // A value as truth names it: text as it is, whole numbers in decimal. Empty where there is none.
 std::string_view text_of(const Value& v, std::array<char, 24>& room) {
   if (v.is(Kind::kString)) return v.str();
@@ -219,40 +228,38 @@ size_t Truth::size() const {
   return size;
 }
 
-base::Status Truth::add_csv(std::string_view name, std::string_view text) {
+base::Status Truth::add_csv(std::string_view name, std::string_view text, base::LineFaults* faults) {
   for (bool adding : {false, true}) {  // the first time only to see whether it is all right
     Csv csv(name, text);
     std::vector<std::string_view> fields;
     TAMIS_TRY(any, csv.next(fields));
     if (!any) return tl::unexpected<base::Error>(csv.error(1, "the file is empty; expected a header line"));
     TAMIS_TRY(header, read_header(csv, fields));
+    uint64_t usable = 0;
+    std::optional<base::Error> first_fault;
     while (true) {
       TAMIS_TRY(more, csv.next(fields));
       if (!more) break;
-      size_t line = csv.line();
-      if (fields.size() <= header.most) {
-        return tl::unexpected<base::Error>(csv.error(
-            line, "has " + std::to_string(fields.size()) + " of " + std::to_string(header.most + 1) + " columns"));
+      if (std::string why = fault_of(header, fields); !why.empty()) {
+        base::Error fault = csv.error(csv.line(), std::move(why));
+        if (faults == nullptr) return tl::unexpected<base::Error>(std::move(fault));
+        if (adding) faults->add(fault.message);
+        if (!first_fault) first_fault = std::move(fault);
+        continue;
       }
-      std::string_view first = fields[header.first], second = fields[header.second], label = fields[header.label];
-      if (first.empty() || second.empty() || label.empty()) {
-        return tl::unexpected<base::Error>(
-            csv.error(line, "an empty field: what is told of, and the label, are needed"));
-      }
+      ++usable;
       if (!adding) continue;
-      if (header.events) {
-        add_event(first, second, label);
-      } else {
-        add_entity(first, second, label);
-      }
+      const std::string_view first = fields[header.first], second = fields[header.second];
+      header.events ? add_event(first, second, fields[header.label]) : add_entity(first, second, fields[header.label]);
     }
+    if (usable == 0 && first_fault) return tl::unexpected<base::Error>(std::move(*first_fault));
   }
   return {};
 }
 
-base::Status Truth::add_csv_file(const std::string& path) {
+base::Status Truth::add_csv_file(const std::string& path, base::LineFaults* faults) {
   TAMIS_TRY(text, base::read_file(path, kTruthFileBytesMax));
-  return add_csv(path, text);
+  return add_csv(path, text, faults);
 }
 
 base::Status Truth::add_archive(const archive::Archive& archive, const std::function<bool()>& keep_going) {

@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "archive/archive.h"
+#include "base/line_faults.h"
 #include "base/result.h"
 #include "cel/columns.h"
 #include "policy/policy.h"
@@ -30,9 +31,11 @@ enum class Known : uint8_t { kNot, kGood, kBad };
 
 class Truth {
  public:
-  // Errors name the file and the line. Until it returns without error, nothing is added.
-  base::Status add_csv(std::string_view name, std::string_view text);
-  base::Status add_csv_file(const std::string& path);
+  // Errors name the file and the line. Until it returns without error, nothing is added. With `faults`, lines without
+  // what is needed are passed over and noted there; an error is then only what says nothing of where lines end, a wrong
+  // header, and a table without any line of use.
+  base::Status add_csv(std::string_view name, std::string_view text, base::LineFaults* faults = nullptr);
+  base::Status add_csv_file(const std::string& path, base::LineFaults* faults = nullptr);
   // The acts of truth that are in force. Call it before add_csv().
   base::Status add_archive(const archive::Archive& archive, const std::function<bool()>& keep_going);
 

@@ -43,6 +43,27 @@ class TruthTest : public testing::Test {
   Truth truth_;
 };
 
+TEST_F(TruthTest, ABadLineTakesNothingFromTheOthers) {
+  base::LineFaults faults;
+  ASSERT_TRUE(truth_.add_csv("t.csv", "type,id,label\nlogin,e1,good\nlogin,e2\n\nlogin,,bad\nlogin,e3,bad\n", &faults));
+  EXPECT_EQ(truth_.size(), 2u);
+  EXPECT_EQ(of("e1", "", 0, ""), Known::kGood);
+  EXPECT_EQ(of("e2", "", 0, ""), Known::kNot);
+  EXPECT_EQ(of("e3", "", 0, ""), Known::kBad);
+  EXPECT_EQ(faults.count, 2u);
+  ASSERT_EQ(faults.first.size(), 2u);
+  EXPECT_EQ(faults.first[0], "t.csv:3: has 2 of 3 columns");
+  EXPECT_EQ(faults.first[1], "t.csv:5: an empty field: what is told of, and the label, are needed");
+  // What remains an error, and adds nothing.
+  for (const char* text :
+       {"", "type,id\nlogin,e4\n", "type,id,label\nlogin,e4\n", "type,id,label\nlogin,e4,good\n\"x"}) {
+    base::LineFaults none;
+    EXPECT_FALSE(truth_.add_csv("t.csv", text, &none)) << text;
+    EXPECT_EQ(none.count, 0u) << text;
+  }
+  EXPECT_EQ(truth_.size(), 2u);
+}
+
 TEST_F(TruthTest, EventsAndEntitiesFromCsv) {
   ASSERT_EQ(error("type,id,label\nlogin,e1,good\r\nlogin,\"e,\"\"2\"\"\",Fraud\n\nother,e3,bad\n"), "");
   EXPECT_EQ(truth_.size(), 3u);
