@@ -15,6 +15,7 @@ struct Options {
   DataSessionOptions session;
   std::string id, lasts, reason, label = "bulk";
   uint64_t limit = 20, score = 0;
+  int64_t part = -1;  // all
   bool json = false, actionable = false, apply = false, no_truth = false, undo = false;
 };
 
@@ -113,6 +114,11 @@ base::Result<int> show(const Options& o) {
     for (event::Value v : c["parts"].items()) std::printf(" %s", thousands(c.item(v).count()).c_str());
     std::printf("\n");
   }
+  for (event::Value v : c["told"]["parts"].items()) {
+    JsonView part = c.item(v);
+    std::printf("  told before: part %s (cluster %s), %s members, alone in: %s\n", part["part"].text().c_str(),
+                part["cluster"].text().c_str(), thousands(part["size"].count()).c_str(), part["shares"].text().c_str());
+  }
   std::printf("\nmembers (oldest first%s):\n",
               c["unnamed"].count() > 0 ? ", some are not in the archive any more" : "");
   uint64_t shown = 0;
@@ -192,6 +198,7 @@ base::Result<int> act(const Options& o) {
   std::string body = "{\"label\":" + json_text(o.label) + ",\"reason\":" + json_text(o.reason);
   if (!o.lasts.empty()) body += ",\"for\":" + json_text(o.lasts);
   if (o.apply) body += ",\"apply\":true";
+  if (o.part >= 0) body += ",\"part\":" + std::to_string(o.part);
   TAMIS_TRY(text, session->post("/v1/clusters/" + url_escape(o.id) + "/act", body + "}"));
   if (o.apply) TAMIS_CHECK(session->checkpoint());
   if (o.json) return raw(text);
@@ -247,6 +254,8 @@ Command add_clusters(CLI::App& app) {
       .add_flag("--undo", o->undo, "Take back what batches have done to its members");
   add("rule", "A rule for what its members share, with its backtest", rule, true);
   CLI::App& doing = add("act", "Label its members, past ones too, as one batch that can be undone", act, true);
+  doing.add_option("--part", o->part, "Only the campaign with this number, of those that the server told apart in it")
+      ->check(CLI::Range(0, 1000));
   doing.add_option("--label", o->label, "The label on each account")->capture_default_str();
   doing.add_option("--for", o->lasts, "How long it stays (90d)");
   doing.add_option("--reason", o->reason, "Why");

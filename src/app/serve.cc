@@ -16,6 +16,7 @@
 #include "base/metrics.h"
 #include "door/http_api.h"
 #include "door/mail_auth.h"
+#include "door/refinement.h"
 #include "net/auth.h"
 #include "net/http_server.h"
 #include "net/resolver.h"
@@ -31,6 +32,7 @@ struct Options {
   std::vector<std::string> intel;
   int threads = 1;
   int drain_ms = 5'000;
+  int refine_seconds = 300;
   bool insecure = false, quiet = false;
   door::ServiceOptions service;
   MailServerOptions mail;
@@ -86,8 +88,12 @@ class Server {
     if (decides_mail(*service_)) TAMIS_CHECK(start_mail());
     TAMIS_CHECK(open());
     if (outbox_ != nullptr) outbox_->start();
+    if (data_ != nullptr && options_.refine_seconds > 0) {
+      refinement_ = std::make_unique<door::Refinement>(*service_, int64_t{1000} * options_.refine_seconds);
+    }
     wait();
     std::fprintf(stderr, "tamis: stopping\n");
+    refinement_.reset();
     server_->stop(options_.drain_ms);
     if (doors_ != nullptr) doors_->stop(options_.drain_ms);
     if (mail_ != nullptr) mail_->stop();
@@ -282,6 +288,7 @@ class Server {
   std::unique_ptr<door::MailDoors> doors_;  // end before the scanner and the tokens
   std::unique_ptr<net::HttpServer> server_;
   std::unique_ptr<door::HttpApi> api_;
+  std::unique_ptr<door::Refinement> refinement_;
 };
 
 }  // namespace
@@ -333,6 +340,10 @@ Command add_serve(CLI::App& app) {
       ->capture_default_str();
   app.add_option("--checkpoint-ms", options->service.checkpoint_ms, "Or when the last one is so old")
       ->check(CLI::Range(100, INT_MAX))
+      ->capture_default_str();
+  app.add_option("--refine-seconds", options->refine_seconds,
+                 "Look so often whether campaigns met in one cluster; 0: only when its page is opened")
+      ->check(CLI::Range(0, 86'400))
       ->capture_default_str();
   app.add_option("--drain-ms", options->drain_ms, "Time for requests in progress when stopping")->capture_default_str();
   app.add_option("--port-file", options->port_file, "Write the port here once listening");

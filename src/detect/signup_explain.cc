@@ -7,9 +7,9 @@
 namespace tamis::detect {
 namespace {
 
-constexpr uint64_t kLookedAtMax = 200'000;  // accounts in one call of members()
-constexpr float kConfirmed = 4;             // log-odds
-constexpr float kByDeeds = 2;               // log-odds of each view of a cluster by deeds, as people are told
+constexpr uint64_t kLookedAtMax = 20'000;  // accounts in one call of members(): a millisecond at most
+constexpr float kConfirmed = 4;            // log-odds
+constexpr float kByDeeds = 2;              // log-odds of each view of a cluster by deeds, as people are told
 
 struct Shown {
   Attribute attribute;

@@ -5,6 +5,7 @@
 #include <charconv>
 #include <cmath>
 #include <map>
+#include <optional>
 
 #include "base/text.h"
 #include "door/cluster_batches.h"
@@ -17,6 +18,7 @@
 #include "replay/backtest.h"
 #include "replay/clusters.h"
 #include "replay/records.h"
+#include "replay/refined.h"
 #include "replay/truth.h"
 
 namespace tamis::door {
@@ -125,6 +127,22 @@ void write_growth(const replay::ClusterMembers& members, JsonWriter& json) {
   json.end_array();
 }
 
+// What the server has told of the cluster by itself, and journaled (replay/refined.h); null: nothing yet.
+void write_told(uint64_t id, const std::optional<replay::FoundParts>& told, JsonWriter& json) {
+  json.key("told");
+  if (!told) {
+    json.null();
+    return;
+  }
+  json.begin_object().key("look").string(told->look).key("parts").begin_array();
+  for (size_t k = 0; k < told->parts.size(); ++k) {
+    const replay::FoundPart& part = told->parts[k];
+    json.begin_object().key("part").uinteger(k).key("cluster").uinteger(id + k * detect::ClusterParts::kPartNumbers);
+    json.key("size").uinteger(part.size).key("shares").string(part.shares).end_object();
+  }
+  json.end_array().end_object();
+}
+
 base::Result<uint64_t> id_of(std::string_view text) {
   uint64_t id = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), id);
@@ -149,7 +167,11 @@ struct Doing {
   std::string label, reason;
   int64_t for_ms = 0;
   bool apply = false;
+  int64_t part = -1;  // of a cluster that was told apart; -1: all of it
 };
+std::string name_of(const Doing& doing) {
+  return std::to_string(doing.id) + (doing.part < 0 ? "" : "." + std::to_string(doing.part));
+}
 
 }  // namespace
 
@@ -258,7 +280,7 @@ void ClusterApi::Impl::add_write_routes(net::HttpServer& server, const MakeRoute
   server.post(
       "/v1/clusters/{id}/act",
       [this, span_of](const Request& in, Response& out) {
-        static constexpr std::array<std::string_view, 4> kKeys = {"label", "for", "reason", "apply"};
+        static constexpr std::array<std::string_view, 5> kKeys = {"label", "for", "reason", "apply", "part"};
         auto id = id_of(in.param(0));
         auto body = JsonBody::read(in.body().empty() ? "{}" : in.body(), kKeys);
         if (!id) return answer(id.error(), out);
@@ -270,10 +292,12 @@ void ClusterApi::Impl::add_write_routes(net::HttpServer& server, const MakeRoute
         for (const auto* text : {&label, &lasts, &reason}) {
           if (!*text) return answer(text->error(), out);
         }
+        auto part = body->whole("part", -1, 0, 1'000);
         if (!apply) return answer(apply.error(), out);
+        if (!part) return answer(part.error(), out);
         auto for_ms = span_of(*lasts, 90 * kDayMs);
         if (!for_ms) return answer(for_ms.error(), out);
-        Doing doing{*id, *label, *reason, *for_ms, *apply};
+        Doing doing{*id, *label, *reason, *for_ms, *apply, *part};
         desk.soon_slow(out, [this, caller, doing](std::string& text) { return act(caller, doing, text); });
       },
       route(Role::kAnalyst, kSmallBodyBytes));
@@ -332,6 +356,9 @@ base::Status ClusterApi::Impl::page(uint64_t id, std::string& text) {
   json.key("parts").begin_array();
   for (uint64_t members_of_part : parts) json.uinteger(members_of_part);
   json.end_array();
+  TAMIS_TRY(policy, desk.policy());
+  TAMIS_TRY(told, replay::told_parts(*policy, archive(), id));
+  write_told(id, told, json);
   json.key("truth").begin_object().key("good").uinteger(good).key("bad").uinteger(bad);
   json.key("unknown").uinteger(members.named.size() - good - bad + members.unnamed).end_object();
   json.key("unnamed").uinteger(members.unnamed).key("cut").boolean(members.cut).key("members").begin_array();
@@ -467,6 +494,13 @@ base::Status ClusterApi::Impl::rule(uint64_t id, std::string& text) {
 base::Status ClusterApi::Impl::act(const Desk::Caller& caller, const Doing& doing, std::string& text) {
   TAMIS_TRY(members, members_of(doing.id));
   TAMIS_TRY(policy, desk.policy());
+  if (doing.part >= 0) {
+    TAMIS_TRY(chosen, replay::part_accounts(*policy, archive(), service().engine_access(), doing.id,
+                                            static_cast<size_t>(doing.part)));
+    std::erase_if(members.named, [&](const auto& one) { return !chosen.contains(one.member.account); });
+    members.unnamed = chosen.size() - members.named.size();
+  }
+  const std::string name = name_of(doing);
   std::vector<action::BatchItem> items;
   int64_t from_ms = 0, to_ms = 0;
   replay::Truth truth;
@@ -503,9 +537,8 @@ base::Status ClusterApi::Impl::act(const Desk::Caller& caller, const Doing& doin
     text += '\n';
     return {};
   }
-  const std::string reason = doing.reason.empty() ? "cluster " + std::to_string(doing.id) : doing.reason;
-  action::BatchPlan plan{
-      "cluster-" + std::to_string(doing.id), policy->version, caller.name, reason, from_ms, to_ms, items};
+  const std::string reason = doing.reason.empty() ? "cluster " + name : doing.reason;
+  action::BatchPlan plan{"cluster-" + name, policy->version, caller.name, reason, from_ms, to_ms, items};
   TAMIS_TRY(planned, batches.plan(plan));
   action::BatchRun run;
   run.by = caller.name;
