@@ -17,7 +17,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t bytes) {
   options.accounts_max = 64, options.keys_max = 2048, options.single_slots_log2 = 8, options.values_max = 2048;
   options.clusters_max = 4, options.shared_max = 2048;
   auto clusters = SignupClusters::make(options);
-  auto logins = LoginRisk::make({64, 2048, 2048, 1});
+  auto logins = LoginRisk::make({64, 2048, 2048, {}});
   AccountJsonReader reader;
   switch (data[0] % 3) {
     case 0: {

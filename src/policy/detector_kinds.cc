@@ -95,7 +95,6 @@ constexpr uint32_t bits(std::initializer_list<Part> parts) {
   return all;
 }
 
-constexpr uint32_t kOfSignup = bits({Part::kSignup});
 constexpr uint32_t kOfAccount =
     bits({Part::kSignup, Part::kLogin, Part::kSession, Part::kSend, Part::kBounce, Part::kComplaint, Part::kPayment});
 constexpr uint32_t kOfLogin = bits({Part::kLogin, Part::kSession, Part::kChange});
