@@ -149,7 +149,7 @@ base::Status PastApi::Impl::look_up(const Desk::Caller& caller, const std::strin
   for (const policy::EventType& each : policy->types) {
     if (!any && each.schema.name != type) continue;
     std::string one;
-    const base::Status written =
+    base::Status written =
         replay::write_stored_event(service.data()->archive(), *policy, each, policy_of, id, explained, one);
     if (!written && (!any || written.error().code != base::Code::kNotFound)) return written;
     if (!written) continue;
