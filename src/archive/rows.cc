@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/memory.h"
 #include "event/json_event.h"
 #include "event/json_writer.h"
 
@@ -11,7 +12,7 @@ namespace {
 using event::Kind;
 using event::Value;
 
-constexpr size_t kBlockBytes = 1 << 20;
+constexpr size_t kBlockBytes = base::kMappedBytes;
 constexpr size_t kKnownMax = 64;
 // Years 1 to 9999: what DuckDB and RFC 3339 can both write.
 constexpr int64_t kTimeMsMin = -62'135'596'800'000;

@@ -1,7 +1,14 @@
 // What the process asks of malloc(3) as a whole.
 #pragma once
 
+#include <cstddef>
+
 namespace tamis::base {
+
+// What is at least this large is mapped alone and goes back to the system when it is freed, wherever it lies. Buffers
+// that are filled by one thread and freed by another are to be of this size: smaller ones stay in the heap of the first
+// for ever once something that lasts lies behind them.
+inline constexpr size_t kMappedBytes = 2 << 20;
 
 // For a server: memory that one large request took goes back to the system when the request ends. glibc takes large
 // chunks from the system one by one, but learns from each that is freed to keep chunks of its size (up to 32 MB, and
