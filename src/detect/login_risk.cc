@@ -215,10 +215,11 @@ LoginScore LoginRiskImpl::login(const Login& login) {
   decay(login.t_ms);
   Judged j = judge(login.client, login.account, login.is_session ? kUnknownInSession : kUnknownInLogin);
   weigh(j.out);
+  // Whether it teaches is asked of it as the first time: to try again confirms nothing.
+  const double campaign = j.campaign, log_odds = static_cast<double>(j.out.log_odds);
   if (j.origin >= 0) go_on(j.profile->pending[size_t(j.origin)], j.out);
   const LoginScore& out = j.out;
   const LoginFacts& f = j.facts;
-  const double campaign = j.campaign, log_odds = static_cast<double>(out.log_odds);
   const bool unfamiliar = j.is_unfamiliar, is_origin_known = j.origin >= 0;
 
   // What goes on from a login that was counted is not counted again.

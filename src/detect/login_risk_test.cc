@@ -128,6 +128,22 @@ TEST(LoginRisk, a_first_time_through_an_exit_is_one_change) {
   EXPECT_GT(residential, tor + 1.5f);
 }
 
+// Whoever has the password tries it once more, and again: no success of that kind makes the next one the owner's. That
+// of each is told as less odd than the first, and some then as so familiar that a first one would have taught.
+TEST(LoginRisk, to_try_again_confirms_nothing) {
+  House h;
+  int near = 0;
+  for (size_t i = 0; i < h.owners.size(); ++i) {
+    Person thief = h.owners[i];
+    thief.cookie = "other", thief.device = "other", thief.ip = "198." + std::to_string(i + 20) + ".100.1";
+    const float first = h.risk->login(from(thief, h.now += 1000)).log_odds;
+    if (first < -4.5f) continue;
+    near += first < -3.5f;
+    for (int again = 0; again < 5; ++again) EXPECT_GT(h.risk->login(from(thief, h.now += 60'000)).log_odds, first - 3);
+  }
+  EXPECT_GT(near, 0);
+}
+
 TEST(LoginRisk, attempts_on_many_accounts_speak_against_each) {
   House h;
   Person tool = honest(888'888, 0);
