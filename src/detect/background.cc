@@ -93,7 +93,7 @@ void Background::learn(const SignupFacts& facts, const BackgroundKeys& keys, dou
 double Background::p_of(Attribute attribute, uint64_t key, NetClass net) const {
   const auto& totals = totals_[attribute];
   const Total& all = totals[kBackOff];
-  const float* in_all = counts_.find(of_class(key, kBackOff));
+  const auto [in_all, in_class] = counts_.find_two(of_class(key, kBackOff), of_class(key, int(net)));
   const auto discounted = [](const float* count) {
     return count == nullptr ? 0.0 : std::max(0.0, static_cast<double>(*count) - kDiscount);
   };
@@ -110,7 +110,7 @@ double Background::p_of(Attribute attribute, uint64_t key, NetClass net) const {
     p /= hosted.sum + kClassPrior;
   }
   const Total& own = totals[size_t(net)];
-  const float* in_own = in_all == nullptr ? nullptr : counts_.find(of_class(key, int(net)));
+  const float* in_own = in_all == nullptr ? nullptr : in_class;
   p = discounted(in_own) + (kDiscount * own.distinct + kClassPrior) * p;
   p /= own.sum + kClassPrior;
   return std::min(p, 1.0);

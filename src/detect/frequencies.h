@@ -21,15 +21,22 @@ class Frequencies {
         totals_(unseen_prior_.size() * size_t(groups + 1)) {}
 
   void learn(int attribute, int group, uint64_t value, float weight) {
-    count(attribute, group, value, weight);
-    count(attribute, groups_, value, weight);
+    const uint64_t in_own = key(attribute, group, value), in_all = key(attribute, groups_, value);
+    const auto [own, all] = counts_.change_two(in_own, in_all);
+    if (own != nullptr && all != nullptr) {
+      count(*own, total(attribute, group), weight);
+      count(*all, total(attribute, groups_), weight);
+      return;
+    }
+    const auto worth = [](float c) { return c; };
+    count(counts_.at(in_own, worth), total(attribute, group), weight);
+    count(counts_.at(in_all, worth), total(attribute, groups_), weight);
   }
   double p(int attribute, int group, uint64_t value) const {
     const Total& own = total(attribute, group);
-    const float* in_all = counts_.find(key(attribute, groups_, value));
-    const float* in_own = in_all == nullptr ? nullptr : counts_.find(key(attribute, group, value));
+    const auto [in_all, in_own] = counts_.find_two(key(attribute, groups_, value), key(attribute, group, value));
     double p = p_back_off(attribute, in_all);
-    p = (in_own ? std::max(0.0, *in_own - kDiscount) : 0) + (kDiscount * own.distinct + kOwnPrior) * p;
+    p = (in_own && in_all ? std::max(0.0, *in_own - kDiscount) : 0) + (kDiscount * own.distinct + kOwnPrior) * p;
     return std::min(p / (own.sum + kOwnPrior), 1.0);
   }
   // In all groups together.
@@ -74,9 +81,8 @@ class Frequencies {
   const Total& total(int attribute, int group) const {
     return totals_[size_t(attribute) * size_t(groups_ + 1) + size_t(group)];
   }
-  void count(int attribute, int group, uint64_t value, float weight) {
-    float& counted = counts_.at(key(attribute, group, value), [](float c) { return c; });
-    Total& t = totals_[size_t(attribute) * size_t(groups_ + 1) + size_t(group)];
+  Total& total(int attribute, int group) { return totals_[size_t(attribute) * size_t(groups_ + 1) + size_t(group)]; }
+  static void count(float& counted, Total& t, float weight) {
     const auto band = [](float c) { return c <= 0 ? 0 : c < 1.5f ? 1 : c < 2.5f ? 2 : 3; };
     const int from = band(counted);
     counted += weight;

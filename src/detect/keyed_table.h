@@ -37,6 +37,29 @@ class KeyedTable {
     const Bucket* bucket = bucket_of(key);
     return bucket == nullptr ? nullptr : find_in(*bucket, key);
   }
+  // What find() gives for two keys that differ in their last byte only, by one search.
+  std::array<const Value*, 2> find_two(uint64_t a, uint64_t b) const {
+    const Bucket* bucket = bucket_of(a);
+    std::array<const Value*, 2> found{};
+    if (bucket == nullptr) return found;
+    for (size_t i = home(a);; i = (i + 1) & (kGroups - 1)) {
+      const Group& group = bucket->groups[i];
+      size_t at_a = kWidth, at_b = kWidth;
+      for (size_t s = 0; s < kWidth; ++s) {
+        at_a = group.key[s] == a ? s : at_a;
+        at_b = group.key[s] == b ? s : at_b;
+      }
+      if (at_a != kWidth) found[0] = &group.value[at_a];
+      if (at_b != kWidth) found[1] = &group.value[at_b];
+      if ((found[0] != nullptr && found[1] != nullptr) || group.key[kWidth - 1] == 0) return found;
+    }
+  }
+  // The same for writing.
+  std::array<Value*, 2> change_two(uint64_t a, uint64_t b) {
+    const auto found = find_two(a, b);
+    if (found[0] != nullptr || found[1] != nullptr) touch(*bucket_of(a));
+    return {const_cast<Value*>(found[0]), const_cast<Value*>(found[1])};
+  }
   // For writing; null if there is none.
   Value* change(uint64_t key) {
     Bucket* bucket = bucket_of(key);

@@ -43,6 +43,16 @@ TEST(KeyedTable, holds_what_a_map_holds) {
     RC_ASSERT(table.size() == map.size());
     for (const auto& [k, v] : map) RC_ASSERT(table.find(k) != nullptr && table.find(k)->a == v);
     RC_ASSERT(table.find(base::combine64(seed, 1'000'000) | 1u) == nullptr);
+    // Those that differ in their last byte only, by one search.
+    for (uint64_t i = 0; i < 200; ++i) {
+      const uint64_t one = key(i) & ~uint64_t{0xff};
+      for (uint64_t last = 1; last < 1 + i % 13; last += 2) table.at(one | last, worth).a = i * 256 + last;
+      for (uint64_t last = 1; last < 15; last += 2) {
+        const auto [a, b] = table.find_two(one | last, one | 3);
+        RC_ASSERT(a == table.find(one | last) && b == table.find(one | 3));
+        RC_ASSERT(table.change_two(one | last, one | 3)[0] == a);
+      }
+    }
 
     KeyedTable<Wide> second(100'000);
     std::string bytes;

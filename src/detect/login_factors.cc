@@ -16,9 +16,27 @@ uint32_t hash2(std::string_view a, std::string_view b = {}) {
   return static_cast<uint32_t>(base::combine64(base::hash64(a), base::hash64(b))) | 1u;
 }
 
+// Where nearly all show the same (Tor's browser, its language and zone), it comes with the network, whose novelty is
+// counted apart.
+double with_network(double typical) { return typical * typical * typical * typical; }
+
 }  // namespace
 
-LoginFacts LoginRiskImpl::facts_of(const Client& c, std::string_view account, int64_t t_ms) const {
+AgentHashes::Hashes AgentHashes::of(std::string_view user_agent) {
+  if (user_agent.empty()) return {};
+  const uint64_t hash = base::hash64(user_agent);
+  Slot& slot = slots_[hash % kSlots];
+  if (slot.text == user_agent) return slot.hashes;
+  const event::UserAgent agent = event::parse_user_agent(user_agent);
+  const Hashes hashes = {hash2(user_agent), hash2(agent.family, agent.os), hash2(agent.os)};
+  if (user_agent.size() <= kBytesMax) {
+    slot.text = user_agent;
+    slot.hashes = hashes;
+  }
+  return hashes;
+}
+
+LoginFacts LoginRiskImpl::facts_of(const Client& c, std::string_view account, int64_t t_ms) {
   LoginFacts f;
   f.t_ms = t_ms;
   const AccountKeys keys = account_keys(options_.key, account);
@@ -33,10 +51,10 @@ LoginFacts LoginRiskImpl::facts_of(const Client& c, std::string_view account, in
   f.value[kLogAsn] = c.asn == 0 ? 0 : static_cast<uint32_t>(base::mix64(c.asn)) | 1u;
   f.value[kLogCountry] = hash2(c.country);
   f.value[kLogDevice] = hash2(c.device);
-  const event::UserAgent agent = event::parse_user_agent(c.user_agent);
-  f.value[kLogAgent] = hash2(c.user_agent);
-  f.value[kLogFamily] = hash2(agent.family, agent.os);
-  f.value[kLogSystem] = hash2(agent.os);
+  const AgentHashes::Hashes agent = agents_.of(c.user_agent);
+  f.value[kLogAgent] = agent.agent;
+  f.value[kLogFamily] = agent.family;
+  f.value[kLogSystem] = agent.system;
   f.value[kLogLocale] = hash2(c.language, c.time_zone);
   f.value[kLogZone] = hash2(c.time_zone);
   f.value[kLogTls] = c.tls.empty() || c.user_agent.empty()
@@ -44,13 +62,6 @@ LoginFacts LoginRiskImpl::facts_of(const Client& c, std::string_view account, in
                          : static_cast<uint32_t>(base::combine64(base::hash64(c.tls), f.value[kLogFamily])) | 1u;
   f.value[kLogCookie] = hash2(c.cookie);
   return f;
-}
-
-// Where nearly all show the same (Tor's browser, its language and zone), it comes with the network, whose novelty is
-// counted apart.
-double LoginRiskImpl::with_network(const LoginFacts& f, int attribute) const {
-  const double typical = usual_.p(attribute, int(f.net), f.value[size_t(attribute)]);
-  return typical * typical * typical * typical;
 }
 
 // Exits of VPN and Tor stand where they stand: one that is new to an account mostly brings a new provider and country,
@@ -78,7 +89,7 @@ double LoginRiskImpl::surprise(const Profile& p, const LoginFacts& f, const int*
       double mine = static_cast<double>(e.count) / (n + distinct);
       // Who aims at this account can know its country and imitate its browser; not its address.
       const double anyone = usual_.p(a, int(f.net), f.value[size_t(a)]);
-      if (a > kLogCountry) mine += (1 - mine) * with_network(f, a);
+      if (a > kLogCountry) mine += (1 - mine) * with_network(anyone);
       const double share = l == 0 ? (a == kLogLocale ? 0.05 : 0.002) : targeted * double(l) / double(count - 1);
       return log_odds + fast_log((1 - share) * anyone + share) - fast_log(mine);
     }
@@ -91,7 +102,7 @@ double LoginRiskImpl::surprise(const Profile& p, const LoginFacts& f, const int*
     const double novel = distinct + 3 * rate + 0.02;
     double escape = novel / (n + novel);  // 1 if nothing is known of the account
     if (a > kLogIp && a <= kLogCountry) escape = std::max(escape, along_with_exit(f.net, a));
-    if (a > kLogCountry) escape += (1 - escape) * with_network(f, a);
+    if (a > kLogCountry) escape += (1 - escape) * with_network(usual_.p(a, int(f.net), f.value[size_t(a)]));
     log_odds -= fast_log(std::min(1.0, escape));
   }
   return log_odds;

@@ -78,6 +78,24 @@ struct CampaignEntry {
   uint32_t last_account = 0;
 };
 
+// What user agents come to, remembered for the texts that were seen lately: most clients show one of a few. No state:
+// it changes nothing but the time that it takes.
+class AgentHashes {
+ public:
+  struct Hashes {
+    uint32_t agent = 0, family = 0, system = 0;
+  };
+  Hashes of(std::string_view user_agent);
+
+ private:
+  static constexpr size_t kSlots = 512, kBytesMax = 512;
+  struct Slot {
+    std::string text;
+    Hashes hashes;
+  };
+  std::vector<Slot> slots_ = std::vector<Slot>(kSlots);
+};
+
 class LoginRiskImpl final : public LoginRisk {
  public:
   explicit LoginRiskImpl(const LoginRiskOptions& options)
@@ -106,7 +124,7 @@ class LoginRiskImpl final : public LoginRisk {
   static constexpr double kFastHalf = 6 * kHour, kSlowHalf = 3 * kDay;
   static constexpr int kCampaignKeys = 8;
 
-  LoginFacts facts_of(const Client& client, std::string_view account, int64_t t_ms) const;
+  LoginFacts facts_of(const Client& client, std::string_view account, int64_t t_ms);
   uint32_t own(const LoginFacts& f, int attribute) const {
     const uint32_t v = f.value[size_t(attribute)];
     return v == 0 ? 0 : static_cast<uint32_t>(base::combine64(v, f.values_key)) | 1u;
@@ -128,7 +146,6 @@ class LoginRiskImpl final : public LoginRisk {
   // Minus the log-likelihood under the user plus that under anyone, going down a hierarchy from fine to coarse.
   double surprise(const Profile& p, const LoginFacts& f, const int* levels, int count, double targeted) const;
   double cookie_factor(const Profile& p, const LoginFacts& f, double unknown, bool* known, bool* bound) const;
-  double with_network(const LoginFacts& f, int attribute) const;
   double along_with_exit(NetClass net, int attribute) const;
   double bound_factor(const Profile& p, const Profile::Binding& b, const LoginFacts& f, bool same_place,
                       bool* bound) const;
@@ -160,6 +177,7 @@ class LoginRiskImpl final : public LoginRisk {
   uint64_t restored_ = 0;
   KeyedTable<CampaignEntry> campaign_;
   Frequencies usual_;
+  AgentHashes agents_;
   // Honest unfamiliar attempts by class: learned slowly, from those that nothing else spoke against.
   std::array<double, kNetClasses> unfamiliar_{};
   std::array<std::array<double, 4>, kNetClasses> novelty_{};  // of network levels: how often new, among confirmed
