@@ -326,7 +326,13 @@ class StateKey(support_test.Case):
         with self.serve() as server:
             self.assertIn("keys/state.key was not there", (self.folder / "data.log").read_text())
             self.assertGreater(self.login(server, "berta"), 2 * known)
+            self.post(server, "/v1/checkpoint", "")
         self.assertEqual(16, key.stat().st_size)
+        key.write_bytes(b"another folder's")
+        with self.serve() as server:
+            told = (self.folder / "data.log").read_text()
+            self.assertIn("the detector login_risk begins anew", told)
+            self.assertIn("it was kept under another", told)
         key.write_bytes(b"short")
         refused = self.run_tamis("serve", "--policy", self.policy, "--data", self.data, "--listen", "127.0.0.1:0", code=2)
         self.assertIn("keys/state.key: expected 16 bytes, found 5", refused.stderr)

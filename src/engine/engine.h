@@ -242,8 +242,10 @@ class Engine {
   // from next_piece, cut in any way, until it gives false. Features and lists that the active policy does not have, or
   // declares otherwise, are dropped; new ones start empty. Afterwards digest() and all later decisions are as in the
   // engine that went on. Errors: bytes that are damaged, cut off or foreign, with the place; the engine is then only
-  // good for reset() or being destroyed.
-  base::Status restore(const std::function<base::Result<bool>(std::string& piece)>& next_piece);
+  // good for reset() or being destroyed. `begun_anew`: detectors of the active policy whose state the snapshot has, but
+  // of another declaration, under another key or by another version of Tamis; they start empty.
+  base::Status restore(const std::function<base::Result<bool>(std::string& piece)>& next_piece,
+                       std::vector<std::string>* begun_anew = nullptr);
 
   const EngineOptions& options() const;
 

@@ -43,6 +43,7 @@ struct Restore {
     SnapshotPart* into = nullptr;  // null: the active policy has no place for it
   };
   std::vector<Part> parts;
+  std::vector<std::string> begun_anew;  // detectors
   bool has_meta = false, has_end = false;
   int64_t now = INT64_MIN;
   uint64_t decided = 0, newest_record = 0, housekeeping = 0;
@@ -178,8 +179,11 @@ base::Status Engine::Impl::read_meta(std::string_view body, Restore& restore) {
     }
     for (size_t d = 0; kind == PartKind::kDetector && d < policy.detectors.size(); ++d) {
       const policy::DetectorDecl& decl = policy.detectors[d];
-      if (decl.name == name && fingerprint_of(decl, options.state_key) == fingerprint)
+      if (decl.name != name) continue;
+      if (fingerprint_of(decl, options.state_key) == fingerprint)
         into = active->detectors[d].get();
+      else
+        restore.begun_anew.emplace_back(name);
     }
     if (kind == PartKind::kLabels) into = label_store.get();
     if (kind == PartKind::kIds) into = &recent_ids;
@@ -244,7 +248,8 @@ base::Status Engine::Impl::finish_restore(Restore& restore) {
   return {};
 }
 
-base::Status Engine::restore(const std::function<base::Result<bool>(std::string& piece)>& next_piece) {
+base::Status Engine::restore(const std::function<base::Result<bool>(std::string& piece)>& next_piece,
+                             std::vector<std::string>* begun_anew) {
   Impl& impl = *impl_;
   TAMIS_ASSERT(impl.activated && impl.decided == 0);
   state::PieceReader reader;
@@ -271,6 +276,7 @@ base::Status Engine::restore(const std::function<base::Result<bool>(std::string&
   if (!restore.has_end || !reader.at_border()) {
     return base::invalid("the snapshot is cut off after byte " + std::to_string(reader.offset()));
   }
+  if (begun_anew != nullptr) *begun_anew = std::move(restore.begun_anew);
   return impl.finish_restore(restore);
 }
 

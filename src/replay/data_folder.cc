@@ -72,11 +72,6 @@ base::Result<Recovered> DataFolder::recover(Engine& engine, const std::function<
   engine.use_state_key(state_key_.key);
   if (std::string damage = archive_->stats().damage; !damage.empty()) report.notes.push_back(std::move(damage));
   TAMIS_TRY(from, restore(engine, report));
-  if (state_key_.is_new && report.snapshot != 0) {
-    report.notes.push_back(path_ +
-                           "/keys/state.key was not there: a new one has been made, and what detectors knew of " +
-                           "accounts by record " + std::to_string(report.snapshot) + " is forgotten");
-  }
   TAMIS_CHECK(fold_tail(engine, from, report, keep_going, on_folded));
   auto finished = finish_erasure(*this, engine);
   if (!finished && archive_->stats().damage.empty()) return tl::unexpected(finished.error());
@@ -99,7 +94,7 @@ base::Result<uint64_t> DataFolder::restore(Engine& engine, Recovered& report) {
       report.notes.push_back(file.path + " was passed over: the archive ends with record " + std::to_string(archived));
       continue;
     }
-    base::Status restored = restore_from(file.path, engine, report.snapshot);
+    base::Status restored = restore_from(file.path, engine, report);
     if (restored) {
       last_snapshot_ = file.record;
       return file.record + 1;
@@ -112,7 +107,7 @@ base::Result<uint64_t> DataFolder::restore(Engine& engine, Recovered& report) {
   return uint64_t{0};
 }
 
-base::Status DataFolder::restore_from(const std::string& file, Engine& engine, uint64_t& record) {
+base::Status DataFolder::restore_from(const std::string& file, Engine& engine, Recovered& report) {
   TAMIS_TRY(reader, SnapshotReader::open(file));
   TAMIS_TRY(policy, compile_kept_policy(path_, reader->head().policy));
   if (!reader->head().intel.empty()) {
@@ -121,8 +116,16 @@ base::Status DataFolder::restore_from(const std::string& file, Engine& engine, u
     intel_version_ = reader->head().intel;
   }
   engine.activate(std::move(policy));
-  TAMIS_CHECK(engine.restore([&](std::string& piece) { return reader->next(piece); }));
-  record = reader->head().record;
+  std::vector<std::string> begun_anew;
+  TAMIS_CHECK(engine.restore([&](std::string& piece) { return reader->next(piece); }, &begun_anew));
+  report.snapshot = reader->head().record;
+  for (const std::string& detector : begun_anew) {
+    report.notes.push_back(
+        "the detector " + detector + " begins anew, what it knew by record " + std::to_string(report.snapshot) +
+        " is forgotten: " +
+        (state_key_.is_new ? path_ + "/keys/state.key was not there, and a new one has been made"
+                           : "it was kept under another " + path_ + "/keys/state.key, or by another version of Tamis"));
+  }
   forgotten_ = reader->head().forgotten;
   if (reader->head().span_ms < 0)
     forgotten_.before_ms = 1;  // of a version that did not write it down: any may be older

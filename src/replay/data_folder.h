@@ -146,7 +146,7 @@ class DataFolder {
  private:
   explicit DataFolder(std::string path) : path_(std::move(path)) {}
   base::Result<uint64_t> restore(engine::Engine& engine, Recovered& report);
-  base::Status restore_from(const std::string& file, engine::Engine& engine, uint64_t& record);
+  base::Status restore_from(const std::string& file, engine::Engine& engine, Recovered& report);
   base::Status fold_tail(engine::Engine& engine, uint64_t from, Recovered& report,
                          const std::function<bool(uint64_t)>& keep_going,
                          const std::function<void(const Folded&)>& on_folded);
