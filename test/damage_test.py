@@ -26,9 +26,10 @@ def flip(path, byte, bit):
 class Case(harness.TestCase):
     def setUp(self):
         super().setUp()
-        self.data = self.folder / "data"
+        self.data, self.policy = self.folder / "data", self.folder / "policy"
+        shutil.copytree(harness.POLICY, self.policy)  # since the checkout may lie where nobody else may look
         self.demo_events(3_000)
-        self.run_tamis("import", "--data", self.data, "--policy", harness.POLICY, "--quiet", self.folder / "events-1.jsonl")
+        self.run_tamis("import", "--data", self.data, "--policy", self.policy, "--quiet", self.folder / "events-1.jsonl")
         self.run_tamis("label", "--data", self.data, "set", "account", "anna", "vip", "--reason", "test")
 
     def questions(self):
@@ -36,7 +37,7 @@ class Case(harness.TestCase):
         return [("query", "--data", self.data, "--json", "--rows", "100000", "SELECT * FROM events ORDER BY n"),
                 ("query", "--data", self.data, "--json", "SELECT type, count(*), count(DISTINCT id) FROM events GROUP BY ALL ORDER BY ALL"),
                 ("find", "--data", self.data, "account != ''", "--rows", "50", "--json"),
-                ("backtest", "--data", self.data, "--policy", harness.POLICY, "--json", "--quiet")]
+                ("backtest", "--data", self.data, "--policy", self.policy, "--json", "--quiet")]
 
     def ask(self, question):
         done = harness.tamis(*question)
@@ -149,7 +150,7 @@ class ReadOnly(Case):
         for path in [self.folder, *self.folder.rglob("*")]:
             path.chmod(path.stat().st_mode | stat.S_IRGRP | stat.S_IROTH | (0o111 if path.is_dir() else 0))
 
-        # A copy, since the checkout may lie where nobody else may look.
+        # A copy of it, too.
         program = self.folder / "tamis"
         shutil.copy(harness.binary(), program)
         for library in (harness.TOP / "build/third_party").rglob("libduckdb.so"):
