@@ -233,9 +233,10 @@ Command add_mail_eval(CLI::App& app) {
   app.add_option("--index", options->index, "Lines of path, label (ham or spam) and order, parted by tabs")->required();
   app.add_option("--root", options->root, "Folder to which the paths are relative")->required();
   app.add_option("--out", options->out, "Where the scores go: path, label, score, verdict, CPU us")->required();
-  app.add_option("--split", options->split,
-                 "Learn from the first so many alone, then test the others without feedback; the scores are of these");
-  app.add_option("--delay", options->delay, "Tell labels so many messages late");
+  auto* split = app.add_option("--split", options->split,
+                               "Learn from the first so many alone (0: from none), then test the others without "
+                               "feedback; the scores are of these");
+  app.add_option("--delay", options->delay, "Tell labels so many messages late")->excludes(split);
   app.add_option("--limit", options->limit, "Read so many messages at most");
   add_setup(app, options->setup);
   return command_of(options, eval);

@@ -60,8 +60,8 @@ base::Result<std::vector<Row>> read_index(const MailEvalOptions& options) {
     if (options.limit > 0 && rows.size() == options.limit) break;
   }
   if (rows.empty()) return base::invalid(options.index + " names no message");
-  if (options.split >= rows.size()) {
-    return base::invalid(fmt::format("--split {} leaves none of the {} messages of {} to test", options.split,
+  if (options.split && *options.split >= rows.size()) {
+    return base::invalid(fmt::format("--split {} leaves none of the {} messages of {} to test", *options.split,
                                      rows.size(), options.index));
   }
   return rows;
@@ -109,17 +109,17 @@ class Eval {
     now_ms_ = std::max(now_ms_, row.order >= kUnixTimeMin ? static_cast<int64_t>(row.order * 1000)
                                                           : kFirstMs + static_cast<int64_t>(i) * kRankMs);
     setup_->set_now_ms(now_ms_);
-    const bool learning_only = i < options_.split;
+    const bool learning_only = options_.split && i < *options_.split;
     if (learning_only) {
       work_.filter.read(message);
     } else {
       TAMIS_CHECK(test(row, i, std::move(message)));
     }
-    if (options_.split > 0 && !learning_only) return {};
+    if (options_.split && !learning_only) return {};
     const model::FeatureSpan features = work_.filter.features();
     waiting_.push_back({base::mix64(i + 1) | 1, {features.begin(), features.end()}, row.spam});
     // Within the part that is only learned nothing comes late: all of it is known before the test begins.
-    while (waiting_.size() > (options_.split > 0 ? 0 : options_.delay)) TAMIS_CHECK(learn_oldest());
+    while (waiting_.size() > (options_.split ? 0 : options_.delay)) TAMIS_CHECK(learn_oldest());
     return {};
   }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "app/mail_setup.h"
@@ -12,7 +13,8 @@ namespace tamis::app {
 struct MailEvalOptions {
   MailSetupOptions setup;
   std::string index, root, out;
-  uint64_t split = 0;  // above 0: learn from the first so many, then test the others without feedback
+  // Learn from the first so many alone, then test the others without feedback; not with `delay`.
+  std::optional<uint64_t> split;
   uint64_t delay = 0;  // labels are told this many messages late
   uint64_t limit = 0;  // above 0: so many messages at most
 };

@@ -69,10 +69,12 @@ Reasons reasons_of(const door::MailVerdict& verdict, const policy::Policy& polic
   auto add = [](std::vector<std::string>& to, const std::string& text) {
     if (!text.empty() && std::find(to.begin(), to.end(), text) == to.end()) to.push_back(text);
   };
+  const policy::EventType* type = policy.find_type("mail");
+  const int32_t decided = type == nullptr ? -1 : type->place_of(verdict.verdict);
   for (const door::MailSymbol& symbol : verdict.symbols) {
     const policy::Rule* rule = rule_of(policy, symbol.name);
     if (rule == nullptr) continue;
-    add(reasons.said, rule->say);
+    if (rule->speaks_of(decided)) add(reasons.said, rule->say);
     add(reasons.groups, group_of(*rule));
   }
   return reasons;
@@ -84,7 +86,9 @@ std::string for_people(const std::string& name, const door::MailVerdict& verdict
   std::string out = name + "\n" + in_words(verdict.action) + "\n";
   for (const std::string& sentence : reasons.said) out += sentence + "\n";
   if (door::is_spam(verdict) && reasons.said.empty()) {
-    out += "It looks like mail that other people did not want. If that is wrong, say so: the filter learns from it.\n";
+    out += verdict.probability >= 0.5 ? "It looks like mail that other people did not want."
+                                      : "It has marks of mail that is dangerous or that nobody asked for.";
+    out += " If that is wrong, say so: the filter learns from it.\n";
   }
   out += "Reference: " + verdict.id + "\n";
   if (depth == MailDepth::kUser) return out;

@@ -66,9 +66,8 @@ void take_decision(const engine::Decision& decision, MailVerdict& verdict) {
   verdict.verdict = decision.verdict_name();
   verdict.action = mail_action(verdict.verdict, type.ladder);
   verdict.points = decision.points;
-  const auto tag = std::find(type.ladder.begin(), type.ladder.end(), "tag");
-  const auto place = tag == type.ladder.end() ? 1 : static_cast<int32_t>(tag - type.ladder.begin());
-  verdict.points_required = threshold_of(type, place).value_or(0);
+  const int32_t tag = type.place_of("tag");
+  verdict.points_required = threshold_of(type, tag < 0 ? 1 : tag).value_or(0);
   for (const engine::Match& match : decision.matches) {
     if (!match.acts) continue;
     const policy::Rule& rule = type.rules[match.rule];

@@ -4,10 +4,12 @@
 // The format is documented in docs/POLICY.md; this header is what its compiler leaves behind.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/arena.h"
@@ -105,6 +107,10 @@ struct Rule {
   std::vector<RuleTest> tests;
   std::string file;
   uint32_t line = 0;
+
+  // Whether what it says to customers is true of a decision with this verdict: a rule with a verdict of its own says
+  // what that one does ("we try again"), which did not happen where another won.
+  bool speaks_of(int32_t decided) const { return !say.empty() && (verdict < 0 || verdict == decided); }
 };
 
 // A feature as one event type reads it: slot `slot` takes window `window` of feature `feature` under the key made of
@@ -183,6 +189,12 @@ struct EventType {
   int64_t unique_ms = 86'400'000;     // events of one id within so long are one event; 0: each is its own
   FailMode overload = FailMode::kOpen;
   std::string overload_verdict;  // what a caller gets when the server cannot decide in time
+
+  // The verdict's place in the ladder; -1: it is not there.
+  int32_t place_of(std::string_view verdict) const {
+    const auto at = std::find(ladder.begin(), ladder.end(), verdict);
+    return at == ladder.end() ? -1 : static_cast<int32_t>(at - ladder.begin());
+  }
 };
 
 struct FeatureDecl {

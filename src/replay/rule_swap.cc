@@ -10,11 +10,6 @@ namespace {
 // Sets of rules that acted, beyond which the cache starts anew.
 constexpr size_t kActedMax = 100'000;
 
-int32_t rank_of(const policy::EventType& type, std::string_view verdict) {
-  auto it = std::find(type.ladder.begin(), type.ladder.end(), verdict);
-  return it == type.ladder.end() ? -1 : static_cast<int32_t>(it - type.ladder.begin());
-}
-
 std::string_view verdict_name(const policy::EventType& type, int32_t rank) {
   return rank < 0 ? std::string_view() : std::string_view(type.ladder[static_cast<size_t>(rank)]);
 }
@@ -116,7 +111,7 @@ RuleSwap::Version RuleSwap::make_version(std::string_view version) {
   const policy::Policy* then = past_.of(version);
   const policy::EventType* other = then == nullptr ? nullptr : then->find_type(type_.schema.name);
   if (other != nullptr && other != &type_ && !same_but_for_rule(*other)) {
-    bool fits = rule_.verdict < 0 || rank_of(*other, type_.ladder[static_cast<size_t>(rule_.verdict)]) >= 0;
+    bool fits = rule_.verdict < 0 || other->place_of(type_.ladder[static_cast<size_t>(rule_.verdict)]) >= 0;
     if (fits) made.base = other;
   }
   const std::vector<policy::Rule>& rules = made.base->rules;
@@ -126,7 +121,7 @@ RuleSwap::Version RuleSwap::make_version(std::string_view version) {
     made.worths.push_back(worth_of(*made.base, i));
     if (rules[i].id == rule_.id) made.place = i;
   }
-  made.verdict = rule_.verdict < 0 ? -1 : rank_of(*made.base, verdict_name(type_, rule_.verdict));
+  made.verdict = rule_.verdict < 0 ? -1 : made.base->place_of(verdict_name(type_, rule_.verdict));
   return made;
 }
 
@@ -194,7 +189,7 @@ RuleSwap::Outcome RuleSwap::outcome(const Stored& stored, bool matches, double p
     settlement.add(*then.base, other.verdict, other.unknown ? left : points_then(other));
   }
   if (!added) settlement.add(*then.base, then.verdict, points);
-  int32_t rank = settlement.verdict(*then.base), before = rank_of(*then.base, stored.verdict);
+  int32_t rank = settlement.verdict(*then.base), before = then.base->place_of(stored.verdict);
   Outcome outcome;
   outcome.verdict = verdict_name(*then.base, rank);
   if (before >= 0) outcome.change = static_cast<int8_t>(rank > before ? 1 : rank < before ? -1 : 0);

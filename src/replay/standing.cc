@@ -208,9 +208,10 @@ class Past {
       decision.policy = row[5];
       decision.rules = lines_of(row[6]);
       decision.reasons = lines_of(row[7]);
+      const int32_t verdict = type.place_of(decision.verdict);
       for (const std::string& id : decision.rules) {
         const policy::Rule* rule = find_rule(policy_, id);
-        if (rule != nullptr && !rule->say.empty()) decision.say.push_back(rule->say);
+        if (rule != nullptr && rule->speaks_of(verdict)) decision.say.push_back(rule->say);
       }
       standing_.decisions.push_back(std::move(decision));
     }
