@@ -386,8 +386,25 @@ class Learning(Case):
             self.assertEqual({"ok": True}, server.post("/v1/truth", {**truth, "value": "long-gone"}).json())
             # A correction by id is the event's truth as well.
             self.post(server, f"/v1/mail/learn?label=ham&id={ham['id']}&reporter=bert")
-            known = server.get(f"/v1/truth/event:mail/{ham['id']}").json()
-            self.assertIn("ham", json.dumps(known))
+            path = f"/v1/truth/event:mail/{ham['id']}"
+            self.assertEqual("ham", server.get(path).json()["label"])
+            # Who takes it back, in whichever way, says nothing any more; what others said counts again.
+            self.post(server, f"/v1/mail/learn?label=forget&id={ham['id']}&reporter=bert")
+            self.assertEqual("phishing", server.get(path).json()["label"])
+            poisoned = self.probability(server, message(300, False))
+            self.assertEqual({"ok": True, "learned": True}, self.post(server, "/v1/truth", {**truth, "label": None}))
+            self.assertLess(self.probability(server, message(300, False)), poisoned - 0.1)
+            answer = server.get(path)
+            openapi.check("GET", "/v1/truth/{on}/{value}", answer)
+            self.assertEqual((None, [None, None, "ham", "phishing"]), (answer.json()["label"], [said["label"] for said in answer.json()["history"]]))
+            self.assertEqual(None, server.get(f"/v1/why/event:mail/{ham['id']}").json()["truth"])
+            for number in (301, 302):
+                judged = self.post(server, "/v1/mail", message(number, False))
+                self.post(server, f"/v1/mail/learn?label=spam&id={judged['id']}&reporter=mallory")
+            self.post(server, f"/v1/mail/learn?label=ham&id={judged['id']}&reporter=carl")
+            self.post(server, "/v1/mail/take-back?reporter=mallory")
+            rows = self.run_tamis("query", "--data", self.data, "--json", "SELECT value, label, author FROM truth WHERE author = 'mallory' OR author = 'carl'")
+            self.assertEqual([[judged["id"], "ham", "carl"]], json.loads(rows.stdout)["rows"])
 
     def test_nothing_acknowledged_is_lost_by_kill_9(self):
         texts = [message(number, spam, seed=9) for number in range(3) for spam in (False, True)]

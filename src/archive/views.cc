@@ -122,12 +122,12 @@ std::string acts_sql(const Manifest& manifest) {
   return files.empty() ? empty_table(acts_layout().columns) : table_sql(files);
 }
 
-// The last act of truth about a thing counts, unless it takes the truth back.
+// What each source said last about a thing, unless it took that back; of these the last one counts.
 std::string truth_sql(const Manifest& manifest) {
   return fmt::format(
-      "SELECT kind, value, name AS label, author, time FROM (SELECT *, row_number() OVER (PARTITION BY kind, value "
-      "ORDER BY n DESC) AS place FROM ({}) WHERE starts_with(act, 'truth')) "
-      "WHERE place = 1 AND act NOT IN ('truth_clear', 'truth_remove')",
+      "SELECT kind, value, name AS label, author, time FROM (SELECT * FROM ({}) WHERE act IN ('truth', 'truth_clear') "
+      "QUALIFY row_number() OVER (PARTITION BY kind, value, author ORDER BY n DESC) = 1) WHERE act = 'truth' "
+      "QUALIFY row_number() OVER (PARTITION BY kind, value ORDER BY n DESC) = 1",
       acts_sql(manifest));
 }
 

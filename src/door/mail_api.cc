@@ -201,11 +201,11 @@ void MailApi::learn(const Request& in, Response& out) {
 }
 
 void MailApi::take_back(const Request& in, Response& out) {
-  desk_.soon(
+  desk_.soon_slow(
       out,
       [this, caller = Desk::caller_of(in), reporter = value_of(in, "reporter")](std::string& body) -> base::Status {
         if (reporter.empty()) return base::invalid("?reporter=: expected whose corrections to take back");
-        TAMIS_TRY(taken, mail_.learner().take_back(reporter, desk_.service().now_ms()));
+        TAMIS_TRY(taken, mail_.take_back(reporter));
         action::AuditEntry entry;
         entry.what = "mail.take-back";
         entry.on = "reporter";

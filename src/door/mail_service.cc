@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <chrono>
 
+#include "archive/archive.h"
 #include "base/hash.h"
 #include "door/mail_verdict.h"
+#include "replay/stored.h"
 
 #include <fmt/format.h>
 
@@ -226,12 +228,13 @@ void MailService::count(const MailVerdict& verdict) {
 }
 
 base::Status MailService::write_truth(const MailCorrection& correction) {
-  if (service_.data() == nullptr || correction.label == MailCorrection::Label::kForget) return {};
+  if (service_.data() == nullptr) return {};
+  const bool forgets = correction.label == MailCorrection::Label::kForget;
   engine::Act act;
-  act.kind = engine::Act::Kind::kTruth;
+  act.kind = forgets ? engine::Act::Kind::kTruthClear : engine::Act::Kind::kTruth;
   act.entity_kind = "event:mail";
   act.value = correction.id;
-  act.name = correction.label == MailCorrection::Label::kSpam ? "spam" : "ham";
+  if (!forgets) act.name = correction.label == MailCorrection::Label::kSpam ? "spam" : "ham";
   act.author = correction.reporter;
   act.since_ms = service_.now_ms();
   return service_.act(act);
@@ -286,9 +289,32 @@ base::Status MailService::put_golden(Work& work, const MailCorrection& correctio
   return learner_->put_golden(work.filter.text_key(), work.filter.features(), label_of(correction.label), now_ms);
 }
 
+base::Result<learn::MailLearner::TakenBack> MailService::take_back(const std::string& reporter) {
+  TAMIS_TRY(taken, learner_->take_back(reporter, service_.now_ms()));
+  if (service_.data() == nullptr) return taken;
+  // What was said of events by their ids is their truth, too.
+  TAMIS_CHECK(service_.flush());
+  archive::QueryLimits limits;
+  limits.rows_max = kTakenBackMax;
+  TAMIS_TRY(said,
+            service_.data()->archive().query(
+                "SELECT value FROM acts WHERE kind = 'event:mail' AND act IN ('truth', 'truth_clear') AND author "
+                "= " +
+                    replay::sql_text(reporter) + " GROUP BY value HAVING arg_max(act, n) = 'truth' ORDER BY max(n)",
+                limits, [] { return true; }));
+  MailCorrection forget;
+  forget.reporter = reporter;
+  forget.label = MailCorrection::Label::kForget;
+  for (auto& row : said.rows) {
+    forget.id = row[0];
+    TAMIS_CHECK(write_truth(forget));
+  }
+  return taken;
+}
+
 base::Status MailService::learn_truth(std::string_view id, std::string_view label, std::string_view source) {
   const bool good = label == "good" || label == "ham" || label == "legit";
-  const auto told = good ? learn::MailLabel::kHam : learn::MailLabel::kSpam;
+  const auto told = label.empty() ? learn::MailLabel::kForget : good ? learn::MailLabel::kHam : learn::MailLabel::kSpam;
   auto learned = learner_->learn_truth_soon(id, told, source, service_.now_ms());
   if (!learned) return tl::unexpected(learned.error());
   ++learned_;

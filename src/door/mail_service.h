@@ -70,8 +70,11 @@ class MailService final : public MailScanner {
   base::Result<MailVerdict> scan_now(Work& work, const MailRequest& request, bool explain, std::string_view id = {});
   base::Result<learn::MailLearner::Learned> learn_now(Work& work, const MailCorrection& correction);
   // A truth about a `mail` event that is in the journal already. Labels as in replay/truth.h: good, ham and legit are
-  // ham, every other is spam. Durable after learner().sync().
+  // ham, every other is spam; none takes back what the source said. Durable after learner().sync().
   base::Status learn_truth(std::string_view id, std::string_view label, std::string_view source);
+  // All that a reporter taught, and what it said of events (at most the first kTakenBackMax). Takes a query.
+  static constexpr uint64_t kTakenBackMax = 100'000;
+  base::Result<learn::MailLearner::TakenBack> take_back(const std::string& reporter);
 
   // Learns the corrections that wait under this name if they do no harm (learn/mail_learner.h). kNotFound: none do.
   struct Finished {

@@ -52,7 +52,8 @@ std::string_view kind_text(state::ListKind kind) {
   return kNames[static_cast<size_t>(kind)];
 }
 
-// A truth as people send it: {"on", "value", "label", "source", "time", "reason"}, as the act that the engine takes.
+// A truth as people send it: {"on", "value", "label", "source", "time", "reason"}, as the act that the engine takes;
+// with a label of null it takes back what the source said.
 base::Result<std::string> act_of_truth(std::string_view line) {
   static constexpr std::array<std::pair<std::string_view, std::string_view>, 6> kKeys = {{{"on", "on"},
                                                                                           {"value", "value"},
@@ -67,7 +68,9 @@ base::Result<std::string> act_of_truth(std::string_view line) {
   if (!object.is(event::Kind::kMap)) return base::invalid("expected a JSON object");
   std::string out;
   JsonWriter json(out);
-  json.begin_object().key("act").string("truth");
+  const event::Value* label = event::map_find(*object.map, event::Value::string("label"));
+  const bool clears = label != nullptr && label->is(event::Kind::kNull);
+  json.begin_object().key("act").string(clears ? "truth_clear" : "truth");
   for (uint32_t i = 0; i < object.map->size; ++i) {
     const event::MapEntry& entry = object.map->entries[i];
     auto found = std::find_if(kKeys.begin(), kKeys.end(), [&](const auto& k) { return k.first == entry.key.str(); });
@@ -75,7 +78,7 @@ base::Result<std::string> act_of_truth(std::string_view line) {
       return base::invalid("unknown key \"" + std::string(entry.key.str().substr(0, 64)) +
                            "\"; a truth has on, value, label, source, time, reason");
     }
-    json.key(found->second).value(entry.value);
+    if (!clears || found->first != "label") json.key(found->second).value(entry.value);
   }
   json.end_object();
   return out;
@@ -101,6 +104,8 @@ Names names_of(const Act& act) {
       return {"label.restore", act.entity_kind};
     case Act::Kind::kTruth:
       return {"truth.add", act.entity_kind};
+    case Act::Kind::kTruthClear:
+      return {"truth.clear", act.entity_kind};
   }
   return {"act", {}};
 }
@@ -118,7 +123,7 @@ struct MarksApi::Impl {
       line = truth_json;
     }
     TAMIS_TRY(act, engine::parse_act(line, desk.service().now_ms(), list));
-    bool is_truth = act.kind == Act::Kind::kTruth;
+    const bool is_truth = act.is_truth();
     if (is_truth != truth) return base::invalid(truth ? "expected a truth" : "truth goes to /v1/truth");
     if (act.kind == Act::Kind::kListRestore || act.kind == Act::Kind::kLabelRestore || !act.batch.empty()) {
       return base::invalid("acts of batches are not made by hand");
@@ -145,10 +150,7 @@ struct MarksApi::Impl {
   }
 
   base::Status do_act(const Desk::Caller& caller, const Act& act) {
-    if (act.kind == Act::Kind::kTruth) {
-      TAMIS_TRY(policy, desk.policy());
-      TAMIS_CHECK(replay::check_kind(*policy, act.entity_kind));
-    } else if (!act.is_on_list()) {
+    if (!act.is_on_list()) {
       TAMIS_TRY(policy, desk.policy());
       TAMIS_CHECK(replay::check_kind(*policy, act.entity_kind));
     }
@@ -186,7 +188,7 @@ struct MarksApi::Impl {
   // Truth about a message teaches the spam model. True: it did; false: there is nothing to learn from, any more or at
   // all. The truth stands in either case.
   base::Result<bool> learn(const Act& act) {
-    if (desk.mail() == nullptr || act.kind != Act::Kind::kTruth || act.entity_kind != "event:mail") return false;
+    if (desk.mail() == nullptr || !act.is_truth() || act.entity_kind != "event:mail") return false;
     base::Status learned = desk.mail()->learn_truth(act.value, act.name, act.author);
     if (learned) return true;
     if (learned.error().code == base::Code::kNotFound) return false;
@@ -437,18 +439,22 @@ void MarksApi::Impl::add_truth_routes(net::HttpServer& server, const MakeRoute& 
 base::Status MarksApi::Impl::show_truth(const std::string& on, const std::string& value, std::string& text) {
   TAMIS_TRY(data, desk.data());
   TAMIS_CHECK(desk.service().flush());
-  TAMIS_TRY(table,
-            data->archive().query("SELECT name, author, reason, epoch_ms(since), epoch_ms(time) FROM acts "
-                                  "WHERE act = 'truth' AND kind = " +
-                                      replay::sql_text(on) + " AND value IN (" + replay::sql_text(value) + ", " +
-                                      replay::sql_text(replay::one_spelling(on, value)) + ") ORDER BY n DESC LIMIT 100",
-                                  {}, [] { return true; }));
+  const std::string of_it = "kind = " + replay::sql_text(on) + " AND value IN (" + replay::sql_text(value) + ", " +
+                            replay::sql_text(replay::one_spelling(on, value)) + ")";
+  TAMIS_TRY(table, data->archive().query("SELECT name, author, reason, epoch_ms(since), epoch_ms(time), act FROM acts "
+                                         "WHERE act IN ('truth', 'truth_clear') AND " +
+                                             of_it + " ORDER BY n DESC LIMIT 100",
+                                         {}, [] { return true; }));
+  TAMIS_TRY(last, data->archive().query("SELECT label FROM truth WHERE " + of_it + " ORDER BY time DESC LIMIT 1", {},
+                                        [] { return true; }));
   JsonWriter json(text);
   json.begin_object().key("on").string(on).key("value").string(value).key("label");
-  table.rows.empty() ? json.null() : json.string(table.rows[0][0]);
+  last.rows.empty() ? json.null() : json.string(last.rows[0][0]);
   json.key("history").begin_array();
   for (const auto& row : table.rows) {
-    json.begin_object().key("label").string(row[0]).key("source").string(row[1]).key("reason").string(row[2]);
+    json.begin_object().key("label");
+    row[5] == "truth" ? json.string(row[0]) : json.null();
+    json.key("source").string(row[1]).key("reason").string(row[2]);
     json.key("time").string(event::format_time_ms(std::strtoll(row[3].c_str(), nullptr, 10)));
     json.key("received").string(event::format_time_ms(std::strtoll(row[4].c_str(), nullptr, 10))).end_object();
   }

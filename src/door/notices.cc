@@ -83,7 +83,7 @@ void Notices::decided(const engine::PreparedEvent& event, const engine::Decision
 }
 
 void Notices::acted(const Act& act, const engine::Engine& engine, uint64_t record, int64_t receive_ms) {
-  if (outbox_ == nullptr || act.kind == Act::Kind::kTruth) return;
+  if (outbox_ == nullptr || act.is_truth()) return;
   bool is_event = !act.is_on_list() && act.entity_kind.starts_with(kEventKind);
   bool takes_away = act.kind == Act::Kind::kListRemove || act.kind == Act::Kind::kLabelClear;
   action::Notice notice;

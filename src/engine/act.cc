@@ -13,7 +13,7 @@ namespace {
 using event::Kind;
 
 constexpr std::string_view kNames[] = {"list_add",     "list_remove",   "label_set", "label_clear",
-                                       "list_restore", "label_restore", "truth"};
+                                       "list_restore", "label_restore", "truth",     "truth_clear"};
 constexpr size_t kTextBytesMax = 1024;
 
 // The text under `key`: strings as they are, integers in decimal, empty if it is not there.
@@ -56,13 +56,18 @@ base::Status check_keys(const event::MapData& map) {
 }
 
 base::Status check(const Act& act) {
-  bool on_list = act.is_on_list(), is_truth = act.kind == Act::Kind::kTruth;
+  bool on_list = act.is_on_list();
   if (act.value.empty()) return base::invalid("\"value\" is missing: the list entry, or the value of the entity");
   if (on_list && act.list.empty()) return base::invalid("\"list\" is missing: the name of the list");
   if (!on_list && act.entity_kind.empty()) return base::invalid("\"on\" is missing: the kind of entity, like \"ip\"");
-  if (is_truth && act.name.empty()) return base::invalid("\"name\" is missing: good, bad, or a class");
-  if (!on_list && act.name.empty()) return base::invalid("\"name\" is missing: the name of the label");
-  if (is_truth && act.expires_ms != state::kNeverExpires) {
+  if (act.kind == Act::Kind::kTruth && act.name.empty())
+    return base::invalid("\"name\" is missing: good, bad, or a class");
+  if (act.kind == Act::Kind::kTruthClear && !act.name.empty()) {
+    return base::invalid("\"name\" has no place where a truth is taken back");
+  }
+  if (!on_list && !act.is_truth() && act.name.empty())
+    return base::invalid("\"name\" is missing: the name of the label");
+  if (act.is_truth() && act.expires_ms != state::kNeverExpires) {
     return base::invalid("a truth does not expire: leave out \"for\" and \"expires\"");
   }
   for (const std::string* text : {&act.entity_kind, &act.name, &act.author, &act.reason, &act.batch, &act.was}) {
@@ -90,7 +95,7 @@ base::Result<Act> parse_act(std::string_view json, int64_t now_ms, std::string_v
   if (k == std::size(kNames)) {
     return base::invalid("\"act\" is \"" + kind +
                          "\"; expected list_add, list_remove, label_set, label_clear, "
-                         "list_restore, label_restore or truth");
+                         "list_restore, label_restore, truth or truth_clear");
   }
   act.kind = static_cast<Act::Kind>(k);
   if (!list.empty() && !act.is_on_list()) {
@@ -150,6 +155,7 @@ base::Status apply(Engine& engine, const Act& act) {
       return engine.restore_label(act.entity_kind, act.value,
                                   {act.name, act.author, act.reason, act.since_ms, act.expires_ms});
     case Act::Kind::kTruth:
+    case Act::Kind::kTruthClear:  // without a name: nobody has said
       return engine.set_truth(act.entity_kind, act.value, act.name);
     case Act::Kind::kLabelClear:
       if (engine.clear_label(act.entity_kind, act.value, act.name)) return {};

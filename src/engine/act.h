@@ -4,7 +4,8 @@
 // list_restore and label_restore take back: they set author, since and expiry exactly as given, where list_add and
 // label_set would keep the `since` and the later expiry of what is in force. A truth says what an entity or an event
 // turned out to be ("good", "bad" or a class of one's own); it is kept in the archive, and the detectors of the engine
-// hear of it where it is about an account.
+// hear of it where it is about an account. truth_clear takes back what its author said of it; what another said last
+// counts then.
 #pragma once
 
 #include <string>
@@ -16,7 +17,16 @@
 namespace tamis::engine {
 
 struct Act {
-  enum class Kind : uint8_t { kListAdd, kListRemove, kLabelSet, kLabelClear, kListRestore, kLabelRestore, kTruth };
+  enum class Kind : uint8_t {
+    kListAdd,
+    kListRemove,
+    kLabelSet,
+    kLabelClear,
+    kListRestore,
+    kLabelRestore,
+    kTruth,
+    kTruthClear
+  };
   Kind kind = Kind::kListAdd;
   std::string list;         // list acts
   std::string entity_kind;  // label acts and truth: a kind of the policy, or "event:TYPE"
@@ -31,13 +41,14 @@ struct Act {
   int64_t expires_ms = state::kNeverExpires;
 
   bool is_on_list() const { return kind == Kind::kListAdd || kind == Kind::kListRemove || kind == Kind::kListRestore; }
+  bool is_truth() const { return kind == Kind::kTruth || kind == Kind::kTruthClear; }
   bool operator==(const Act&) const = default;
 };
 
-// Reads {"act": "list_add|list_remove|label_set|label_clear|list_restore|label_restore|truth", "list", "on", "value",
-// "name", "author", "reason", "batch", "was", "since": RFC 3339, "for": "6h" or "expires": RFC 3339}. Without "since"
-// it is now_ms. A truth has no "for" and no "expires". `act` and `list` may be given by the caller instead (a door that
-// has them in its path). Errors name the key that is missing or wrong.
+// Reads {"act": "list_add|list_remove|label_set|label_clear|list_restore|label_restore|truth|truth_clear", "list",
+// "on", "value", "name", "author", "reason", "batch", "was", "since": RFC 3339, "for": "6h" or "expires": RFC 3339}.
+// Without "since" it is now_ms. A truth has no "for" and no "expires". `act` and `list` may be given by the caller
+// instead (a door that has them in its path). Errors name the key that is missing or wrong.
 base::Result<Act> parse_act(std::string_view json, int64_t now_ms, std::string_view list = {});
 // With absolute times; parse_act() of it gives the same act.
 std::string to_json(const Act& act);

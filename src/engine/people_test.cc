@@ -142,6 +142,8 @@ TEST_F(PeopleTest, EventsCarryLabelsAndTruthChangesNothing) {
   EXPECT_TRUE(act(R"({"act":"truth","on":"account","value":"a","name":"bad","author":"support"})"));
   EXPECT_TRUE(act(R"({"act":"truth","on":"event:ping","value":"1","name":"spam","author":"reports"})"));
   EXPECT_EQ(engine_.digest(), digest);
+  EXPECT_TRUE(act(R"({"act":"truth_clear","on":"account","value":"a","author":"support"})"));
+  EXPECT_FALSE(act(R"({"act":"truth_clear","on":"account","value":"a","name":"bad"})").has_value());
   EXPECT_FALSE(act(R"({"act":"truth","on":"acount","value":"a","name":"bad"})").has_value());
   EXPECT_FALSE(act(R"({"act":"truth","on":"account","value":"a"})").has_value());
   EXPECT_FALSE(act(R"({"act":"truth","on":"account","value":"a","name":"bad","for":"1h"})").has_value());

@@ -252,15 +252,18 @@ class Past {
                          values_ + " AND (kind = " + sql_text(standing_.on) +
                          (is_event(standing_.on) ? "" : " OR (list IS NOT NULL AND list <> '')") +
                          ") ORDER BY n DESC LIMIT " + std::to_string(options_.acts_max)));
+    bool taken_back = false;
     for (const auto& row : table.rows) {
       PastAct act{row[0], row[1], row[2], row[3], row[4], row[5], std::strtoll(row[6].c_str(), nullptr, 10)};
       if (act.act == "truth" && standing_.truth.empty()) {
         standing_.truth = act.name;
         standing_.truth_ms = act.time_ms;
       }
+      taken_back = taken_back || act.act == "truth_clear";
       standing_.acts.push_back(std::move(act));
     }
-    if (!standing_.truth.empty() || standing_.acts.size() < options_.acts_max) return {};
+    if (!taken_back && (!standing_.truth.empty() || standing_.acts.size() < options_.acts_max)) return {};
+    standing_.truth.clear();
     TAMIS_TRY(truth, ask("SELECT label, epoch_ms(time) FROM truth WHERE kind = " + sql_text(standing_.on) +
                          " AND value = " + sql_text(standing_.value)));
     if (truth.rows.empty()) return {};
