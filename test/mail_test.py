@@ -374,6 +374,14 @@ class Learning(Case):
         asking.join()
         return note.exists()
 
+    def test_names_that_look_like_a_protected_one(self):
+        with self.serve() as server:
+            self.post(server, "/v1/lists/protected_domains", {"value": "paypal.com"})
+            for domain, alike in (("paypa1.com", True), ("p\u0430ypal.com", True), ("xn--pypal-4ve.com", True), ("paypall.com", True),
+                                  ("paypal-secure.com", True), ("paypal.com", False), ("example.com", False), ("xn--mnchen-3ya.de", False)):
+                judged = self.post(server, "/v1/mail", f"From: Service <service@{domain}>\r\nTo: anna@our.example\r\nSubject: account\r\n\r\nGood morning.\r\n".encode())
+                self.assertEqual(alike, "look-alike-domain" in str(judged), domain)
+
     def test_truth_about_an_event_teaches(self):
         with self.serve() as server:
             self.teach(server)

@@ -10,6 +10,7 @@
 #include "event/json_writer.h"
 #include "learn/message_features.h"
 #include "mail/features.h"
+#include "mail/punycode.h"
 
 #include <fmt/format.h>
 
@@ -96,17 +97,19 @@ std::string_view first_id(const mail::Header* header) {
 
 std::string thread_of(std::string_view id) { return id.empty() ? std::string() : hex(base::hash64(id)); }
 
-// Names that `domain` may have been made to look like: digits for letters, rn for m, vv for w, accents, and hyphens or
-// other letters in between. A policy asks whether one of them is a name that it protects.
+// Names that `domain` may have been made to look like: digits for letters, rn for m, vv for w, accents, letters of
+// other scripts, a letter twice, and hyphens or other letters in between. A policy asks whether one of them is a name
+// that it protects.
 std::vector<std::string> look_alikes(std::string_view domain) {
   std::vector<std::string> found;
   auto add = [&](std::string name) {
     if (name == domain || name.empty()) return;
     if (std::find(found.begin(), found.end(), name) == found.end()) found.push_back(std::move(name));
   };
+  const std::string shown = mail::shown_domain(domain);  // in mail such names are written as xn--...
   std::string plain;
-  for (size_t at = 0; at < domain.size();) {
-    const mail::FoldedPoint folded = mail::fold_point(cel::decode_code_point(domain, at));
+  for (size_t at = 0; at < shown.size();) {
+    const mail::FoldedPoint folded = mail::fold_point(cel::decode_code_point(shown, at));
     if (folded.dropped) continue;
     std::array<char, 4> bytes{};
     const uint32_t point = folded.look_alike != 0 ? folded.look_alike : folded.point;
@@ -127,6 +130,9 @@ std::vector<std::string> look_alikes(std::string_view domain) {
   add(joined);
   add(replaced(plain, "i", "l"));
   add(replaced(joined, "-", ""));
+  for (size_t i = 1; i < letters.size(); ++i) {  // "paypall": a letter twice
+    if (letters[i] == letters[i - 1] && letters[i] != '.') add(letters.substr(0, i) + letters.substr(i + 1));
+  }
   const size_t dot = plain.find('.');
   if (dot != std::string::npos) {  // "bank-secure.example": the part before a hyphen
     const size_t hyphen = letters.find('-');
