@@ -38,7 +38,7 @@ KINDS = {
     "exists-equal": lambda i: f'link_domains.exists(d, d == "link{i}.example")',
     "exists-end": lambda i: f'link_domains.exists(d, d.endsWith(".link{i}.example"))',
     "regex": lambda i: f'has(from) && from.matches("(?i)@list{i}\\\\d+\\\\.example$")',
-    "contains": lambda i: f'has(subject) && subject.contains("offer {i}!")',
+    "contains": lambda i: f'has(mailer) && mailer.contains("Mass {i} ")',
     "lowered": lambda i: f'has(from_name) && from_name.lowerAscii().contains("prize{i}")',
 }
 
