@@ -99,7 +99,8 @@ class Plan {
   std::vector<NodeId> disjuncts(NodeId node) const;  // operands of an n-ary ||, or the node itself
   std::optional<Predicate> predicate(NodeId node) const;
   std::optional<TextTest> text_test(NodeId node) const;
-  std::vector<int32_t> slots_read(NodeId node) const;  // sorted, each once
+  std::optional<int32_t> presence_slot(NodeId node) const;  // of has(field)
+  std::vector<int32_t> slots_read(NodeId node) const;       // sorted, each once
   // What the node may ask the host for: labels, and lists by number (sorted, each once).
   struct HostReads {
     bool labels = false;

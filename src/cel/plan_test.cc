@@ -237,6 +237,14 @@ TEST_F(PlanTest, PredicatesAndConjunctsForTheIndex) {
   EXPECT_EQ(f.plan().type(node).kind, Type::Kind::kBool);
 }
 
+TEST_F(PlanTest, PresenceForTheIndex) {
+  NodeId asks = add("has(s)"), denies = add("!has(s)"), reads = add("s == 'a'");
+  kit::Bench f = build();
+  EXPECT_EQ(f.plan().presence_slot(asks), kit::kS);
+  EXPECT_EQ(f.plan().presence_slot(denies), std::nullopt);
+  EXPECT_EQ(f.plan().presence_slot(reads), std::nullopt);
+}
+
 TEST_F(PlanTest, TextTestsForTheIndex) {
   using Op = Predicate::Op;
   std::vector<Plan> kept;  // constants are the plan's

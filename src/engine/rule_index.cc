@@ -229,7 +229,7 @@ struct RuleIndex::Impl {
     std::vector<std::vector<NodeId>> conjuncts;
     for (size_t i = 0; i < class_clauses; ++i) conjuncts.push_back(clauses[i].conjuncts);
     gates.emplace(*plan, conjuncts, gate_min);
-    if (gates->size() == 0) gates.reset();
+    if (gates->empty()) gates.reset();
   }
   void build_class(int32_t slot, ClassSlot::Shape shape);
   bool add_number_rows(ClassSlot& cs, const std::vector<std::pair<uint32_t, size_t>>& members);

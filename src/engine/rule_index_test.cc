@@ -123,9 +123,10 @@ std::string text_test(const std::string& of) {
 // What a gate can be made of, and what only looks like it: about one text, or about those of a list.
 std::string text_atom() {
   static constexpr const char* kTexts[5] = {"s", "d", "s.lowerAscii()", "d.lowerAscii()", "s"};
+  static constexpr const char* kFields[5] = {"s", "d", "l", "e", "n"};
   static constexpr const char* kLists[5] = {"l", "l", "e", "s.split('b')", "l.map(t, t + 'c')"};
   std::string list = number(kLists);
-  switch (*rc::gen::inRange(0, 9)) {
+  switch (*rc::gen::inRange(0, 10)) {
     case 0:
     case 1:
       return text_test(number(kTexts));
@@ -141,6 +142,8 @@ std::string text_atom() {
       return list + ".exists(t, " + text_test("t") + " || " + text_test("t") + ")";
     case 7:
       return list + ".exists(t, " + list + ".exists(u, " + text_test(*rc::gen::arbitrary<bool>() ? "t" : "u") + "))";
+    case 8:
+      return std::string("has(") + number(kFields) + ")";
     default:
       return "!(" + quoted() + " in " + list + ")";
   }
@@ -263,6 +266,21 @@ TEST(RuleIndex, ManyRulesAboutTextsAreRuledOutTogether) {
     EXPECT_EQ(outcome.matched, (std::vector<uint32_t>{321})) << shape;
     EXPECT_LE(outcome.evaluated, most) << shape;
   }
+}
+
+TEST(RuleIndex, RulesThatAskForAnAbsentFieldAreRuledOutTogether) {
+  std::vector<std::string> sources;
+  for (int i = 0; i < 1000; ++i) sources.push_back("has(s) && s.contains('d" + std::to_string(i) + " ')");
+  sources.push_back("!has(s)");
+  Rules rules = compile(sources);
+  RuleIndex index(rules.plan, rules.conditions);
+  std::vector<Value> slots(7);
+  RuleIndex::Outcome outcome = match(index, rules.plan, slots);
+  EXPECT_EQ(outcome.matched, (std::vector<uint32_t>{1000}));
+  EXPECT_TRUE(outcome.errors.empty());
+  EXPECT_EQ(outcome.evaluated, 1u);
+  slots[2] = Value::string("d77 and");
+  EXPECT_EQ(match(index, rules.plan, slots).matched, (std::vector<uint32_t>{77}));
 }
 
 // What must be said of a rule whose text is not there does not depend on how many rules there are.

@@ -147,6 +147,7 @@ void TextGates::Gate::look_at(const Value& text) {
 TextGates::TextGates(const cel::Plan& plan, std::span<const std::vector<NodeId>> conjuncts, size_t waiting_min)
     : plan_(&plan), waiting_min_(waiting_min) {
   size_t words = (conjuncts.size() + 63) / 64;
+  find_presences(conjuncts);
   for (const auto& [subject, waiting] : collect(plan, conjuncts)) {
     if (waiting.size() < waiting_min_) continue;
     auto gate = std::make_unique<Gate>();
@@ -155,10 +156,28 @@ TextGates::TextGates(const cel::Plan& plan, std::span<const std::vector<NodeId>>
   }
 }
 
+void TextGates::find_presences(std::span<const std::vector<NodeId>> conjuncts) {
+  std::map<int32_t, std::vector<size_t>> clauses;
+  for (size_t clause = 0; clause < conjuncts.size(); ++clause) {
+    for (NodeId conjunct : conjuncts[clause]) {
+      if (auto slot = plan_->presence_slot(conjunct)) clauses[*slot].push_back(clause);
+    }
+  }
+  for (const auto& [slot, needing] : clauses) {
+    if (needing.size() < waiting_min_) continue;
+    Presence& presence = presences_.emplace_back(slot, std::vector<uint64_t>((conjuncts.size() + 63) / 64));
+    for (size_t clause : needing) presence.needing[clause / 64] |= uint64_t{1} << (clause % 64);
+  }
+}
+
 TextGates::~TextGates() = default;
 TextGates::TextGates(TextGates&&) noexcept = default;
 
 void TextGates::narrow(std::span<const Value> slots, cel::Frame& frame, std::span<uint64_t> candidates) {
+  for (const Presence& presence : presences_) {
+    if (!slots[static_cast<size_t>(presence.slot)].is(Kind::kAbsent)) continue;
+    for (size_t w = 0; w < candidates.size(); ++w) candidates[w] &= ~presence.needing[w];
+  }
   for (const std::unique_ptr<Gate>& of : gates_) {
     Gate& gate = *of;
     size_t waiting = 0;
@@ -190,6 +209,7 @@ size_t TextGates::gated() const {
 
 size_t TextGates::bytes() const {
   size_t bytes = 0;
+  for (const Presence& presence : presences_) bytes += presence.needing.size() * 8;
   for (const auto& gate : gates_) {
     bytes += gate->members.size() * 16 + (gate->set ? gate->set->table_bytes() : 0);
   }

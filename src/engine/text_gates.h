@@ -5,8 +5,11 @@
 // gate: equalities stand in a hash table, the other tests in one pattern set. Looking the event's texts up and scanning
 // them once gives the clauses that can still be true, however many there are.
 //
+// Where a field is absent, the clauses that ask has(field) first are ruled out together as well.
+//
 // A gate only rules out: a clause loses its bit where a conjunct of it is certainly false, and whatever keeps its bit
-// is evaluated in full. Where the texts are absent, an error or not all strings, no bit is lost, so errors stay errors.
+// is evaluated in full. Where the texts are absent, an error or not all strings, they rule out nothing, so errors stay
+// errors.
 #pragma once
 
 #include <cstdint>
@@ -29,14 +32,22 @@ class TextGates {
   // Clears the bits of clauses that are false for the event in the frame. Allocates nothing.
   void narrow(std::span<const event::Value> slots, cel::Frame& frame, std::span<uint64_t> candidates);
 
+  bool empty() const { return presences_.empty() && gates_.empty(); }
   size_t size() const;   // gates
   size_t gated() const;  // clauses that wait for one, counted once a gate
   size_t bytes() const;
 
  private:
   struct Gate;
+  struct Presence {
+    int32_t slot;
+    std::vector<uint64_t> needing;  // the clauses that are false without the field
+  };
+  void find_presences(std::span<const std::vector<cel::NodeId>> conjuncts);
+
   const cel::Plan* plan_;
   size_t waiting_min_;
+  std::vector<Presence> presences_;
   std::vector<std::unique_ptr<Gate>> gates_;
 };
 
