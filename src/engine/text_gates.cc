@@ -165,7 +165,8 @@ void TextGates::find_presences(std::span<const std::vector<NodeId>> conjuncts) {
   }
   for (const auto& [slot, needing] : clauses) {
     if (needing.size() < waiting_min_) continue;
-    Presence& presence = presences_.emplace_back(slot, std::vector<uint64_t>((conjuncts.size() + 63) / 64));
+    presences_.push_back({slot, std::vector<uint64_t>((conjuncts.size() + 63) / 64)});
+    Presence& presence = presences_.back();
     for (size_t clause : needing) presence.needing[clause / 64] |= uint64_t{1} << (clause % 64);
   }
 }
