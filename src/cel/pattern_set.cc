@@ -259,6 +259,15 @@ PatternSet::PatternSet(PatternSet&&) noexcept = default;
 PatternSet& PatternSet::operator=(PatternSet&&) noexcept = default;
 
 base::Result<PatternSet> PatternSet::build(std::span<const Pattern> patterns, const PatternSetLimits& limits) {
+  return build(patterns, limits, true);
+}
+
+base::Result<PatternSet> PatternSet::build_marks(std::span<const Pattern> patterns, const PatternSetLimits& limits) {
+  return build(patterns, limits, false);
+}
+
+base::Result<PatternSet> PatternSet::build(std::span<const Pattern> patterns, const PatternSetLimits& limits,
+                                           bool confirms) {
   if (patterns.size() > limits.patterns_max) {
     return base::fail(base::Code::kLimit, std::to_string(patterns.size()) + " patterns are more than " +
                                               std::to_string(limits.patterns_max));
@@ -269,13 +278,15 @@ base::Result<PatternSet> PatternSet::build(std::span<const Pattern> patterns, co
     const Pattern& pattern = patterns[id];
     Impl::Test test{pattern.kind, false, false, {}, -1};
     if (pattern.kind == PatternKind::kRegex) {
-      base::Result<Regex> regex = Regex::compile(pattern.text);
-      if (!regex) {
-        return base::invalid("pattern " + std::to_string(id) +
-                             " is not a regular expression: " + regex.error().message);
+      if (confirms) {
+        base::Result<Regex> regex = Regex::compile(pattern.text);
+        if (!regex) {
+          return base::invalid("pattern " + std::to_string(id) +
+                               " is not a regular expression: " + regex.error().message);
+        }
+        test.regex = static_cast<int32_t>(impl->regexes.size());
+        impl->regexes.push_back(std::move(*regex));
       }
-      test.regex = static_cast<int32_t>(impl->regexes.size());
-      impl->regexes.push_back(std::move(*regex));
       literals[id] = required_literals(pattern.text);
       if (!literals[id].empty()) impl->filtered_regexes.push_back(id);
     } else {

@@ -54,6 +54,8 @@ class PatternSet {
  public:
   // The id of a pattern is its place in `patterns`. Errors: a bad regular expression (named by its id), too many.
   static base::Result<PatternSet> build(std::span<const Pattern> patterns, const PatternSetLimits& limits = {});
+  // The same for scan(), candidates() and always() alone: without what confirms a mark. The expressions must be good.
+  static base::Result<PatternSet> build_marks(std::span<const Pattern> patterns, const PatternSetLimits& limits = {});
   ~PatternSet();
   PatternSet(PatternSet&&) noexcept;
   PatternSet& operator=(PatternSet&&) noexcept;
@@ -77,6 +79,8 @@ class PatternSet {
   friend class PatternScan;
   struct Impl;
   explicit PatternSet(std::unique_ptr<Impl> impl);
+  static base::Result<PatternSet> build(std::span<const Pattern> patterns, const PatternSetLimits& limits,
+                                        bool confirms);
   std::unique_ptr<Impl> impl_;
 };
 

@@ -53,11 +53,15 @@ TEST(PatternSet, AnswersLikeSingleTests) {
                                    {PatternKind::kRegex, ""},
                                    {PatternKind::kRegex, "(login|signin)\\.(php|html)"},
                                    {PatternKind::kContains, "PayPal"}};
-  auto set = PatternSet::build(patterns);
+  auto set = PatternSet::build(patterns), marks = PatternSet::build_marks(patterns);
   ASSERT_TRUE(set);
-  PatternScan scan(*set);
+  ASSERT_TRUE(marks);
+  PatternScan scan(*set), marks_scan(*marks);
   for (const char* text : {"", "a", "http://10.0.0.1/login.php", "visit PayPal now", "paypal", "PAY-PAL.ru", "x.RU"}) {
     expect_same(*set, patterns, text, scan);
+    marks->scan(text, marks_scan);
+    EXPECT_TRUE(std::ranges::equal(set->candidates(scan), marks->candidates(marks_scan))) << text;
+    EXPECT_TRUE(std::ranges::equal(set->always(), marks->always()));
   }
   set->scan("nothing to see here", scan);
   EXPECT_TRUE(set->candidates(scan).empty());

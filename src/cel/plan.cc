@@ -123,6 +123,11 @@ std::optional<Predicate> Plan::predicate(NodeId node) const {
   return p;
 }
 
+std::optional<int32_t> Plan::presence_slot(NodeId node) const {
+  const Node& n = impl_->nodes[node];
+  return n.op == Op::kHasSlot ? std::optional(n.slot) : std::nullopt;
+}
+
 namespace {
 
 // Calls `visit` for the node and all that it is made of, each once.

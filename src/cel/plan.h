@@ -16,6 +16,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "cel/ast.h"
@@ -46,6 +47,20 @@ struct Predicate {
   bool negated = false;  // the predicate stands under a `!`
   int32_t slot;
   std::span<const Value> constants;
+};
+
+// A node that is false unless a text, or one text of a list, passes one of some tests against constants: raw material
+// of a rule index as well. It holds while the text is a string, or the list one of at most kTextsMax strings.
+struct TextTest {
+  static constexpr uint32_t kTextsMax = 256;
+  struct Case {
+    Predicate::Op op;  // kEq, kContains, kStartsWith, kEndsWith, kMatches
+    std::string_view constant;
+  };
+  int32_t slot = -1;      // the text or the list: this slot, or, where there is none,
+  NodeId node = kNoNode;  // the value of this node
+  bool any = false;       // it is a list
+  std::vector<Case> cases;
 };
 
 class Plan;
@@ -83,7 +98,9 @@ class Plan {
   std::vector<NodeId> conjuncts(NodeId node) const;  // operands of an n-ary &&, or the node itself
   std::vector<NodeId> disjuncts(NodeId node) const;  // operands of an n-ary ||, or the node itself
   std::optional<Predicate> predicate(NodeId node) const;
-  std::vector<int32_t> slots_read(NodeId node) const;  // sorted, each once
+  std::optional<TextTest> text_test(NodeId node) const;
+  std::optional<int32_t> presence_slot(NodeId node) const;  // of has(field)
+  std::vector<int32_t> slots_read(NodeId node) const;       // sorted, each once
   // What the node may ask the host for: labels, and lists by number (sorted, each once).
   struct HostReads {
     bool labels = false;

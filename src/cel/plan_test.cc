@@ -237,6 +237,59 @@ TEST_F(PlanTest, PredicatesAndConjunctsForTheIndex) {
   EXPECT_EQ(f.plan().type(node).kind, Type::Kind::kBool);
 }
 
+TEST_F(PlanTest, PresenceForTheIndex) {
+  NodeId asks = add("has(s)"), denies = add("!has(s)"), reads = add("s == 'a'");
+  kit::Bench f = build();
+  EXPECT_EQ(f.plan().presence_slot(asks), kit::kS);
+  EXPECT_EQ(f.plan().presence_slot(denies), std::nullopt);
+  EXPECT_EQ(f.plan().presence_slot(reads), std::nullopt);
+}
+
+TEST_F(PlanTest, TextTestsForTheIndex) {
+  using Op = Predicate::Op;
+  std::vector<Plan> kept;  // constants are the plan's
+  auto test_of = [&](const std::string& source) {
+    NodeId node = add(source);
+    kept.push_back(build().plan());
+    return kept.back().text_test(node);
+  };
+  auto cases = [](const TextTest& test) {
+    std::string text;
+    for (const TextTest::Case& c : test.cases) text += std::to_string(static_cast<int>(c.op)) + std::string(c.constant);
+    return text;
+  };
+  auto numbered = [](Op op) { return std::to_string(static_cast<int>(op)); };
+  auto one = test_of("s.matches('^a')");
+  ASSERT_TRUE(one.has_value());
+  EXPECT_EQ(one->slot, kit::kS);
+  EXPECT_FALSE(one->any);
+  EXPECT_EQ(cases(*one), numbered(Op::kMatches) + "^a");
+
+  auto call = test_of("s.lowerAscii().contains('a')");
+  ASSERT_TRUE(call.has_value());
+  EXPECT_EQ(call->slot, -1);
+  EXPECT_NE(call->node, kNoNode);
+
+  for (const char* source : {"'a' in tags", "tags.exists(t, t == 'a')", "tags.exists(t, 'a' == t && 10 / n > 1)"}) {
+    auto list = test_of(source);
+    ASSERT_TRUE(list.has_value()) << source;
+    EXPECT_EQ(list->slot, kit::kTags) << source;
+    EXPECT_TRUE(list->any) << source;
+    EXPECT_EQ(cases(*list), numbered(Op::kEq) + "a") << source;
+  }
+  auto either = test_of("tags.exists(x, x.endsWith('a') || x in ['b', 'c'])");
+  ASSERT_TRUE(either.has_value());
+  EXPECT_EQ(either->cases.size(), 3u);
+
+  for (const char* source :
+       {"n == 1", "!('a' in tags)", "s != 'a'", "s.contains(t)", "s.contains('a') || b", "1 in nums",
+        "s.contains('a') || t.contains('a')", "tags.exists(x, s.contains('a'))", "s in tags", "tags.all(x, x == 'a')",
+        "tags.exists_one(x, x == 'a')", "tags.exists(x, x != 'a')", "tags.exists(x, tags.exists(y, x == 'a'))",
+        "s.contains('a') || 'a' in tags"}) {
+    EXPECT_FALSE(test_of(source).has_value()) << source;
+  }
+}
+
 TEST_F(PlanTest, NumberedConstantsAgreeWithPlainOnes) {
   std::vector<NodeId> nodes;
   for (const char* source :

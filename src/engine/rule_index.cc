@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <bit>
 #include <map>
+#include <optional>
 #include <unordered_map>
 #include <unordered_set>
 
 #include "base/assert.h"
+#include "engine/text_gates.h"
 
 namespace tamis::engine {
 
@@ -187,10 +189,12 @@ struct RuleIndex::Impl {
     std::unordered_map<Value, std::vector<uint32_t>, ValueHash, ValueEqual> clauses;
   };
   std::vector<AccessSlot> access_slots;
+  std::optional<TextGates> gates;
   std::vector<uint64_t> candidates;  // scratch
   std::vector<uint64_t> everything;  // all class clauses
 
-  Impl(const Plan& p, std::span<const Condition> list, bool use_index) : plan(&p), conditions(list.size()) {
+  Impl(const Plan& p, std::span<const Condition> list, bool use_index, size_t gate_min)
+      : plan(&p), conditions(list.size()) {
     for (const Condition& condition : list) add(condition, use_index);
     class_clauses = clauses.size();
     if (use_index) choose_access();
@@ -199,6 +203,7 @@ struct RuleIndex::Impl {
     everything.assign(words, ~uint64_t{0});
     if (class_clauses % 64 != 0 && words > 0) everything.back() = (uint64_t{1} << (class_clauses % 64)) - 1;
     if (use_index) build_classes();
+    if (use_index) build_gates(gate_min);
     for (Clause& clause : clauses) finish(clause);
   }
 
@@ -220,6 +225,12 @@ struct RuleIndex::Impl {
 
   void choose_access();
   void build_classes();
+  void build_gates(size_t gate_min) {
+    std::vector<std::vector<NodeId>> conjuncts;
+    for (size_t i = 0; i < class_clauses; ++i) conjuncts.push_back(clauses[i].conjuncts);
+    gates.emplace(*plan, conjuncts, gate_min);
+    if (gates->empty()) gates.reset();
+  }
   void build_class(int32_t slot, ClassSlot::Shape shape);
   bool add_number_rows(ClassSlot& cs, const std::vector<std::pair<uint32_t, size_t>>& members);
   void add_string_rows(ClassSlot& cs, const std::vector<std::pair<uint32_t, size_t>>& members);
@@ -444,8 +455,8 @@ void RuleIndex::Impl::add_bool_rows(ClassSlot& cs, const std::vector<std::pair<u
   }
 }
 
-RuleIndex::RuleIndex(const Plan& plan, std::span<const Condition> conditions, bool use_index)
-    : impl_(std::make_unique<Impl>(plan, conditions, use_index)) {}
+RuleIndex::RuleIndex(const Plan& plan, std::span<const Condition> conditions, bool use_index, size_t gate_min)
+    : impl_(std::make_unique<Impl>(plan, conditions, use_index, gate_min)) {}
 RuleIndex::~RuleIndex() = default;
 RuleIndex::RuleIndex(RuleIndex&&) noexcept = default;
 
@@ -467,6 +478,7 @@ void RuleIndex::match(std::span<const Value> slots, cel::Frame& frame, Outcome& 
     const uint64_t* bits = &cs.rows[static_cast<size_t>(row) * words];
     for (size_t w = 0; w < words; ++w) candidates[w] &= bits[w];
   }
+  if (impl.gates) impl.gates->narrow(slots, frame, impl.candidates);
   for (size_t w = 0; w < words; ++w) {
     for (uint64_t bits = candidates[w]; bits != 0; bits &= bits - 1) {
       size_t clause = w * 64 + static_cast<size_t>(std::countr_zero(bits));
@@ -500,6 +512,11 @@ RuleIndex::Stats RuleIndex::stats() const {
   stats.by_access = impl_->clauses.size() - impl_->class_clauses;
   stats.access_slots = impl_->access_slots.size();
   stats.class_slots = impl_->class_slots.size();
+  if (impl_->gates) {
+    stats.gates = impl_->gates->size();
+    stats.gated = impl_->gates->gated();
+    stats.bytes = impl_->gates->bytes();
+  }
   for (const ClassSlot& cs : impl_->class_slots) stats.bytes += cs.rows.size() * 8;
   return stats;
 }

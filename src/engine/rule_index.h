@@ -8,6 +8,8 @@
 //  constant
 //    a bit vector of the clauses that the value leaves possible (Lakshman and Stiliadis, SIGCOMM 1998). The AND over
 //    the slots is the set of clauses whose cheap conjuncts all hold; only their other conjuncts are evaluated.
+//  - gates: clauses left that ask the same text about constants (`name.contains("prize")`, `"a.example" in domains`,
+//    `domains.exists(d, d.endsWith(".example"))`) lose their bits together, by hash and by one scan (text_gates.h).
 // So a decision costs the look-ups, one AND of bit vectors, and the evaluation of what nearly matches.
 //
 // The result is exactly that of evaluating every rule: the operands of && commute, errors included (cel-spec, "Logical
@@ -30,8 +32,12 @@ class RuleIndex {
     uint32_t rule;  // the caller's number
     cel::NodeId when;
   };
+  // A gate is used where so many clauses wait for it: fewer are cheaper to evaluate one by one.
+  static constexpr size_t kGateMin = 64;
+
   // `plan` must outlive the index. With `use_index` off every condition is evaluated (the reference for tests).
-  RuleIndex(const cel::Plan& plan, std::span<const Condition> conditions, bool use_index = true);
+  RuleIndex(const cel::Plan& plan, std::span<const Condition> conditions, bool use_index = true,
+            size_t gate_min = kGateMin);
   ~RuleIndex();
   RuleIndex(RuleIndex&&) noexcept;
 
@@ -45,6 +51,7 @@ class RuleIndex {
 
   struct Stats {
     size_t conditions = 0, clauses = 0, by_access = 0, by_class = 0, access_slots = 0, class_slots = 0;
+    size_t gates = 0, gated = 0;  // gated: clauses that wait for a gate, once for each
     size_t bytes = 0;
   };
   Stats stats() const;
