@@ -231,6 +231,7 @@ void write_content(const mail::MessageFacts& facts, Fields& fields) {
   fields.text("charset", facts.charset, 40);
   fields.flag("html", facts.html);
   fields.flag("plain", facts.plain);
+  fields.flag("gtube", facts.gtube);
   fields.count("hidden_bytes", facts.hidden_bytes);
   fields.count("zero_width", facts.text.zero_width + facts.subject_zero_width + facts.from_name_text.zero_width);
   fields.count("disguised_words", facts.text.mixed_script_words + facts.subject_mixed);

@@ -21,6 +21,8 @@ bool add_distinct(std::vector<T>& list, const T& value, size_t max) {
 constexpr size_t kArenaBlockBytes = 64 * 1024;
 constexpr size_t kArenaBytesKept = 2u << 20;  // from one message to the next
 constexpr size_t kDomainsMax = 128;
+// "Generic test for unsolicited bulk email", as SpamAssassin defines it: no mail has it by chance.
+constexpr std::string_view kGtube = "XJS*C4JDBQADN1.NSBN3*2IDNEN*GTUBE-STANDARD-ANTI-UBE-TEST-EMAIL*C.34X";
 
 // "invoice.pdf.exe": a harmless extension in front of the real one.
 bool double_extension(std::string_view name, std::string_view extension) {
@@ -369,6 +371,7 @@ struct Analyser::Work {
     text.part = index;
     text.html = part.is_html() || part.content == Content::kHtml;
     text.tags_begin = a.tags.size();
+    facts.gtube = facts.gtube || part.text.substr(0, text_left).find(kGtube) != std::string_view::npos;
     if (text.html) {
       facts.html = true;
       self.html_.read(part.text.substr(0, text_left), limits, arena, message.anomalies, self.html_text_);
@@ -453,7 +456,10 @@ struct Analyser::Work {
     for (const Member& member : message.members) {
       if (member.part != index) continue;
       file.encrypted |= member.encrypted;
-      file.dangerous |= is_archive(part.content) && dangerous_extension(extension_of(member.name, arena));
+      if (!is_archive(part.content) && part.content != Content::kTnef) continue;
+      const std::string_view extension = extension_of(member.name, arena);
+      file.dangerous |= dangerous_extension(extension);
+      file.double_extension |= dangerous_extension(extension) && double_extension(member.name, extension);
     }
     facts.dangerous_attachments += file.dangerous;
     facts.encrypted_attachments += file.encrypted;

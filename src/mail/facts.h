@@ -77,6 +77,7 @@ struct MessageFacts {
   TextCounts from_name_text;
   int32_t alternative_distance = -1;  // digest distance of the plain and the HTML alternative; -1: not both
   bool html = false, plain = false;
+  bool gtube = false;  // has the line that filters are tried with (docs/MAIL_DOORS.md)
   HtmlCounts html_counts;
 
   // Links.

@@ -162,6 +162,12 @@ TEST(Facts, Attachments) {
       "winmail.dat", "\x78\x9f\x3e\x22" + le(1, 2) + "\x02" + le(0x00018010, 4) + le(10, 4) + title + le(0, 2));
   EXPECT_EQ(first(tnef).content, Content::kTnef);
   EXPECT_EQ(analyser.analyse(tnef).message.members.at(0).name, "setup.exe");
+  EXPECT_TRUE(first(tnef).dangerous);
+  EXPECT_FALSE(first(tnef).double_extension);
+  const std::string inside = attachment("a.zip", zip({"readme.txt", "invoice.pdf.exe"}));
+  EXPECT_TRUE(first(inside).dangerous);
+  EXPECT_TRUE(first(inside).double_extension);
+  EXPECT_FALSE(first(attachment("a.zip", zip({"a.doc.pdf"}))).double_extension);
 }
 
 TEST(Facts, TricksOfText) {
