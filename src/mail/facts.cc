@@ -40,6 +40,21 @@ bool double_extension(std::string_view name, std::string_view extension) {
   return false;
 }
 
+// False of UTF-16, UTF-32 and UCS-2 and -4, by whatever name, and of EBCDIC and UTF-7.
+bool holds_ascii(std::string_view charset) {
+  std::string letters;
+  for (const char c : charset.substr(0, 32)) {
+    if ((c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z')) letters += static_cast<char>(c | 0x20);
+    if (c >= '0' && c <= '9') letters += c;
+  }
+  for (const std::string_view wide :
+       {"utf16", "utf32", "ucs2", "ucs4", "iso10646", "unicode", "utf7", "ebcdic", "ibm037", "cp037", "ibm1047",
+        "cp1047", "ibm500", "cp500", "cp1200", "cp1201", "cp12000"}) {
+    if (letters.find(wide) != std::string::npos) return false;
+  }
+  return true;
+}
+
 bool is_archive(Content content) { return content >= Content::kZip && content <= Content::kIso; }
 
 // Kinds of bytes that a harmless name must not hide.
@@ -90,10 +105,11 @@ struct Analyser::Work {
     return decode_text(header.value, charset(), limits, self.reader_.converter(), arena, message.anomalies);
   }
 
-  // 8-bit headers are most often in the charset of the first text.
+  // 8-bit headers are most often in the charset of the first text. No header is in one of which ASCII is no part: read
+  // so, it would lose the sender.
   std::string_view charset() const {
     for (const Part& part : message.parts) {
-      if (part.is_text() && !part.charset.empty()) return part.charset;
+      if (part.is_text() && !part.charset.empty()) return holds_ascii(part.charset) ? part.charset : std::string_view();
     }
     return {};
   }

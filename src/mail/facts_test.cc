@@ -332,5 +332,19 @@ TEST(Absurd, EverythingIsBounded) {
   }
 }
 
+// The charset of a body says nothing of headers that are ASCII, or hold a byte that is not.
+TEST(Facts, no_charset_of_a_body_takes_the_sender_away) {
+  Analyser analyser;
+  for (const char* charset : {"utf-8", "utf-16", "UTF-16LE", "utf_16be", "\"utf-32\"", "UCS-2", "ISO-10646-UCS-4",
+                              "csUnicode", "utf-7", "IBM037"}) {
+    for (const char* name : {"Ann", "\xc4nn"}) {
+      const std::string text = std::string("From: ") + name +
+                               " <ann@sender.example>\nSubject: hello\nContent-Type: text/plain; charset=" + charset +
+                               "\n\nhello\n";
+      EXPECT_EQ(analyser.analyse(text).facts.from.email, "ann@sender.example") << charset;
+    }
+  }
+}
+
 }  // namespace
 }  // namespace tamis::mail
