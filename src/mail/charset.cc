@@ -59,10 +59,10 @@ constexpr Charset kCharsets[] = {
     {"iso-2022-jp", "ISO-2022-JP", Kind::kShift},
     {"iso-2022-kr", "ISO-2022-KR", Kind::kShift},
     {"utf-7", "UTF-7", Kind::kShift},
-    {"utf-16", "UTF-16", Kind::kShift},
     {"utf-16le", "UTF-16LE", Kind::kShift},
     {"utf-16be", "UTF-16BE", Kind::kShift},
-    {"utf-32", "UTF-32", Kind::kShift},
+    {"utf-32le", "UTF-32LE", Kind::kShift},
+    {"utf-32be", "UTF-32BE", Kind::kShift},
 };
 constexpr size_t kUtf8 = 0, kAscii = 1, kWindows1252 = 2;
 
@@ -134,8 +134,13 @@ constexpr struct {
     {"csiso2022jp", "iso-2022-jp"},
     {"csiso2022kr", "iso-2022-kr"},
     {"unicode11utf7", "utf-7"},
-    {"unicode", "utf-16"},
-    {"ucs2", "utf-16"},
+    {"utf16", "utf-16le"},  // without a mark, as browsers read it
+    {"unicode", "utf-16le"},
+    {"ucs2", "utf-16le"},
+    {"iso10646ucs2", "utf-16le"},
+    {"utf32", "utf-32le"},
+    {"ucs4", "utf-32le"},
+    {"iso10646ucs4", "utf-32le"},
 };
 
 constexpr size_t kNone = std::size(kCharsets);
@@ -172,6 +177,16 @@ size_t find_charset(std::string_view name) {
     if (alias.plain == plain) return find_charset(alias.name);
   }
   return kNone;
+}
+
+// UTF-16 or UTF-32 by its byte order mark, which goes before what is declared (WHATWG Encoding, 6).
+size_t charset_by_mark(std::string_view bytes) {
+  using namespace std::string_view_literals;
+  if (bytes.size() < 2 || (bytes[0] != '\xff' && bytes[0] != '\xfe' && bytes[0] != '\0')) return kNone;
+  if (bytes.starts_with("\xff\xfe\0\0"sv)) return find_charset("utf-32le");
+  if (bytes.starts_with("\0\0\xfe\xff"sv)) return find_charset("utf-32be");
+  if (bytes.starts_with("\xff\xfe"sv)) return find_charset("utf-16le");
+  return bytes.starts_with("\xfe\xff"sv) ? find_charset("utf-16be") : kNone;
 }
 
 bool is_ascii(std::string_view text) {
@@ -276,6 +291,25 @@ size_t valid_utf8_bytes(std::string_view text) {
   return text.size();
 }
 
+bool has_wide_mark(std::string_view bytes) { return charset_by_mark(bytes) != kNone; }
+
+std::string_view charset_in_markup(std::string_view bytes) {
+  const std::string_view head = bytes.substr(0, 1024);
+  for (const std::string_view word : {"charset", "encoding"}) {
+    size_t at = find_lower(head, word);
+    if (at == std::string_view::npos) continue;
+    std::string_view rest = trim(head.substr(at + word.size()));
+    if (!rest.starts_with('=')) continue;
+    rest = trim(rest.substr(1));
+    if (rest.starts_with('"') || rest.starts_with('\'')) rest.remove_prefix(1);
+    size_t size = 0;
+    while (size < rest.size() && (is_alnum(rest[size]) || rest[size] == '-' || rest[size] == '_')) ++size;
+    const std::string_view name = rest.substr(0, size);
+    if (!starts_lower(name, "utf-16") && !starts_lower(name, "utf-32")) return name;
+  }
+  return {};
+}
+
 struct CharsetConverter::Open {
   ~Open() {
     if (handle != reinterpret_cast<iconv_t>(-1)) iconv_close(handle);
@@ -323,6 +357,7 @@ Converted CharsetConverter::to_utf8(std::string_view bytes, std::string_view cha
     result.unknown = true;
     index = kAscii;
   }
+  if (const size_t wide = charset_by_mark(bytes); wide != kNone) index = wide;
   const Kind kind = kCharsets[index].kind;
   result.charset = kCharsets[index].name;
   if (kind != Kind::kShift && is_ascii(bytes)) {
@@ -385,6 +420,10 @@ Converted CharsetConverter::to_utf8(std::string_view bytes, std::string_view cha
       --from_left;
     }
     size = valid_utf8_bytes({out, size});  // converters may pass surrogates; what follows one is dropped
+    if (std::string_view(out, size).starts_with("\xef\xbb\xbf")) {  // a byte order mark is no letter
+      out += 3;
+      size -= 3;
+    }
   }
   result.text = cut_utf8({out, size}, bytes_max, result.cut);
   return result;

@@ -24,6 +24,13 @@ uint32_t next_code_point(std::string_view text, size_t& at);
 // Writes at most 4 bytes; returns how many.
 size_t put_code_point(uint32_t code_point, char* out);
 
+// True of bytes with the byte order mark of UTF-16 or UTF-32.
+bool has_wide_mark(std::string_view bytes);
+// What markup says of its own charset near its beginning, as browsers look for it: `<meta charset=X>`, the content of a
+// `<meta http-equiv>`, `<?xml encoding="X"?>`; empty if nothing. Not UTF-16 or UTF-32, since it could be read as ASCII
+// (HTML Standard, 13.2.3.2). Points into `bytes`.
+std::string_view charset_in_markup(std::string_view bytes);
+
 struct Converted {
   std::string_view text;     // valid UTF-8, in the input or the arena
   bool unknown = false;      // the charset is not known: guessed between UTF-8 and windows-1252

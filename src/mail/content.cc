@@ -75,6 +75,8 @@ constexpr std::string_view kDangerous[] = {
     "vbe",  "vbs",    "vhd", "vhdx", "vxd",  "wsc", "wsf", "wsh", "xlam", "xll",  "xlsm", "xltm"};
 constexpr std::string_view kScripts[] = {"bat", "cmd", "hta", "js",  "jse", "ps1", "psm1", "py",
                                          "sh",  "vb",  "vbe", "vbs", "wsc", "wsf", "wsh"};
+// What a browser opens as a page, whatever it begins with.
+constexpr std::string_view kMarkup[] = {"htm", "html", "shtml", "xht", "xhtml"};
 
 uint32_t le16(std::string_view b, size_t at) {
   return static_cast<uint8_t>(b[at]) | static_cast<uint32_t>(static_cast<uint8_t>(b[at + 1])) << 8;
@@ -233,6 +235,22 @@ bool looks_binary(std::string_view bytes) {
   return odd * 20 > head.size();
 }
 
+// "MZ", "GIF8" and "ID3" begin words as well as files: behind them the formats that are no text are full of bytes that
+// are none.
+bool begins_words(const Signature& s) {
+  switch (s.content) {
+    case Content::kPdf:
+    case Content::kRtf:
+    case Content::kPgp:
+    case Content::kCalendar:
+    case Content::kScript:
+    case Content::kShortcut:
+      return false;
+    default:
+      return std::all_of(s.bytes.begin(), s.bytes.end(), [](char c) { return c > ' ' && c < 127; });
+  }
+}
+
 Content markup_of(std::string_view bytes) {
   if (bytes.starts_with("\xef\xbb\xbf")) bytes.remove_prefix(3);
   bytes = trim(bytes.substr(0, 1024));
@@ -281,9 +299,7 @@ Content content_of(std::string_view bytes, std::string_view name) {
         std::memcmp(bytes.data() + s.offset, s.bytes.data(), s.bytes.size()) != 0) {
       continue;
     }
-    // "MZ" and "BZh" also begin words.
-    if (s.content == Content::kExecutable && s.bytes.size() == 2 && !looks_binary(bytes)) continue;
-    if (s.content == Content::kLha && !looks_binary(bytes)) continue;
+    if (begins_words(s) && !looks_binary(bytes) && bytes.substr(0, 64).find('\0') == std::string_view::npos) continue;
     return s.content;
   }
   if (bytes.starts_with("RIFF") && bytes.size() >= 12) {
@@ -295,12 +311,13 @@ Content content_of(std::string_view bytes, std::string_view name) {
   const Content markup = markup_of(bytes);
   if (markup != Content::kText) return markup;
   const size_t dot = name.rfind('.');
-  if (dot != std::string_view::npos) {
-    for (const std::string_view script : kScripts) {
-      if (equals_lower(name.substr(dot + 1), script)) return Content::kScript;
-    }
-  }
-  return Content::kText;
+  if (dot == std::string_view::npos) return Content::kText;
+  const auto is_one_of = [&](const auto& extensions) {
+    return std::any_of(std::begin(extensions), std::end(extensions),
+                       [&](std::string_view one) { return equals_lower(name.substr(dot + 1), one); });
+  };
+  if (is_one_of(kScripts)) return Content::kScript;
+  return is_one_of(kMarkup) ? Content::kHtml : Content::kText;
 }
 
 bool list_members(Content content, std::string_view bytes, int32_t part, size_t members_max,

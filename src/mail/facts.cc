@@ -385,11 +385,11 @@ struct Analyser::Work {
     const Part& part = message.parts[static_cast<size_t>(index)];
     ReadText text;
     text.part = index;
-    text.html = part.is_html() || part.content == Content::kHtml;
+    text.html = part.is_html() || part.is_markup();
     text.tags_begin = a.tags.size();
     facts.gtube = facts.gtube || part.text.substr(0, text_left).find(kGtube) != std::string_view::npos;
     if (text.html) {
-      facts.html = true;
+      facts.html = facts.html || part.content != Content::kSvg;
       self.html_.read(part.text.substr(0, text_left), limits, arena, message.anomalies, self.html_text_);
       const HtmlText& html = self.html_text_;
       text.visible = html.visible;
@@ -414,17 +414,17 @@ struct Analyser::Work {
     a.texts.push_back(text);
   }
 
+  // A file beside the text, not the text itself: it is shown by its name.
+  static bool is_file(const Part& part) {
+    return !part.is_text() || (part.disposition == Disposition::kAttachment && !part.name.empty());
+  }
+
   void read_texts() {
     size_t left = limits.text_bytes_max * 2;  // of all parts together
     for (size_t i = 0; i < message.parts.size(); ++i) {
       const Part& part = message.parts[i];
-      if (!part.is_text() || part.text.empty() || part.virtual_part) continue;
-      if (part.disposition == Disposition::kAttachment && !part.name.empty() && part.content != Content::kHtml)
-        continue;
-      if (part.content != Content::kText && part.content != Content::kHtml && part.content != Content::kXml &&
-          part.content != Content::kSvg) {
-        continue;
-      }
+      if (part.text.empty() || part.virtual_part) continue;
+      if (is_file(part) && !part.is_markup()) continue;
       if (left == 0 || a.texts.size() >= 64) {
         message.anomalies.add(Anomaly::kTextTooLong);
         break;
@@ -442,9 +442,15 @@ struct Analyser::Work {
   }
 
   void compare_alternatives() {
+    const auto part_of = [&](const ReadText& text) -> const Part& {
+      return message.parts[static_cast<size_t>(text.part)];
+    };
+    // An attached page is no alternative of the text that is shown, but all there is where nothing is shown.
+    const bool only_files =
+        std::all_of(a.texts.begin(), a.texts.end(), [&](const ReadText& text) { return is_file(part_of(text)); });
     uint64_t plain = 0, html = 0;
     for (const ReadText& text : a.texts) {
-      if (message.parts[static_cast<size_t>(text.part)].body_of_attached) continue;
+      if (part_of(text).body_of_attached || (is_file(part_of(text)) && !only_files)) continue;
       uint64_t& digest = text.html ? html : plain;
       if (digest == 0) digest = text_digest(text.cursor(), limits.words_max);
     }

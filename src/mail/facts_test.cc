@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <chrono>
 #include <set>
 
@@ -344,6 +345,130 @@ TEST(Facts, no_charset_of_a_body_takes_the_sender_away) {
       EXPECT_EQ(analyser.analyse(text).facts.from.email, "ann@sender.example") << charset;
     }
   }
+}
+
+std::string base64(std::string_view bytes) {
+  std::string text;
+  base::append_base64(text, bytes);
+  return text;
+}
+
+// ASCII in UTF-16 or UTF-32, most significant byte first or last.
+std::string widen(std::string_view text, size_t bytes, bool big) {
+  std::string out;
+  for (const char c : text) {
+    std::string one(bytes, '\0');
+    one[big ? bytes - 1 : 0] = c;
+    out += one;
+  }
+  return out;
+}
+
+const std::string kOffer =
+    "Dear customer, your account was locked today. Please confirm your password at http://evil.example/login within "
+    "two days or it will be closed for ever.\n";
+
+// What a reader is shown is read, in whatever bytes it came.
+TEST(Facts, text_is_read_in_every_form_it_is_shown_in) {
+  Analyser analyser;
+  const auto message = [](const std::string& type, const std::string& body) {
+    return "From: a@example.com\nMIME-Version: 1.0\nContent-Type: " + type + "\nContent-Transfer-Encoding: base64\n\n" +
+           base64(body);
+  };
+  using namespace std::string_literals;
+  const MessageFacts& plain = analyser.analyse(message("text/plain", kOffer)).facts;
+  const uint64_t digest = plain.text_digest;
+  const size_t words = plain.text.words;
+  ASSERT_GT(words, 20u);
+  ASSERT_NE(digest, 0u);
+  const std::vector<std::pair<std::string, std::string>> same = {
+      {"text/plain; charset=utf-16", "\xff\xfe" + widen(kOffer, 2, false)},
+      {"text/plain; charset=utf-16", "\xfe\xff" + widen(kOffer, 2, true)},
+      {"text/plain; charset=UTF-16LE", widen(kOffer, 2, false)},
+      {"text/plain; charset=utf-16be", widen(kOffer, 2, true)},
+      {"text/plain; charset=utf-32le", widen(kOffer, 4, false)},
+      {"text/plain; charset=utf-32", "\0\0\xfe\xff"s + widen(kOffer, 4, true)},
+      {"text/plain", "\xff\xfe" + widen(kOffer, 2, false)},                 // the mark goes before what is declared
+      {"text/plain; charset=utf-8", "\xff\xfe" + widen(kOffer, 2, false)},  //
+      {"text/plain; charset=iso-2022-kr", "\x1b$)C" + kOffer},
+  };
+  for (const auto& [type, body] : same) {
+    const MessageFacts& f = analyser.analyse(message(type, body)).facts;
+    EXPECT_EQ(f.text.words, words) << type;
+    EXPECT_EQ(f.text_digest, digest) << type;
+    EXPECT_EQ(f.links, 1u) << type;
+    EXPECT_EQ(f.text.zero_width, 0u) << type;
+    EXPECT_TRUE(f.attachments.empty()) << type;
+  }
+  // Behind what begins another format there stands the same text.
+  for (const char* front : {"GIF89a ", "#!/bin/sh\n", "{\\rtf1 ", "ID3 ", "%PDF-1.4\n", "PK\x03\x04 ", "OggS", "MSCF ",
+                            "-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA256\n\n", "BEGIN:VCALENDAR\n",
+                            "\x01\x02\x03\x04\x05\x06\x07\x0e\x0f\x10\x11\x12\x13\x14\x15\x16\n"}) {
+    const MessageFacts& f = analyser.analyse(message("text/plain", front + kOffer)).facts;
+    EXPECT_GE(f.text.words, words) << front;
+    EXPECT_EQ(f.links, 1u) << front;
+    const MessageFacts& html =
+        analyser.analyse(message("text/html", front + ("<form><input type=password></form>" + kOffer))).facts;
+    EXPECT_EQ(html.html_counts.password_inputs, 1u) << front;
+  }
+}
+
+// A page beside the text is opened by a browser, whatever its declared type.
+TEST(Facts, attached_pages_are_read) {
+  Analyser analyser;
+  const std::string page =
+      "<html><body><form action='http://evil.example/p'><input type=password name=p></form><a "
+      "href='http://evil.example/a'>open</a></body></html>";
+  const auto with = [](const std::string& type, const std::string& name, const std::string& bytes) {
+    return "From: a@example.com\nMIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=b\n\n--b\n\n" + kOffer +
+           "\n--b\nContent-Type: " + type + "; name=\"" + name + "\"\nContent-Disposition: attachment; filename=\"" +
+           name + "\"\nContent-Transfer-Encoding: base64\n\n" + base64(bytes) + "\n--b--\n";
+  };
+  const uint64_t digest = analyser.analyse(with("text/plain", "a.txt", "hello")).facts.text_digest;
+  for (const auto& [type, name, bytes] : std::vector<std::array<std::string, 3>>{
+           {"application/octet-stream", "a.html", page},
+           {"application/octet-stream", "a.bin", page},
+           {"application/octet-stream", "a.htm", "Please log in: " + page},
+           {"application/pdf", "a.pdf", page},
+           {"text/html", "a.html", page},
+           {"text/html; charset=utf-16le", "a.html", widen(page, 2, false)},
+           {"application/octet-stream", "a.html", "\xff\xfe" + widen(page, 2, false)},
+           {"application/xhtml+xml", "a.xhtml", "<?xml version='1.0'?>" + page}}) {
+    const Analysis& a = analyser.analyse(with(type, name, bytes));
+    EXPECT_EQ(a.facts.html_counts.password_inputs, 1u) << type << " " << name;
+    EXPECT_EQ(a.facts.link_domains, (std::vector<std::string_view>{"evil.example"})) << type;
+    EXPECT_EQ(a.facts.text_digest, digest) << "a page beside the text is no alternative of it";
+    ASSERT_EQ(a.facts.attachments.size(), 1u);
+    EXPECT_EQ(a.facts.attachments[0].content, Content::kHtml) << type << " " << name;
+  }
+  const Analysis& drawing = analyser.analyse(
+      with("image/svg+xml", "a.svg", "<svg xmlns='x'><a href='http://draw.example/a'><text>open</text></a></svg>"));
+  EXPECT_EQ(drawing.facts.links, 2u);
+  // Other files are not read as text, and a text that is attached is none that is shown.
+  EXPECT_EQ(analyser.analyse(with("application/octet-stream", "a.txt", kOffer)).facts.links, 1u);
+  EXPECT_EQ(
+      analyser.analyse(with("application/octet-stream", "a.mp3", "\xff\xfe\x90\x64 see http://a.example/")).facts.links,
+      1u);
+}
+
+TEST(Facts, a_page_without_a_declared_charset_is_read_in_its_own) {
+  Analyser analyser;
+  const auto shown = [&](const std::string& page) {
+    const Analysis& a = analyser.analyse("From: a@example.com\nContent-Type: text/html\n\n" + page);
+    return std::string(a.texts.at(0).visible);
+  };
+  const std::string bytes = "\xcf\xf0\xe8\xe2\xe5\xf2";
+  const std::string word = "\xd0\x9f\xd1\x80\xd0\xb8\xd0\xb2\xd0\xb5\xd1\x82";
+  for (const char* meta : {"<meta charset=windows-1251>", "<META CHARSET = 'Windows-1251' >",
+                           "<?xml version='1.0' encoding=\"windows-1251\"?>",
+                           "<meta http-equiv=content-type content='text/html; charset=windows-1251'>"}) {
+    EXPECT_NE(shown(std::string("<html><head>") + meta + "</head><body>" + bytes).find(word), std::string::npos)
+        << meta;
+  }
+  // What it says of two bytes a letter cannot be, and what nobody knows is no charset.
+  EXPECT_NE(shown("<meta charset=utf-16><p>hello</p>").find("hello"), std::string::npos);
+  EXPECT_NE(shown("<meta charset=><p>hello</p>").find("hello"), std::string::npos);
+  EXPECT_NE(shown("<meta charset=klingon><p>hello</p>").find("hello"), std::string::npos);
 }
 
 }  // namespace

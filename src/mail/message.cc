@@ -434,7 +434,14 @@ struct MessageReader::Walk {
   void decode_text_part(Part& part) {
     part.decoded = decode(part, limits().text_bytes_max, Anomaly::kTextTooLong);
     if (part.encoding == Encoding::k7Bit && has_high_byte(part.decoded)) odd().add(Anomaly::kBody8Bit);
-    const Converted converted = reader.converter_.to_utf8(part.decoded, part.charset, limits().text_bytes_max, arena);
+    convert(part);
+  }
+
+  void convert(Part& part) {
+    const std::string_view bytes = part.decoded.substr(0, limits().text_bytes_max);
+    std::string_view charset = part.charset;
+    if (charset.empty() && (part.is_html() || part.is_markup())) charset = charset_in_markup(bytes);
+    const Converted converted = reader.converter_.to_utf8(bytes, charset, limits().text_bytes_max, arena);
     if (converted.unknown) odd().add(Anomaly::kCharsetUnknown);
     if (converted.mismatch) odd().add(Anomaly::kCharsetMismatch);
     if (converted.cut) odd().add(Anomaly::kTextTooLong);
@@ -444,6 +451,13 @@ struct MessageReader::Walk {
 
   void judge_content(Part& part) {
     part.content = content_of(part.decoded, part.name);
+    // Two and four bytes a letter look binary until they are read.
+    if (part.content == Content::kBinary && part.is_text()) part.content = content_of(part.text, part.name);
+    if (part.content == Content::kBinary && !part.is_text() && has_wide_mark(part.decoded)) {
+      convert(part);
+      part.content = content_of(part.text, part.name);
+      if (!part.is_markup()) part.text = {};
+    }
     if (part.content == Content::kText && part.type == "message") {
       part.content = part.subtype == "rfc822" || part.subtype == "global" ? Content::kMessage : Content::kDelivery;
     }
@@ -526,6 +540,8 @@ struct MessageReader::Walk {
       const bool message_inside = part.type == "message" && (part.subtype == "rfc822" || part.subtype == "global");
       part.decoded = decode(part, limits().attachment_bytes_max, Anomaly::kAttachmentTooLong);
       judge_content(part);
+      // Whatever its declared type, a file of markup is opened by a browser: it is read like the text of the message.
+      if (part.is_markup() && part.text.empty()) convert(part);
       if (message_inside && is_encoded(part) && part.depth + 1 < static_cast<int32_t>(limits().depth_max)) {
         odd().add(Anomaly::kNestedEncodedMessage);
         part.multipart = true;

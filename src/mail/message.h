@@ -84,10 +84,11 @@ struct Part {
   std::string_view decoded;  // transfer encoding undone, at most the limits; empty for multiparts
   size_t decoded_bytes = 0;  // in all, estimated where the limits cut
   Content content = Content::kEmpty;
-  std::string_view text;  // UTF-8 of text parts; HTML still with its tags
+  std::string_view text;  // UTF-8 of text parts, and of markup whatever its declared type; HTML still with its tags
   std::string_view charset_found;
 
   bool is_text() const { return type == "text" && !multipart; }
+  bool is_markup() const { return content == Content::kHtml || content == Content::kSvg; }  // by its content
   bool is_html() const { return is_text() && subtype == "html"; }
 };
 
