@@ -69,6 +69,21 @@ class Own(mail_test.Case):
                     if kind != "borderline":
                         self.assertEqual(first["spam"], self.ask(server, letter(kind), "dora@our.example")["spam"])
 
+    def test_whom_a_recipient_has_blocked(self):
+        with harness.Server(mail_test.POLICY, self.data) as server:
+            both = "/v1/mail?recipient=dora@our.example,emil@our.example"
+            self.assertNotIn("recipients_refused", self.post(server, both, letter("sure ham")))
+            server.post("/v1/lists/recipient_blocks", {"value": "dora@our.example far.example", "reason": "her wish"})
+            alone = self.ask(server, letter("sure ham"), "Dora@our.example")
+            self.assertEqual(("reject", ["Dora@our.example"]), (alone["verdict"], alone["recipients_refused"]))
+            self.assertIn("blocked-by-recipient", [symbol["name"] for symbol in alone["symbols"]])
+            self.assertNotIn("block", alone["reply"])  # it is not the sender's business
+            shared = self.post(server, both, letter("sure ham"))
+            self.assertEqual(("accept", ["dora@our.example"]), (shared["verdict"], shared["recipients_refused"]))
+            self.assertEqual("accept", self.ask(server, letter("sure ham"), "emil@our.example")["verdict"])
+            server.post("/v1/erase", {"on": "email", "value": "dora@our.example", "reason": "asked for it"})
+            self.assertNotIn("recipients_refused", self.post(server, both, letter("sure ham")))
+
     def test_it_is_told_and_reaches_nothing_else(self):
         with harness.Server(mail_test.POLICY, self.data) as server:
             spam = self.ask(server, letter("sure spam"), "dora@our.example")

@@ -90,6 +90,11 @@ void write_json(const MailVerdict& verdict, std::string& out) {
   json.end_array().key("remove_headers").begin_array();
   for (const std::string& name : verdict.remove_headers) json.string(name);
   json.end_array();
+  if (!verdict.recipients_refused.empty()) {
+    json.key("recipients_refused").begin_array();
+    for (const std::string& recipient : verdict.recipients_refused) json.string(recipient);
+    json.end_array();
+  }
   if (!verdict.explanation_json.empty()) json.key("explanation").raw(verdict.explanation_json);
   json.end_object();
 }

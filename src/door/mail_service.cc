@@ -6,6 +6,8 @@
 #include "archive/archive.h"
 #include "base/hash.h"
 #include "door/mail_verdict.h"
+#include "event/domain.h"
+#include "mail/ascii.h"
 #include "replay/stored.h"
 
 #include <fmt/format.h>
@@ -14,6 +16,7 @@ namespace tamis::door {
 
 namespace {
 constexpr std::string_view kType = "mail";
+constexpr std::string_view kRecipientBlocks = "recipient_blocks";  // list of the policy: "RECIPIENT SENDER"
 constexpr int64_t kTidyMs = 60'000;
 constexpr int64_t kGuardMs = 1'000;
 
@@ -107,7 +110,9 @@ base::Status MailService::read(Work& work, const MailRequest& request, std::stri
   out.verdict.remove_headers = forged_headers(analysis.message, own_name(request));
   out.authentication.dns_off = true;
 
-  const learn::MailEnvelope envelope = envelope_of(request);
+  out.verdict.recipients_refused = recipients_who_refuse(request, analysis.facts);
+  learn::MailEnvelope envelope = envelope_of(request);
+  envelope.refusing_recipients = out.verdict.recipients_refused.size();
   learn::MailEvent event;
   event.id = out.verdict.id;
   event.envelope = &envelope;
@@ -122,6 +127,39 @@ base::Status MailService::read(Work& work, const MailRequest& request, std::stri
   work.filter.begin_event(event, out.event_json);
   if (explain) explain_score(work.filter, *learner_, work.scratch, out);
   return {};
+}
+
+std::vector<std::string> MailService::recipients_who_refuse(const MailRequest& request,
+                                                            const mail::MessageFacts& facts) {
+  std::vector<std::string> refusing;
+  if (request.direction != MailDirection::kIn || request.recipients.empty()) return refusing;
+  const auto lower = [](std::string text) {
+    std::transform(text.begin(), text.end(), text.begin(), mail::to_lower);
+    return text;
+  };
+  std::vector<std::string> senders;
+  const auto add = [&](std::string sender) {
+    if (!sender.empty() && std::find(senders.begin(), senders.end(), sender) == senders.end())
+      senders.push_back(std::move(sender));
+  };
+  add(lower(std::string(facts.from.email)));
+  add(std::string(facts.from_domain));
+  if (const std::string sender = lower(request.sender); !sender.empty()) {
+    add(sender);
+    base::Arena arena;
+    const std::string_view domain = event::normalise_domain(sender.substr(sender.rfind('@') + 1), arena);
+    const std::string_view registered = event::registered_domain(domain);
+    add(std::string(registered.empty() ? domain : registered));
+  }
+  service_.with_engine([&](engine::Engine& engine) {
+    for (const std::string& recipient : request.recipients) {
+      const std::string front = lower(recipient) + ' ';
+      if (std::any_of(senders.begin(), senders.end(),
+                      [&](const std::string& sender) { return engine.on_list(kRecipientBlocks, front + sender); }))
+        refusing.push_back(recipient);
+    }
+  });
+  return refusing;
 }
 
 base::Result<MailVerdict> MailService::decide(const MailRequest& request, bool explain, MailJudgement& judgement) {

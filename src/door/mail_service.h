@@ -110,6 +110,8 @@ class MailService final : public MailScanner {
                     MailJudgement& out);
   base::Result<MailVerdict> decide(const MailRequest& request, bool explain, MailJudgement& judgement);
   const std::string& own_name(const MailRequest& request) const;
+  // Those who have blocked the sender (kRecipientBlocks), by From or envelope, its address or its domain.
+  std::vector<std::string> recipients_who_refuse(const MailRequest& request, const mail::MessageFacts& facts);
   void ask_dns(Work& work, Task& task);
   void answer(Task& task);
   void run();

@@ -75,6 +75,46 @@ TEST_F(MailServiceTest, ADecisionBecomesAVerdict) {
   EXPECT_EQ(stats.rejected, 1u);
 }
 
+TEST_F(MailServiceTest, recipients_who_blocked_the_sender_are_named) {
+  MailServiceOptions options;
+  options.threads = 0;
+  open(options, R"POLICY(
+event: mail
+verdicts: [accept, tag, reject]
+fields: {recipients: {type: int, default: 0}, refusing_recipients: {type: int, default: 0}}
+---
+lists:
+  recipient_blocks: {kind: string, values: ["ann@our.example eve@shop.example", "bob@our.example shop.example", "cyd@our.example bounce@list.example"]}
+---
+rules:
+  - {id: all, on: mail, when: refusing_recipients > 0 && refusing_recipients >= recipients, then: {verdict: reject}, mode: live}
+)POLICY");
+  MailService::Work work;
+  const auto scan = [&](std::string from, std::string sender, std::vector<std::string> to,
+                        MailDirection direction = MailDirection::kIn) {
+    MailRequest asked = request("From: " + from + "\n\nhello\n");
+    asked.direction = direction;
+    asked.sender = std::move(sender);
+    asked.has_sender = true;
+    asked.recipients = std::move(to);
+    auto verdict = mail_->scan_now(work, asked, false);
+    EXPECT_TRUE(verdict);
+    return *verdict;
+  };
+  using Names = std::vector<std::string>;
+  const Names all = {"Ann@our.example", "bob@our.example", "cyd@our.example", "dan@our.example"};
+  EXPECT_EQ(scan("Eve@Shop.example", "", all).recipients_refused, (Names{"Ann@our.example", "bob@our.example"}));
+  EXPECT_EQ(scan("x@news.shop.example", "", all).recipients_refused, Names{"bob@our.example"});
+  EXPECT_EQ(scan("x@far.example", "BOUNCE@list.example", all).recipients_refused, Names{"cyd@our.example"});
+  EXPECT_EQ(scan("x@far.example", "y@m.shop.example", all).recipients_refused, Names{"bob@our.example"});
+  EXPECT_EQ(scan("x@far.example", "", all).recipients_refused, Names{});
+  EXPECT_EQ(scan("eve@shop.example", "", all, MailDirection::kOut).recipients_refused, Names{});
+  EXPECT_EQ(scan("eve@shop.example", "", all).action, MailAction::kAccept);
+  EXPECT_EQ(scan("eve@shop.example", "", {"ann@our.example"}).action, MailAction::kReject);
+  EXPECT_EQ(scan("eve@shop.example", "", {"ann@our.example", "bob@our.example"}).action, MailAction::kReject);
+  EXPECT_EQ(scan("eve@shop.example", "", {}).recipients_refused, Names{});
+}
+
 TEST_F(MailServiceTest, WhatDoesNotFitIsAnsweredAsThePolicyDeclares) {
   MailServiceOptions options;
   options.threads = 0;  // nobody looks at the queue: it is full from the start

@@ -166,6 +166,8 @@ class Engine {
   // Taking back: these set what is given exactly, author, since and expiry included, whatever is there.
   base::Status restore_label(std::string_view entity_kind, std::string_view value, const state::Label& label);
   base::Status restore_list_entry(std::string_view list, const state::ListEntry& entry);
+  // Whether an entry in force matches, of the policy or of run time; false where the policy has no such list.
+  bool on_list(std::string_view list, std::string_view value) const;
   // The very entry of run time, if it is in force.
   std::optional<state::ListEntry> list_entry(std::string_view list, std::string_view value) const;
   // An error that names the kinds there are, if this is none.

@@ -73,6 +73,27 @@ base::Status Engine::remove_list_entry(std::string_view list, std::string_view v
   return base::fail(base::Code::kNotFound, "no list \"" + std::string(list) + "\" in the policy");
 }
 
+namespace {
+
+// Whether `word` stands in `text` between blanks.
+bool has_word(std::string_view text, std::string_view word) {
+  for (size_t at = text.find(word); at != std::string_view::npos && !word.empty(); at = text.find(word, at + 1)) {
+    const size_t end = at + word.size();
+    if ((at == 0 || text[at - 1] == ' ') && (end == text.size() || text[end] == ' ')) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+bool Engine::on_list(std::string_view list, std::string_view value) const {
+  for (size_t i = 0; i < impl_->active->lists.size(); ++i) {
+    if (impl_->active->policy->lists[i].name != list) continue;
+    return impl_->list_contains(static_cast<int64_t>(i), event::Value::string(value));
+  }
+  return false;
+}
+
 std::optional<state::ListEntry> Engine::list_entry(std::string_view list, std::string_view value) const {
   for (const auto& run_time : impl_->active->run_time_lists) {
     if (run_time->name() != list) continue;
@@ -169,7 +190,16 @@ uint64_t Engine::visit_labels(uint64_t after, size_t limit, const state::LabelSt
 Engine::Erased Engine::erase_entity(std::string_view entity_kind, std::string_view value) {
   Erased erased;
   erased.labels = impl_->label_store->erase(entity_kind, value);
-  for (auto& list : impl_->active->run_time_lists) erased.list_entries += list->remove(value);
+  for (auto& list : impl_->active->run_time_lists) {
+    erased.list_entries += list->remove(value);
+    if (list->kind() != state::ListKind::kString) continue;
+    // Entries of several words, such as who does not want to hear from whom, are of everybody in them.
+    std::vector<std::string> of_several;
+    list->for_each([&](const state::ListEntry& entry) {
+      if (has_word(entry.value, value)) of_several.push_back(entry.value);
+    });
+    for (const std::string& entry : of_several) erased.list_entries += list->remove(entry);
+  }
   if (entity_kind == "account") {
     for (auto& detector : impl_->active->detectors) detector->erase(value);
   }

@@ -185,9 +185,14 @@ TEST_F(PeopleTest, APersonIsErasedFromLabelsListsAndFeatures) {
   ASSERT_TRUE(act(R"({"act":"label_set","on":"account","value":"ann","name":"l"})"));
   ASSERT_TRUE(act(R"({"act":"label_set","on":"account","value":"ann","name":"m"})"));
   ASSERT_TRUE(act(R"({"act":"list_add","list":"blocked","value":"ann"})"));
+  ASSERT_TRUE(act(R"({"act":"list_add","list":"blocked","value":"ann eve"})"));  // of both
+  ASSERT_TRUE(act(R"({"act":"list_add","list":"blocked","value":"eve joann ann"})"));
+  ASSERT_TRUE(act(R"({"act":"list_add","list":"blocked","value":"joann annie"})"));
   Engine::Erased erased = engine_.erase_entity("account", "ann");
   EXPECT_EQ(erased.labels, 2u);
-  EXPECT_EQ(erased.list_entries, 1u);
+  EXPECT_EQ(erased.list_entries, 3u);
+  EXPECT_TRUE(engine_.on_list("blocked", "joann annie"));
+  EXPECT_FALSE(engine_.on_list("blocked", "ann eve"));
   EXPECT_TRUE(engine_.labels("account", "ann").empty());
   ASSERT_TRUE(prepare("login", event));
   EXPECT_EQ(engine_.forget_keys(event_, "ann").keys, 2u);  // by account, and by account and ip

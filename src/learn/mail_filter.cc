@@ -176,6 +176,7 @@ void write_envelope(const MailEvent& in, const mail::MessageFacts& facts, Fields
     first = lower(envelope.recipients[0]);
     fields.text("recipient", first);
     fields.count("recipients", std::min(envelope.recipients.size(), kRecipientsMax));
+    fields.count("refusing_recipients", std::min(envelope.refusing_recipients, kRecipientsMax));
   }
   // Who of ours and who of the others: one name for both directions, so that an answer is known.
   const std::string from = lower(facts.from.email);

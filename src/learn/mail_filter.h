@@ -31,6 +31,7 @@ struct MailEnvelope {
   std::string_view sender;  // MAIL FROM
   bool has_sender = false;  // with an empty sender: the null sender of a bounce
   std::vector<std::string_view> recipients;
+  size_t refusing_recipients = 0;  // of these, who has blocked the sender
   std::string_view user, queue_id, tls_version;
 };
 
