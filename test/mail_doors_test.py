@@ -63,7 +63,7 @@ def run(*command, text="", seconds=60, **options):
 class Doors:
     """The program of the doors on ports that the system chooses, and on a unix socket for milter."""
 
-    NAMES = ("milter", "spamd", "rspamd", "rspamd-controller")
+    NAMES = ("milter", "spamd", "spamd-out", "rspamd", "rspamd-controller")
 
     def __init__(self, log, *arguments):
         self.log = Path(log)
@@ -187,8 +187,8 @@ class Rspamc(DoorsCase):
 
 @needs("spamc")
 class Spamc(DoorsCase):
-    def spamc(self, *arguments, text=HAM, code=0):
-        done = run("spamc", "-x", "-d", "127.0.0.1", "-p", str(self.doors.ports["spamd"]), *arguments, text=text)
+    def spamc(self, *arguments, text=HAM, code=0, door="spamd"):
+        done = run("spamc", "-x", "-d", "127.0.0.1", "-p", str(self.doors.ports[door]), *arguments, text=text)
         self.assertEqual(code, done.returncode, done.stdout + done.stderr)
         return done.stdout
 
@@ -213,6 +213,10 @@ class Spamc(DoorsCase):
         self.assertNotIn("score=-9", marked)
         self.assertTrue(marked.endswith("\n\ntamis-test:tag\n"))
         self.assertEqual(marked.split("\n\n")[0], self.spamc("--headers", text=forged).split("\n\n")[0])
+
+    def test_which_way_a_message_goes(self):
+        self.assertIn("X-Fake-Envelope: in <> <> <> <> bob\n", self.spamc("-u", "bob"))
+        self.assertIn("X-Fake-Envelope: out <> <> <> <bob>\n", self.spamc("-u", "bob", door="spamd-out"))
 
     def test_learn(self):
         for word in ("spam", "ham", "forget"):

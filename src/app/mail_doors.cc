@@ -31,6 +31,7 @@ void add_mail_door_flags(CLI::App& app, MailDoorOptions& options) {
   app.add_option("--rspamd-controller", options.rspamd_controller,
                  "HOST:PORT of rspamd's controller: teaching and counts, with a token of --tokens as the password");
   app.add_option("--spamd", options.spamd, "HOST:PORT or unix:PATH of spamd's protocol");
+  app.add_option("--spamd-out", options.spamd_out, "The same for mail that one's own users send");
   const std::map<std::string, int> oversize = {{"accept", static_cast<int>(MailOversize::kAccept)},
                                                {"tempfail", static_cast<int>(MailOversize::kTempfail)},
                                                {"reject", static_cast<int>(MailOversize::kReject)}};
@@ -44,7 +45,7 @@ void add_mail_door_flags(CLI::App& app, MailDoorOptions& options) {
 
 bool has_mail_doors(const MailDoorOptions& options) {
   return !options.milter.empty() || !options.rspamd.empty() || !options.rspamd_controller.empty() ||
-         !options.spamd.empty();
+         !options.spamd.empty() || !options.spamd_out.empty();
 }
 
 base::Result<std::unique_ptr<door::MailDoors>> open_mail_doors(door::MailScanner* scanner,
@@ -55,7 +56,8 @@ base::Result<std::unique_ptr<door::MailDoors>> open_mail_doors(door::MailScanner
   const std::pair<const char*, const std::string*> addresses[] = {{"--milter", &options.milter},
                                                                   {"--rspamd", &options.rspamd},
                                                                   {"--rspamd-controller", &options.rspamd_controller},
-                                                                  {"--spamd", &options.spamd}};
+                                                                  {"--spamd", &options.spamd},
+                                                                  {"--spamd-out", &options.spamd_out}};
   for (auto [flag, address] : addresses) {
     if (address->empty()) continue;
     if (!is_address(*address)) {

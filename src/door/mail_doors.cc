@@ -103,6 +103,7 @@ base::Status Doors::start() {
   spamd.idle_timeout_ms = options.request_timeout_ms;
   spamd.request_timeout_ms = options.request_timeout_ms;
   TAMIS_CHECK(open_bytes<SpamdSession>("spamd", options.spamd, spamd));
+  TAMIS_CHECK(open_bytes<SpamdOutSession>("spamd-out", options.spamd_out, spamd));
   TAMIS_CHECK(open_http("rspamd", options.rspamd, false));
   return open_http("rspamd-controller", options.rspamd_controller, true);
 }

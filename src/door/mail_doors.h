@@ -34,6 +34,7 @@ enum class MailOversize : uint8_t { kAccept, kTempfail, kReject };
 struct MailDoorOptions {
   // "HOST:PORT", or "unix:PATH" for milter and spamd; empty: that door stays closed. Port 0 takes a free one.
   std::string milter, rspamd, rspamd_controller, spamd;
+  std::string spamd_out;  // spamd's protocol cannot say which way a message goes: here all go out
   int threads = 1;
   int unix_mode = 0660;
   // Who may teach and read counts by rspamd's controller: the header `Password` holds a token of these. Null: callers

@@ -26,10 +26,10 @@ class TaughtScanner : public tamis::door::FakeScanner {
 };
 
 int usage() {
-  std::fprintf(
-      stderr,
-      "usage: door_mail_fake [--milter ADDRESS] [--rspamd ADDRESS] [--rspamd-controller ADDRESS]\n"
-      "                      [--spamd ADDRESS] [--tokens FILE] [--threads N] [--reply TEXT] [--own-name NAME]\n");
+  std::fprintf(stderr,
+               "usage: door_mail_fake [--milter ADDRESS] [--rspamd ADDRESS] [--rspamd-controller ADDRESS]\n"
+               "                      [--spamd ADDRESS] [--spamd-out ADDRESS] [--tokens FILE] [--threads N] [--reply "
+               "TEXT] [--own-name NAME]\n");
   return 2;
 }
 
@@ -51,6 +51,8 @@ int main(int argc, char** argv) {
       options.rspamd_controller = value;
     } else if (flag == "--spamd") {
       options.spamd = value;
+    } else if (flag == "--spamd-out") {
+      options.spamd_out = value;
     } else if (flag == "--threads") {
       options.threads = std::atoi(value.c_str());
     } else if (flag == "--reply") {

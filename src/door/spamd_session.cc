@@ -175,7 +175,13 @@ void SpamdSession::handle() {
 void SpamdSession::scan() {
   MailRequest request;
   // The user is whose mail this is; clients that scan for everybody say "nobody".
-  if (!request_.user.empty() && request_.user != "nobody") request.recipients.push_back(request_.user);
+  request.direction = direction();
+  if (!request_.user.empty() && request_.user != "nobody") {
+    if (request.direction == MailDirection::kOut)
+      request.user = request_.user;
+    else
+      request.recipients.push_back(request_.user);
+  }
   request.received_by = context_.options.own_name;
   bool gives_back = request_.command == Command::kProcess || request_.command == Command::kHeaders;
   if (gives_back && !share_.hold(2 * body_.size())) return refuse(Exit::kTempfail, kBusy);

@@ -11,7 +11,7 @@
 
 namespace tamis::door {
 
-class SpamdSession final : public net::ByteSession {
+class SpamdSession : public net::ByteSession {
  public:
   SpamdSession(net::ByteEnv& env, MailContext& context) : ByteSession(env), context_(context), share_(context.budget) {}
   ~SpamdSession() override { close(); }
@@ -25,6 +25,7 @@ class SpamdSession final : public net::ByteSession {
   void on_open() override;
   void on_close() override;
   bool in_request() const override { return stage_ == Stage::kBody; }
+  virtual MailDirection direction() const { return MailDirection::kIn; }
 
  private:
   enum class Stage : uint8_t { kHead, kBody, kDone };
@@ -45,6 +46,16 @@ class SpamdSession final : public net::ByteSession {
   std::string body_;
   std::string message_;  // kept for PROCESS and HEADERS, while the scanner has its own
   BudgetShare share_;
+};
+
+// Where one's own users' mail is asked about: `User` is who sends it.
+class SpamdOutSession final : public SpamdSession {
+ public:
+  using SpamdSession::SpamdSession;
+  ~SpamdOutSession() override { close(); }
+
+ private:
+  MailDirection direction() const override { return MailDirection::kOut; }
 };
 
 }  // namespace tamis::door
