@@ -100,7 +100,7 @@ class Decide(ServerCase):
             self.assert_error(server.post("/v1/decide/signups", SIGNUP), 404, "not_found", 'no event type "signups".*signup')
             self.assert_error(server.post("/v1/decide/login", {"ok": "yes"}), 400, "invalid",
                               r'field "success" \(at "ok"\): expected bool, found string "yes"')
-            self.assert_error(server.post("/v1/decide/login", {}), 400, "invalid", '"success" is required')
+            self.assert_error(server.post("/v1/decide/login", {}), 400, "invalid", r'"success" \(at "ok"\) is required')
             self.assert_error(server.post("/v1/decide/login", '{"ok": tru'), 400, "invalid", "not valid JSON at byte")
             self.assert_error(server.post("/v1/decide/login", "[]"), 400, "invalid", "expected a JSON object")
             self.assert_error(server.post("/v1/decide/login", ""), 400, "invalid", ".")
@@ -122,7 +122,7 @@ class Decide(ServerCase):
             self.assertEqual(7, len(out))  # the empty line is none
             self.assertEqual(["l1", "s1"], [out[0]["id"], out[6]["id"]])
             self.assertEqual([2, 4, 5, 6, 7], [line["line"] for line in out[1:6]])
-            for line, message in zip(out[1:6], ["not valid JSON", 'no event type "nope"', '"success" is required',
+            for line, message in zip(out[1:6], ["not valid JSON", 'no event type "nope"', '"success" (at "ok") is required',
                                                 "expected a JSON object", "too long"]):
                 self.assertIn(message, line["message"])
 

@@ -28,6 +28,18 @@ constexpr std::string_view kLargeNumber = "-0.0";
 
 std::string in_quotes(std::string_view text) { return "\"" + std::string(text) + "\""; }
 
+std::string joined(const std::vector<std::string>& path) {
+  std::string text;
+  for (const std::string& part : path) text += (text.empty() ? "" : ".") + part;
+  return in_quotes(text);
+}
+
+// Where the sender has to look, if that is not the field's name.
+std::string place_of(const Field& field) {
+  const bool elsewhere = !field.path.empty() && (field.path.size() > 1 || field.path[0] != field.name);
+  return elsewhere ? " (at " + joined(field.path) + ")" : "";
+}
+
 std::string_view name_of(JsonTape::Kind kind) {
   switch (kind) {
     case JsonTape::Kind::kArray:
@@ -354,17 +366,9 @@ bool JsonReader::Impl::miss(const JsonPlan::Target& target, const EventSchema& s
 
 bool JsonReader::Impl::fail_target(const JsonPlan::Target& target, const EventSchema& schema,
                                    const JsonConverter& converter) {
-  const auto joined = [](const std::vector<std::string>& path) {
-    std::string text;
-    for (const std::string& part : path) text += (text.empty() ? "" : ".") + part;
-    return in_quotes(text);
-  };
   if (target.role == JsonPlan::Role::kField) {
     const Field& field = schema.fields[static_cast<size_t>(target.field)];
-    error = "field " + in_quotes(field.name) + converter.where();
-    if (!field.path.empty() && (field.path.size() > 1 || field.path[0] != field.name)) {
-      error += " (at " + joined(field.path) + ")";
-    }
+    error = "field " + in_quotes(field.name) + converter.where() + place_of(field);
   } else {
     const bool is_id = target.role == JsonPlan::Role::kId;
     error = (is_id ? "the id at " : "the time at ") + joined(is_id ? schema.id_path : schema.time_path);
@@ -382,7 +386,7 @@ bool JsonReader::Impl::complete(const JsonPlan& plan, Event& event) {
     if (field.fallback) {
       slot = *field.fallback;
     } else if (field.required) {
-      error = "field " + in_quotes(field.name) + " is required, and missing";
+      error = "field " + in_quotes(field.name) + place_of(field) + " is required, and missing";
       return false;
     }
   }

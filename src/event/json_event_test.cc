@@ -220,6 +220,10 @@ TEST(JsonReader, MissingFieldsTakeDefaultsOrAreRefused) {
   EXPECT_EQ(reading.shown(1), "9");
   EXPECT_EQ(reading.read(R"({"b":1})"), "field \"c\" is required, and missing");
   EXPECT_EQ(reading.read(R"({"b":1,"c":null})"), "field \"c\" is required, and missing");
+  schema.fields[2].path = {"client", "name"};
+  schema.seal();
+  Reading elsewhere(schema);
+  EXPECT_EQ(elsewhere.read(R"({"b":1,"c":"x"})"), "field \"c\" (at \"client.name\") is required, and missing");
 }
 
 TEST(JsonReader, RefusesRepeatedKeys) {
