@@ -240,7 +240,7 @@ std::string read_lenient(const Type& type, const std::string& json, Semantic sem
   schema.strict = false;
   schema.seal();
   Reading reading(schema);
-  const std::string error = reading.read("{\"f\":" + json + "}");
+  std::string error = reading.read("{\"f\":" + json + "}");
   if (!error.empty()) return error;
   if (reading.event.dropped.empty()) return reading.shown(0);
   EXPECT_EQ(reading.event.dropped.size(), 1u);
