@@ -318,9 +318,15 @@ TEST(Absurd, EverythingIsBounded) {
   std::string angles(1u << 20, '<');
   std::string comments = "Content-Type: text/html\n\n";
   for (int i = 0; i < 100000; ++i) comments += "<!--<a href=\"";
+  std::string copied = "Content-Type: multipart/mixed; boundary=b\n\n";  // each part is read in another charset
+  const std::string page = "<html>" + std::string(170 * 1024, '\xe4');
+  while (copied.size() < (50u << 20)) {
+    copied += "--b\nContent-Type: text/html; charset=gb2312\n\n" + page + "\n";
+    copied += "--b\nContent-Type: application/octet-stream; name=a.html\n\n" + page + "\n";
+  }
   Analyser analyser;
   for (const std::string& raw :
-       {many_parts, many_headers, deep, rfc822, big, "\n" + text, begins, html_message(angles), comments}) {
+       {many_parts, many_headers, deep, rfc822, big, "\n" + text, begins, html_message(angles), comments, copied}) {
     const auto start = std::chrono::steady_clock::now();
     const Analysis& a = analyser.analyse(raw);
     std::vector<Feature> features;

@@ -98,6 +98,7 @@ struct MessageReader::Walk {
   std::string_view text;  // what is walked: the message, or an attached one that was encoded
   std::vector<OpenPart> open;
   size_t decoded_left;
+  size_t copied_left;  // for text in other charsets than ASCII and UTF-8, of all parts together
 
   AnomalySet& odd() { return message.anomalies; }
   const Limits& limits() const { return reader.limits_; }
@@ -438,6 +439,7 @@ struct MessageReader::Walk {
   }
 
   void convert(Part& part) {
+    if (copied_left == 0) return odd().add(Anomaly::kTextTooLong);
     const std::string_view bytes = part.decoded.substr(0, limits().text_bytes_max);
     std::string_view charset = part.charset;
     if (charset.empty() && (part.is_html() || part.is_markup())) charset = charset_in_markup(bytes);
@@ -447,6 +449,8 @@ struct MessageReader::Walk {
     if (converted.cut) odd().add(Anomaly::kTextTooLong);
     part.text = converted.text;
     part.charset_found = converted.charset;
+    if (!bytes.empty() && converted.text.data() != bytes.data())
+      copied_left -= std::min({copied_left, bytes.size() * 3, limits().text_bytes_max});
   }
 
   void judge_content(Part& part) {
@@ -581,7 +585,7 @@ void MessageReader::read(std::string_view raw, base::Arena& arena, Message& out)
     out.anomalies.add(Anomaly::kBareCr);
     break;
   }
-  Walk walk{*this, arena, out, raw, {}, limits_.decoded_bytes_max, {}};
+  Walk walk{*this, arena, out, raw, {}, limits_.decoded_bytes_max, limits_.decoded_bytes_max, {}};
   walk.walk(-1, 0, false);
   walk.decode_parts(0);
   if (trim(out.body.substr(0, 4096)).empty() && out.body.size() < 4096) out.anomalies.add(Anomaly::kNoBody);
