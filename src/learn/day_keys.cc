@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdio>
 #include <cstring>
 
 #include "base/assert.h"
@@ -103,6 +104,12 @@ uint64_t unguessable64() {
   const uint64_t bits = drawn[--left];
   OPENSSL_cleanse(&drawn[left], sizeof bits);
   return bits;
+}
+
+base::Status set_aside(const std::string& path) {
+  const std::string aside = path + std::string(kWithoutKey);
+  if (std::rename(path.c_str(), aside.c_str()) == 0) return {};
+  return tl::unexpected(base::system_error("rename", path, errno));
 }
 
 base::Result<std::unique_ptr<DayKeys>> DayKeys::open(const std::string& folder) {

@@ -30,6 +30,11 @@ bool day_from(std::string_view name, int32_t& day);  // the other way round
 // Bits that nobody can guess: for ids that entitle whoever knows them.
 uint64_t unguessable64();
 
+// Puts a file that cannot be opened any more out of the way, as PATH.without-key: a new key of the same day shall not
+// meet what the old one sealed, and who finds the old one again finds the file, too.
+inline constexpr std::string_view kWithoutKey = ".without-key";
+base::Status set_aside(const std::string& path);
+
 class DayKeys {
  public:
   // An empty folder name: keys live in memory alone, and end with the process.

@@ -72,7 +72,7 @@ base::Status MailLearner::load_golden() {
   std::string plain;
   if (base::Status opened = keys_->open(*sealed, kAboutGolden, plain); !opened) {
     // Its key is gone: the folder lay still for longer than features may be kept.
-    if (opened.error().code == base::Code::kNotFound) return {};
+    if (opened.error().code == base::Code::kNotFound) return set_aside(path);
     return base::fail(opened.error().code, path + ": " + opened.error().message);
   }
   auto loaded = GoldenSet::load(plain);

@@ -10,6 +10,7 @@
 
 #include "base/file.h"
 #include "base/hash.h"
+#include "base/log.h"
 #include "learn/mail_record.h"
 
 namespace tamis::learn {
@@ -58,7 +59,13 @@ base::Status MailLearner::load_model() {
   if (!sealed) return sealed.error().code == base::Code::kNotFound ? base::Status() : tl::unexpected(sealed.error());
   std::string plain;
   if (base::Status opened = keys_->open(*sealed, kAboutModel, plain); !opened) {
-    return base::fail(opened.error().code, path + ": " + opened.error().message);
+    if (opened.error().code != base::Code::kNotFound)
+      return base::fail(opened.error().code, path + ": " + opened.error().message);
+    // A backup without its keys, or a folder that lay still for longer than features may be kept. Mail must go on; who
+    // finds the keys finds the model, too.
+    TAMIS_LOG(kError, "learn", "{}: {}; the model begins anew from the one that ships, and {}{} is kept", path,
+              opened.error().message, path, kWithoutKey);
+    return set_aside(path);
   }
   Taker taker{plain};
   const uint64_t saved = taker.number(8);
@@ -82,7 +89,7 @@ base::Status MailLearner::load_people() {
   if (!sealed) return sealed.error().code == base::Code::kNotFound ? base::Status() : tl::unexpected(sealed.error());
   std::string plain;
   if (base::Status opened = keys_->open(*sealed, kAboutPeople, plain); !opened) {
-    if (opened.error().code == base::Code::kNotFound) return {};
+    if (opened.error().code == base::Code::kNotFound) return set_aside(path);
     return base::fail(opened.error().code, path + ": " + opened.error().message);
   }
   Taker taker{plain};
@@ -131,7 +138,8 @@ base::Status MailLearner::read_log(int32_t day, const std::string& path) {
     const std::string_view sealed = taker.text(bytes);
     if (!taker.good) break;
     if (base::Status opened = keys_->open(sealed, kAboutRecord, plain); !opened) {
-      if (opened.error().code == base::Code::kNotFound) return {};  // its key is gone: so is what it taught with
+      // Its key is gone: so is what it taught with. A new key of the same day may not meet what the old one sealed.
+      if (opened.error().code == base::Code::kNotFound) return set_aside(path);
       return base::fail(opened.error().code, fmt::format("{}: byte {}: {}", path, at, opened.error().message));
     }
     if (!record.read(plain)) return base::invalid(fmt::format("{}: byte {}: no correction", path, at));
@@ -228,7 +236,9 @@ base::Status MailLearner::tidy(int64_t now_ms) {
   bool due = false;
   {
     std::lock_guard lock(teach_mutex_);
-    due = sequence_ - saved_ >= kUnsavedMax || (sequence_ > 0 && saved_day_ != day_of(now_ms));
+    // What was ever saved is sealed anew each day, corrected or not.
+    const bool kept = sequence_ > 0 || saved_day_ != 0 || !golden_.empty() || !golden_.refusals().empty();
+    due = sequence_ - saved_ >= kUnsavedMax || (kept && saved_day_ != day_of(now_ms));
   }
   // The model must be under a key of today before the key that it was under may go.
   if (due) TAMIS_CHECK(checkpoint(now_ms));
@@ -239,9 +249,9 @@ base::Status MailLearner::tidy(int64_t now_ms) {
     TAMIS_TRY(files, base::list_files(folder));
     for (const base::FoundFile& file : files) {
       int32_t day = 0;
-      if (day_from(std::string_view(file.path).substr(folder.size() + 1), day) && day < oldest) {
-        ::unlink(file.path.c_str());
-      }
+      std::string_view name = std::string_view(file.path).substr(folder.size() + 1);
+      if (name.ends_with(kWithoutKey)) name.remove_suffix(kWithoutKey.size());
+      if (day_from(name, day) && day < oldest) ::unlink(file.path.c_str());
     }
   }
   TAMIS_TRY(destroyed, keys_->destroy_before(oldest));

@@ -252,6 +252,41 @@ TEST_F(MailLearnerTest, WhatIsTooOldCannotBeOpenedAnyMore) {
   EXPECT_EQ(logit(message(3, true)), after);
 }
 
+// Nobody corrects anything for weeks: what was saved must not lose its key.
+TEST_F(MailLearnerTest, WithoutCorrectionsItIsSealedAnewEachDay) {
+  options_.remember_days = 3;
+  open();
+  ASSERT_TRUE(learner_->put_golden(1, message(1, true), MailLabel::kSpam, kNowMs));
+  const float before = logit(message(3, true));
+  ASSERT_TRUE(learner_->checkpoint(kNowMs));
+  for (int day = 0; day < 9; ++day) ASSERT_TRUE(learner_->tidy(kNowMs + day * kDayMs));
+  open(kNowMs + 9 * kDayMs);
+  EXPECT_EQ(logit(message(3, true)), before);
+  EXPECT_EQ(learner_->golden().result.spam, 1u);
+  ASSERT_TRUE(learner_->tidy(kNowMs + 40 * kDayMs));  // the clock may jump, too
+  open(kNowMs + 40 * kDayMs);
+  EXPECT_EQ(learner_->golden().result.spam, 1u);
+}
+
+TEST_F(MailLearnerTest, WithoutItsKeysItBeginsAnewAndSaysSo) {
+  open();
+  teach(10);
+  ASSERT_TRUE(learner_->remember("m-1", 4711, message(60, true), kNowMs));
+  ASSERT_TRUE(learner_->checkpoint(kNowMs));
+  fs::remove_all(folder_ + "/keys");  // as a backup has it
+  open();
+  ASSERT_TRUE(learner_->remember("m-2", 4712, message(61, true), kNowMs));
+  EXPECT_FALSE(learner_->learn_by_id("m-1", MailLabel::kHam, "a", "", kNowMs));
+  EXPECT_EQ(learner_->stats().corrections, 0u);
+  EXPECT_TRUE(fs::exists(folder_ + "/model.without-key"));
+  teach(3);
+  open();
+  EXPECT_EQ(learner_->stats().corrections, 6u);
+  EXPECT_TRUE(learner_->learn_by_id("m-2", MailLabel::kSpam, "a", "", kNowMs));
+  ASSERT_TRUE(learner_->tidy(kNowMs + 400 * kDayMs));
+  for (const auto& file : fs::directory_iterator(folder_ + "/corrections")) ADD_FAILURE() << file.path();
+}
+
 TEST_F(MailLearnerTest, ScoresAndLearnsFromManyThreads) {
   open();
   teach(5);
