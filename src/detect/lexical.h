@@ -7,7 +7,8 @@
 namespace tamis::detect {
 
 // Local parts of the same generator share a shape: runs of letters become `w`, runs of digits `d` and their length,
-// separators stay ("anna.bell92" is `w.wd2`). A part that alternates between letters and digits is told by its alphabet
+// separators stay ("anna.bell92" is `w.wd2`). Letters that nobody can speak, with five consonants in a row, become `q`
+// and their length ("qsvccitsfka" is `q11`). A part that alternates between letters and digits is told by its alphabet
 // and length ("2922f54c2a" is hexadecimal, 10). Case is ignored. At most 64 bytes count.
 struct NameShape {
   uint32_t shape = 0;   // hash of the shape

@@ -45,6 +45,15 @@ TEST(NameShape, tells_generators_apart) {
   EXPECT_NE(name_shape("cleverly2455").stem, 0u);
   EXPECT_EQ(name_shape("anna").stem, 0u);
   EXPECT_EQ(name_shape("Anna7").digits, 1);
+  // Letters drawn at random are not those of a name, whatever its language.
+  EXPECT_EQ(name_shape("qsvccitsfka").shape, name_shape("mfltbriqpwe").shape);
+  EXPECT_NE(name_shape("qsvccitsfka").shape, name_shape("annabellson").shape);
+  EXPECT_NE(name_shape("qsvccitsfka").shape, name_shape("qsvccitsfkam").shape);  // as long as the generator makes them
+  EXPECT_EQ(name_shape("qsvccitsfka1987").shape, name_shape("mfltbriqpwe2001").shape);
+  EXPECT_EQ(name_shape("k7qzmx4wtpla").shape, name_shape("x2ttkbq7hzra").shape);  // the digits may stand anywhere
+  for (const char* spoken :
+       {"schmidt", "krzysztof", "grzegorz", "szczepan", "nguyen", "wright", "ghyslaine", "wojciech"})
+    EXPECT_EQ(name_shape(spoken).shape, name_shape("anna").shape) << spoken;
 }
 
 TEST(NameShape, takes_any_bytes) {
