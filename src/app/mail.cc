@@ -74,6 +74,7 @@ door::MailRequest request_of(const ScanOptions& options, std::string_view messag
   door::MailRequest request = options.envelope;
   request.message = message;
   request.has_sender = !request.sender.empty();
+  request.sender = door::without_brackets(request.sender);  // "<>" is the null sender
   if (options.outgoing) request.direction = door::MailDirection::kOut;
   return request;
 }

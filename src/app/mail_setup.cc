@@ -128,7 +128,7 @@ base::Status for_each_message(const std::vector<std::string>& paths, const UseMe
   return kept;
 }
 
-base::Result<std::string> starter_model(const MailSetupOptions& options) {
+base::Result<std::string> starter_model(const MailSetupOptions& options, bool quiet) {
   if (options.fresh) return std::string();
   if (!options.model.empty()) return base::read_file(options.model, kModelBytesMax);
   std::vector<std::string> places = model_places();
@@ -137,7 +137,7 @@ base::Result<std::string> starter_model(const MailSetupOptions& options) {
     auto found = base::read_file(place, kModelBytesMax);
     if (found || found.error().code != base::Code::kNotFound) return found;
   }
-  std::fprintf(stderr, "tamis: no starter model is installed; the spam model begins with nothing\n");
+  if (!quiet) std::fprintf(stderr, "tamis: no starter model is installed; the spam model begins with nothing\n");
   return std::string();
 }
 
@@ -159,11 +159,10 @@ base::Result<std::unique_ptr<door::MailService>> open_mail(door::Service& servic
   if (!data.empty()) mail.learner.folder = data + "/mail";
   mail.learner.remember_days = options.remember_days;
   mail.learner.weigh_reports = options.weigh_reports;
-  // A folder that has a model of its own needs no starter.
-  if (data.empty() || ::access((mail.learner.folder + "/model").c_str(), F_OK) != 0) {
-    TAMIS_TRY(starter, starter_model(options.setup));
-    mail.learner.starter = std::move(starter);
-  }
+  // A folder that has a model of its own needs the starter only if that cannot be opened any more.
+  const bool has_own = !data.empty() && ::access((mail.learner.folder + "/model").c_str(), F_OK) == 0;
+  TAMIS_TRY(starter, starter_model(options.setup, has_own));
+  mail.learner.starter = std::move(starter);
   return open_with_starter(service, std::move(mail), options.setup);
 }
 

@@ -28,7 +28,7 @@ struct MailSetupOptions {
 };
 
 // The model to start from; empty without one. Where none is found and none was asked for, says so on stderr.
-base::Result<std::string> starter_model(const MailSetupOptions& options);
+base::Result<std::string> starter_model(const MailSetupOptions& options, bool quiet = false);  // if there is none
 // The ready policy for mail, as built in.
 std::vector<policy::SourceFile> ready_mail_policy();
 

@@ -161,6 +161,7 @@ class Server {
 
   base::Status start_mail() {
     MailServerOptions mail = options_.mail;
+    mail.setup.policy = options_.policy;  // whose folder has the model that ships with it
     if (options_.dns != "off") {
       door::MailAuthSettings settings = options_.mail_auth;
       for (const std::string& text : options_.dns_lists) {

@@ -1,11 +1,14 @@
 #include "door/mail_api.h"
 
+#include <algorithm>
 #include <array>
 
 #include "door/http_answer.h"
 #include "door/mail_text.h"
+#include "event/ip.h"
 #include "event/json_writer.h"
 #include "event/time_text.h"
+#include "mail/ascii.h"
 
 namespace tamis::door {
 
@@ -28,6 +31,12 @@ std::vector<std::string> parts_of(std::string_view text) {
     text.remove_prefix(std::min(comma + 1, text.size()));
   }
   return parts;
+}
+
+// A form, as `curl -F` sends it, would be judged as the message.
+bool is_form(const Request& in) { return mail::starts_lower(in.content_type(), "multipart/form-data"); }
+base::Error not_a_form() {
+  return {base::Code::kInvalid, "expected the message itself as body, not a form: curl --data-binary @FILE"};
 }
 
 void send_error(net::DeferredReply& reply, const base::Error& error) {
@@ -57,6 +66,7 @@ base::Result<MailCorrection> read_correction(const Request& in) {
   TAMIS_TRY(label, label_of(value_of(in, "label")));
   correction.label = label;
   correction.id = value_of(in, "id");
+  if (is_form(in)) return tl::unexpected(not_a_form());
   if (correction.id.empty()) correction.message = in.body();
   if (correction.id.empty() == correction.message.empty())
     return base::invalid("expected ?id= of a message that was scanned, or its text as body");
@@ -143,19 +153,28 @@ void MailApi::scan(const Request& in, Response& out) {
     return answer(base::Error{base::Code::kInvalid, "?direction=: expected in or out"}, out);
   }
   if (request.message.empty()) return answer(base::Error{base::Code::kInvalid, "expected a message as body"}, out);
+  if (is_form(in)) return answer(not_a_form(), out);
   request.direction = direction == "out" ? MailDirection::kOut : MailDirection::kIn;
   request.client_ip = value_of(in, "ip");
+  if (event::IpData ip; !request.client_ip.empty() && !event::parse_ip(request.client_ip, ip)) {
+    return answer(base::Error{base::Code::kInvalid, "?ip=: expected an IPv4 or IPv6 address"}, out);
+  }
+  const std::string depth = value_of(in, "explain");
+  if (!depth.empty() && depth != "0" && depth != "1") return answer(base::Error{base::Code::kInvalid, "?explain=: expected 1 or 0"}, out);
   request.client_name = value_of(in, "hostname");
   request.helo = value_of(in, "helo");
   const auto sender = in.query_value("sender");
   request.has_sender = sender.has_value();
-  request.sender = sender.value_or("");
-  request.recipients = parts_of(value_of(in, "recipient"));
+  request.sender = without_brackets(sender.value_or(""));  // "<>" is the null sender
+  for (const std::string& list : in.query_values("recipient", kRecipientsMax)) {
+    for (const std::string& recipient : parts_of(list)) request.recipients.emplace_back(without_brackets(recipient));
+  }
+  request.recipients.resize(std::min(request.recipients.size(), kRecipientsMax));
   request.user = value_of(in, "user");
   request.queue_id = value_of(in, "queue_id");
   request.tls_version = value_of(in, "tls");
   request.received_by = value_of(in, "host");
-  const bool explain = value_of(in, "explain") == "1";
+  const bool explain = depth == "1";
   auto reply = out.defer();
   mail_.scan(std::move(request), explain, [reply](base::Result<MailVerdict> verdict) {
     if (!verdict) return send_error(*reply, verdict.error());

@@ -290,10 +290,15 @@ void write_authentication(const mail::MailAuthResults& found, Fields& fields, Js
   }
   fields.text("spf_domain", found.spf.domain);
   fields.text("arc_domain", found.arc.domain);
+  fields.text("arc_dmarc", found.arc.claimed_dmarc);
   std::vector<std::string_view> signers, ip_lists, domain_lists;
+  bool aligned = found.spf.aligned && found.spf.result == mail::SpfResult::kPass;
   for (const auto& signature : found.dkim) {
-    if (signature.result == mail::DkimResult::kPass) signers.push_back(signature.domain);
+    if (signature.result != mail::DkimResult::kPass) continue;
+    signers.push_back(signature.domain);
+    aligned |= signature.aligned && !signature.body_cut;  // a part of the body may be anybody's
   }
+  fields.flag("aligned", aligned);
   for (const auto& hit : found.dns_list_hits) (hit.where == "client" ? ip_lists : domain_lists).push_back(hit.list);
   for (auto* lists : {&ip_lists, &domain_lists}) {
     std::sort(lists->begin(), lists->end());

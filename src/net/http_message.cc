@@ -34,8 +34,14 @@ std::string_view method_name(Method method) {
 }
 
 std::optional<std::string> Request::query_value(std::string_view name) const {
+  std::vector<std::string> first = query_values(name, 1);
+  return first.empty() ? std::nullopt : std::optional(std::move(first[0]));
+}
+
+std::vector<std::string> Request::query_values(std::string_view name, size_t max) const {
+  std::vector<std::string> values;
   std::string_view left = query_;
-  while (!left.empty()) {
+  while (!left.empty() && values.size() < max) {
     size_t ampersand = left.find('&');
     std::string_view pair = left.substr(0, ampersand);
     left = ampersand == std::string_view::npos ? std::string_view() : left.substr(ampersand + 1);
@@ -43,11 +49,10 @@ std::optional<std::string> Request::query_value(std::string_view name) const {
     std::string key;
     if (!append_percent_decoded(pair.substr(0, equals), true, key) || key != name) continue;
     std::string value;
-    if (equals != std::string_view::npos && !append_percent_decoded(pair.substr(equals + 1), true, value))
-      return std::nullopt;
-    return value;
+    if (equals != std::string_view::npos && !append_percent_decoded(pair.substr(equals + 1), true, value)) break;
+    values.push_back(std::move(value));
   }
-  return std::nullopt;
+  return values;
 }
 
 std::string_view Request::header(std::string_view name) const {

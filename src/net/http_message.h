@@ -42,6 +42,8 @@ class Request {
   std::string_view query() const { return query_; }
   // The decoded value of a query parameter ("+" is a space), nothing when absent or badly escaped. Allocates.
   std::optional<std::string> query_value(std::string_view name) const;
+  // All of them, in their order, up to one that is badly escaped; at most `max`.
+  std::vector<std::string> query_values(std::string_view name, size_t max) const;
 
   // The decoded value of the nth `{name}` of the route's pattern, counted from 0.
   std::string_view param(size_t index) const { return index < param_count_ ? params_[index] : std::string_view(); }
