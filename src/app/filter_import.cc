@@ -183,7 +183,8 @@ Written write_rules(const ImportedFilter& in) {
     text += fmt::format("  - id: {}\n    on: mail\n    when: {}\n    then: {}\n    reason: {}\n    mode: live\n", id,
                         yaml_text(rule.when), then, yaml_text(plain_reason(rule.doc.empty() ? rule.name : rule.doc)));
     text += fmt::format("    owner: mail\n    doc: {}\n", yaml_text(rule.name + " of " + rule.where));
-    line += 8;
+    if (!rule.say.empty()) text += fmt::format("    say: {}\n", yaml_text(plain_reason(rule.say)));
+    line += rule.say.empty() ? 8 : 9;
   }
   return out;
 }

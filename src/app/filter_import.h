@@ -31,6 +31,7 @@ struct ImportedRule {
   std::string verdict;  // empty: points
   double score = 1;     // on the scale of the other filter
   std::string doc;
+  std::string say;  // to the sender, where the verdict is one that he hears of
 };
 
 struct ImportedFilter {

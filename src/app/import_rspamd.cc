@@ -180,7 +180,8 @@ std::string lower(std::string_view text) {
 struct Look {
   const char* kind = nullptr;
   std::string of, why_not;
-  bool many = false;  // `of` is a list
+  bool many = false;      // `of` is a list
+  bool by_parts = false;  // an address is found whole, by its domain, or by what stands before it
 };
 
 Look look_of(const Node& map) {
@@ -188,16 +189,14 @@ Look look_of(const Node& map) {
   const bool mime = map.text("extract_from") == "mime" || map.text("extract_from") == "both";
   const std::string from = mime ? "from" : "sender";
   if (type == "ip") return {"network", "ip", "", false};
-  if (type == "from" && (filter.empty() || filter == "email" || filter == "email:addr")) {
-    return {"string", from, "", false};
-  }
+  if (type == "from" && filter.empty()) return {"string", from, "", false, true};
+  if (type == "from" && (filter == "email" || filter == "email:addr")) return {"string", from, "", false};
   if (type == "from" && filter == "email:domain") {
     if (mime) return {"domain", "from_domain", "", false};
     return {"string", "sender.split(\"@\")[1]", "", false};
   }
-  if (type == "rcpt" && (filter.empty() || filter == "email" || filter == "email:addr")) {
-    return {"string", "recipient", "", false};
-  }
+  if (type == "rcpt" && filter.empty()) return {"string", "recipient", "", false, true};
+  if (type == "rcpt" && (filter == "email" || filter == "email:addr")) return {"string", "recipient", "", false};
   if (type == "helo") return {"string", "helo", "", false};
   if (type == "hostname") return {"string", "client_name", "", false};
   if (type == "user") return {"string", "user", "", false};
@@ -425,6 +424,9 @@ class Reader {
     rule.doc = map.text("description");
     double score = 0;
     rule.score = number_of(map.text("score"), score) ? score : 1;
+    rule.say = map.text("message");
+    if (map.text("type") == "rcpt")
+      leave(at(map), name + ": its recipients", "of several recipients of a message the first alone is looked at");
     const std::string action = map.text("action");
     if (action == "accept" || action == "no action" || action == "no_action") rule.verdict = "accept";
     if (action == "reject") rule.verdict = "reject";
@@ -456,8 +458,10 @@ class Reader {
       into.entries.push_back(std::move(entry));
     }
     const std::string of = look.of.substr(0, look.of.find('.'));
-    const std::string test = look.many ? fmt::format("{}.exists(v, v in list.{})", look.of, list)
-                                       : fmt::format("has({}) && {} in list.{}", of, look.of, list);
+    std::string test = fmt::format("{} in list.{}", look.of, list);
+    if (look.by_parts)
+      test = fmt::format("({0} || string({1}.domain) in list.{2} || {1}.local in list.{2})", test, look.of, list);
+    test = look.many ? fmt::format("{}.exists(v, v in list.{})", look.of, list) : "has(" + of + ") && " + test;
     add_rule(std::move(rule), test);
   }
 

@@ -256,8 +256,20 @@ class Reader {
     const bool un = word.starts_with("un");
     const bool blocks = word.starts_with("black") || word.starts_with("block");
     if (un) return leave(word, "it takes back another line; leave that out instead");
+    // These believe nobody whose address is not proven, as the lists of the ready policy do where there is no DNS.
+    const bool proven = !blocks && !word.ends_with("list_from");
     for (std::string_view one = next_word(rest); !one.empty(); one = next_word(rest)) {
       const std::string address = lower(one);
+      if (proven) {
+        std::string proof = "(dmarc == \"pass\" || aligned)";
+        if (word.ends_with("_dkim")) {
+          if (const std::string_view signer = next_word(rest); !signer.empty())
+            proof = fmt::format("dkim_domains.exists(d, d == {})", cel_string(lower(signer)));
+        }
+        allow_proven(word, address, proof);
+        if (!word.ends_with("_auth") && !word.ends_with("_spf")) return;  // what follows was part of this entry
+        continue;
+      }
       const std::string_view domain = std::string_view(address).substr(address.find('@') + 1);
       const bool globs_domain = domain.find_first_of("*?") != std::string_view::npos;
       if (address.find_first_of("*?") == std::string::npos && address.find('@') != std::string::npos) {
@@ -275,8 +287,19 @@ class Reader {
         rule.verdict = blocks ? "reject" : "accept";
         out_.rules.push_back(std::move(rule));
       }
-      if (word.ends_with("_rcvd")) return;  // what follows is the relay's name; authentication proves more
     }
+  }
+
+  // Of `_rcvd` the relay's name is left out: authentication proves more.
+  void allow_proven(const std::string& word, const std::string& address, const std::string& proof) {
+    ImportedRule rule;
+    rule.name = word + " " + address;
+    rule.id = id_of("sa-allowed-", address);
+    rule.where = where_;
+    rule.when = fmt::format("has(from) && direction == \"in\" && {} && from.matches({})", proof,
+                            cel_string(pattern_of_glob(address)));
+    rule.verdict = "accept";
+    out_.rules.push_back(std::move(rule));
   }
 
   static bool is_registrable(std::string_view domain) {
@@ -284,6 +307,7 @@ class Reader {
   }
 
   void read_recipients(const std::string& word, std::string_view rest) {
+    leave(word + ": its recipients", "of several recipients of a message the first alone is looked at");
     const bool blocks = word.starts_with("black") || word.starts_with("block");
     for (std::string_view one = next_word(rest); !one.empty(); one = next_word(rest)) {
       ImportedRule rule;
@@ -322,6 +346,28 @@ class Reader {
     }
   }
 
+  // An expression that needs the name and the address at once, or what stands around them.
+  static bool looks_at_the_whole(std::string_view pattern) {
+    if (pattern.find_first_of("<>^$\"") != std::string_view::npos) return true;
+    if (pattern.find('@') == std::string_view::npos) return false;
+    for (const std::string_view gap : {".*", ".+", ".{", " ", "\\s"}) {
+      if (pattern.find(gap) != std::string_view::npos) return true;
+    }
+    return false;
+  }
+
+  // Letters that only match capitals: "FREE", "[A-Z]"; not "\\S".
+  static bool has_capital(std::string_view pattern) {
+    for (size_t i = 0; i < pattern.size(); ++i) {
+      if (pattern[i] == '\\') {
+        ++i;
+      } else if (pattern[i] >= 'A' && pattern[i] <= 'Z') {
+        return true;
+      }
+    }
+    return false;
+  }
+
   void header_rule(std::string_view rest, Rule& rule) {
     std::string_view header = next_word(rest);
     if (header.starts_with("eval:")) {
@@ -358,19 +404,22 @@ class Reader {
       rule.why_not = "no expression between delimiters";
       return;
     }
-    // Addresses are in lower case in events.
-    std::string flags(modifiers);
-    if (flags.find('i') == std::string::npos && fields[0] != "mailer" && fields[0] != "from_name") flags += 'i';
-    auto cel = cel_pattern(pattern, flags);
-    if (!cel) {
-      rule.why_not = cel.error().message;
-      return;
-    }
-    if (fields.size() > 1 && pattern.find_first_of("<>^$\"") != std::string_view::npos) {
+    if (fields.size() > 1 && looks_at_the_whole(pattern)) {
       rule.why_not = "it looks at how From is written; write it for From:addr or From:name";
       return;
     }
     for (const std::string& field : fields) {
+      // Addresses are in lower case in events; names are as they were written, and a rule may be about just that.
+      std::string flags(modifiers);
+      if (flags.find('i') == std::string::npos && field != "mailer" && field != "from_name") {
+        if (fields.size() > 1 && has_capital(pattern)) continue;  // about the name
+        flags += 'i';
+      }
+      auto cel = cel_pattern(pattern, flags);
+      if (!cel) {
+        rule.why_not = cel.error().message;
+        return;
+      }
       rule.when += fmt::format("{}(has({}) && {}.matches({}))", rule.when.empty() ? "" : " || ", field, field, *cel);
     }
     if (negated) rule.when = "!(" + rule.when + ")";

@@ -328,7 +328,9 @@ void write_campaign(const mail::MessageFacts& facts, Fields& fields) {
 void write_model(const MailEvent& in, Fields& fields, JsonWriter& json) {
   if (in.score == nullptr) return;
   const double offset = std::log(in.threshold / (1.0 - in.threshold));
-  json.key("model").begin_object().key("spam").real(static_cast<double>(in.score->probability));
+  // People read it: six places say all there is to say.
+  const double probability = std::round(static_cast<double>(in.score->probability) * 1e6) / 1e6;
+  json.key("model").begin_object().key("spam").real(probability);
   json.key("spam_logit").real(static_cast<double>(in.score->logit) - offset).end_object();
   fields.text("model_version", in.model_version);
   json.key("model_learned").uinteger(in.learned_min);
