@@ -510,6 +510,11 @@ class CommandLine(Case):
         maildir = self.folder / "Maildir"
         for place in ("cur", "new", "tmp"):
             (maildir / place).mkdir(parents=True)
+        # A line of the text that begins with "From " is no separator.
+        text = "\nDear reader,\n\nFrom here on it is easy.\n\nFrom a@b.example\n\n"
+        box = self.write("".join(f"From x@y Mon Nov  2 10:00:00 2026\n{message(n, False)}{text}" for n in range(2)), "prose.mbox")
+        self.assertEqual([f"{box}#1", f"{box}#2"], [line.split(": ")[0] for line in
+                                                  self.run_tamis("mail", "scan", "--model", model, box).stdout.splitlines()])
         (maildir / "cur" / "1:2,S").write_text(message(50, True))
         (maildir / "new" / "2").write_text(message(50, False))
         (maildir / "tmp" / "3").write_text("not there yet")
