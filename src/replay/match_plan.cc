@@ -4,6 +4,7 @@
 #include <set>
 
 #include "base/text.h"
+#include "policy/slot_names.h"
 #include "replay/stored.h"
 
 namespace tamis::replay {
@@ -192,7 +193,7 @@ class Planner {
 
   base::Status add_also(TypeNeeds& needs, std::set<int32_t>& slots) {
     if (needs.type >= request_.also.size()) return {};
-    std::vector<std::string> names = slot_names(*needs.event_type);
+    std::vector<std::string> names = policy::slot_names(*needs.event_type);
     for (int32_t slot : request_.also[needs.type]) {
       if (slot < 0 || slot >= needs.event_type->slot_count || slots.count(slot) != 0) continue;
       TAMIS_TRY(gone, missing(*needs.event_type, {slot}));
