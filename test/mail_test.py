@@ -127,7 +127,10 @@ class OverHttp(Case):
 
     def test_errors(self):
         with self.serve() as server:
-            for path, body, status, says in [("/v1/mail", "", 400, "expected a message"), ("/v1/mail?direction=up", "x", 400, "in or out"),
+            for path, body, status, says in [("/v1/mail?bogus=1", "x", 400, "?bogus=: no such parameter here; this path takes direction, ip,"),
+                                             ("/v1/mail?direction=in&Ip=192.0.2.1", "x", 400, "?Ip="),
+                                             ("/v1/mail/take-back?who=x", "", 400, "takes reporter, reason"),
+                                             ("/v1/mail", "", 400, "expected a message"), ("/v1/mail?direction=up", "x", 400, "in or out"),
                                              ("/v1/mail/learn?label=bad", "x", 400, "spam, ham or forget"),
                                              ("/v1/mail/learn?label=spam", "", 400, "?id= of a message"),
                                              ("/v1/mail/learn?label=spam&id=nothing", "", 404, "remembered"),

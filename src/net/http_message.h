@@ -43,6 +43,9 @@ class Request {
   // The decoded value of a query parameter ("+" is a space), nothing when absent or badly escaped. Allocates.
   std::optional<std::string> query_value(std::string_view name) const;
 
+  // The decoded name of the first query parameter that is none of these (as it was sent where it is badly escaped).
+  std::optional<std::string> query_name_besides(std::span<const std::string> names) const;
+
   // The decoded value of the nth `{name}` of the route's pattern, counted from 0.
   std::string_view param(size_t index) const { return index < param_count_ ? params_[index] : std::string_view(); }
 
