@@ -79,14 +79,14 @@ Engine::PreparedPointer Engine::build(std::shared_ptr<const policy::Policy> poli
     prepared->types.push_back(std::make_unique<ActiveType>(type, options.use_index));
   }
   for (const policy::ListDecl& decl : p.lists) {
-    auto list = state::List::make(decl.name, decl.kind, decl.entries_max);
+    auto list = state::List::make(decl.name, decl.kind, decl.entries_max, decl.ignore_case);
     for (const state::ListEntry& entry : decl.entries) {
       base::Status added = list->add(entry);
       TAMIS_ASSERT(added.has_value());  // the policy's compiler has refused bad entries
     }
     (void)list->contains(Value::string("x"), 0);  // a first look compiles what is compiled lazily, off the hot path
     prepared->lists.push_back(std::move(list));
-    prepared->run_time_lists.push_back(state::List::make(decl.name, decl.kind, decl.entries_max));
+    prepared->run_time_lists.push_back(state::List::make(decl.name, decl.kind, decl.entries_max, decl.ignore_case));
   }
   for (uint32_t i = 0; i < p.features.size(); ++i) {
     prepared->tables.push_back(state::FeatureTable::make(p.features[i].spec));

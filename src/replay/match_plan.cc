@@ -253,7 +253,7 @@ base::Result<MatchPlan> plan_matches(const MatchRequest& request, const MatchSou
 PolicyLists::PolicyLists(const Policy& policy, const std::vector<int64_t>& lists) {
   for (int64_t number : lists) {
     const policy::ListDecl& decl = policy.lists[static_cast<size_t>(number)];
-    auto list = state::List::make(decl.name, decl.kind, decl.entries_max);
+    auto list = state::List::make(decl.name, decl.kind, decl.entries_max, decl.ignore_case);
     for (const state::ListEntry& entry : decl.entries) (void)list->add(entry);  // the compiler has refused bad ones
     lists_.emplace(number, std::move(list));
   }
