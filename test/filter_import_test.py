@@ -70,6 +70,22 @@ class FilterImport(harness.TestCase):
     def notes(self, done):
         return {line.split(": ")[0]: line for line in done.stdout.splitlines()}
 
+    def test_entries_that_a_list_refuses_stay_behind(self):
+        done, out = self.bring("spamassassin", {"local.cf": "whitelist_from *@partner.examp/le *@good.example\n"
+                                                            "blacklist_from *@ba/d.example\ntrusted_networks 300.1.2.3 10.0.0.0/8 x/y\n"})
+        self.assertEqual("good.example\n", (out / "imported" / "allowed_domains.txt").read_text())
+        self.assertEqual("10.0.0.0/8\n", (out / "imported" / "own_networks.txt").read_text())
+        for entry, why in (("partner.examp/le", "is not a domain name"), ("ba/d.example", "is not a domain name"),
+                           ("300.1.2.3", "is not an address"), ("x.0.0.0/y", "is not an address")):
+            self.assertTrue(any(entry in line and why in line for line in done.stdout.splitlines()), (entry, done.stdout))
+        long = "a" * 300 + ".example"
+        maps = ["good.example", "b@d", "c/d.example", long] + [f"bad/{number}.example" for number in range(100)]
+        done, out = self.bring("rspamd", {"local.d/multimap.conf": "A { type = from; filter = \"email:domain\"; extract_from = mime; "
+                                                                   "map = \"$LOCAL_CONFDIR/local.d/a.map\"; }\n",
+                                          "local.d/a.map": "\n".join(maps) + "\n"})
+        self.assertEqual("good.example\n", (out / "imported" / "rspamd_a.txt").read_text())
+        self.assertTrue(any(long in line and "255 bytes" in line for line in done.stdout.splitlines()), done.stdout)
+
     def test_spamassassin(self):
         done, out = self.bring("spamassassin", {"local.cf": LOCAL_CF})
         rules = (out / "imported_rules.yaml").read_text()

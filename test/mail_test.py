@@ -115,6 +115,26 @@ class OverHttp(Case):
             self.assertLess(answer["points"], 0)
             self.assertEqual({"spam-model", "answer-to-own-mail", "known-correspondent"}, {s["name"] for s in answer["symbols"]})
 
+    def test_entries_of_lists_match_in_any_letter_case(self):
+        mail = "From: {} <x@free.example>\nTo: bert@our.example\n\nhello\n"
+        with self.serve() as server:
+            def rules(name):
+                return {s["name"] for s in self.post(server, "/v1/mail?direction=in", mail.format(name))["symbols"]}
+            self.assertNotIn("protected-name", rules("PayPal"))
+            for body in ({"value": "PayPal"}, {"value": "paypal", "reason": "the same"}, {"value": "Ada BOSS"}):
+                self.assertEqual(200, server.post("/v1/lists/protected_names", json.dumps(body)).status)
+            self.assertEqual(["PayPal", "Ada BOSS"], [e["value"] for e in server.get("/v1/lists/protected_names").json()["entries"]])
+            for name in ("PayPal", "paypal", "PAYPAL", "ada boss", "Ada Boss"):
+                self.assertIn("protected-name", rules(name))
+            self.assertEqual(200, server.post("/v1/lists/protected_names", json.dumps({"act": "list_remove", "value": "PAYPAL"})).status)
+            self.assertNotIn("protected-name", rules("PayPal"))
+            self.assertEqual({True}, {one["ignore_case"] for one in server.get("/v1/lists").json()["lists"] if one["name"].endswith("_senders")})
+            self.assertEqual(200, server.post("/v1/lists/blocked_senders", json.dumps({"value": "X@Free.Example"})).status)
+            self.assertEqual("reject", self.post(server, "/v1/mail?direction=in", mail.format("X"))["verdict"])
+        with self.serve() as server:  # from the snapshot
+            self.assertIn("protected-name", rules("ADA BOSS"))
+            self.assertNotIn("protected-name", rules("PayPal"))
+
     def test_a_compromised_account_is_stopped(self):
         with self.serve() as server:
             sent = "From: eve@our.example\nTo: a@far.example\n\nhello\n"
@@ -127,7 +147,10 @@ class OverHttp(Case):
 
     def test_errors(self):
         with self.serve() as server:
-            for path, body, status, says in [("/v1/mail", "", 400, "expected a message"), ("/v1/mail?direction=up", "x", 400, "in or out"),
+            for path, body, status, says in [("/v1/mail?bogus=1", "x", 400, "?bogus=: no such parameter here; this path takes direction, ip,"),
+                                             ("/v1/mail?direction=in&Ip=192.0.2.1", "x", 400, "?Ip="),
+                                             ("/v1/mail/take-back?who=x", "", 400, "takes reporter, reason"),
+                                             ("/v1/mail", "", 400, "expected a message"), ("/v1/mail?direction=up", "x", 400, "in or out"),
                                              ("/v1/mail/learn?label=bad", "x", 400, "spam, ham or forget"),
                                              ("/v1/mail/learn?label=spam", "", 400, "?id= of a message"),
                                              ("/v1/mail/learn?label=spam&id=nothing", "", 404, "remembered"),
@@ -507,6 +530,11 @@ class CommandLine(Case):
             box = self.write("".join(f"From x@y Mon Nov  2 10:00:00 2026\n{message(n, spam)}\n" for n in range(12)), "box.mbox")
             done = self.run_tamis("mail", "learn", "--model", model, "--spam" if spam else "--ham", box)
             self.assertEqual(f"learned 12 messages as {'spam' if spam else 'ham'}\n", done.stdout)
+        # A line of the text that begins with "From " is no separator.
+        text = "\nDear reader,\n\nFrom here on it is easy.\n\nFrom a@b.example\n\n"
+        box = self.write("".join(f"From x@y Mon Nov  2 10:00:00 2026\n{message(n, False)}{text}" for n in range(2)), "prose.mbox")
+        self.assertEqual([f"{box}#1", f"{box}#2"], [line.split(": ")[0] for line in
+                                                  self.run_tamis("mail", "scan", "--model", model, box).stdout.splitlines()])
         maildir = self.folder / "Maildir"
         for place in ("cur", "new", "tmp"):
             (maildir / place).mkdir(parents=True)
@@ -525,7 +553,9 @@ class CommandLine(Case):
         for reader in ("user", "support"):
             for arguments in ((), ("--json",)):
                 page = self.run_tamis("mail", "explain", "--model", model, "--for", reader, *arguments, spam).stdout
-                self.assertNotRegex(page.replace(re.search(r"m[0-9a-f]+-[0-9a-f]{16}", page)[0], ""), r"spam-model|points|\d\.\d|model\.|digest")
+                self.assertNotRegex(page, r"spam-model|points|\d\.\d|model\.|digest")
+                # Nothing was decided, so there is no reference that `tamis why` could look up.
+                self.assertNotRegex(page, r"(?i)reference|m[0-9a-f]+-[0-9a-f]{16}")
         self.assertIn("is delivered", self.run_tamis("mail", "explain", "--model", model, "--for", "user", maildir / "new" / "2").stdout)
         # What a rule says that was outdone did not happen: doubtful mail of an unknown sender waits, spam does not.
         envelope = ("--ip", "198.51.100.9", "--sender", "desk@prizes.example", "--recipient", "anna@our.example")

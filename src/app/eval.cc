@@ -11,8 +11,8 @@
 #include "event/json_writer.h"
 #include "event/ndjson.h"
 #include "policy/policy.h"
+#include "policy/slot_names.h"
 #include "replay/class_rates.h"
-#include "replay/stored.h"
 #include "replay/truth.h"
 
 namespace tamis::app {
@@ -94,7 +94,7 @@ class Evaluation {
     bool any = false;
     for (const policy::EventType& type : policy_->types) {
       Type& t = types_.emplace_back();
-      const std::vector<std::string> names = replay::slot_names(type);
+      const std::vector<std::string> names = policy::slot_names(type);
       const auto slot = std::find(names.begin(), names.end(), options_.field);
       if (slot != names.end()) t.field = static_cast<int32_t>(slot - names.begin());
       for (const std::string& harm : harms) {

@@ -5,6 +5,8 @@
 #include <set>
 
 #include "app/mail_setup.h"
+#include "base/assert.h"
+#include "state/list.h"
 
 #include <fmt/format.h>
 
@@ -235,43 +237,42 @@ void write_thresholds(ImportedFilter& in, std::vector<policy::SourceFile>& files
 
 namespace {
 
-// An entry that its list refuses: "imported/NAME.txt: `ENTRY` is not ...". False: the error is another.
-bool drop_entry(ImportedFilter& imported, const std::string& message) {
-  constexpr std::string_view kFront = "imported/", kEnd = ".txt: `";
-  const size_t end = message.find(kEnd);
-  const size_t close = end == std::string::npos ? end : message.rfind('`');
-  if (!message.starts_with(kFront) || close == std::string::npos || close <= end + kEnd.size() - 1) return false;
-  const std::string name = message.substr(kFront.size(), end - kFront.size());
-  bool dropped = false;
-  const auto drop = [&](std::vector<std::string>& values) {
-    for (size_t i = values.size(); i-- > 0;) {
-      const std::string& value = values[i];
-      if (message.find("`" + value + "`") == std::string::npos) continue;
-      imported.left_behind.push_back({imported.from, name + ": " + value, message.substr(end + kEnd.size() - 1)});
-      values.erase(values.begin() + static_cast<ptrdiff_t>(i));
-      dropped = true;
+state::ListKind kind_of(const std::string& name) {
+  constexpr std::string_view kNames[] = {"string", "int", "network", "regex", "domain"};
+  const auto* found = std::find(std::begin(kNames), std::end(kNames), name);
+  TAMIS_ASSERT(found != std::end(kNames));
+  return static_cast<state::ListKind>(found - std::begin(kNames));
+}
+
+// Entries that a file of the policy cannot hold, or that their list refuses, stay behind.
+void keep_good(ImportedFilter& imported, const std::string& name, state::ListKind kind,
+               std::vector<std::string>& values) {
+  const auto proof = state::List::make(name, kind);
+  std::erase_if(values, [&](const std::string& value) {
+    const bool is_plain =
+        !value.empty() && value.size() < 512 && value[0] != '#' &&
+        std::all_of(value.begin(), value.end(), [](char c) { return c > ' ' && c < 0x7f && c != '`'; });
+    if (!is_plain) {
+      imported.left_behind.push_back({imported.from, "an entry of " + name, "it is no plain value"});
+      return true;
     }
-  };
-  if (const auto own = imported.own_lists.find(name); own != imported.own_lists.end()) drop(own->second.entries);
-  if (const auto of = imported.entries.find(name); of != imported.entries.end()) drop(of->second);
-  return dropped;
+    const base::Status added = proof->add({value});
+    if (!added) imported.left_behind.push_back({imported.from, name + ": " + value, added.error().message});
+    return !added;
+  });
 }
 
 }  // namespace
 
 base::Result<std::vector<policy::SourceFile>> policy_of(ImportedFilter& imported) {
-  const auto plain = [&imported](const std::string& name, std::vector<std::string>& values) {
-    std::erase_if(values, [&](const std::string& value) {
-      const bool is_plain =
-          !value.empty() && value.size() < 512 && value[0] != '#' &&
-          std::all_of(value.begin(), value.end(), [](char c) { return c > ' ' && c < 0x7f && c != '`'; });
-      if (!is_plain) imported.left_behind.push_back({imported.from, "an entry of " + name, "it is no plain value"});
-      return !is_plain;
-    });
-  };
-  for (auto& [name, list] : imported.own_lists) plain(name, list.entries);
+  for (auto& [name, list] : imported.own_lists) keep_good(imported, name, kind_of(list.kind), list.entries);
+  const policy::Loaded ready = policy::load_files(ready_mail_policy());
+  TAMIS_ASSERT(ready.policy != nullptr);
   for (auto& [name, values] : imported.entries) {
-    plain(name, values);
+    const auto of = std::find_if(ready.policy->lists.begin(), ready.policy->lists.end(),
+                                 [&list = name](const policy::ListDecl& decl) { return decl.name == list; });
+    TAMIS_ASSERT(of != ready.policy->lists.end());
+    keep_good(imported, name, of->kind, values);
     std::sort(values.begin(), values.end());
     values.erase(std::unique(values.begin(), values.end()), values.end());
   }
@@ -285,11 +286,9 @@ base::Result<std::vector<policy::SourceFile>> policy_of(ImportedFilter& imported
     const policy::Loaded loaded = policy::load_files(files);
     std::set<size_t, std::greater<>> refused;
     std::string first;
-    bool dropped = false;
     for (const policy::Diagnostic& said : loaded.diagnostics) {
       if (said.severity != policy::Diagnostic::Severity::kError) continue;
       if (first.empty()) first = fmt::format("{}:{}: {}", said.file, said.line, said.message);
-      dropped |= drop_entry(imported, said.message);
       if (said.file != rules.file.name) continue;
       const auto& lines = rules.line_of_rule;
       const auto behind = std::upper_bound(lines.begin(), lines.end(), said.line);
@@ -300,7 +299,7 @@ base::Result<std::vector<policy::SourceFile>> policy_of(ImportedFilter& imported
       imported.left_behind.push_back({rule.where, rule.name, said.message});
     }
     if (loaded.policy != nullptr) return files;
-    if (refused.empty() && !dropped) return base::invalid("what was brought over makes no policy: " + first);
+    if (refused.empty()) return base::invalid("what was brought over makes no policy: " + first);
     for (const size_t index : refused) imported.rules.erase(imported.rules.begin() + static_cast<ptrdiff_t>(index));
   }
 }

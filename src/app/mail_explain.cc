@@ -90,7 +90,6 @@ std::string for_people(const std::string& name, const door::MailVerdict& verdict
                                       : "It has marks of mail that is dangerous or that nobody asked for.";
     out += " If that is wrong, say so: the filter learns from it.\n";
   }
-  out += "Reference: " + verdict.id + "\n";
   if (depth == MailDepth::kUser) return out;
   out += fmt::format("The learned model finds it {}.\n", leaning(verdict.probability));
   const JsonView authentication = all["authentication"];
@@ -111,7 +110,7 @@ std::string for_people_json(const std::string& name, const door::MailVerdict& ve
   std::string out;
   JsonWriter json(out);
   json.begin_object().key("file").string(name).key("verdict").string(verdict.verdict);
-  json.key("what").string(in_words(verdict.action)).key("reference").string(verdict.id);
+  json.key("what").string(in_words(verdict.action));
   json.key("say").begin_array();
   for (const std::string& sentence : reasons.said) json.string(sentence);
   json.end_array();
@@ -161,8 +160,8 @@ void write_rules(const door::MailVerdict& verdict, const policy::Policy& policy,
 
 std::string for_analysts(const std::string& name, const door::MailVerdict& verdict, const policy::Policy& policy,
                          const JsonView& all) {
-  std::string out = fmt::format("{}\n{}: {:.2f} points, {:.2f} needed to tag; id {}\n", name, verdict.verdict,
-                                verdict.points, verdict.points_required, verdict.id);
+  std::string out = fmt::format("{}\n{}: {:.2f} points, {:.2f} needed to tag\n", name, verdict.verdict, verdict.points,
+                                verdict.points_required);
   out += "rules\n";
   write_rules(verdict, policy, all, out);
   const JsonView model = all["model"];

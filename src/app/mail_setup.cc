@@ -10,6 +10,7 @@
 #include "app/command.h"
 #include "base/clock.h"
 #include "base/file.h"
+#include "mail/mbox.h"
 
 namespace tamis::app {
 namespace {
@@ -23,35 +24,13 @@ bool is_folder(const std::string& path) {
   return ::stat(path.c_str(), &found) == 0 && S_ISDIR(found.st_mode);
 }
 
-// The messages of an mbox: each begins with a line "From " at the top or behind an empty line. Lines that were escaped
-// by a ">" (mboxrd) come back. A file with one such line is one message that kept it.
+// A file with one message is that message, which keeps its separator.
 bool for_each_in_mbox(const std::string& path, std::string_view text, const UseMessage& use) {
-  if (text.find("\n\nFrom ") == std::string_view::npos && text.find("\n\r\nFrom ") == std::string_view::npos) {
-    return use(path, text);
-  }
-  size_t begin = text.find('\n') + 1, number = 0;
-  while (begin != 0 && begin < text.size()) {
-    size_t end = begin;
-    while (true) {
-      end = text.find("\nFrom ", end);
-      if (end == std::string_view::npos) break;
-      const bool behind_empty = end == 0 || text[end - 1] == '\n' || (end > 1 && text.substr(end - 2, 2) == "\n\r");
-      if (behind_empty) break;
-      ++end;
-    }
-    const std::string_view part = text.substr(begin, end == std::string_view::npos ? end : end + 1 - begin);
-    std::string message;
-    for (size_t at = 0; at < part.size();) {
-      const size_t line_end = std::min(part.find('\n', at), part.size() - 1) + 1;
-      std::string_view line = part.substr(at, line_end - at);
-      const size_t quotes = line.find_first_not_of('>');
-      if (quotes != 0 && quotes != std::string_view::npos && line.substr(quotes, 5) == "From ") line.remove_prefix(1);
-      message += line;
-      at = line_end;
-    }
+  mail::MboxReader reader(text);
+  if (reader.has_one()) return use(path, text);
+  size_t number = 0;
+  for (std::string message; reader.next(message);) {
     if (!use(path + "#" + std::to_string(++number), message)) return false;
-    if (end == std::string_view::npos) break;
-    begin = text.find('\n', end + 1) + 1;
   }
   return true;
 }
@@ -64,7 +43,7 @@ void keep(base::Status& kept, base::Error error) {
 
 base::Result<bool> use_file(const std::string& path, const UseMessage& use) {
   TAMIS_TRY(text, base::read_file(path == "-" ? "/dev/stdin" : path, kMailboxBytesMax));
-  if (text.rfind("From ", 0) == 0) return for_each_in_mbox(path, text, use);
+  if (mail::is_mbox(text)) return for_each_in_mbox(path, text, use);
   return use(path, text);
 }
 

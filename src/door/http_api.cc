@@ -11,6 +11,7 @@
 #include "door/mail_api.h"
 #include "door/marks_api.h"
 #include "door/past_api.h"
+#include "door/query_names.h"
 #include "door/record_api.h"
 #include "door/support_api.h"
 #include "event/json_event.h"
@@ -256,6 +257,7 @@ base::Result<std::unique_ptr<HttpApi>> HttpApi::open(net::HttpServer& server, Se
     impl->clusters = std::make_unique<ClusterApi>(server, impl->desk, *batches, route);
   }
   impl->support = std::make_unique<SupportApi>(server, impl->desk, batches, route);
+  name_queries(server);
   return api;
 }
 

@@ -384,7 +384,12 @@ base::Status MarksApi::Impl::list_lists(std::string& text) {
       });
     } while (next && *next != 0);
     json.begin_object().key("name").string(list.name).key("kind").string(kind_text(list.kind));
-    json.key("managed").boolean(list.managed).key("policy_entries").uinteger(list.entries.size());
+    json.key("ignore_case")
+        .boolean(list.ignore_case)
+        .key("managed")
+        .boolean(list.managed)
+        .key("policy_entries")
+        .uinteger(list.entries.size());
     json.key("run_time_entries").uinteger(run_time).key("doc").string(list.doc).end_object();
   }
   json.end_array().end_object();

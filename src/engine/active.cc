@@ -6,6 +6,7 @@
 #include "base/hash.h"
 #include "engine/impl.h"
 #include "policy/private_values.h"
+#include "policy/slot_names.h"
 
 namespace tamis::engine {
 namespace {
@@ -16,24 +17,6 @@ std::vector<RuleIndex::Condition> conditions_of(const policy::EventType& type) {
     if (type.rules[i].mode != policy::Mode::kOff) conditions.push_back({i, type.rules[i].when});
   }
   return conditions;
-}
-
-std::vector<std::string> names_of_slots(const policy::EventType& type) {
-  std::vector<std::string> names(static_cast<size_t>(type.slot_count));
-  const auto& fields = type.schema.fields;
-  for (size_t i = 0; i < fields.size(); ++i) names[i] = fields[i].name;
-  for (const event::Derived& derived : type.schema.derived) {
-    const event::Field& source = fields[static_cast<size_t>(derived.source)];
-    for (const event::AttributeInfo& info : event::attributes_of(source.semantic)) {
-      if (info.attribute != derived.attribute) continue;
-      names[static_cast<size_t>(derived.slot)] = source.name + "." + std::string(info.name);
-    }
-  }
-  for (const policy::FeatureRead& read : type.reads) names[static_cast<size_t>(read.slot)] = read.name;
-  for (const policy::DetectorRead& read : type.detector_reads) names[static_cast<size_t>(read.slot)] = read.name;
-  if (type.time_slot >= 0) names[static_cast<size_t>(type.time_slot)] = "event.time";
-  if (type.points_slot >= 0) names[static_cast<size_t>(type.points_slot)] = "points";
-  return names;
 }
 
 FeatureAccess& access_for(std::vector<FeatureAccess>& accesses, uint32_t feature, const std::vector<cel::NodeId>& by,
@@ -72,7 +55,8 @@ size_t keys_of_each(const cel::Plan& plan, const std::vector<cel::NodeId>& by, c
 }
 
 ActiveType::ActiveType(const policy::EventType& t, bool use_index)
-    : type(&t), frame(t.plan), index(t.plan, conditions_of(t), use_index), slot_names(names_of_slots(t)) {
+    : type(&t), frame(t.plan), index(t.plan, conditions_of(t), use_index), slot_names(policy::slot_names(t)) {
+  if (t.points_slot >= 0) slot_names[static_cast<size_t>(t.points_slot)] = "points";
   for (const policy::FeatureRead& read : t.reads) {
     FeatureAccess& access = access_for(accesses, read.feature, read.by, read.each);
     access.reads.emplace_back(read.window, read.slot);
@@ -95,14 +79,14 @@ Engine::PreparedPointer Engine::build(std::shared_ptr<const policy::Policy> poli
     prepared->types.push_back(std::make_unique<ActiveType>(type, options.use_index));
   }
   for (const policy::ListDecl& decl : p.lists) {
-    auto list = state::List::make(decl.name, decl.kind, decl.entries_max);
+    auto list = state::List::make(decl.name, decl.kind, decl.entries_max, decl.ignore_case);
     for (const state::ListEntry& entry : decl.entries) {
       base::Status added = list->add(entry);
       TAMIS_ASSERT(added.has_value());  // the policy's compiler has refused bad entries
     }
     (void)list->contains(Value::string("x"), 0);  // a first look compiles what is compiled lazily, off the hot path
     prepared->lists.push_back(std::move(list));
-    prepared->run_time_lists.push_back(state::List::make(decl.name, decl.kind, decl.entries_max));
+    prepared->run_time_lists.push_back(state::List::make(decl.name, decl.kind, decl.entries_max, decl.ignore_case));
   }
   for (uint32_t i = 0; i < p.features.size(); ++i) {
     prepared->tables.push_back(state::FeatureTable::make(p.features[i].spec));

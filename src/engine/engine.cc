@@ -101,7 +101,14 @@ void Engine::Impl::take_over(Prepared& next) {
     for (size_t k = 0; k < old_policy.lists.size(); ++k) {
       bool same = old_policy.lists[k].name == next.policy->lists[i].name &&
                   old_policy.lists[k].kind == next.policy->lists[i].kind;
-      if (same && active->run_time_lists[k] != nullptr) next.run_time_lists[i] = std::move(active->run_time_lists[k]);
+      if (!same || active->run_time_lists[k] == nullptr) continue;
+      if (active->run_time_lists[k]->ignores_case() == next.run_time_lists[i]->ignores_case()) {
+        next.run_time_lists[i] = std::move(active->run_time_lists[k]);
+      } else {  // the same entries, to be found otherwise
+        active->run_time_lists[k]->for_each([&](const state::ListEntry& entry) {
+          (void)next.run_time_lists[i]->put(entry);  // only a list that is full now takes no more
+        });
+      }
     }
   }
 }

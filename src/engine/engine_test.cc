@@ -324,6 +324,32 @@ rules: [{id: r, on: login, when: ip in list.blocked, then: {verdict: reject}, mo
   EXPECT_FALSE(apply(engine_, *parse_act(R"({"value":"1.2.3.4"})", 0, "nowhere")).has_value());
 }
 
+TEST_F(EngineTest, AListBeginsToIgnoreLetterCaseWithTheEntriesThatItHas) {
+  const std::string before = R"y(
+lists:
+  watched: {kind: string, values: [Carl], managed: true}
+---
+rules: [{id: r, on: login, when: account in list.watched, then: {verdict: reject}, mode: live}]
+)y";
+  use(before);
+  ASSERT_TRUE(apply(engine_, *parse_act(R"({"value":"Anna"})", 1000, "watched")).has_value());
+  ASSERT_TRUE(apply(engine_, *parse_act(R"({"value":"anna"})", 1000, "watched")).has_value());
+  ASSERT_TRUE(apply(engine_, *parse_act(R"({"value":"BERT"})", 1000, "watched")).has_value());
+  EXPECT_EQ(verdict(R"({"t":2000,"account":"bert"})"), "accept");
+  EXPECT_EQ(verdict(R"({"t":2000,"account":"carl"})"), "accept");
+  std::string after = before;
+  after.replace(after.find("kind: string"), 12, "kind: string, ignore_case: true");
+  use(after);
+  for (const char* account : {"anna", "ANNA", "bert", "BERT", "carl"}) {
+    EXPECT_EQ(verdict(R"({"t":3000,"account":")" + std::string(account) + "\"}"), "reject") << account;
+  }
+  ASSERT_TRUE(engine_.remove_list_entry("watched", "aNNa").has_value());
+  EXPECT_EQ(verdict(R"({"t":4000,"account":"anna"})"), "accept");
+  use(before);  // and back
+  EXPECT_EQ(verdict(R"({"t":5000,"account":"BERT"})"), "reject");
+  EXPECT_EQ(verdict(R"({"t":5000,"account":"bert"})"), "accept");
+}
+
 TEST_F(EngineTest, AReloadKeepsTheStateOfWhatDidNotChange) {
   std::string before = R"y(
 features:

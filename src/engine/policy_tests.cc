@@ -55,7 +55,7 @@ class RuleTestRun final : public cel::Host {
     if (lists_[number]->contains(value, 0)) return true;
     for (const auto& [extended, entries] : test_.lists) {
       if (extended != number) continue;
-      auto extra = state::List::make({}, lists_[number]->kind());
+      auto extra = state::List::make({}, lists_[number]->kind(), 10'000'000, lists_[number]->ignores_case());
       for (const std::string& entry : entries) (void)extra->add({entry, state::kNeverExpires, {}});
       if (extra->contains(value, 0)) return true;
     }

@@ -1,5 +1,7 @@
 #include "net/http_message.h"
 
+#include <algorithm>
+
 #include "base/assert.h"
 #include "net/http_parser.h"
 #include "net/http_router.h"
@@ -53,6 +55,21 @@ std::vector<std::string> Request::query_values(std::string_view name, size_t max
     values.push_back(std::move(value));
   }
   return values;
+}
+
+std::optional<std::string> Request::query_name_besides(std::span<const std::string> names) const {
+  std::string_view left = query_;
+  while (!left.empty()) {
+    const size_t ampersand = left.find('&');
+    const std::string_view pair = left.substr(0, ampersand);
+    left = ampersand == std::string_view::npos ? std::string_view() : left.substr(ampersand + 1);
+    if (pair.empty()) continue;
+    const std::string_view sent = pair.substr(0, pair.find('='));
+    std::string name;
+    if (!append_percent_decoded(sent, true, name)) return std::string(sent);
+    if (std::find(names.begin(), names.end(), name) == names.end()) return name;
+  }
+  return std::nullopt;
 }
 
 std::string_view Request::header(std::string_view name) const {

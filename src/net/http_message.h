@@ -45,6 +45,9 @@ class Request {
   // All of them, in their order, up to one that is badly escaped; at most `max`.
   std::vector<std::string> query_values(std::string_view name, size_t max) const;
 
+  // The decoded name of the first query parameter that is none of these (as it was sent where it is badly escaped).
+  std::optional<std::string> query_name_besides(std::span<const std::string> names) const;
+
   // The decoded value of the nth `{name}` of the route's pattern, counted from 0.
   std::string_view param(size_t index) const { return index < param_count_ ? params_[index] : std::string_view(); }
 

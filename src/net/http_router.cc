@@ -85,6 +85,16 @@ void Router::add(Method method, std::string_view pattern, Route route) {
   slot = std::make_unique<Route>(std::move(route));
 }
 
+void Router::for_each(const std::function<void(Method, std::string_view pattern, Route&)>& visit) {
+  const auto each = [&visit](std::string_view pattern, Methods& methods) {
+    for (size_t i = 0; i < kMethods; ++i) {
+      if (methods.routes[i] != nullptr) visit(static_cast<Method>(i), pattern, *methods.routes[i]);
+    }
+  };
+  for (auto& [path, methods] : exact_) each(path, methods);
+  for (Pattern& pattern : patterns_) each(pattern.text, pattern.methods);
+}
+
 bool Router::match(const Pattern& pattern, Request& request) {
   std::string_view path = request.path_;
   if (path.size() < pattern.prefix.size() || path.substr(0, pattern.prefix.size()) != pattern.prefix) return false;

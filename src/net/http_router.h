@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -29,6 +30,7 @@ class Router {
 
   // Malformed and repeated patterns are asserted.
   void add(Method method, std::string_view pattern, Route route);
+  void for_each(const std::function<void(Method, std::string_view pattern, Route&)>& visit);
   // Sets the parameters of `request`. Cost: a hash for exact paths, a prefix comparison per pattern for others.
   Match find(Request& request) const;
 

@@ -143,6 +143,13 @@ void HttpServer::stream(Method method, std::string_view pattern, StreamFactory f
 
 const std::vector<std::string>& HttpServer::routes() const { return impl_->routes; }
 
+void HttpServer::name_queries(const QueryNames& names_of) {
+  TAMIS_ASSERT(!impl_->server.started());
+  impl_->router.for_each([&](Method method, std::string_view pattern, Route& route) {
+    route.options.query_names = names_of(std::string(method_name(method)) + " " + std::string(pattern));
+  });
+}
+
 void HttpServer::every(int interval_ms, std::function<void()> task) {
   impl_->server.every(interval_ms, std::move(task));
 }

@@ -38,6 +38,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -105,6 +106,8 @@ struct RouteOptions {
   size_t body_bytes_max = 1 << 20;          // larger bodies: 413. Streams: the sum, 0 = unlimited
   size_t stream_buffer_bytes = 256 * 1024;  // streams: the longest piece the handler may wait for
   Gate gate = {};                           // may be empty
+  // Behind the gate a query parameter with another name is refused with 400. Nothing: any may come.
+  std::optional<std::vector<std::string>> query_names = {};
 };
 
 struct HttpLimits {
@@ -161,6 +164,10 @@ class HttpServer {
 
   // What was added so far, as "GET /v1/labels/{kind}/{value...}": to hold a description of the API against.
   const std::vector<std::string>& routes() const;
+
+  // Asks for the `query_names` of each route added so far, named as in routes(). Before start() only.
+  using QueryNames = std::function<std::optional<std::vector<std::string>>(const std::string& route)>;
+  void name_queries(const QueryNames& names_of);
 
   // Runs `task` about every `interval_ms` (at least 1) on the first loop's thread, between requests: the engine's tick,
   // group commits. Before start() only.

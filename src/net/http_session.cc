@@ -8,6 +8,7 @@
 namespace tamis::net {
 namespace {
 
+constexpr size_t kQueryNameShownMax = 100;
 constexpr size_t kBufferBytes = 16 * 1024;       // of a fresh exchange
 constexpr size_t kKeptBufferBytes = 128 * 1024;  // larger ones are freed after use
 constexpr size_t kReadSpaceMin = 4 * 1024;       // worth a system call
@@ -286,11 +287,25 @@ bool HttpSession::find_route(Exchange& x) {
   return false;
 }
 
+bool HttpSession::check_query(Exchange& x) {
+  const auto& names = x.route->options.query_names;
+  if (!names || x.request.query().empty()) return true;
+  const auto unknown = x.request.query_name_besides(*names);
+  if (!unknown) return true;
+  std::string known;
+  for (const std::string& name : *names) known += (known.empty() ? "" : ", ") + name;
+  x.response.set_error(400, "invalid",
+                       "?" + unknown->substr(0, kQueryNameShownMax) + "=: no such parameter here; this path takes " +
+                           (known.empty() ? "none" : known));
+  return false;
+}
+
 // False: x.response is the answer.
 bool HttpSession::accept_request(Exchange& x) {
   if (!find_route(x)) return false;
   const RouteOptions& options = x.route->options;
   if (options.gate && !options.gate(x.request, x.response)) return false;
+  if (!check_query(x)) return false;
   if (body_left_ > body_bytes_max()) {
     x.response.set_error(413, "too_large", "the body is larger than this path takes");
     return false;

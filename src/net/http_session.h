@@ -116,6 +116,7 @@ class HttpSession final : public Session {
   void begin_request();
   bool accept_request(Exchange& x);
   bool find_route(Exchange& x);
+  bool check_query(Exchange& x);
   Step step_body();
   Step step_stream();
   Step step_discard();

@@ -150,6 +150,9 @@ class SessionDriver : public InFlight {
       return false;
     };
     router.add(Method::kPost, "/gated", {echo, nullptr, {.gate = gate}});
+    router.add(Method::kPost, "/named",
+               {echo, nullptr, {.gate = gate, .query_names = std::vector<std::string>{"a b", "c"}}});
+    router.add(Method::kPost, "/unasked", {echo, nullptr, {.query_names = std::vector<std::string>()}});
     router.add(Method::kGet, "/none", {[](const Request&, Response& out) { out.set_status(204); }, nullptr, {}});
     router.add(Method::kGet, "/big",
                {[this](const Request&, Response& out) { out.append(std::string(big_bytes, 'x')); }, nullptr, {}});

@@ -258,6 +258,30 @@ TEST(HttpSession, AGateLetsPassOrAnswers) {
   EXPECT_TRUE(driver.session().idle());
 }
 
+TEST(HttpSession, QueryParametersThatARouteDoesNotTakeAreRefused) {
+  const auto ask = [](const std::string& target) {
+    SessionDriver driver;
+    driver.feed("POST " + target +
+                " HTTP/1.1\r\nHost: x\r\nAuthorization: bearer sesame\r\nContent-Length: 2\r\n\r\nok");
+    return std::pair(statuses(driver.output), driver.output);
+  };
+  for (const char* good :
+       {"/named", "/named?", "/named?c=1", "/named?a+b=1&c&c=2", "/named?a%20b=%zz", "/named?&&c=1", "/gated?x=1"}) {
+    EXPECT_EQ(ask(good).first, std::vector<int>{200}) << good;
+  }
+  for (const char* bad : {"/named?d=1", "/named?c=1&C=2", "/named?=1", "/named?%zz=1", "/unasked?c=1"}) {
+    EXPECT_EQ(ask(bad).first, std::vector<int>{400}) << bad;
+  }
+  EXPECT_NE(ask("/named?c=1&bogus=2").second.find("?bogus=: no such parameter here; this path takes a b, c"),
+            std::string::npos);
+  EXPECT_NE(ask("/unasked?c").second.find("this path takes none"), std::string::npos);
+  EXPECT_LT(ask("/named?" + std::string(2000, 'x')).second.size(), 600u);
+  // The gate is asked first.
+  SessionDriver driver;
+  driver.feed("POST /named?d=1 HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nok");
+  EXPECT_EQ(statuses(driver.output), std::vector<int>{401});
+}
+
 TEST(HttpSession, ExpectContinueIsAnsweredOnlyWhenTheBodyIsWanted) {
   SessionDriver driver;
   driver.feed("POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n");

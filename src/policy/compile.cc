@@ -192,10 +192,11 @@ void Compiler::add_lists() {
     ListDecl out;
     out.name = list.name.text;
     out.kind = list.kind;
+    out.ignore_case = list.ignore_case;
     out.managed = list.managed;
     out.doc = list.doc;
     if (list.entries_max) out.entries_max = static_cast<uint64_t>(*list.entries_max);
-    auto proof = state::List::make(list.name.text, list.kind, out.entries_max);
+    auto proof = state::List::make(list.name.text, list.kind, out.entries_max, list.ignore_case);
     check_entries(list, *proof, out);
     if (list.file.given()) {
       auto entries = files_ == nullptr

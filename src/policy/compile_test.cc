@@ -269,6 +269,19 @@ TEST(Compile, FingerprintsFollowMeaningNotLayout) {
   EXPECT_NE(print("{first_seen: login, by: [account, ip.net24], where: '!success', over: [1h, 1d]}"), base);
 }
 
+TEST(Compile, OnlyStringsCanIgnoreLetterCase) {
+  for (const std::string kind : {"int", "network", "regex", "domain"}) {
+    Loaded loaded = load_files(
+        {{"p.yaml", std::string(kEvents) + "lists: {a: {kind: " + kind + ", ignore_case: true, managed: true}}"}});
+    EXPECT_EQ(loaded.policy, nullptr) << kind;
+    ASSERT_FALSE(loaded.diagnostics.empty()) << kind;
+    EXPECT_NE(to_string(loaded.diagnostics[0]).find("only a list of strings"), std::string::npos);
+  }
+  Loaded loaded = load_files({{"p.yaml", std::string(kEvents) + "lists: {a: {ignore_case: true, values: [PayPal]}}"}});
+  ASSERT_NE(loaded.policy, nullptr);
+  EXPECT_TRUE(loaded.policy->lists[0].ignore_case);
+}
+
 // What the engine would not take is told before it is asked to.
 TEST(Compile, EntriesOfListFilesAreProven) {
   const std::vector<std::array<std::string, 3>> bad = {{"domain", "good.example\nnot a name\n", "is not a domain name"},

@@ -221,6 +221,7 @@ struct DetectorDecl {
 struct ListDecl {
   std::string name;
   state::ListKind kind = state::ListKind::kString;
+  bool ignore_case = false;  // of strings
   uint64_t entries_max = 10'000'000;
   std::vector<state::ListEntry> entries;  // inline and from files
   bool managed = false;                   // entries of run time survive a reload

@@ -207,10 +207,15 @@ void read_list(const Node& key, const Node& value, PolicySource& policy, Diagnos
     return;
   }
   MapReader map(value, fmt::format("list {}", quoted(key.text)),
-                {"kind", "values", "file", "managed", "entries_max", "doc"}, diagnostics);
+                {"kind", "ignore_case", "values", "file", "managed", "entries_max", "doc"}, diagnostics);
   if (!map.ok()) return;
   if (auto kind = map.choice("kind", {"string", "int", "network", "regex", "domain"})) {
     list.kind = static_cast<state::ListKind>(*kind);
+  }
+  list.ignore_case = map.flag("ignore_case").value_or(false);
+  if (list.ignore_case && list.kind != state::ListKind::kString) {
+    diagnostics.error(*map.get("ignore_case"), "only a list of strings can ignore letter case",
+                      "domains match in any letter case as they are; a regex does with (?i) in front");
   }
   if (const Node* values = map.get("values")) read_list_entries(*values, list, diagnostics);
   list.file = map.name("file");

@@ -109,6 +109,7 @@ struct ListSource {
   };
   Name name;
   state::ListKind kind = state::ListKind::kString;
+  bool ignore_case = false;
   std::vector<Entry> entries;
   Name file;
   bool managed = false;

@@ -4,6 +4,7 @@
 
 #include "event/derive.h"
 #include "journal/journal.h"
+#include "policy/slot_names.h"
 #include "replay/records.h"
 #include "replay/stored.h"
 
@@ -52,7 +53,7 @@ class Stretches {
  public:
   Stretches(const archive::Archive& archive, const policy::Policy& policy, const EventType& type,
             const std::vector<int32_t>& asked)
-      : archive_(archive), names_(slot_names(type)) {
+      : archive_(archive), names_(policy::slot_names(type)) {
     request_.type = &type;
     request_.policy = &policy;
     request_.slots = asked;

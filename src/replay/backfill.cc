@@ -4,6 +4,7 @@
 #include <cstdio>
 
 #include "journal/journal.h"
+#include "policy/slot_names.h"
 #include "replay/records.h"
 #include "replay/stored.h"
 
@@ -68,7 +69,7 @@ base::Result<std::vector<BackfillReader::Unfilled>> BackfillReader::read_archive
     const size_t type = past->event().type_index();
     if (!plan.known) {
       plan = plan_of(backfill_, needs, type, past->gone());
-      const std::vector<std::string> slots = slot_names(policy.types[type]);
+      const std::vector<std::string> slots = policy::slot_names(policy.types[type]);
       for (const size_t i : plan.needs) {
         for (const int32_t slot : needs[i].slots) {
           if (past->gone().count(slot) != 0) names[i].insert(slots[static_cast<size_t>(slot)]);

@@ -8,6 +8,7 @@
 
 #include "base/hash.h"
 #include "event/json_writer.h"
+#include "policy/slot_names.h"
 #include "replay/stored.h"
 
 namespace tamis::replay {
@@ -270,7 +271,7 @@ base::Result<BacktestResult> backtest(const BacktestRequest& request, const Matc
   for (const EventType& type : request.policy->types) {
     TypeView& view = views.emplace_back();
     view.type = &type;
-    view.names = slot_names(type);
+    view.names = policy::slot_names(type);
     if (!request.rule.empty()) view.shown = slots_read(type, request.rule);
     matches.also.emplace_back();
     if (request.truth == nullptr) continue;

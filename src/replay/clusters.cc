@@ -8,6 +8,7 @@
 #include "archive/layout.h"
 #include "detect/signup_parts.h"
 #include "event/json_writer.h"
+#include "policy/slot_names.h"
 #include "replay/stored.h"
 
 namespace tamis::replay {
@@ -175,7 +176,7 @@ base::Result<std::optional<Clause>> make_of(const Ground& ground, const std::str
 
 base::Result<SignupColumn> signup_column(const policy::Policy& policy) {
   for (const policy::EventType& type : policy.types) {
-    const std::vector<std::string> names = slot_names(type);
+    const std::vector<std::string> names = policy::slot_names(type);
     for (const policy::DetectorFeed& feed : type.feeds) {
       if (feed.part != DetectorPart::kSignup) continue;
       for (const auto& [input, node] : feed.inputs) {

@@ -11,6 +11,7 @@
 #include "archive/layout.h"
 #include "event/json_event.h"
 #include "event/json_writer.h"
+#include "policy/slot_names.h"
 #include "replay/match_plan.h"
 #include "replay/stored.h"
 #include "replay/value_counts.h"
@@ -360,7 +361,7 @@ base::Result<FindResult> find(const FindRequest& request, const MatchSource& sou
   FacetSlots facet_slots;
   std::vector<bool> known(request.facets.size());
   for (const EventType& type : policy.types) {
-    std::vector<std::string> names = slot_names(type);
+    std::vector<std::string> names = policy::slot_names(type);
     auto& slots = facet_slots.emplace_back();
     matches.also.emplace_back();
     for (size_t f = 0; f < request.facets.size(); ++f) {

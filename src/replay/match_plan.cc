@@ -4,6 +4,7 @@
 #include <set>
 
 #include "base/text.h"
+#include "policy/slot_names.h"
 #include "replay/stored.h"
 
 namespace tamis::replay {
@@ -192,7 +193,7 @@ class Planner {
 
   base::Status add_also(TypeNeeds& needs, std::set<int32_t>& slots) {
     if (needs.type >= request_.also.size()) return {};
-    std::vector<std::string> names = slot_names(*needs.event_type);
+    std::vector<std::string> names = policy::slot_names(*needs.event_type);
     for (int32_t slot : request_.also[needs.type]) {
       if (slot < 0 || slot >= needs.event_type->slot_count || slots.count(slot) != 0) continue;
       TAMIS_TRY(gone, missing(*needs.event_type, {slot}));
@@ -252,7 +253,7 @@ base::Result<MatchPlan> plan_matches(const MatchRequest& request, const MatchSou
 PolicyLists::PolicyLists(const Policy& policy, const std::vector<int64_t>& lists) {
   for (int64_t number : lists) {
     const policy::ListDecl& decl = policy.lists[static_cast<size_t>(number)];
-    auto list = state::List::make(decl.name, decl.kind, decl.entries_max);
+    auto list = state::List::make(decl.name, decl.kind, decl.entries_max, decl.ignore_case);
     for (const state::ListEntry& entry : decl.entries) (void)list->add(entry);  // the compiler has refused bad ones
     lists_.emplace(number, std::move(list));
   }

@@ -6,6 +6,7 @@
 
 #include "detect/signup_facts.h"
 #include "engine/engine.h"
+#include "policy/slot_names.h"
 #include "replay/match_run.h"
 #include "replay/stored.h"
 
@@ -30,7 +31,7 @@ std::vector<TypeView> views_of(const policy::Policy& policy, const Truth& truth)
       const bool finds_clusters = policy.detectors[feed.detector].kind == policy::DetectorKind::kSignupClusters;
       if (!finds_clusters || feed.part != policy::DetectorPart::kSignup) continue;
       views[t].truth.emplace(truth, type);
-      views[t].names = slot_names(type);
+      views[t].names = policy::slot_names(type);
       for (const auto& [input, node] : feed.inputs) {
         for (const int32_t slot : type.plan.slots_read(node)) views[t].read.insert(slot);
       }

@@ -9,6 +9,7 @@
 #include <map>
 #include <set>
 
+#include "policy/slot_names.h"
 #include "replay/matches.h"
 #include "replay/stored.h"
 
@@ -98,7 +99,7 @@ class MemoryArchive final : public archive::Archive {
     return archive::Verified{};
   }
   base::Result<std::vector<std::string>> missing(const archive::ScanRequest& request) const override {
-    std::vector<std::string> names = slot_names(*request.type), gone;
+    std::vector<std::string> names = policy::slot_names(*request.type), gone;
     for (int32_t slot : request.slots) {
       bool there = std::all_of(rows_.begin(), rows_.end(), [&](const Row& row) {
         return !in(row, request) || source_slot(row, request, names, slot) >= 0;
@@ -110,7 +111,7 @@ class MemoryArchive final : public archive::Archive {
 
   base::Result<std::unique_ptr<archive::Scan>> scan(const archive::ScanRequest& request) const override {
     auto scan = std::make_unique<MemoryScan>();
-    std::vector<std::string> names = slot_names(*request.type);
+    std::vector<std::string> names = policy::slot_names(*request.type);
     scan->columns.resize(static_cast<size_t>(request.type->slot_count));
     std::map<int32_t, std::vector<Value>> values;
     for (const Row& row : rows_) {
@@ -177,7 +178,7 @@ class MemoryArchive final : public archive::Archive {
   static int32_t source_slot(const Row& row, const archive::ScanRequest& request, const std::vector<std::string>& names,
                              int32_t slot) {
     const policy::EventType& then = row.policy->types[row.type];
-    std::vector<std::string> had = slot_names(then);
+    std::vector<std::string> had = policy::slot_names(then);
     for (size_t i = 0; i < had.size(); ++i) {
       if (had[i].empty() || had[i] != names[static_cast<size_t>(slot)]) continue;
       auto from = static_cast<int32_t>(i);

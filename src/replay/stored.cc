@@ -7,6 +7,7 @@
 #include <set>
 
 #include "archive/layout.h"
+#include "policy/slot_names.h"
 
 namespace tamis::replay {
 
@@ -180,7 +181,7 @@ class Necessary {
 class Exact {
  public:
   Exact(const policy::Policy& policy, const policy::EventType& type)
-      : type_(type), names_(slot_names(type)), kinds_(static_cast<size_t>(type.slot_count), ColumnType::kJson) {
+      : type_(type), names_(policy::slot_names(type)), kinds_(static_cast<size_t>(type.slot_count), ColumnType::kJson) {
     archive::TypeLayout stored = archive::layout_of(policy, type);
     for (size_t i = 0; i < stored.slots.size(); ++i) {
       kinds_[static_cast<size_t>(stored.slots[i])] = stored.layout.columns[archive::kSystemColumns + i].type;
@@ -245,23 +246,6 @@ class Exact {
 };
 
 }  // namespace
-
-std::vector<std::string> slot_names(const policy::EventType& type) {
-  std::vector<std::string> names(static_cast<size_t>(type.slot_count));
-  const auto& fields = type.schema.fields;
-  for (size_t i = 0; i < fields.size(); ++i) names[i] = fields[i].name;
-  for (const event::Derived& derived : type.schema.derived) {
-    const event::Field& source = fields[static_cast<size_t>(derived.source)];
-    for (const event::AttributeInfo& info : event::attributes_of(source.semantic)) {
-      if (info.attribute != derived.attribute) continue;
-      names[static_cast<size_t>(derived.slot)] = source.name + "." + std::string(info.name);
-    }
-  }
-  for (const policy::FeatureRead& read : type.reads) names[static_cast<size_t>(read.slot)] = read.name;
-  for (const policy::DetectorRead& read : type.detector_reads) names[static_cast<size_t>(read.slot)] = read.name;
-  if (type.time_slot >= 0) names[static_cast<size_t>(type.time_slot)] = "event.time";
-  return names;
-}
 
 std::string sql_name(std::string_view name) {
   std::string out = "\"";

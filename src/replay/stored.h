@@ -1,4 +1,4 @@
-// Stored: names of what a policy reads, and which stored rows a condition can be true for, as SQL.
+// Stored: names in SQL, and which stored rows a condition can be true for, as SQL.
 #pragma once
 
 #include <cstdint>
@@ -11,8 +11,6 @@
 
 namespace tamis::replay {
 
-// Names of an event type's slots as in expressions: "ip", "ip.net24", "signups_1h". Those of `let` are empty.
-std::vector<std::string> slot_names(const policy::EventType& type);
 std::string sql_name(std::string_view name);  // in double quotes
 std::string sql_text(std::string_view text);  // in single quotes
 

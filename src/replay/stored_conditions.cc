@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "cel/plan.h"
+#include "policy/slot_names.h"
 #include "replay/match_plan.h"
 #include "replay/stored.h"
 
@@ -19,7 +20,11 @@ class Conditions {
  public:
   Conditions(const policy::Policy& policy, const policy::EventType& type, std::span<const event::Value> slots,
              base::Arena& arena)
-      : type_(type), slots_(slots), names_(slot_names(type)), host_(policy, all_lists(policy)), frame_(type.plan) {
+      : type_(type),
+        slots_(slots),
+        names_(policy::slot_names(type)),
+        host_(policy, all_lists(policy)),
+        frame_(type.plan) {
     frame_.begin(slots.data(), arena, &host_);
   }
 

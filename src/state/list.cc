@@ -1,5 +1,7 @@
 #include "state/list.h"
 
+#include <type_traits>
+
 #include "base/hash.h"
 #include "state/list_entries.h"
 #include "state/list_matchers.h"
@@ -16,6 +18,7 @@ class ListOf final : public List {
 
   const std::string& name() const override { return name_; }
   ListKind kind() const override { return kind_; }
+  bool ignores_case() const override { return std::is_same_v<Matcher, CaselessMatcher>; }
 
   base::Status add(const ListEntry& entry) override { return place(entry, false); }
   base::Status put(const ListEntry& entry) override { return place(entry, true); }
@@ -125,8 +128,11 @@ class ListOf final : public List {
     for (uint32_t i = 0; i < entries_.slots(); ++i) {
       if (!entries_.used(i)) continue;
       auto key = Matcher::canonical(entries_.text(i));
-      if (!key || *key != entries_.text(i) || matcher_.find_exact(entries_, *key) != ListEntries::kNone) {
-        return damaged();
+      if (!key || *key != entries_.text(i)) return damaged();
+      if (matcher_.find_exact(entries_, *key) != ListEntries::kNone) {
+        if (!ignores_case()) return damaged();
+        entries_.remove(i);  // saved while its list still told the two spellings apart
+        continue;
       }
       TAMIS_CHECK(matcher_.insert(entries_, i));
     }
@@ -181,9 +187,10 @@ class ListOf final : public List {
 
 }  // namespace
 
-std::unique_ptr<List> List::make(std::string name, ListKind kind, uint64_t entries_max) {
+std::unique_ptr<List> List::make(std::string name, ListKind kind, uint64_t entries_max, bool ignore_case) {
   switch (kind) {
     case ListKind::kString:
+      if (ignore_case) return std::make_unique<ListOf<CaselessMatcher>>(std::move(name), kind, entries_max);
       return std::make_unique<ListOf<TextMatcher>>(std::move(name), kind, entries_max);
     case ListKind::kInt:
       return std::make_unique<ListOf<IntMatcher>>(std::move(name), kind, entries_max);

@@ -22,7 +22,7 @@ namespace tamis::state {
 using event::Value;
 
 enum class ListKind : uint8_t {
-  kString,  // exact text
+  kString,  // exact text, or text in any letter case (of ASCII)
   kInt,
   kNetwork,  // IPv4 and IPv6 prefixes, longest match; tested with an address (text or net.IP)
   kRegex,    // RE2 patterns, search semantics, matched together
@@ -46,10 +46,13 @@ struct ListEntry {
 
 class List : public SnapshotPart {
  public:
-  static std::unique_ptr<List> make(std::string name, ListKind kind, uint64_t entries_max = 10'000'000);
+  // `ignore_case`, of strings alone: an entry keeps the spelling in which it first came, and matches any other.
+  static std::unique_ptr<List> make(std::string name, ListKind kind, uint64_t entries_max = 10'000'000,
+                                    bool ignore_case = false);
 
   virtual const std::string& name() const = 0;
   virtual ListKind kind() const = 0;
+  virtual bool ignores_case() const = 0;
   // An entry that is already there gets the new expiry, note and author, and keeps its `since` unless it has expired by
   // the new one's.
   // Errors name the entry: not an address, not an integer, not a regex, list full.

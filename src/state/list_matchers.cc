@@ -1,6 +1,7 @@
 #include "state/list_matchers.h"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <cstring>
 
@@ -49,6 +50,46 @@ uint32_t TextMatcher::find_hashed(const ListEntries& entries, std::string_view k
 uint32_t TextMatcher::match(const ListEntries& entries, Value value, int64_t now_ms) const {
   if (!value.is(Kind::kString)) return ListEntries::kNone;
   uint32_t number = find_exact(entries, value.str());
+  return number != ListEntries::kNone && entries.live(number, now_ms) ? number : ListEntries::kNone;
+}
+
+// --- text in any letter case ---
+
+namespace {
+
+char to_lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; }
+
+bool equal_in_any_case(std::string_view a, std::string_view b) {
+  return a.size() == b.size() &&
+         std::equal(a.begin(), a.end(), b.begin(), [](char x, char y) { return to_lower(x) == to_lower(y); });
+}
+
+// Of at most kTextBytesMax bytes.
+uint64_t hash_of_lower(std::string_view text) {
+  std::array<char, kTextBytesMax> lower;
+  std::transform(text.begin(), text.end(), lower.begin(), to_lower);
+  return base::hash64({lower.data(), text.size()});
+}
+
+}  // namespace
+
+base::Status CaselessMatcher::insert(const ListEntries& entries, uint32_t number) {
+  index_.insert(hash_of_lower(entries.text(number)), number);
+  return {};
+}
+
+void CaselessMatcher::erase(const ListEntries& entries, uint32_t number) {
+  index_.erase(hash_of_lower(entries.text(number)), number);
+}
+
+uint32_t CaselessMatcher::find_exact(const ListEntries& entries, std::string_view key) const {
+  if (key.size() > kTextBytesMax) return ListEntries::kNone;
+  return index_.find(hash_of_lower(key), [&](uint32_t number) { return equal_in_any_case(entries.text(number), key); });
+}
+
+uint32_t CaselessMatcher::match(const ListEntries& entries, Value value, int64_t now_ms) const {
+  if (!value.is(Kind::kString)) return ListEntries::kNone;
+  const uint32_t number = find_exact(entries, value.str());
   return number != ListEntries::kNone && entries.live(number, now_ms) ? number : ListEntries::kNone;
 }
 

@@ -39,6 +39,20 @@ class TextMatcher {
   HashIndex index_;
 };
 
+// Text in any letter case; entries are stored as they were written.
+class CaselessMatcher {
+ public:
+  static base::Result<std::string> canonical(std::string_view text) { return TextMatcher::canonical(text); }
+  base::Status insert(const ListEntries& entries, uint32_t number);
+  void erase(const ListEntries& entries, uint32_t number);
+  uint32_t find_exact(const ListEntries& entries, std::string_view key) const;
+  uint32_t match(const ListEntries& entries, Value value, int64_t now_ms) const;
+  void changed(const ListEntries&, uint32_t) {}
+
+ private:
+  HashIndex index_;  // by hash of the text in lower case
+};
+
 // Integers, stored in decimal. int and uint values match by number.
 class IntMatcher {
  public:

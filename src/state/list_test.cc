@@ -29,6 +29,29 @@ TEST(List, StringsMatchExactly) {
   EXPECT_FALSE(list->contains(Value::integer(1), 0));
 }
 
+TEST(List, StringsMatchInAnyCaseWhereThatIsWanted) {
+  auto list = List::make("names", ListKind::kString, 1000, true);
+  ASSERT_TRUE(list->add({"PayPal", 500, {}}).has_value());
+  ASSERT_TRUE(list->add({"\xc3\x84rger", kNeverExpires, {}}).has_value());
+  for (const char* text : {"PayPal", "paypal", "PAYPAL"}) {
+    EXPECT_TRUE(has(*list, text)) << text;
+    EXPECT_FALSE(has(*list, text, 500)) << text;
+    EXPECT_EQ(list->find(text)->value, "PayPal");
+  }
+  EXPECT_FALSE(has(*list, "paypa1"));
+  EXPECT_TRUE(has(*list, "\xc3\x84RGER"));
+  EXPECT_FALSE(has(*list, "\xc3\xa4rger"));  // ASCII alone
+  EXPECT_FALSE(has(*list, std::string(5000, 'a').c_str()));
+  EXPECT_FALSE(list->contains(Value::integer(1), 0));
+  // Another spelling is the same entry.
+  ASSERT_TRUE(list->add({"paypal", 900, {}}).has_value());
+  EXPECT_EQ(list->size(), 2u);
+  EXPECT_TRUE(has(*list, "PayPal", 500));
+  EXPECT_TRUE(list->remove("PAYPAL"));
+  EXPECT_FALSE(has(*list, "PayPal"));
+  EXPECT_FALSE(list->remove("PAYPAL"));
+}
+
 TEST(List, IntegersMatchByNumber) {
   auto list = make(ListKind::kInt, {"7", "-3", "0042"});
   EXPECT_TRUE(list->contains(Value::integer(42), 0));

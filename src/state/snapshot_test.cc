@@ -153,7 +153,8 @@ RC_GTEST_PROP(LabelSnapshot, HoldsAndGoesOnTheSame, ()) {
 
 RC_GTEST_PROP(ListSnapshot, HoldsAndGoesOnTheSame, ()) {
   ListKind kind = *rc::gen::element(ListKind::kString, ListKind::kInt, ListKind::kNetwork, ListKind::kDomain);
-  auto list = List::make("l", kind, 300);
+  const bool ignore_case = kind == ListKind::kString && *rc::gen::arbitrary<bool>();
+  auto list = List::make("l", kind, 300, ignore_case);
   auto step = [kind](List& l, uint64_t n) {
     uint64_t r = base::mix64(n);
     int64_t now_ms = static_cast<int64_t>(n) * 10;
@@ -183,7 +184,7 @@ RC_GTEST_PROP(ListSnapshot, HoldsAndGoesOnTheSame, ()) {
   std::string bytes = snapshot(*list, [&] {
     for (uint64_t i = 0; i < between; ++i) step(*list, n++);
   });
-  auto other = List::make("l", kind, 300);
+  auto other = List::make("l", kind, 300, ignore_case);
   base::Status restored = restore(*other, bytes);
   if (!restored) RC_FAIL(restored.error().message);
   RC_ASSERT(other->digest() == digest);
