@@ -249,7 +249,7 @@ struct Analyser::Work {
     facts.subject_styled = subject.styled_letters;
     facts.subject_mixed = subject.mixed_script_words + subject.look_alike_words;
     facts.subject_all_upper = subject.letters >= 8 && subject.upper_letters * 10 >= subject.letters * 9;
-    facts.subject_digest = text_digest(WordCursor(a.subject_folded), 200);
+    facts.subject_digest = text_digest(WordCursor(a.subject_folded), 200).value;
     a.from_name_folded = fold_text(facts.from.name, arena, facts.from_name_text);
     judge_display_name();
   }
@@ -406,14 +406,19 @@ struct Analyser::Work {
   }
 
   void compare_alternatives() {
-    uint64_t plain = 0, html = 0;
+    TextDigest plain, html;
     for (const ReadText& text : a.texts) {
       if (message.parts[static_cast<size_t>(text.part)].body_of_attached) continue;
-      uint64_t& digest = text.html ? html : plain;
-      if (digest == 0) digest = text_digest(text.cursor(), limits.words_max);
+      TextDigest& digest = text.html ? html : plain;
+      if (digest.value != 0 && digest.of_words != 0) continue;
+      const TextDigest found = text_digest(text.cursor(), limits.words_max);
+      if (digest.value == 0) digest.value = found.value;
+      if (digest.of_words == 0) digest.of_words = found.of_words;
     }
-    facts.text_digest = html != 0 ? html : plain;
-    if (plain != 0 && html != 0) facts.alternative_distance = digest_distance(plain, html);
+    facts.text_digest = html.value != 0 ? html.value : plain.value;
+    if (plain.of_words != 0 && html.of_words != 0) {
+      facts.alternative_distance = digest_distance(plain.of_words, html.of_words);
+    }
     for (const ReadText& text : a.texts) {
       facts.language = guess_language(text.cursor(), facts.text, limits.words_max);
       if (!facts.language.empty()) break;
