@@ -103,6 +103,12 @@ std::string_view public_suffix(std::string_view domain) {
   return place.at == place.size ? std::string_view() : domain.substr(place.at);
 }
 
+bool is_public_suffix(std::string_view domain) {
+  if (domain.empty() || domain.size() > kDomainBytesMax) return false;
+  const CString name(domain);
+  return psl_is_public_suffix2(psl_builtin(), name.bytes.data(), PSL_TYPE_ANY | PSL_TYPE_NO_STAR_RULE) != 0;
+}
+
 std::string_view registered_domain(std::string_view domain) { return registered_domain(domain, public_suffix(domain)); }
 
 std::string_view registered_domain(std::string_view domain, std::string_view suffix) {

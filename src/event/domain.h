@@ -28,6 +28,8 @@ std::string_view normalise_domain(std::string_view text, base::Arena& arena);
 std::string_view public_suffix(std::string_view domain);
 std::string_view registered_domain(std::string_view domain);
 std::string_view registered_domain(std::string_view domain, std::string_view suffix);  // where the suffix is known
+// Whether the list itself has it as a public suffix, by a rule of its own.
+bool is_public_suffix(std::string_view domain);
 
 // RFC 5322 addr-spec, without judging the local part. White space around it and angle brackets with a display name are
 // dropped. False: no @, an empty part, or a domain that is neither a name nor an address literal "[192.0.2.1]".

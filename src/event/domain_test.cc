@@ -45,6 +45,9 @@ TEST(Domain, RegisteredByTheList) {
     EXPECT_EQ(public_suffix(c.domain), c.suffix) << c.domain;
     EXPECT_EQ(registered_domain(c.domain), c.registered) << c.domain;
   }
+  for (const char* suffix : {"com", "co.uk", "github.io", "top"}) EXPECT_TRUE(is_public_suffix(suffix)) << suffix;
+  for (const char* other : {"", "example.com", "www", "example", "no-such-ending"})
+    EXPECT_FALSE(is_public_suffix(other)) << other;
   EXPECT_EQ(public_suffix(""), "");
 }
 

@@ -8,9 +8,9 @@
 #include "cel/utf8.h"
 #include "event/domain.h"
 #include "event/json_writer.h"
+#include "learn/look_alikes.h"
 #include "learn/message_features.h"
 #include "mail/features.h"
-#include "mail/punycode.h"
 
 #include <fmt/format.h>
 
@@ -21,6 +21,7 @@ using event::JsonWriter;
 
 constexpr size_t kTextBytesMax = 320;
 constexpr size_t kNamesMax = 32;  // of a list in the event
+constexpr size_t kLookAlikesMax = 64;
 constexpr size_t kRecipientsMax = 1000;
 constexpr size_t kPlainBytesKept = size_t{1} << 20;  // of a message with other line ends, from one to the next
 constexpr size_t kPlainBytesMax = size_t{16} << 20;  // of a message whose line ends are made alike, which takes a copy
@@ -63,12 +64,12 @@ class Fields {
     if (value > 0) json_.key(name).uinteger(value);
   }
   template <class Names>
-  void names(std::string_view name, const Names& values) {
+  void names(std::string_view name, const Names& values, size_t names_max = kNamesMax) {
     if (values.empty()) return;
     json_.key(name).begin_array();
     size_t written = 0;
     for (const auto& value : values) {
-      if (++written > kNamesMax) break;
+      if (++written > names_max) break;
       json_.string(clean(value));
     }
     json_.end_array();
@@ -96,50 +97,6 @@ std::string_view first_id(const mail::Header* header) {
 }
 
 std::string thread_of(std::string_view id) { return id.empty() ? std::string() : hex(base::hash64(id)); }
-
-// Names that `domain` may have been made to look like: digits for letters, rn for m, vv for w, accents, letters of
-// other scripts, a letter twice, and hyphens or other letters in between. A policy asks whether one of them is a name
-// that it protects.
-std::vector<std::string> look_alikes(std::string_view domain) {
-  std::vector<std::string> found;
-  auto add = [&](std::string name) {
-    if (name == domain || name.empty()) return;
-    if (std::find(found.begin(), found.end(), name) == found.end()) found.push_back(std::move(name));
-  };
-  const std::string shown = mail::shown_domain(domain);  // in mail such names are written as xn--...
-  std::string plain;
-  for (size_t at = 0; at < shown.size();) {
-    const mail::FoldedPoint folded = mail::fold_point(cel::decode_code_point(shown, at));
-    if (folded.dropped) continue;
-    std::array<char, 4> bytes{};
-    const uint32_t point = folded.look_alike != 0 ? folded.look_alike : folded.point;
-    plain.append(bytes.data(), cel::encode_code_point(point, bytes.data()));
-  }
-  auto replaced = [](std::string text, std::string_view from, std::string_view to) {
-    for (size_t at = 0; (at = text.find(from, at)) != std::string::npos; at += to.size()) {
-      text.replace(at, from.size(), to);
-    }
-    return text;
-  };
-  std::string letters = plain;
-  for (char& c : letters) c = c == '0' ? 'o' : c == '1' ? 'l' : c == '3' ? 'e' : c == '5' ? 's' : c;
-  const std::string joined = replaced(replaced(letters, "rn", "m"), "vv", "w");
-  add(plain);
-  add(letters);
-  add(replaced(letters, "l", "i"));
-  add(joined);
-  add(replaced(plain, "i", "l"));
-  add(replaced(joined, "-", ""));
-  for (size_t i = 1; i < letters.size(); ++i) {  // "paypall": a letter twice
-    if (letters[i] == letters[i - 1] && letters[i] != '.') add(letters.substr(0, i) + letters.substr(i + 1));
-  }
-  const size_t dot = plain.find('.');
-  if (dot != std::string::npos) {  // "bank-secure.example": the part before a hyphen
-    const size_t hyphen = letters.find('-');
-    if (hyphen != std::string::npos && hyphen < dot) add(letters.substr(0, hyphen) + letters.substr(dot));
-  }
-  return found;
-}
 
 uint64_t key_of(const mail::Analysis& analysis) {
   uint64_t key = base::hash64(first_id(analysis.message.find(mail::HeaderId::kMessageId)));
@@ -191,7 +148,8 @@ void write_identity(const mail::Analysis& analysis, bool outgoing, Fields& field
   fields.text("from_domain", facts.from_domain);
   fields.text("reply_to", lower(facts.reply_to.email));
   fields.text("message_id_domain", facts.message_id_domain);
-  fields.names("look_alikes", look_alikes(facts.from_domain));
+  fields.names("look_alikes", look_alikes(facts.from.domain, facts.from_domain), kLookAlikesMax);
+  fields.names("under_home_endings", under_home_endings(facts.from_domain));
   const mail::Header* own = analysis.message.find(mail::HeaderId::kMessageId);
   const mail::Header* answered = analysis.message.find(mail::HeaderId::kInReplyTo);
   if (answered == nullptr) answered = analysis.message.find(mail::HeaderId::kReferences);

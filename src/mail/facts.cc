@@ -24,22 +24,6 @@ constexpr size_t kDomainsMax = 128;
 // "Generic test for unsolicited bulk email", as SpamAssassin defines it: no mail has it by chance.
 constexpr std::string_view kGtube = "XJS*C4JDBQADN1.NSBN3*2IDNEN*GTUBE-STANDARD-ANTI-UBE-TEST-EMAIL*C.34X";
 
-// "invoice.pdf.exe": a harmless extension in front of the real one.
-bool double_extension(std::string_view name, std::string_view extension) {
-  if (extension.empty() || name.size() < extension.size() + 4) return false;
-  std::string_view front = name.substr(0, name.size() - extension.size() - 1);
-  while (!front.empty() && (is_space(front.back()) || front.back() == '.' || front.back() == '_'))
-    front.remove_suffix(1);
-  constexpr std::string_view shown[] = {"pdf", "doc",  "docx", "xls", "xlsx", "txt", "jpg",  "jpeg", "png", "gif",
-                                        "htm", "html", "zip",  "mp3", "mp4",  "ppt", "pptx", "rtf",  "csv"};
-  const size_t dot = front.rfind('.');
-  if (dot == std::string_view::npos) return false;
-  for (const std::string_view one : shown) {
-    if (equals_lower(front.substr(dot + 1), one)) return true;
-  }
-  return false;
-}
-
 // False of UTF-16, UTF-32 and UCS-2 and -4, by whatever name, and of EBCDIC and UTF-7.
 bool holds_ascii(std::string_view charset) {
   std::string letters;
@@ -53,26 +37,6 @@ bool holds_ascii(std::string_view charset) {
     if (letters.find(wide) != std::string::npos) return false;
   }
   return true;
-}
-
-bool is_archive(Content content) { return content >= Content::kZip && content <= Content::kIso; }
-
-// Kinds of bytes that a harmless name must not hide.
-bool disguised(const Part& part, std::string_view extension) {
-  switch (part.content) {
-    case Content::kExecutable:
-      return part.type == "image" || part.type == "text" || part.type == "audio" ||
-             (!extension.empty() && !dangerous_extension(extension));
-    case Content::kHtml:
-      return part.type == "image" || extension == "pdf" || extension == "doc" || extension == "xls";
-    case Content::kZip:
-    case Content::kRar:
-    case Content::kSevenZip:
-      return part.type == "image" || extension == "pdf" || extension == "jpg" || extension == "png" ||
-             extension == "doc";
-    default:
-      return false;
-  }
 }
 
 bool reply_prefix(std::string_view subject) {
@@ -285,7 +249,7 @@ struct Analyser::Work {
     facts.subject_styled = subject.styled_letters;
     facts.subject_mixed = subject.mixed_script_words + subject.look_alike_words;
     facts.subject_all_upper = subject.letters >= 8 && subject.upper_letters * 10 >= subject.letters * 9;
-    facts.subject_digest = text_digest(WordCursor(a.subject_folded), 200);
+    facts.subject_digest = text_digest(WordCursor(a.subject_folded), 200).value;
     a.from_name_folded = fold_text(facts.from.name, arena, facts.from_name_text);
     judge_display_name();
   }
@@ -448,14 +412,19 @@ struct Analyser::Work {
     // An attached page is no alternative of the text that is shown, but all there is where nothing is shown.
     const bool only_files =
         std::all_of(a.texts.begin(), a.texts.end(), [&](const ReadText& text) { return is_file(part_of(text)); });
-    uint64_t plain = 0, html = 0;
+    TextDigest plain, html;
     for (const ReadText& text : a.texts) {
       if (part_of(text).body_of_attached || (is_file(part_of(text)) && !only_files)) continue;
-      uint64_t& digest = text.html ? html : plain;
-      if (digest == 0) digest = text_digest(text.cursor(), limits.words_max);
+      TextDigest& digest = text.html ? html : plain;
+      if (digest.value != 0 && digest.of_words != 0) continue;
+      const TextDigest found = text_digest(text.cursor(), limits.words_max);
+      if (digest.value == 0) digest.value = found.value;
+      if (digest.of_words == 0) digest.of_words = found.of_words;
     }
-    facts.text_digest = html != 0 ? html : plain;
-    if (plain != 0 && html != 0) facts.alternative_distance = digest_distance(plain, html);
+    facts.text_digest = html.value != 0 ? html.value : plain.value;
+    if (plain.of_words != 0 && html.of_words != 0) {
+      facts.alternative_distance = digest_distance(plain.of_words, html.of_words);
+    }
     for (const ReadText& text : a.texts) {
       facts.language = guess_language(text.cursor(), facts.text, limits.words_max);
       if (!facts.language.empty()) break;
@@ -463,26 +432,7 @@ struct Analyser::Work {
   }
 
   void read_attachment(int32_t index) {
-    const Part& part = message.parts[static_cast<size_t>(index)];
-    Attachment file;
-    file.name = part.name;
-    file.extension = extension_of(part.name, arena);
-    file.content = part.content;
-    file.bytes = part.decoded_bytes;
-    file.hash = part.decoded.empty() ? 0 : base::hash64(part.decoded);
-    file.double_extension = double_extension(part.name, file.extension);
-    file.disguised = disguised(part, file.extension);
-    file.dangerous = dangerous_extension(file.extension) || part.content == Content::kExecutable ||
-                     part.content == Content::kScript || part.content == Content::kOfficeMacro ||
-                     part.content == Content::kShortcut;
-    for (const Member& member : message.members) {
-      if (member.part != index) continue;
-      file.encrypted |= member.encrypted;
-      if (!is_archive(part.content) && part.content != Content::kTnef) continue;
-      const std::string_view extension = extension_of(member.name, arena);
-      file.dangerous |= dangerous_extension(extension);
-      file.double_extension |= dangerous_extension(extension) && double_extension(member.name, extension);
-    }
+    const Attachment file = judge_attachment(message, index, arena);
     facts.dangerous_attachments += file.dangerous;
     facts.encrypted_attachments += file.encrypted;
     facts.attachments.push_back(file);

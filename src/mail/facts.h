@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "base/arena.h"
+#include "mail/attachment.h"
 #include "mail/content.h"
 #include "mail/digest.h"
 #include "mail/html.h"
@@ -27,18 +28,6 @@
 #include "mail/trace.h"
 
 namespace tamis::mail {
-
-struct Attachment {
-  std::string_view name;       // as a reader sees it
-  std::string_view extension;  // lower case, of the name
-  Content content = Content::kEmpty;
-  uint64_t bytes = 0;             // decoded
-  uint64_t hash = 0;              // of the decoded bytes (of as many as the limits allow); 0 if empty
-  bool dangerous = false;         // runs or opens something: by extension, by bytes, or by what an archive holds
-  bool double_extension = false;  // "invoice.pdf.exe", "invoice.pdf      .exe"
-  bool disguised = false;         // bytes of another kind than the name or type says
-  bool encrypted = false;         // an archive with encrypted members
-};
 
 struct MessageFacts {
   // Form.

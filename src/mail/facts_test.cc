@@ -171,6 +171,75 @@ TEST(Facts, Attachments) {
   EXPECT_FALSE(first(attachment("a.zip", zip({"a.doc.pdf"}))).double_extension);
 }
 
+// Endings that cannot be seen, archives under other endings, and files whose archive names none.
+TEST(Facts, DisguisedAttachments) {
+  Analyser analyser;
+  const auto first = [&](const std::string& name, const std::string& bytes) {
+    const std::string raw = attachment(name, bytes);
+    const MessageFacts& f = analyser.analyse(raw).facts;
+    EXPECT_EQ(f.attachments.size(), 1u);
+    Attachment file = f.attachments.at(0);
+    file.name = {};  // points into `raw`
+    return file;
+  };
+  const std::string exe("MZ\x90\0\3\0\0\0", 8), script = "WScript.Echo(1)\n", pdf = "%PDF-1.4\n";
+  const std::string gzip = std::string("\x1f\x8b\x08\0\0\0\0\0\0\3", 10) + std::string(20, 'x');
+  std::string iso(0x9000, '\0');
+  iso.replace(0x8001, 5, "CD001");
+  for (const char* name : {"invoice\u202efdp.exe", "invoice\u202efdp.exe\u202c", "\u2067invoice.exe\u2069",
+                           "=?utf-8?B?aW52b2ljZeKArmZkcC5leGU=?="}) {
+    const Attachment turned = first(name, exe);
+    EXPECT_TRUE(turned.dangerous && turned.disguised) << name;
+    EXPECT_EQ(turned.extension, "exe") << name;
+    EXPECT_TRUE(first(name, script).disguised) << name;
+  }
+  EXPECT_TRUE(first("photo\u202egpj.pdf", pdf).disguised);
+  EXPECT_FALSE(first("photo\u202egpj.pdf", pdf).dangerous);
+  // Names in scripts that run from right to left, with the marks that they have.
+  for (const char* name : {"\u05d7\u05e9\u05d1\u05d5\u05e0\u05d9\u05ea.pdf", "\u200f\u05d7\u05e9 12.pdf\u200f",
+                           "\u2068\u0641\u0627\u062a\u0648\u0631\u0629\u2069.pdf"}) {
+    EXPECT_FALSE(first(name, pdf).disguised || first(name, pdf).dangerous) << name;
+    EXPECT_EQ(first(name, pdf).extension, "pdf") << name;
+  }
+  EXPECT_FALSE(first("invoice.exe", exe).disguised);
+  EXPECT_TRUE(first("a.zip", zip({"readme.txt",
+                                  "invoice\xe2\x80\xae"
+                                  "fdp.exe"},
+                                 0x800))
+                  .disguised);
+
+  EXPECT_TRUE(first("report.pdf", iso).disguised && first("report.pdf", iso).dangerous);
+  EXPECT_TRUE(first("image.iso", iso).dangerous);
+  EXPECT_FALSE(first("image.iso", iso).disguised);
+  for (const std::string& archive :
+       {gzip, zip({"a.txt"}), std::string("Rar!\x1a\x07\0", 7), std::string("BZh91AY&SY\0\1", 12),
+        std::string("\xfd"
+                    "7zXZ\0\0",
+                    7),
+        std::string("\x28\xb5\x2f\xfd\0\1", 6), std::string("MSCF\0\0\0\0", 8)}) {
+    for (const char* name : {"scan.pdf", "photo.jpg", "photo.JPEG", "table.xls"}) {
+      EXPECT_TRUE(first(name, archive).disguised) << name << " " << name_of(first(name, archive).content);
+    }
+    for (const char* name : {"a.gz", "a.zip", "a", "a.tar.xz", "a.svgz", "a.dat"}) {
+      EXPECT_FALSE(first(name, archive).disguised) << name << " " << name_of(first(name, archive).content);
+    }
+  }
+  EXPECT_TRUE(first("letter.docx", gzip).disguised);
+  EXPECT_FALSE(first("letter.docx", zip({"[Content_Types].xml", "word/document.xml"})).disguised);
+
+  EXPECT_TRUE(first("run.exe.gz", gzip).dangerous);
+  EXPECT_FALSE(first("run.exe.gz", gzip).double_extension);
+  EXPECT_TRUE(first("invoice.pdf.exe.gz", gzip).double_extension);
+  EXPECT_TRUE(first("run\u202efdp.exe.gz", gzip).disguised);
+  EXPECT_TRUE(first("run.js.xz", std::string("\xfd"
+                                             "7zXZ\0\0",
+                                             7))
+                  .dangerous);
+  for (const char* name : {"report.xml.gz", "source.tar.gz", "gz", ".gz", "exe.gz", "thesis.ps.gz"}) {
+    EXPECT_FALSE(first(name, gzip).dangerous || first(name, gzip).disguised) << name;
+  }
+}
+
 TEST(Facts, TricksOfText) {
   Analyser analyser;
   const std::string raw =
