@@ -1,5 +1,6 @@
 """`tamis import rspamd|spamassassin`: what an operator wrote for another filter becomes a policy that passes its check, and the rest is told."""
 
+import json
 import re
 import shutil
 import unittest
@@ -213,6 +214,48 @@ endif
         said = self.run_tamis("mail", "scan", "--json", "--fresh", "--policy", str(out), str(letter)).stdout
         for name in ("sa-local-prize", "sa-local-mailer", "sa-local-both", "sa-local-uri", "blocked-sender"):
             self.assertIn(name, said)
+
+    def rules_that_match(self, out, sender, headers=""):
+        letter = self.folder / "letter.eml"
+        letter.write_text(f"From: {sender}\r\nTo: b@our.example\r\n{headers}\r\nhello\r\n")
+        said = self.run_tamis("mail", "scan", "--json", "--fresh", "--policy", str(out), "--sender", sender.rsplit("<")[-1].strip(">"),
+                              "--recipient", "b@our.example", str(letter)).stdout
+        return [symbol["name"] for symbol in json.loads(said)["symbols"]]
+
+    def test_maps_of_addresses_hold_domains_and_names_too(self):
+        done, out = self.bring("rspamd", {
+            "local.d/multimap.conf": "FROM { type = \"from\"; map = \"$LOCAL_CONFDIR/local.d/from.map\"; action = \"reject\"; message = \"Not this one: 'no'\"; }\n"
+                                     "TO { type = \"rcpt\"; map = \"$LOCAL_CONFDIR/local.d/to.map\"; score = 2; }\n",
+            "local.d/from.map": "foe.example\nx@mail.other.example\nnobody\n", "local.d/to.map": "our.example\n"})
+        self.assertIn("say: \"Not this one", (out / "imported_rules.yaml").read_text().replace("'Not", "\"Not"))
+        self.assertTrue([line for line in done.stdout.splitlines() if "TO" in line and "first alone" in line], done.stdout)
+        for sender, hit in (("a@foe.example", True), ("a@below.foe.example", False), ("x@mail.other.example", True), ("y@mail.other.example", False),
+                            ("nobody@third.example", True)):
+            rules = self.rules_that_match(out, sender)
+            self.assertEqual(hit, "rspamd-from" in rules, (sender, rules))
+            self.assertIn("rspamd-to", rules)
+
+    def test_capitals_and_proof_of_spamassassin(self):
+        done, out = self.bring("spamassassin", {"local.cf": r"""
+header FROM_CAPS From =~ /\b[A-Z]{6,}\b/
+score FROM_CAPS 2
+header FROM_CROSSED From =~ /amazon.*@gmail\.com/i
+whitelist_auth *@paypal.example
+whitelist_from_dkim *@news.example lists.example
+whitelist_from_rcvd *@old.example relay.example
+whitelist_to ann@our.example
+"""})
+        self.assertTrue([line for line in done.stdout.splitlines() if "FROM_CROSSED" in line and "how From is written" in line], done.stdout)
+        self.assertTrue([line for line in done.stdout.splitlines() if "whitelist_to" in line and "first alone" in line], done.stdout)
+        self.assertIn("sa-from-caps", self.rules_that_match(out, "PRIZEOFFICE <a@b.example>"))
+        self.assertNotIn("sa-from-caps", self.rules_that_match(out, "Somebody Ordinary <prizeoffice@example.example>"))
+        # No DNS: nothing is proven, so nobody is believed who has to be.
+        for sender in ("service@paypal.example", "x@news.example", "x@old.example"):
+            self.assertFalse([rule for rule in self.rules_that_match(out, sender) if "allowed" in rule], sender)
+        rules = (out / "imported_rules.yaml").read_text()
+        self.assertIn("dkim_domains.exists(d, d ==", rules)
+        self.assertNotIn("lists\\.example", rules)
+        self.assertNotIn("relay", rules.replace("whitelist_from_rcvd", ""))
 
     def test_rspamd(self):
         done, out = self.bring("rspamd", RSPAMD)

@@ -192,7 +192,7 @@ Look look_of(const Node& map) {
   if (type == "from" && filter.empty()) return {"string", from, "", false, true};
   if (type == "from" && (filter == "email" || filter == "email:addr")) return {"string", from, "", false};
   if (type == "from" && filter == "email:domain") {
-    if (mime) return {"domain", "from_domain", "", false};
+    if (mime) return {"domain", "from.domain", "", false};
     return {"string", "sender.split(\"@\")[1]", "", false};
   }
   if (type == "rcpt" && filter.empty()) return {"string", "recipient", "", false, true};
@@ -208,7 +208,7 @@ Look look_of(const Node& map) {
     return {"string", "from", "", false};
   }
   if (type == "header" && lower(map.text("header")) == "from" && filter == "email:domain") {
-    return {"domain", "from_domain", "", false};
+    return {"domain", "from.domain", "", false};
   }
   return {nullptr, "",
           "a map of type " + (type.empty() ? "?" : type) + (filter.empty() ? "" : " with filter " + filter) +

@@ -160,7 +160,8 @@ void MailApi::scan(const Request& in, Response& out) {
     return answer(base::Error{base::Code::kInvalid, "?ip=: expected an IPv4 or IPv6 address"}, out);
   }
   const std::string depth = value_of(in, "explain");
-  if (!depth.empty() && depth != "0" && depth != "1") return answer(base::Error{base::Code::kInvalid, "?explain=: expected 1 or 0"}, out);
+  if (!depth.empty() && depth != "0" && depth != "1")
+    return answer(base::Error{base::Code::kInvalid, "?explain=: expected 1 or 0"}, out);
   request.client_name = value_of(in, "hostname");
   request.helo = value_of(in, "helo");
   const auto sender = in.query_value("sender");
