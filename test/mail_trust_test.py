@@ -80,6 +80,16 @@ class Trust(mail_test.Case):
         self.assertNotEqual("reject", through["verdict"])
         self.assertEqual([], [rule for rule in through["rules"] if rule in ("spf-fail", "no-authentication", "greylist")])
 
+    def test_behind_ones_own_relay_the_host_that_it_heard_from_counts(self):
+        self.add("own_networks", RELAY + "/32")
+        heard = "Received: from mail.x.test (unknown [%s])\n\tby relay.our.test (Postfix) with ESMTPS id 1; Mon, 02 Nov 2026 10:00:00 +0000"
+        honest = self.ask(heard % GOOD + "\n" + letter(), ip=RELAY)
+        self.assertTrue(any("spf=pass" in header["value"] for header in honest["headers"]), honest["headers"])
+        self.assertNotIn("greylist", honest["rules"])
+        self.assertEqual("reject", self.ask(heard % EVIL + "\n" + letter(number=2), ip=RELAY)["verdict"])
+        logged_in = (heard % EVIL).replace("ESMTPS", "ESMTPSA")
+        self.assertNotEqual("reject", self.ask(logged_in + "\n" + letter(number=3), ip=RELAY)["verdict"])
+
     def test_domains_of_lists_may_stand_below_a_registrable_one(self):
         self.add("blocked_domains", "mail.foe.test")
         self.assertIn("blocked-sender", self.ask(letter("x@mail.foe.test"), sender="x@other.test")["rules"])

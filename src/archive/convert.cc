@@ -9,6 +9,8 @@
 #include <vector>
 
 #include "archive/duck.h"
+#include "base/arena.h"
+#include "event/json_event.h"
 #include "event/json_writer.h"
 #include "event/time_text.h"
 
@@ -436,11 +438,15 @@ class DuckTable final : public TableFile {
       if (is_time(time_)) text = time_;
     }
     bool plain = is_number(text) || text == "true" || text == "false";
+    if (column.source == Source::kText && column.want == Want::kPlain && is_composite(text)) {
+      for (char c : text) out_ += c == '\n' || c == '\r' ? ' ' : c;
+      return;
+    }
+    if (column.source == Source::kJson) return json_of(text);
     bool as_is = false;
-    if (column.source == Source::kJson) as_is = true;
     if (column.source == Source::kPlain) as_is = plain && column.want != Want::kText;
     if (column.source == Source::kText) {
-      as_is = (column.want == Want::kBool && plain) || (column.want == Want::kPlain && (plain || is_composite(text))) ||
+      as_is = (column.want == Want::kBool && plain) || (column.want == Want::kPlain && plain) ||
               (column.want == Want::kTime && is_number(text));
     }
     if (as_is) {
@@ -450,10 +456,31 @@ class DuckTable final : public TableFile {
     }
   }
 
-  // A list or map in a cell of text.
-  static bool is_composite(std::string_view text) {
-    return text.size() >= 2 &&
-           ((text.front() == '[' && text.back() == ']') || (text.front() == '{' && text.back() == '}'));
+  // What DuckDB writes as JSON is JSON but for NaN and the infinities, which JSON does not have: they are null.
+  void json_of(std::string_view text) {
+    bool quoted = false;
+    for (size_t i = 0; i < text.size(); ++i) {
+      const char c = text[i];
+      if (c == '"') quoted = !quoted;
+      if (quoted && c == '\\' && i + 1 < text.size()) out_ += text[i++];
+      const size_t word = c == '-' ? i + 1 : i;
+      if (!quoted && word < text.size() && (text[word] == 'N' || text[word] == 'I')) {
+        i = std::min(text.find_first_of(",]}", word), text.size()) - 1;
+        out_ += "null";
+      } else {
+        out_ += text[i];
+      }
+    }
+  }
+
+  // A list or map in a cell of text. What only looks like one stays text, so that the reader of events says what is
+  // wrong with the field and not with the line.
+  bool is_composite(std::string_view text) {
+    if (text.size() < 2) return false;
+    const bool bracketed = (text.front() == '[' && text.back() == ']') || (text.front() == '{' && text.back() == '}');
+    if (!bracketed) return false;
+    arena_.reset();
+    return event::JsonReader::to_value(text, arena_).has_value();
   }
 
   // Its first lines: the rest are settings of a reader that is not the user's.
@@ -482,6 +509,7 @@ class DuckTable final : public TableFile {
   bool head_ahead_;  // the line of names comes first, behind what may be blank
   uint64_t row_ = 0, total_ = 0;
   std::string out_, time_;
+  base::Arena arena_;
 };
 
 }  // namespace

