@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cstdio>
 #include <ctime>
 #include <deque>
 
@@ -42,6 +43,7 @@ base::Result<std::vector<Row>> read_index(const MailEvalOptions& options) {
     const size_t tab = line.find('\t');
     const std::string_view rest = tab == std::string_view::npos ? std::string_view{} : line.substr(tab + 1);
     const std::string_view label = rest.substr(0, rest.find('\t'));
+    if (number == 1 && label == "label") continue;  // the names of the columns
     if (tab == 0 || (label != "ham" && label != "spam")) {
       return base::invalid(
           fmt::format("{}:{}: expected path, label (ham or spam) and order, parted by tabs", options.index, number));
@@ -93,7 +95,12 @@ class Eval {
     }
     if (summary_.tested > 0) summary_.scan_us /= static_cast<double>(summary_.tested);
     if (learned_ > 0) summary_.learn_us /= static_cast<double>(learned_);
-    TAMIS_CHECK(base::write_file_atomically(options_.out, out_));
+    if (options_.out == "-") {
+      if (std::fwrite(out_.data(), 1, out_.size(), stdout) != out_.size() || std::fflush(stdout) != 0)
+        return base::fail(base::Code::kUnavailable, "standard output does not take the scores");
+    } else {
+      TAMIS_CHECK(base::write_file_atomically(options_.out, out_));
+    }
     return summary_;
   }
 

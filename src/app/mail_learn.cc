@@ -138,7 +138,7 @@ base::Result<int> learn_with_data(const LearnOptions& options) {
 base::Result<int> learn_into_file(const LearnOptions& options) {
   constexpr size_t kModelBytesMax = size_t{1} << 30;
   auto bytes = base::read_file(options.model, kModelBytesMax);
-  if (!bytes && bytes.error().code != base::Code::kNotFound) return tl::unexpected(bytes.error());
+  if (!bytes && (options.forget || bytes.error().code != base::Code::kNotFound)) return tl::unexpected(bytes.error());
   model::SpamModel::Loaded loaded{model::SpamModel{}, ""};
   if (bytes) {
     auto read = model::SpamModel::load(*bytes);
