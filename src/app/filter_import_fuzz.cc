@@ -8,6 +8,7 @@
 #include <array>
 #include <cstdint>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <string>
 #include <string_view>
@@ -29,16 +30,22 @@ constexpr Names kRspamd = {"local.d/multimap.conf",  "local.d/maps.d/a.map",    
                            "override.d/metrics.conf"};
 constexpr size_t kRulesMax = 40;  // beyond that the policy of an input takes seconds to check
 
-const std::string& root() {
-  static const std::string folder = [] {
-    std::string name = "/tmp/tamis-filter-import-XXXXXX";
-    TAMIS_ASSERT(::mkdtemp(name.data()) != nullptr);
+// A folder that goes with the process.
+struct Place {
+  Place() {
+    folder = (std::filesystem::temp_directory_path() / "tamis-fuzz-XXXXXX").string();
+    TAMIS_ASSERT(::mkdtemp(folder.data()) != nullptr);
     for (const char* below : {"", "/a", "/local.d", "/local.d/maps.d", "/override.d"}) {
-      for (const char* filter : {"/s", "/r"}) (void)::mkdir((name + filter + below).c_str(), 0700);
+      for (const char* filter : {"/s", "/r"}) (void)::mkdir((folder + filter + below).c_str(), 0700);
     }
-    return name;
-  }();
-  return folder;
+  }
+  ~Place() { std::filesystem::remove_all(folder); }
+  std::string folder;
+};
+
+const std::string& root() {
+  static const Place place;
+  return place.folder;
 }
 
 // The files of the input in `folder`, and no others.
