@@ -353,6 +353,14 @@ class MailAuth(unittest.TestCase):
             self.assertEqual(theirs, ours, row[3] + "\n" + message)
         self.assertGreater(passed, 50)
 
+    def test_what_a_signature_does_not_cover_proves_nothing(self):
+        signature, = self.sign([{"how": "relaxed/relaxed", "key": "strong", "selector": "s1", "domain": "signed.test", "algorithm": "rsa-sha256",
+                                 "message": MESSAGE, "length": True}])
+        rows = self.authenticate([("198.51.100.1", "mail.signed.test", "ann@signed.test", signature + MESSAGE + more) for more in ("", "buy now\r\n")])
+        for row, dmarc in zip(rows, ("pass", "fail")):
+            self.assertIn("dkim=pass", row[3])
+            self.assertIn(f"dmarc={dmarc}", row[3])
+
     def test_opendkim_signs_too(self):
         program = shutil.which("opendkim-testmsg") or "/usr/sbin/opendkim-testmsg"
         done = subprocess.run([program, "-d", "signed.test", "-k", str(self.folder / "strong.pem"), "-s", "s1", "-C"],

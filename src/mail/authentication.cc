@@ -351,10 +351,12 @@ void Authentication::State::advance_dmarc() {
   dmarc_done = true;
   results.spf.aligned = align(results.spf.domain, record.strict_spf);
   std::vector<std::string_view> signers;
-  bool uncertain = results.spf.aligned && results.spf.result == SpfResult::kTempError;
+  bool uncertain = results.spf.aligned && results.spf.result == SpfResult::kTempError, cut = false;
   for (MailAuthResults::Dkim& one : results.dkim) {
     one.aligned = align(one.domain, record.strict_dkim);
-    if (one.result == DkimResult::kPass) signers.push_back(one.domain);
+    // Behind what l= covers anybody can write anything (RFC 6376, section 8.2): such a signature proves no message.
+    if (one.result == DkimResult::kPass && !one.body_cut) signers.push_back(one.domain);
+    cut |= one.result == DkimResult::kPass && one.body_cut && one.aligned;
     uncertain |= one.aligned && one.result == DkimResult::kTempError;
   }
   if (!record.valid) return;
@@ -372,6 +374,7 @@ void Authentication::State::advance_dmarc() {
     told.result = DmarcResult::kTempError;
     told.reason = "what might have passed could not be checked";
   } else {
+    if (cut) told.reason = "the signature leaves a part of the body unsigned";
     told.applied = eased_policy(told.policy, told.percent, chance);
   }
 }
