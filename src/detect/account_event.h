@@ -69,6 +69,14 @@ struct Change {
   ChangeKind kind = ChangeKind::kOther;
 };
 
+// How a proof that only the owner can give ended.
+struct Confirmation {
+  int64_t t_ms = 0;
+  std::string_view account;
+  Client client;  // of whom it was asked; nothing given: it is about whoever is not confirmed
+  bool was_owner = false;
+};
+
 struct Send {
   int64_t t_ms = 0;
   std::string_view account;

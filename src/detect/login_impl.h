@@ -51,9 +51,13 @@ struct LoginProfile {
     NetClass net = NetClass::kResidential;
     uint8_t campaign = 0;  // 1: shared much with attempts on other accounts
     uint8_t second_factor = 0;
-    uint8_t told = 0;  // 1: a change has made it look like a takeover
+    uint8_t flags = 0;
+    bool has(uint8_t flag) const { return (flags & flag) != 0; }
   };
   static constexpr int kPending = 3;
+  static constexpr uint8_t kTold = 1;    // a change has made it look like a takeover
+  static constexpr uint8_t kUsed = 2;    // a session went on from it: whoever it was came in
+  static constexpr uint8_t kDenied = 4;  // a proof was asked for and not given
   // The device, browser, system and time zone that a cookie was last seen with.
   struct Binding {
     uint32_t cookie = 0, device = 0, agent = 0, tls = 0, family = 0, system = 0, zone = 0;
@@ -107,7 +111,7 @@ class LoginRiskImpl final : public LoginRisk {
   LoginScore login(const Login& login) override;
   LoginScore change(const Change& change) override;
   void signup(const Signup& signup) override;
-  void confirm(std::string_view account, bool was_owner, int64_t t_ms) override;
+  void confirm(const Confirmation& confirmation) override;
   bool erase(std::string_view account) override;
   uint64_t bytes() const override { return index_.bytes() + profiles_.bytes() + campaign_.bytes() + usual_.bytes(); }
   uint64_t profiles() const override { return index_.size(); }
@@ -156,6 +160,7 @@ class LoginRiskImpl final : public LoginRisk {
   void teach(Profile& p, const std::array<uint32_t, kLogAttributes>& own_value, float weight);
   void teach_usual(const LoginFacts& f);
   void bind(Profile& p, const LoginFacts& f);
+  static double confirmed_after(const Profile::Pending& q);
   void settle(Profile& p, int64_t t_ms);
   void decay(int64_t t_ms);
 

@@ -16,6 +16,7 @@ constexpr double kConfirmedAfter = 3 * kDayMs;
 constexpr double kConfirmedAfterFactor = kDayMs / 2;  // if a second factor was given: it may have been relayed
 constexpr float kCampaignDoubt = 3;                   // campaign evidence that time alone does not outweigh
 constexpr double kConfirmedAfterDoubt = 14 * kDayMs;
+constexpr float kAsked = 3.3f;  // log-odds from which policies ask for a proof (a score of 0.75)
 
 // The factors are not independent: a new device is unknown as a device and as a cookie. What each adds beyond the
 // others, by logistic regression on simulated logins, rounded. What goes on from a login that was told of already is
@@ -125,14 +126,22 @@ void LoginRiskImpl::bind(Profile& p, const LoginFacts& f) {
          static_cast<uint32_t>(f.t_ms / int64_t(kHour))};
 }
 
+// How long silence has to last. Where something speaks against the login, or where it was so odd that a proof was asked
+// for and nothing tells that whoever it was came in, silence says little.
+double LoginRiskImpl::confirmed_after(const Profile::Pending& q) {
+  if (q.campaign != 0 || q.has(Profile::kTold | Profile::kDenied)) return kConfirmedAfterDoubt;
+  if (q.second_factor != 0) return kConfirmedAfterFactor;
+  return q.log_odds >= kAsked && !q.has(Profile::kUsed) ? kConfirmedAfterDoubt : kConfirmedAfter;
+}
+
 // What has waited long enough without a word against it was the owner.
 void LoginRiskImpl::settle(Profile& p, int64_t t_ms) {
   for (Profile::Pending& q : p.pending) {
-    if (q.t_ms == 0) continue;
-    const double after = q.campaign != 0        ? kConfirmedAfterDoubt
-                         : q.second_factor != 0 ? kConfirmedAfterFactor
-                                                : kConfirmedAfter;
-    if (double(t_ms - q.t_ms) < after) continue;
+    if (q.t_ms == 0 || double(t_ms - q.t_ms) < confirmed_after(q)) continue;
+    if (q.has(Profile::kDenied)) {
+      q = {};
+      continue;
+    }
     teach(p, q.value, 1);
     Profile::Binding* to = &p.bindings[0];
     for (Profile::Binding& b : p.bindings)
@@ -204,6 +213,7 @@ void LoginRiskImpl::weigh(LoginScore& out) {
 
 // What goes on from an unconfirmed login is less odd the longer nobody has complained.
 void LoginRiskImpl::go_on(const Profile::Pending& from, LoginScore& out) const {
+  if (from.has(Profile::kDenied)) return;
   const auto days = static_cast<float>(std::max(0.0, double(now_ms_ - from.t_ms)) / kDay);
   const float less = kSameIncident + std::min(kQuietDays, days) * kQuietWorth;
   out.factor[kLoginOrigin] -= less;
@@ -217,7 +227,11 @@ LoginScore LoginRiskImpl::login(const Login& login) {
   weigh(j.out);
   // Whether it teaches is asked of it as the first time: to try again confirms nothing.
   const double campaign = j.campaign, log_odds = static_cast<double>(j.out.log_odds);
-  if (j.origin >= 0) go_on(j.profile->pending[size_t(j.origin)], j.out);
+  if (j.origin >= 0) {
+    Profile::Pending& from = j.profile->pending[size_t(j.origin)];
+    go_on(from, j.out);
+    if (login.is_session) from.flags |= Profile::kUsed;
+  }
   const LoginScore& out = j.out;
   const LoginFacts& f = j.facts;
   const bool unfamiliar = j.is_unfamiliar, is_origin_known = j.origin >= 0;
@@ -273,8 +287,8 @@ LoginScore LoginRiskImpl::change(const Change& change) {
   weigh(j.out);
   if (j.origin >= 0 && j.out.log_odds > 0 && change.kind != ChangeKind::kOther) {
     Profile::Pending& q = j.profile->pending[size_t(j.origin)];
-    j.out.is_takeover = q.told == 0;
-    q.told = 1;
+    j.out.is_takeover = !q.has(Profile::kTold);
+    q.flags |= Profile::kTold;
   }
   return j.out;
 }
@@ -289,15 +303,35 @@ void LoginRiskImpl::signup(const Signup& signup) {
   bind(p, f);
 }
 
-void LoginRiskImpl::confirm(std::string_view account, bool was_owner, int64_t t_ms) {
-  decay(t_ms);
-  Profile* p = find_profile(account_keys(options_.key, account).find);
+// Who vouches for one client says nothing of another: an intruder may wait beside the owner. The same client is known
+// by its cookie; where one of them has none by its device, and then by its address.
+void LoginRiskImpl::confirm(const Confirmation& confirmation) {
+  decay(confirmation.t_ms);
+  const LoginFacts f = facts_of(confirmation.client, confirmation.account, now_ms_);
+  Profile* p = find_profile(f.account);
   if (p == nullptr) return;
+  const auto is_same = [&](const Profile::Pending& q) {
+    for (int a : {kLogCookie, kLogDevice, kLogIp})
+      if (own(f, a) != 0 && q.value[size_t(a)] != 0) return own(f, a) == q.value[size_t(a)];
+    return false;
+  };
+  const bool is_about_all = own(f, kLogCookie) == 0 && own(f, kLogDevice) == 0 && own(f, kLogIp) == 0;
+  bool found = is_about_all;
   for (Profile::Pending& q : p->pending) {
-    if (q.t_ms == 0) continue;
-    if (was_owner) teach(*p, q.value, 1);
-    q = {};
+    if (q.t_ms == 0 || (!is_about_all && !is_same(q))) continue;
+    found = true;
+    if (confirmation.was_owner) {
+      teach(*p, q.value, 1);
+      q = {};
+    } else {
+      q.flags |= Profile::kDenied;
+    }
   }
+  if (found || !confirmation.was_owner) return;
+  std::array<uint32_t, kLogAttributes> value{};
+  for (int a = 0; a < kLogAttributes; ++a) value[size_t(a)] = own(f, a);
+  teach(*p, value, 1);
+  if (own(f, kLogFamily) != 0) bind(*p, f);  // of a cookie alone nobody can tell when it is somewhere else
 }
 
 bool LoginRiskImpl::erase(std::string_view account) {

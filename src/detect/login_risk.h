@@ -65,8 +65,9 @@ class LoginRisk : public state::SnapshotPart {
   virtual LoginScore change(const Change& change) = 0;
   // The first sight of an account: its client is the owner's.
   virtual void signup(const Signup& signup) = 0;
-  // The owner, or whoever speaks for the account, says what the unconfirmed logins were.
-  virtual void confirm(std::string_view account, bool was_owner, int64_t t_ms) = 0;
+  // The owner, or whoever speaks for the account, says what the unconfirmed logins of a client were. An owner's client
+  // is known from then on, whether or not it has signed in before.
+  virtual void confirm(const Confirmation& confirmation) = 0;
   // Forgets the account: its profile goes.
   virtual bool erase(std::string_view account) = 0;
 

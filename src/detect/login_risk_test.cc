@@ -51,8 +51,62 @@ TEST(LoginRisk, knows_its_owner_and_not_the_stranger) {
   EXPECT_GT(h.risk->login(from(stranger, h.now += 1000, true)).score, 0.5);
   EXPECT_LT(h.risk->login(from(owner, h.now += 1000)).score, 0.05);
   // But what the owner vouches for is known then.
-  h.risk->confirm(owner.account, true, h.now);
+  h.risk->confirm({h.now, owner.account, {}, true});
   EXPECT_LT(h.risk->login(from(stranger, h.now += 1000, true)).log_odds, theirs.log_odds - 3);
+}
+
+// A stranger and a new device of the owner's, both unconfirmed.
+struct Two : House {
+  Person owner = owners[7], stranger = honest(777'777, 0), phone = honest(888'888, 0);
+  Two() {
+    for (Person* p : {&stranger, &phone}) p->account = owner.account;
+    stranger.language = "ja-JP", stranger.zone = "Asia/Tokyo", phone.language = "pt-BR", phone.zone = "America/Belem";
+    stranger.agent = "curl/8.0", stranger.country = "JP", stranger.asn = 9;
+    phone.agent = "Dalvik/2.1.0 (Linux; U; Android 14)", phone.country = "BR", phone.asn = 11;
+  }
+  Client client(const Person& p) const { return from(p, now).client; }
+  float odds(const Person& p, bool is_session = false) {
+    return risk->login(from(p, now += 1000, is_session)).log_odds;
+  }
+};
+
+TEST(LoginRisk, who_vouches_for_one_client_says_nothing_of_another) {
+  Two h;
+  const float first = h.odds(h.stranger);
+  h.odds(h.phone);
+  h.risk->confirm({h.now, h.owner.account, h.client(h.phone), true});
+  EXPECT_LT(h.odds(h.phone), -3);
+  // Nor does a proof from the owner's own device, which is not waiting for one.
+  h.risk->confirm({h.now, h.owner.account, h.client(h.owner), true});
+  EXPECT_GT(h.odds(h.stranger), first - 3);
+  h.risk->confirm({h.now, h.owner.account, h.client(h.stranger), true});
+  EXPECT_LT(h.odds(h.stranger), -3);
+}
+
+TEST(LoginRisk, a_proof_may_come_before_the_login) {
+  Two h, other;
+  h.risk->confirm({h.now, h.owner.account, h.client(h.phone), true});
+  EXPECT_LT(h.odds(h.phone), other.odds(other.phone) - 3);
+  Client cookie_alone;
+  cookie_alone.cookie = h.stranger.cookie;
+  h.risk->confirm({h.now, h.owner.account, cookie_alone, true});
+  EXPECT_LT(h.odds(h.stranger), other.odds(other.stranger) + 0.5f) << "a cookie alone is bound to nothing";
+}
+
+TEST(LoginRisk, silence_confirms_who_came_in) {
+  const auto later = [](bool comes_in, bool fails, int days) {
+    Two h;
+    h.odds(h.stranger);
+    if (comes_in) h.odds(h.stranger, true);
+    if (fails) h.risk->confirm({h.now, h.owner.account, h.client(h.stranger), false});
+    h.now += int64_t{86'400'000} * days;
+    return h.odds(h.stranger);
+  };
+  EXPECT_LT(later(true, false, 4), -3);
+  EXPECT_GT(later(false, false, 4), -3) << "it was asked for a proof, and went away";
+  EXPECT_LT(later(false, false, 15), -3);
+  EXPECT_GT(later(true, true, 4), 0) << "the proof was not given";
+  EXPECT_GT(later(true, true, 15), 0);
 }
 
 TEST(LoginRisk, a_stolen_cookie_on_another_system_stands_out) {

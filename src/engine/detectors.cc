@@ -389,7 +389,7 @@ class LoginDetector final : public Detector {
       risk_->signup(signup_of(in, t_ms));
     } else if (part == Part::kConfirm) {
       // Nothing: it says nothing of who it was, as a challenge that anybody can solve does not.
-      if (in.at(In::kWasOwner).is(Kind::kBool)) risk_->confirm(account, in.flag(In::kWasOwner), t_ms);
+      if (in.at(In::kWasOwner).is(Kind::kBool)) risk_->confirm({t_ms, account, in.client(), in.flag(In::kWasOwner)});
     } else {
       score_ = risk_->login(login_of(in, part, t_ms));
       has_score_ = true;

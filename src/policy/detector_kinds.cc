@@ -61,7 +61,8 @@ const std::array<DetectorInputInfo, kDetectorInputs>& inputs() {
       {In::kCard, "card", Type::string(), "", "a hash that stands for the card"},
       {In::kCardCountry, "card_country", Type::string(), "", ""},
       {In::kCents, "cents", Type::integer(), "", ""},
-      {In::kWasOwner, "was_owner", Type::boolean(), "", "whether the owner stands behind what was not confirmed yet"},
+      {In::kWasOwner, "was_owner", Type::boolean(), "",
+       "whether the owner stands behind what this client did and nobody has confirmed; without a client, what any did"},
   }};
   return kInputs;
 }
@@ -87,7 +88,7 @@ constexpr auto kSend =
 constexpr auto kPayment = with_client({In::kBin, In::kCard, In::kCardCountry, In::kCents, In::kSuccess});
 constexpr In kBounce[] = {In::kAccount, In::kHard};
 constexpr In kComplaint[] = {In::kAccount};
-constexpr In kConfirm[] = {In::kAccount, In::kWasOwner};
+constexpr auto kConfirm = with_client({In::kWasOwner});
 
 constexpr uint32_t bits(std::initializer_list<Part> parts) {
   uint32_t all = 0;
