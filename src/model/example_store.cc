@@ -8,6 +8,8 @@ uint64_t ExampleStore::append(uint64_t id, FeatureSpan features, bool spam) {
     const auto known = by_id_.find(example.id);
     if (known != by_id_.end() && known->second + ring_.size() == next_) by_id_.erase(known);
   }
+  living_[example.spam] -= example.alive;
+  ++living_[spam];
   example.id = id;
   example.spam = spam;
   example.alive = true;
@@ -26,7 +28,14 @@ Example* ExampleStore::find(uint64_t id) {
 
 void ExampleStore::kill(Example& example) {
   by_id_.erase(example.id);
+  living_[example.spam] -= example.alive;
   example = Example{};
+}
+
+void ExampleStore::relabel(Example& example, bool spam) {
+  living_[example.spam] -= example.alive;
+  living_[spam] += example.alive;
+  example.spam = spam;
 }
 
 size_t ExampleStore::memory_bytes() const {

@@ -3,6 +3,7 @@
 // it back.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <unordered_map>
@@ -48,6 +49,10 @@ class ExampleStore {
   Example* find(uint64_t id);
   // Forgets an example: it stays in its place, dead and empty.
   void kill(Example& example);
+  // Changes the label of an example.
+  void relabel(Example& example, bool spam);
+  // How many living ones there are of the label that has fewer.
+  uint32_t of_rarer_label() const { return std::min(living_[0], living_[1]); }
   // For a store that is loaded: the next append gets this number.
   void start_at(uint64_t sequence) { next_ = sequence; }
   size_t memory_bytes() const;
@@ -56,6 +61,7 @@ class ExampleStore {
   std::vector<Example> ring_;
   std::unordered_map<uint64_t, uint64_t> by_id_;  // id -> sequence
   uint64_t next_ = 0;
+  std::array<uint32_t, 2> living_{};  // ham, spam
 };
 
 }  // namespace tamis::model

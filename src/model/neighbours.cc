@@ -60,7 +60,8 @@ bool Neighbours::load(std::string_view bytes) {
   return true;
 }
 
-NeighbourLogits Neighbours::find(FeatureSpan features, const ExampleStore& examples, NeighbourScratch& scratch) const {
+NeighbourLogits Neighbours::find(FeatureSpan features, const ExampleStore& examples, float doubt,
+                                 NeighbourScratch& scratch) const {
   const uint64_t end = examples.end();
   const auto held = static_cast<uint32_t>(end - examples.begin());
   if (held == 0) return {};
@@ -74,10 +75,16 @@ NeighbourLogits Neighbours::find(FeatureSpan features, const ExampleStore& examp
   }
   const auto fetch = [&](FeatureId id) { __builtin_prefetch(&buckets_[bucket_of(id)], 0, 2); };
   for (size_t i = 0; i < std::min(kAhead, seen.size()); ++i) fetch(seen[i]);
+  // What a message with just these features would be alike: the sum of their rarities.
+  float self_all = 0, self_text = 0;
+  uint32_t texts = 0;
+  const float rarest = plain_log(static_cast<float>(held + 1));
   for (size_t i = 0; i < seen.size(); ++i) {
     if (i + kAhead < seen.size()) fetch(seen[i + kAhead]);
     const FeatureId id = seen[i];
-    const size_t place = place_of(id);
+    const bool text = is_text(place_of(id));
+    self_all += rarest;
+    if (text) self_text += rarest, ++texts;
     const Bucket& bucket = buckets_[bucket_of(id)];
     std::array<uint32_t, kEntries> ages;
     uint32_t found = 0;
@@ -94,18 +101,23 @@ NeighbourLogits Neighbours::find(FeatureSpan features, const ExampleStore& examp
     if (found == kEntries) had *= static_cast<float>(held) / static_cast<float>(ages[found - 1] + 1);
     if (had * 4 > static_cast<float>(held) + 8) continue;
     const float rarity = plain_log(static_cast<float>(held + 1) / had);
-    const bool text = is_text(place);
+    self_all += rarity - rarest;
+    if (text) self_text += rarity - rarest;
     for (uint32_t e = 0; e < found; ++e) {
       const uint32_t at = newest >= ages[e] ? newest - ages[e] : newest + examples_max_ - ages[e];
       scratch.all[at] += rarity;
       if (text) scratch.text[at] += rarity;
     }
   }
-  return {vote(scratch.all, sizes_, examples, scratch), vote(scratch.text, text_sizes_, examples, scratch)};
+  const auto pseudo_vote = [doubt](float self, size_t size) {
+    return doubt * self * self / static_cast<float>(size + 1);
+  };
+  return {vote(scratch.all, sizes_, examples, pseudo_vote(self_all, seen.size()), scratch),
+          vote(scratch.text, text_sizes_, examples, pseudo_vote(self_text, texts), scratch)};
 }
 
 float Neighbours::vote(std::vector<float>& similarity, const std::vector<float>& sizes, const ExampleStore& examples,
-                       NeighbourScratch& scratch) const {
+                       float pseudo_vote, NeighbourScratch& scratch) const {
   auto& best = scratch.best;
   best.clear();
   const auto held = static_cast<uint32_t>(examples.end() - examples.begin());
@@ -135,7 +147,7 @@ float Neighbours::vote(std::vector<float>& similarity, const std::vector<float>&
   for (const auto& [likeness, age] : best) {
     votes[examples.at(examples.end() - 1 - age).spam ? 1 : 0] += likeness * likeness;
   }
-  const float doubt = 0.02f * (votes[0] + votes[1]) + 1e-9f;
+  const float doubt = 0.02f * (votes[0] + votes[1]) + 1e-9f + pseudo_vote;
   return plain_log((votes[1] + doubt) / (votes[0] + doubt));
 }
 

@@ -36,8 +36,10 @@ class Neighbours {
   explicit Neighbours(uint32_t examples_max);
 
   void insert(uint64_t sequence, FeatureSpan features);
-  // Logits of spam among the 15 nearest, weighed by the square of their similarity; 0 where there is none.
-  NeighbourLogits find(FeatureSpan features, const ExampleStore& examples, NeighbourScratch& scratch) const;
+  // Logits of spam among the 15 nearest, weighed by the square of their similarity; 0 where there is none. `doubt`: the
+  // vote of either label that is added, as a share of what the message itself would have, were it in the store.
+  NeighbourLogits find(FeatureSpan features, const ExampleStore& examples, float doubt,
+                       NeighbourScratch& scratch) const;
 
   // For model files: the index as bytes of a fixed number, and the sizes of one message of the store that is loaded.
   void save(std::string& out) const;
@@ -55,7 +57,7 @@ class Neighbours {
   };
   static size_t bucket_of(FeatureId id) { return (id * 0x85ebca6bu) >> (32 - kBucketsLog2); }
   float vote(std::vector<float>& similarity, const std::vector<float>& sizes, const ExampleStore& examples,
-             NeighbourScratch& scratch) const;
+             float pseudo_vote, NeighbourScratch& scratch) const;
 
   uint32_t examples_max_;
   TableOf<Bucket> buckets_;

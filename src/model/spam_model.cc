@@ -12,6 +12,9 @@ namespace {
 
 constexpr float kEasy = 0.02f;     // a past message predicted nearer than this to its label teaches nothing more
 constexpr float kOwnLearned = 64;  // after so many messages of its own a shipped model is drawn to the prior by half
+constexpr uint32_t kNewHere = 4;   // until a shipped model has learned so many messages of either label
+constexpr float kFirstReach = 3;   // each takes a regression to these log-odds on the right side, and no further
+constexpr float kHalfReach = 8;    // so many of either let the mixer follow half as fast as it may
 constexpr uint64_t kRecent = 500;  // every second past message is one of the newest
 
 float start_weight(const SpamOptions& options) {
@@ -48,7 +51,9 @@ void SpamModel::opinions(FeatureSpan features, Scratch& scratch, SpamScore& scor
   said[static_cast<size_t>(Learner::kBayesText)] = sums.bayes.text.logit();
   said[static_cast<size_t>(Learner::kBayesStrongest)] = sums.bayes.strongest.logit();
 
-  const NeighbourLogits near = neighbours_.find(features, examples_, scratch.neighbours);
+  const auto few = static_cast<float>(examples_.of_rarer_label());
+  const float doubt = options_.evidence_half > 0 ? 0.01f + 1 / (1 + few) : 0;
+  const NeighbourLogits near = neighbours_.find(features, examples_, doubt, scratch.neighbours);
   said[static_cast<size_t>(Learner::kNeighbours)] = near.all;
   said[static_cast<size_t>(Learner::kNeighboursText)] = near.text;
   for (size_t i = 0; i < kLearners; ++i) said[i] = options_.learners >> i & 1 ? Mixer::cut(said[i]) : 0.0f;
@@ -76,6 +81,14 @@ SpamScore SpamModel::score(FeatureSpan features, Scratch& scratch) const {
   return score;
 }
 
+bool SpamModel::is_new_here() const { return options_.evidence_half > 0 && examples_.of_rarer_label() < kNewHere; }
+
+float SpamModel::mixer_reach() const {
+  if (options_.evidence_half <= 0) return options_.mixer_reach;
+  const auto few = static_cast<float>(examples_.of_rarer_label());
+  return options_.mixer_reach * (few + 0.5f) / (few + kHalfReach);
+}
+
 base::Status SpamModel::learn(uint64_t id, FeatureSpan features, bool spam) {
   if (!is_feature_set(features)) {
     return base::invalid("these features are no set: expected at most 1024, sorted, without duplicates");
@@ -87,9 +100,9 @@ base::Status SpamModel::learn(uint64_t id, FeatureSpan features, bool spam) {
       weights_.count(known->features, spam, 1);
       --learned_[known->spam];
       ++learned_[spam];
-      known->spam = spam;
+      examples_.relabel(*known, spam);
       Taught& taught = known->taught;
-      taught.mixer = mixer_.learn(taught.opinions, spam, taught.context, options_.mixer_reach);
+      taught.mixer = mixer_.learn(taught.opinions, spam, taught.context, mixer_reach());
     }
     learn_linear(known->features, spam, 0, known->taught);
     replay();
@@ -103,7 +116,7 @@ base::Status SpamModel::learn(uint64_t id, FeatureSpan features, bool spam) {
   Taught taught;
   taught.opinions = before.opinions;
   taught.context = static_cast<uint8_t>(sums.bayes.novelty);
-  taught.mixer = mixer_.learn(before.opinions, spam, sums.bayes.novelty, options_.mixer_reach);
+  taught.mixer = mixer_.learn(before.opinions, spam, sums.bayes.novelty, mixer_reach());
 
   learn_linear(features, spam, 0, taught);
   weights_.count(features, spam, 1);
@@ -158,6 +171,10 @@ float SpamModel::learn_linear(FeatureSpan features, bool spam, float margin, Tau
     worst = std::max(worst, std::fabs(wrong));
     if (std::fabs(wrong) < margin) continue;
     step[l] = options_.rate * wrong;
+    if (is_new_here()) {
+      const float left = std::max(0.0f, kFirstReach + (spam ? -sums.logit[l] : sums.logit[l]));
+      step[l] = std::clamp(step[l], -left, left);
+    }
   }
   if (worst >= margin) {
     weights_.move(features, sums, step);

@@ -150,6 +150,10 @@ class SpamModel {
   };
   // Returns how wrong the worst of the regressions was.
   float learn_linear(FeatureSpan features, bool spam, float margin, Taught& taught);
+  // A model that ships and has learned hardly anything of either label here: its first corrections say much of one
+  // message and little of all others that share its headers, of which the model knows nothing.
+  bool is_new_here() const;
+  float mixer_reach() const;
   void take_back(Example& example);
   void replay();
   void opinions(FeatureSpan features, Scratch& scratch, SpamScore& score, Sums& sums) const;

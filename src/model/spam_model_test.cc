@@ -306,6 +306,47 @@ TEST(SpamModelFile, APrunedModelIsSmallAndScoresTheSameAfterPacking) {
   EXPECT_LT(errors_over(loaded->model, world, 400, 0, false), 30u);
 }
 
+// All mail of a new time shares headers that a model which ships has never seen. What it is told of one message is not
+// what all others with these headers are.
+TEST(SpamModel, one_correction_of_a_shipped_model_is_of_one_message) {
+  SpamModel trained(small_options());
+  World world;
+  errors_over(trained, world, 400, 0, true);
+  trained.prune(2);
+  trained.set_evidence(2, -1);
+  const std::string bytes = trained.save_packed("card", 256, 12);
+  const auto of_a_new_time = [&](bool spam) {
+    FeatureCollector collector;
+    const auto words = world.message(spam);
+    for (uint64_t i = 0; i < 20; ++i) collector.add(Place::kGram, base::mix64(90'000 + i));
+    for (uint64_t i = 0; i < 10; ++i) collector.add(Place::kHeader, base::mix64(95'000 + i));
+    const FeatureSpan headers = collector.finish();
+    std::vector<FeatureId> all;
+    std::set_union(words.begin(), words.end(), headers.begin(), headers.end(), std::back_inserter(all));
+    return all;
+  };
+  std::vector<std::vector<FeatureId>> messages[2];
+  for (int i = 0; i < 200; ++i) messages[i % 2].push_back(of_a_new_time(i % 2 == 1));
+  for (const bool told : {false, true}) {
+    SpamModel model = SpamModel::load(bytes)->model;
+    SpamModel::Scratch scratch;
+    const auto errors = [&] {
+      std::array<int, 2> wrong{};
+      for (const bool spam : {false, true}) {
+        for (const auto& features : messages[spam]) wrong[spam] += model.score(features, scratch).spam != spam;
+      }
+      return wrong;
+    };
+    const auto before = errors();
+    EXPECT_LT(before[0] + before[1], 40);
+    // The message that is told of was judged wrongly: it has words of the other label.
+    const auto odd = of_a_new_time(!told);
+    ASSERT_TRUE(model.learn(7, odd, told));
+    EXPECT_EQ(model.score(odd, scratch).spam, told) << "it is believed";
+    EXPECT_LT(errors()[!told], before[!told] + 45) << told;
+  }
+}
+
 // A model that ships is drawn to a prior where it knows little of the headers, and less so as it learns.
 TEST(SpamModel, LittleEvidenceDrawsAShippedModelToItsPrior) {
   SpamModel trained(small_options());
@@ -333,7 +374,7 @@ TEST(SpamModel, LittleEvidenceDrawsAShippedModelToItsPrior) {
   for (const float part : why.by_place) sum += part;
   EXPECT_NEAR(sum, why.logit, 1e-3f);
   EXPECT_FLOAT_EQ(why.logit, drawn->model.score(spam, scratch).logit);
-  // It learns the same as the other, and with what it learned the prior goes.
+  // It learns nearly the same as the other, but for its first steps, and with what it learned the prior goes.
   for (int i = 0; i < 1'000; ++i) {
     const auto features = world.message(i % 2 == 0);
     ASSERT_TRUE(as_is->model.learn(0, features, i % 2 == 0));
@@ -341,7 +382,7 @@ TEST(SpamModel, LittleEvidenceDrawsAShippedModelToItsPrior) {
   }
   const float later = as_is->model.score(bare, scratch).logit;
   const float share = 64.0f / 1'064;
-  EXPECT_NEAR(drawn->model.score(bare, scratch).logit, (1 - share) * later - 3 * share, 1e-3f);
+  EXPECT_NEAR(drawn->model.score(bare, scratch).logit, (1 - share) * later - 3 * share, 1);
   auto again = SpamModel::load(drawn->model.save("", true));
   ASSERT_TRUE(again);
   EXPECT_EQ(again->model.score(bare, scratch).logit, drawn->model.score(bare, scratch).logit);
