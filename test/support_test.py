@@ -101,6 +101,7 @@ class Why(Case):
             support = self.get(server, "/v1/why/account/anna?for=support")
             self.assertNotIn("reasons", support["decisions"][0])
             self.assertNotIn("points", support["decisions"][0])
+            self.assertNotIn("rules", support["decisions"][0])
             customer = self.get(server, "/v1/why/account/anna?for=customer")
             self.assertEqual({"on", "value", "words"}, customer.keys())
             words = " ".join(customer["words"])

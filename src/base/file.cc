@@ -216,11 +216,12 @@ Result<std::vector<FoundFile>> list_files(const std::string& root, const ListOpt
   return std::move(lister.found);
 }
 
-Status make_folders(const std::string& path) {
+Status make_folders(const std::string& path, unsigned mode) {
   for (size_t end = 1; end <= path.size(); ++end) {
     if (end != path.size() && path[end] != '/') continue;
     const std::string part = path.substr(0, end);
-    if (::mkdir(part.c_str(), 0755) == 0) continue;
+    const bool is_last = path.find_first_not_of('/', end) == std::string::npos;
+    if (::mkdir(part.c_str(), is_last ? mode : 0755) == 0) continue;
     const int why = errno;
     struct stat facts;
     if (::stat(part.c_str(), &facts) == 0 && S_ISDIR(facts.st_mode)) continue;

@@ -37,6 +37,7 @@ struct ListOptions {
 Result<std::vector<FoundFile>> list_files(const std::string& root, const ListOptions& options = {});
 
 // Creates the folder and those above it. Fine if it is there already.
-Status make_folders(const std::string& path);
+// `mode`: of the last one, if it is made.
+Status make_folders(const std::string& path, unsigned mode = 0755);
 
 }  // namespace tamis::base

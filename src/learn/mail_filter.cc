@@ -10,6 +10,7 @@
 #include "event/json_writer.h"
 #include "learn/look_alikes.h"
 #include "learn/message_features.h"
+#include "learn/shown_names.h"
 #include "mail/features.h"
 
 #include <fmt/format.h>
@@ -146,6 +147,8 @@ void write_identity(const mail::Analysis& analysis, bool outgoing, Fields& field
   const mail::MessageFacts& facts = analysis.facts;
   fields.text("from", lower(facts.from.email));
   fields.text("from_name", facts.from.name, 128);
+  fields.names("from_name_forms", shown_names(facts.from.name));
+  fields.text("from_name_domain", facts.from_name_domain);
   fields.text("from_domain", facts.from_domain);
   fields.text("reply_to", lower(facts.reply_to.email));
   fields.text("message_id_domain", facts.message_id_domain);
@@ -182,7 +185,8 @@ void write_identity(const mail::Analysis& analysis, bool outgoing, Fields& field
   }
 }
 
-void write_content(const mail::MessageFacts& facts, Fields& fields) {
+void write_content(const mail::Analysis& analysis, Fields& fields) {
+  const mail::MessageFacts& facts = analysis.facts;
   fields.count("bytes", facts.bytes);
   fields.count("body_bytes", facts.body_bytes);
   fields.count("parts", facts.parts);
@@ -209,6 +213,13 @@ void write_content(const mail::MessageFacts& facts, Fields& fields) {
     if (facts.link_tricks[i] > 0) tricks.push_back(mail::name_of(static_cast<mail::LinkTrick>(1u << i)));
   }
   fields.names("link_tricks", tricks);
+  std::vector<std::string_view> pretended;
+  for (const mail::Link& link : analysis.links) {
+    if (!link.has(mail::LinkTrick::kShownDiffers) || link.shown_domain.empty()) continue;
+    if (std::find(pretended.begin(), pretended.end(), link.shown_domain) == pretended.end())
+      pretended.push_back(link.shown_domain);
+  }
+  fields.names("pretended_domains", pretended);
   std::vector<std::string_view> anomalies;
   for (unsigned i = 0; i < static_cast<unsigned>(mail::Anomaly::kCount); ++i) {
     const auto anomaly = static_cast<mail::Anomaly>(i);
@@ -236,6 +247,7 @@ void write_attachments(const mail::MessageFacts& facts, Fields& fields) {
   fields.names("attachment_extensions", extensions);
   fields.names("attachment_hashes", hashes);
   fields.count("dangerous_attachments", facts.dangerous_attachments);
+  fields.count("attached_programs", facts.attached_programs);
   fields.count("encrypted_attachments", facts.encrypted_attachments);
   fields.count("disguised_attachments", disguised);
   fields.count("double_extensions", doubled);
@@ -335,7 +347,7 @@ void MailFilter::begin_event(const MailEvent& in, std::string& json_text) {
   json.begin_object().key("type").string("mail").key("id").string(clean(in.id));
   write_envelope(in, facts, fields, json);
   write_identity(*analysis_, in.envelope->outgoing, fields, json);
-  write_content(facts, fields);
+  write_content(*analysis_, fields);
   write_attachments(facts, fields);
   write_campaign(facts, fields);
   fields.flag("forged_results", in.forged_results);

@@ -102,6 +102,16 @@ bool name_turned(const Unseen& unseen, std::string_view extension) {
   return unseen.overrides || (unseen.turns && dangerous_extension(extension));
 }
 
+// A drawing that does more than be looked at: it has a script, opens something, or holds another page.
+bool drawing_acts(std::string_view bytes) {
+  constexpr std::string_view acts[] = {"<script", "javascript:", "<foreignobject",
+                                       "onload",  "href=\"http", "href='http"};
+  return std::any_of(std::begin(acts), std::end(acts), [bytes](std::string_view one) {
+    const auto same = [](char a, char b) { return to_lower(a) == b; };
+    return std::search(bytes.begin(), bytes.end(), one.begin(), one.end(), same) != bytes.end();
+  });
+}
+
 // A name of a file within the attachment.
 void judge_member(std::string_view name, base::Arena& arena, Attachment& file) {
   Unseen unseen;
@@ -109,6 +119,8 @@ void judge_member(std::string_view name, base::Arena& arena, Attachment& file) {
   const std::string_view extension = extension_of(plain, arena);
   const bool dangerous = dangerous_extension(extension);
   file.dangerous |= dangerous;
+  file.runs |= dangerous && extension != "svg";
+  file.program |= program_extension(extension);
   file.double_extension |= dangerous && double_extension(plain, extension);
   file.disguised |= name_turned(unseen, extension);
 }
@@ -130,6 +142,11 @@ Attachment judge_attachment(const Message& message, int32_t index, base::Arena& 
   file.dangerous = dangerous_extension(file.extension) || part.content == Content::kExecutable ||
                    part.content == Content::kScript || part.content == Content::kOfficeMacro ||
                    part.content == Content::kShortcut || part.content == Content::kIso;
+  const bool idle = file.extension == "svg" && part.content != Content::kExecutable &&
+                    part.content != Content::kShortcut && !drawing_acts(part.decoded);
+  file.runs = file.dangerous && !idle;
+  // A message that is passed on bears its subject, which may end like "example.com".
+  file.program = (program_extension(file.extension) && part.type != "message") || part.content == Content::kExecutable;
   for (const Member& member : message.members) {
     if (member.part != index) continue;
     file.encrypted |= member.encrypted;

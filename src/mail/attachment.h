@@ -19,6 +19,8 @@ struct Attachment {
   uint64_t bytes = 0;             // decoded
   uint64_t hash = 0;              // of the decoded bytes (of as many as the limits allow); 0 if empty
   bool dangerous = false;         // runs or opens something: by extension, by bytes, or by what an archive holds
+  bool runs = false;              // the same, but for drawings (SVG) that hold nothing but a drawing
+  bool program = false;           // a program, script or image of a disk, as nobody mails any more, also in an archive
   bool double_extension = false;  // "invoice.pdf.exe", "invoice.pdf      .exe"
   bool disguised = false;         // bytes of another kind than the name or type says, or a name that is turned round
   bool encrypted = false;         // an archive with encrypted members

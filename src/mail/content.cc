@@ -73,6 +73,11 @@ constexpr std::string_view kDangerous[] = {
     "lnk",  "mde",    "msc", "msi",  "msix", "msp", "mst", "one", "pif",  "potm", "ppam", "ppsm", "pptm", "ps1",
     "psm1", "rdp",    "reg", "scf",  "scr",  "sct", "sh",  "shb", "slk",  "svg",  "sys",  "udl",  "url",  "vb",
     "vbe",  "vbs",    "vhd", "vhdx", "vxd",  "wsc", "wsf", "wsh", "xlam", "xll",  "xlsm", "xltm"};
+// What is left of these without what offices and developers do send: macros, shell scripts, drawings, links.
+constexpr std::string_view kPrograms[] = {
+    "ade", "apk", "appx", "bat", "chm", "cmd", "com", "cpl", "dll", "exe",  "gadget", "hlp", "hta", "img", "ins",
+    "iso", "jar", "jnlp", "js",  "jse", "lnk", "mde", "msc", "msi", "msix", "msp",    "mst", "pif", "ps1", "psm1",
+    "scf", "scr", "sct",  "shb", "sys", "vb",  "vbe", "vbs", "vhd", "vhdx", "vxd",    "wsc", "wsf", "wsh", "xll"};
 constexpr std::string_view kScripts[] = {"bat", "cmd", "hta", "js",  "jse", "ps1", "psm1", "py",
                                          "sh",  "vb",  "vbe", "vbs", "wsc", "wsf", "wsh"};
 // What a browser opens as a page, whatever it begins with.
@@ -290,6 +295,10 @@ std::string_view extension_of(std::string_view name, base::Arena& arena) {
 
 bool dangerous_extension(std::string_view extension) {
   return std::find(std::begin(kDangerous), std::end(kDangerous), extension) != std::end(kDangerous);
+}
+
+bool program_extension(std::string_view extension) {
+  return std::find(std::begin(kPrograms), std::end(kPrograms), extension) != std::end(kPrograms);
 }
 
 Content content_of(std::string_view bytes, std::string_view name) {

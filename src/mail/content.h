@@ -19,6 +19,8 @@ Content content_of(std::string_view bytes, std::string_view name);
 std::string_view extension_of(std::string_view name, base::Arena& arena);
 // Whether the file runs or opens something when it is clicked, by its extension (lower case).
 bool dangerous_extension(std::string_view extension);
+// Whether it is a program, script or image of a disk that nobody mails any more: large providers refuse them all.
+bool program_extension(std::string_view extension);
 
 // Appends the members of an archive, at most `members_max` in `out`; counts all in `seen`. False: the directory is
 // broken.

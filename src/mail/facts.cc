@@ -269,7 +269,9 @@ struct Analyser::Work {
       if (!event::parse_email(found.text, arena, parts)) continue;
       facts.from_name_is_address = true;
       const std::string_view domain = event::registered_domain(parts.domain);
-      if ((domain.empty() ? parts.domain : domain) != facts.from_domain) facts.from_name_is_other_address = true;
+      const std::string_view named = domain.empty() ? parts.domain : domain;
+      if (facts.from_name_domain.empty()) facts.from_name_domain = named;
+      if (named != facts.from_domain) facts.from_name_is_other_address = true;
     }
   }
 
@@ -433,7 +435,8 @@ struct Analyser::Work {
 
   void read_attachment(int32_t index) {
     const Attachment file = judge_attachment(message, index, arena);
-    facts.dangerous_attachments += file.dangerous;
+    facts.dangerous_attachments += file.runs;
+    facts.attached_programs += file.program;
     facts.encrypted_attachments += file.encrypted;
     facts.attachments.push_back(file);
   }

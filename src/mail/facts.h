@@ -45,6 +45,7 @@ struct MessageFacts {
   std::string_view reply_to_domain, sender_domain, return_path_domain, message_id_domain;  // registrable
   uint32_t from_count = 0, recipients = 0, recipient_domains = 0;
   bool from_name_is_address = false;        // the display name holds a mail address
+  std::string_view from_name_domain;        // registrable, of the first address that stands in it
   bool from_name_is_other_address = false;  // ... of another registrable domain than the real one
   bool from_name_is_recipient = false;      // the display name is a recipient's address or its local part
   bool reply_to_differs = false;            // another registrable domain than From
@@ -79,7 +80,8 @@ struct MessageFacts {
 
   // Attachments and members.
   std::vector<Attachment> attachments;
-  uint32_t inline_images = 0, dangerous_attachments = 0, encrypted_attachments = 0, members = 0, attached_messages = 0;
+  uint32_t inline_images = 0, dangerous_attachments = 0, attached_programs = 0, encrypted_attachments = 0, members = 0,
+           attached_messages = 0;
 
   // Trace and authentication, as claimed by the headers.
   std::vector<Received> received;  // newest first

@@ -36,7 +36,7 @@ static void note_birth(Forgotten& forgotten, int64_t receive_ms) {
 }
 
 base::Result<std::unique_ptr<DataFolder>> DataFolder::open(const std::string& path, DataFolderOptions options) {
-  TAMIS_CHECK(base::make_folders(path));
+  TAMIS_CHECK(base::make_folders(path, 0700));  // what is in it is about people
   std::unique_ptr<DataFolder> folder(new DataFolder(path));
   folder->options_ = options;
   std::string lock = path + "/lock";

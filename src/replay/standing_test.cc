@@ -61,6 +61,22 @@ TEST(Standing, WhatIsInForceIsSaidWithoutItsName) {
             "Please choose a new password.\n");
 }
 
+TEST(Standing, OfAnEventIsSaidWhatWasDone) {
+  Standing standing;
+  standing.on = "event:mail", standing.value = "m1", standing.now_ms = kNow, standing.intervened = 1;
+  EXPECT_EQ(all(customer_words(standing)), "Our automatic checks let this message through.\n");
+  PastDecision decision;
+  decision.type = "mail", decision.verdict = "tag", decision.time_ms = kNow;
+  standing.decisions = {decision};
+  const std::string words = all(customer_words(standing));
+  EXPECT_NE(words.find("looked at this message and marked it as probably unwanted; it was delivered."),
+            std::string::npos)
+      << words;
+  EXPECT_NE(words.find("the checks learn from it"), std::string::npos);
+  standing.decisions[0].revised = "accept";
+  EXPECT_NE(all(customer_words(standing)).find("now they would have let it through"), std::string::npos);
+}
+
 // Whatever there is, a customer hears none of it.
 TEST(Standing, ACustomerNeverHearsASecret) {
   rc::check([] {
@@ -105,10 +121,11 @@ TEST(Standing, SupportSeesNeitherPointsNorWhatRulesSayToAnalysts) {
   standing.labels[1].reason = "board member";
   PastDecision decision;
   decision.reasons = {"7 signups from 192.0.2.0/24"};
+  decision.rules = {"many-signups"};
   decision.points = 80;
   standing.decisions.push_back(decision);
   std::string analyst = json_for(standing, Reader::kAnalyst), support = json_for(standing, Reader::kSupport);
-  for (const char* hidden : {"7 signups", "\"points\"", "secret-reason"}) {
+  for (const char* hidden : {"7 signups", "\"points\"", "secret-reason", "many-signups"}) {
     EXPECT_NE(analyst.find(hidden), std::string::npos) << hidden;
     EXPECT_EQ(support.find(hidden), std::string::npos) << hidden;
   }

@@ -39,6 +39,7 @@ std::string noun_of(std::string_view on) {
   for (auto [kind, noun] : kNouns) {
     if (kind == on) return "this " + std::string(noun);
   }
+  if (on == "event:mail") return "this message";
   return on.substr(0, 6) == "event:" ? "this " + std::string(on.substr(6)) : "this " + std::string(on);
 }
 
@@ -82,8 +83,8 @@ void write_decision(const PastDecision& decision, Reader reader, JsonWriter& jso
   write_time(json, "time", decision.time_ms);
   json.key("verdict").string(decision.verdict);
   if (!decision.revised.empty()) json.key("revised").string(decision.revised);
-  write_texts(json, "rules", decision.rules);
   if (reader == Reader::kAnalyst) {
+    write_texts(json, "rules", decision.rules);
     write_texts(json, "reasons", decision.reasons);
     json.key("points").real(decision.points).key("score").real(decision.score).key("policy").string(decision.policy);
   }
@@ -111,10 +112,50 @@ base::Result<Reader> reader_named(std::string_view name) {
   return base::invalid("\"" + std::string(name.substr(0, 64)) + "\": expected analyst, support or customer");
 }
 
+// What a verdict of the ready policies did, of an event.
+std::string_view deed_of(std::string_view verdict) {
+  constexpr std::array<std::pair<std::string_view, std::string_view>, 12> kDeeds = {
+      {{"accept", "let it through"},
+       {"allow", "let it through"},
+       {"notify", "let it through and told the owner of the account"},
+       {"tag", "marked it as probably unwanted; it was delivered"},
+       {"quarantine", "put it aside as probably unwanted"},
+       {"greylist", "asked the sender's server to try again some minutes later"},
+       {"defer", "asked the sender's server to try again later"},
+       {"delay", "let it wait a little"},
+       {"challenge", "asked for one more proof before it could go on"},
+       {"hold", "stopped it until it is confirmed"},
+       {"lock", "closed the sessions of the account"},
+       {"reject", "refused it"}}};
+  for (auto [name, deed] : kDeeds) {
+    if (name == verdict) return deed;
+  }
+  return verdict == "refuse" ? "refused it" : "stepped in";
+}
+
+// Of an event: what was done with it, and what whoever asks can do.
+void add_event_words(const Standing& standing, const std::string& noun, std::vector<std::string>& words) {
+  if (standing.decisions.empty()) {
+    words.push_back("Our automatic checks let " + noun + " through.");
+    return;
+  }
+  const PastDecision& decision = standing.decisions.front();
+  words.push_back("On " + day_of(decision.time_ms) + ", " + hour_of(decision.time_ms) +
+                  ", our automatic checks looked at " + noun + " and " + std::string(deed_of(decision.verdict)) + ".");
+  const std::string& now = decision.revised.empty() ? decision.verdict : decision.revised;
+  if (now != decision.verdict) {
+    words.push_back("That was looked at again since, and changed: now they would have " +
+                    std::string(now == "accept" || now == "allow" ? "let it through" : "done otherwise") + ".");
+  } else if (standing.on == "event:mail" && (now == "tag" || now == "quarantine")) {
+    words.push_back("If that was wrong, mark it as wanted or tell us so: the checks learn from it.");
+  }
+}
+
 // Only of what is in force and how often checks have stepped in: nothing here names a rule, a list, a label, a number
 // that a rule compares with, or anybody else. What the policy's `say:` allows to be told is told as it stands.
 std::vector<std::string> customer_words(const Standing& standing) {
   const std::string noun = noun_of(standing.on);
+  const bool is_event = standing.on.starts_with("event:");
   std::vector<std::string> words, says;
   int64_t since_ms = INT64_MAX, until_ms = 0;
   size_t marks = 0;
@@ -140,10 +181,12 @@ std::vector<std::string> customer_words(const Standing& standing) {
     words.push_back(until_ms == state::kNeverExpires
                         ? "It stays until a member of our team takes it back."
                         : "It ends by itself on " + day_of(until_ms) + ", " + hour_of(until_ms) + ".");
+  } else if (is_event) {
+    add_event_words(standing, noun, words);
   } else {
     words.push_back("At present nothing is in force on " + noun + ".");
   }
-  if (standing.intervened > 0 && !standing.decisions.empty()) {
+  if (!is_event && standing.intervened > 0 && !standing.decisions.empty()) {
     words.push_back("Automatic checks stepped in when " + noun + " was used in the last " +
                     std::to_string(standing.window_ms / kDayMs) + " days, most recently on " +
                     day_of(standing.decisions.front().time_ms) + ".");
