@@ -244,9 +244,14 @@ whitelist_auth *@paypal.example
 whitelist_from_dkim *@news.example lists.example
 whitelist_from_rcvd *@old.example relay.example
 whitelist_to ann@our.example
+more_spam_to bob@our.example
+blacklist_to trap@our.example
 """})
         self.assertTrue([line for line in done.stdout.splitlines() if "FROM_CROSSED" in line and "how From is written" in line], done.stdout)
         self.assertTrue([line for line in done.stdout.splitlines() if "whitelist_to" in line and "first alone" in line], done.stdout)
+        rules = (out / "imported_rules.yaml").read_text()
+        for who, points in (("ann", "-7.20"), ("bob", "-24.00"), ("trap", "12.00")):
+            self.assertRegex(rules, rf"id: sa-to-{who}-our-example(?s:.)*?points: {points}")
         self.assertIn("sa-from-caps", self.rules_that_match(out, "PRIZEOFFICE <a@b.example>"))
         self.assertNotIn("sa-from-caps", self.rules_that_match(out, "Somebody Ordinary <prizeoffice@example.example>"))
         # No DNS: nothing is proven, so nobody is believed who has to be.
@@ -256,6 +261,21 @@ whitelist_to ann@our.example
         self.assertIn("dkim_domains.exists(d, d ==", rules)
         self.assertNotIn("lists\\.example", rules)
         self.assertNotIn("relay", rules.replace("whitelist_from_rcvd", ""))
+
+    def test_what_many_write_for_rspamd(self):
+        done, out = self.bring("rspamd", {
+            "local.d/multimap.conf": "GOOD { type = from; filter = \"email:domain:tld\"; score = -6; map = \"/${LOCAL_CONFDIR}/local.d/good.map\"; }\n",
+            "local.d/good.map": "good.example\n", "local.d/options.inc": "local_addrs = \"10.0.0.0/8, 192.168.0.0/16\";\n"})
+        self.assertEqual("10.0.0.0/8\n192.168.0.0/16\n", (out / "imported" / "own_networks.txt").read_text())
+        self.assertEqual("good.example\n", (out / "imported" / "rspamd_good.txt").read_text())
+        rules = (out / "imported_rules.yaml").read_text()
+        self.assertIn('spf == "pass"', rules.replace("\\", ""))
+        self.assertTrue([line for line in done.stdout.splitlines() if "nothing proves" in line], done.stdout)
+        events = self.folder / "events.jsonl"
+        of = lambda number, **more: json.dumps({"type": "mail", "id": f"m{number}", "direction": "in", "sender": "x@mail.good.example", **more})
+        events.write_text("\n".join([of(1, dns=True, spf="none"), of(2, dns=True, spf="pass"), of(3)]) + "\n")
+        lines = [json.loads(line) for line in self.run_tamis("replay", "--policy", str(out), "--quiet", str(events)).stdout.splitlines()]
+        self.assertEqual([False, True, True], ["rspamd-good" in line.get("rules", []) for line in lines], lines)
 
     def test_rspamd(self):
         done, out = self.bring("rspamd", RSPAMD)

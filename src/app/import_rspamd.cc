@@ -191,6 +191,9 @@ Look look_of(const Node& map) {
   if (type == "ip") return {"network", "ip", "", false};
   if (type == "from" && filter.empty()) return {"string", from, "", false, true};
   if (type == "from" && (filter == "email" || filter == "email:addr")) return {"string", from, "", false};
+  // A registrable domain on a list counts for all below it.
+  if (type == "from" && filter == "email:domain:tld")
+    return {"domain", mime ? "from.domain" : "sender.domain", "", false};
   if (type == "from" && filter == "email:domain") {
     if (mime) return {"domain", "from.domain", "", false};
     return {"string", "sender.split(\"@\")[1]", "", false};
@@ -207,7 +210,7 @@ Look look_of(const Node& map) {
   if (type == "header" && lower(map.text("header")) == "from" && filter == "email:addr") {
     return {"string", "from", "", false};
   }
-  if (type == "header" && lower(map.text("header")) == "from" && filter == "email:domain") {
+  if (type == "header" && lower(map.text("header")) == "from" && filter.starts_with("email:domain")) {
     return {"domain", "from.domain", "", false};
   }
   return {nullptr, "",
@@ -316,11 +319,16 @@ class Reader {
     std::vector<std::string> values;
     for (const Node& child : node.children) values.push_back(child.value);
     if (node.children.empty()) values.push_back(node.value);
-    for (const std::string& value : values) {
-      if (value.starts_with('/') || value.find("://") != std::string::npos) {
-        leave(at(node), node.name + " " + value, "a map; name its networks in the list own_networks");
-      } else {
-        out_.entries["own_networks"].push_back(value);
+    for (const std::string& words : values) {
+      if (words.starts_with('/') || words.find("://") != std::string::npos) {
+        leave(at(node), node.name + " " + words, "a map; name its networks in the list own_networks");
+        continue;
+      }
+      for (size_t at = 0; at < words.size();) {  // "10.0.0.0/8, 192.168.0.0/16"
+        const size_t begin = words.find_first_not_of(" ,;\t", at);
+        if (begin == std::string::npos) break;
+        at = std::min(words.find_first_of(" ,;\t", begin), words.size());
+        out_.entries["own_networks"].push_back(words.substr(begin, at - begin));
       }
     }
   }
@@ -343,6 +351,7 @@ class Reader {
     for (const std::string_view front : {"file://", "fallback+file://", "regexp;", "glob;", "map;"}) {
       if (map.starts_with(front)) map.erase(0, front.size());
     }
+    if (map.starts_with("/$")) map.erase(0, 1);  // as many write it; the variable is an absolute path
     for (const std::string_view front :
          {"$LOCAL_CONFDIR/", "${LOCAL_CONFDIR}/", "$CONFDIR/", "${CONFDIR}/", "/etc/rspamd/"}) {
       if (map.starts_with(front)) map.erase(0, front.size());
@@ -436,6 +445,13 @@ class Reader {
     if (action == "quarantine" || action == "discard") rule.verdict = action == "discard" ? "reject" : action;
     const bool patterns = map.text("regexp") == "true" || map.text("glob") == "true" ||
                           map.text("map").starts_with("regexp;") || map.text("map").starts_with("glob;");
+    const bool of_sender = look.of.starts_with("sender"), of_from = look.of.starts_with("from");
+    proof_.clear();
+    if ((rule.score < 0 || rule.verdict == "accept") && (of_sender || of_from)) {
+      proof_ = of_sender ? "(spf == \"pass\" || aligned || !dns) && " : "(dmarc == \"pass\" || aligned || !dns) && ";
+      leave(at(map), name + ": senders that nothing proves",
+            "it counts for those that authentication proves, where DNS is asked");
+    }
     if (patterns) return pattern_map(map, look, rule, entries);
     list_map(look, rule, entries);
   }
@@ -462,7 +478,7 @@ class Reader {
     if (look.by_parts)
       test = fmt::format("({0} || string({1}.domain) in list.{2} || {1}.local in list.{2})", test, look.of, list);
     test = look.many ? fmt::format("{}.exists(v, v in list.{})", look.of, list) : "has(" + of + ") && " + test;
-    add_rule(std::move(rule), test);
+    add_rule(std::move(rule), proof_ + test);
   }
 
   void pattern_map(const Node& map, const Look& look, const ImportedRule& rule,
@@ -490,8 +506,8 @@ class Reader {
       ImportedRule one = rule;
       one.where = where;
       const std::string of = look.of.substr(0, look.of.find('.'));
-      add_rule(std::move(one), look.many ? fmt::format("{}.exists(v, v.matches({}))", look.of, *cel)
-                                         : fmt::format("has({}) && {}.matches({})", of, look.of, *cel));
+      add_rule(std::move(one), proof_ + (look.many ? fmt::format("{}.exists(v, v.matches({}))", look.of, *cel)
+                                                   : fmt::format("has({}) && {}.matches({})", of, look.of, *cel)));
     }
   }
 
@@ -538,6 +554,7 @@ class Reader {
   std::map<std::string, std::pair<double, std::string>> weights_;
   std::map<std::string, std::string> known_;  // symbols as CEL
   std::vector<std::pair<Node, std::string>> composites_;
+  std::string proof_;  // what the rule of the map at hand asks besides
 };
 
 }  // namespace

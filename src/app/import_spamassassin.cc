@@ -309,6 +309,8 @@ class Reader {
   void read_recipients(const std::string& word, std::string_view rest) {
     leave(word + ": its recipients", "of several recipients of a message the first alone is looked at");
     const bool blocks = word.starts_with("black") || word.starts_with("block");
+    // What SpamAssassin's own rules for these give.
+    const double score = blocks ? 10 : word.starts_with("all_spam") ? -100 : word.starts_with("more_spam") ? -20 : -6;
     for (std::string_view one = next_word(rest); !one.empty(); one = next_word(rest)) {
       ImportedRule rule;
       rule.name = word + " " + lower(one);
@@ -316,7 +318,7 @@ class Reader {
       rule.where = where_;
       rule.when = fmt::format("has(recipient) && direction == \"in\" && recipient.matches({})",
                               cel_string(pattern_of_glob(lower(one))));
-      rule.verdict = blocks ? "reject" : "accept";
+      rule.score = score;
       out_.rules.push_back(std::move(rule));
     }
   }
