@@ -45,7 +45,7 @@ class Eval(mail_test.Case):
         self.assertIn("excludes", self.run_tamis("mail", "eval", "--index", root / "index.tsv", "--root", root, "--out", self.folder / "x",
                                                  "--split", 3, "--delay", 3, code=2).stderr)
         # With the names of its columns, and to standard output.
-        headed = self.write("path\tlabel\torder\n" + (root / "index.tsv").read_text(), "headed.tsv")
+        headed = self.write("\ufeffpath\tlabel\torder\n" + (root / "index.tsv").read_text().replace("\tham", "\tHAM"), "headed.tsv")
         done = self.run_tamis("mail", "eval", "--online", "--fresh", "--index", headed, "--root", root, "--out", "-")
         self.assertEqual([row[:4] for row in rows], [line.split("\t")[:4] for line in done.stdout.splitlines()])
         late = self.evaluate(root, "--delay", 20)[1]
@@ -62,6 +62,8 @@ class Eval(mail_test.Case):
         self.assertIn("gone.tsv:1: cannot open", self.run_tamis("mail", "eval", "--fresh", "--index", gone, *arguments, code=2).stderr)
         self.assertIn("no event type `mail`", self.run_tamis("mail", "eval", "--fresh", "--policy", harness.POLICY, "--index", gone,
                                                               *arguments, code=2).stderr)
+        self.assertIn("nothing was judged", self.run_tamis("mail", "eval", "--fresh", "--index", gone, *arguments, code=2).stderr)
+        self.assertIn("-1", self.run_tamis("mail", "eval", "--split", "-1", "--index", gone, *arguments, code=2).stderr)
         order = self.write("gone.eml\tham\tearly\n", "order.tsv")
         self.assertIn("order.tsv:1: the order 'early' is no number", self.run_tamis("mail", "eval", "--index", order, *arguments, code=2).stderr)
         empty = self.write("\n", "empty.tsv")

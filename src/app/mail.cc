@@ -237,8 +237,12 @@ Command add_mail_eval(CLI::App& app) {
   auto* split = app.add_option("--split", options->split,
                                "Learn from the first so many alone (0: from none), then test the others without "
                                "feedback; the scores are of these");
-  app.add_option("--delay", options->delay, "Tell labels so many messages late")->excludes(split);
-  app.add_option("--limit", options->limit, "Read so many messages at most");
+  auto* delay = app.add_option("--delay", options->delay, "Tell labels so many messages late")->excludes(split);
+  auto* limit = app.add_option("--limit", options->limit, "Read so many messages at most");
+  const auto is_count = [](const std::string& text) {
+    return text.starts_with('-') ? "'" + text + "' is no number of messages" : std::string();
+  };
+  for (CLI::Option* count : {split, delay, limit}) count->check(is_count);
   add_setup(app, options->setup);
   return command_of(options, eval);
 }

@@ -6,10 +6,13 @@
 #include <ctime>
 #include <deque>
 
+#include <unistd.h>
+
 #include "app/command.h"
 #include "base/file.h"
 #include "base/hash.h"
 #include "door/mail_text.h"
+#include "mail/ascii.h"
 
 #include <fmt/format.h>
 
@@ -29,11 +32,37 @@ struct Row {
   size_t line = 0;  // of the index
 };
 
+std::string path_of(const MailEvalOptions& options, const Row& row) {
+  return row.path.starts_with('/') ? row.path : options.root + "/" + row.path;
+}
+
+std::string lower(std::string_view text) {
+  std::string out(text);
+  std::transform(out.begin(), out.end(), out.begin(), mail::to_lower);
+  return out;
+}
+
+// Before hours of work, not after them.
+base::Status all_there(const MailEvalOptions& options, const std::vector<Row>& rows) {
+  const Row* first = nullptr;
+  size_t gone = 0;
+  for (const Row& row : rows) {
+    if (::access(path_of(options, row).c_str(), R_OK) == 0) continue;
+    if (first == nullptr) first = &row;
+    ++gone;
+  }
+  if (gone == 0) return {};
+  const std::string others = gone > 1 ? fmt::format(", nor {} others", gone - 1) : "";
+  return base::fail(base::Code::kNotFound,
+                    fmt::format("{}:{}: cannot open {}{} (--root {}); nothing was judged", options.index, first->line,
+                                path_of(options, *first), others, options.root));
+}
+
 base::Result<std::vector<Row>> read_index(const MailEvalOptions& options) {
   TAMIS_TRY(text, base::read_file(options.index, kIndexBytesMax));
   std::vector<Row> rows;
   size_t number = 0;
-  for (size_t at = 0; at < text.size();) {
+  for (size_t at = text.starts_with("\xef\xbb\xbf") ? 3 : 0; at < text.size();) {
     const size_t end = std::min(text.find('\n', at), text.size());
     std::string_view line = std::string_view(text).substr(at, end - at);
     at = end + 1;
@@ -42,7 +71,7 @@ base::Result<std::vector<Row>> read_index(const MailEvalOptions& options) {
     if (line.empty()) continue;
     const size_t tab = line.find('\t');
     const std::string_view rest = tab == std::string_view::npos ? std::string_view{} : line.substr(tab + 1);
-    const std::string_view label = rest.substr(0, rest.find('\t'));
+    const std::string label = lower(rest.substr(0, rest.find('\t')));
     if (number == 1 && label == "label") continue;  // the names of the columns
     if (tab == 0 || (label != "ham" && label != "spam")) {
       return base::invalid(
@@ -88,6 +117,7 @@ class Eval {
   base::Result<MailEvalSummary> run() {
     TAMIS_TRY(rows, read_index(options_));
     TAMIS_TRY(setup, MailSetup::open(options_.setup));
+    TAMIS_CHECK(all_there(options_, rows));
     setup_ = std::move(setup);
     for (uint64_t i = 0; i < rows.size(); ++i) {
       TAMIS_CHECK(take(rows[i], i));
@@ -106,7 +136,7 @@ class Eval {
 
  private:
   base::Status take(const Row& row, uint64_t i) {
-    auto read = base::read_file(options_.root + "/" + row.path, kMessageBytesMax);
+    auto read = base::read_file(path_of(options_, row), kMessageBytesMax);
     if (!read) {
       return base::fail(read.error().code, fmt::format("{}:{}: {} (--root {})", options_.index, row.line,
                                                        read.error().message, options_.root));
