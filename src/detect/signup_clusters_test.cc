@@ -84,6 +84,23 @@ TEST(Background, a_round_trip_that_is_none_hardly_moves_the_mean_of_its_country)
   EXPECT_EQ(huge.measure, signup_facts(signup).measure);
 }
 
+// Its people give addresses of its own mail domain for recovery, as honest people hardly ever share one.
+TEST(SignupClusters, an_organisation_with_a_mail_domain_of_its_own_is_none) {
+  auto clusters = SignupClusters::make(small());
+  auto all = people(6, 300);
+  for (size_t i = 0; i < 60; ++i) {
+    all.push_back(employed(i, kStart + 5 * 24 * kHourMs + int64_t(i) * 60'000));
+    all.back().recovery = "p" + std::to_string(i) + "@office.example";
+  }
+  std::stable_sort(all.begin(), all.end(), [](const Person& a, const Person& b) { return a.t_ms < b.t_ms; });
+  std::vector<double> office;
+  for (const Person& p : all) {
+    const double score = clusters->signup(p.signup()).score;
+    if (p.account[0] == 'o') office.push_back(score);
+  }
+  EXPECT_LE(share_above(office, 0.9), 0.05);
+}
+
 TEST(SignupClusters, finds_a_campaign_that_never_repeats_an_address) {
   auto clusters = SignupClusters::make(small());
   auto all = people(6, 300);

@@ -85,7 +85,7 @@ SignupFacts signup_facts(const Signup& s) {
   f.value[kLocale] = hash_of({s.client.language, s.client.time_zone});
   const size_t at = s.recovery.rfind('@');
   f.value[kRecovery] =
-      s.recovery.empty() ? 2 : hash_of({at == std::string_view::npos ? s.recovery : s.recovery.substr(at)});
+      s.recovery.empty() ? kNoRecovery : hash_of({at == std::string_view::npos ? s.recovery : s.recovery.substr(at)});
   f.value[kMailbox] = mailbox_of(s.recovery);
   f.kind = static_cast<uint8_t>(base::hash64(s.captcha, kKindSeed) % kCaptchaKinds);
   f.value[kForm] = s.pasted ? 3 : 5;

@@ -33,6 +33,8 @@ enum Attribute : uint8_t {
 enum Measure : uint8_t { kFill, kCaptcha, kRtt, kMeasures };
 
 // Views: groups of attributes that are nearly independent of each other among honest people.
+inline constexpr uint32_t kNoRecovery = 2;  // the value of kRecovery where there is none
+
 enum View : uint8_t { kLexical, kDeviceView, kNetworkView, kLocaleView, kRecoveryView, kBehaviour, kReuse, kViews };
 std::string_view view_name(View view);
 
