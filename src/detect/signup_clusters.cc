@@ -368,10 +368,10 @@ void SignupClustersImpl::learn_until(int64_t t_ms) {
   }
 }
 
-// How likely what the cluster gathers is a campaign, in log-odds: what its members have in common beyond the best of
-// three honest explanations, a place (an organisation that registers its people: network, locale, ways of making names
-// and, as far as all sit there, machines of one purchase), an organisation whose people give addresses of its own mail
-// domain, and a thing that many have got (device, locale). Of two views at least.
+// How likely what the cluster gathers is a campaign, in log-odds: what its members have in common beyond the better of
+// two honest explanations, a place (an organisation that registers its people: network, locale, ways of making names
+// and, as far as all sit there, machines of one purchase and a mail domain of its own) and a thing that many have got
+// (device, locale). Of two views at least.
 double SignupClustersImpl::guilt_of(const Cluster& c, std::array<float, kClusterParts>* parts) const {
   constexpr double kOfName = 2.5;            // log-odds of a name that a place explains
   constexpr double kMost = 5;                // of any view: how rare it is beyond that is not known so well
@@ -388,22 +388,20 @@ double SignupClustersImpl::guilt_of(const Cluster& c, std::array<float, kCluster
   const double again = std::max(c.model.sharing(kNetwork), c.model.top(kNetwork).share);
   const double together = std::clamp((again - 0.3) / 0.3, 0.0, 1.0) * std::clamp(mean[kNetworkView] - 1, 0.0, 1.0);
   const double name = std::min(mean[kLexical], kOfName);
-  const double place = mean[kNetworkView] + mean[kLocaleView] + together * (mean[kDeviceView] + name);
   const double thing = mean[kDeviceView] + mean[kLocaleView];
-  // An organisation may have all give an address of its own mail domain.
+  // Who registers in one place may also give addresses of the place's own mail domain. Elsewhere that is a campaign's.
   const ClusterModel::Top domain = c.model.top(kRecovery);
-  const double own_domain = domain.value == kNoRecovery ? 0
-                                                        : std::clamp((domain.share - 0.6) / 0.3, 0.0, 1.0) *
-                                                              std::clamp(mean[kRecoveryView] - 1, 0.0, 1.0);
-  const double organisation = mean[kNetworkView] + mean[kLocaleView] + together * mean[kDeviceView] +
-                              own_domain * mean[kRecoveryView] + std::max(own_domain, together) * name;
-  const double unexplained = total - std::max({place, thing, organisation});
+  const double same_domain = domain.value == kNoRecovery ? 0 : std::clamp((domain.share - 0.6) / 0.3, 0.0, 1.0);
+  const double own_domain = together * same_domain;
+  const double place =
+      mean[kNetworkView] + mean[kLocaleView] + together * (mean[kDeviceView] + name) + own_domain * mean[kRecoveryView];
+  const double unexplained = total - std::max(place, thing);
   // The two strongest views, as far as they are not the place's.
   mean[kNetworkView] = std::min(2.0, mean[kNetworkView] * (1 - together));
   mean[kLocaleView] = 0;
   mean[kDeviceView] *= 1 - together;
   mean[kRecoveryView] *= 1 - own_domain;
-  mean[kLexical] -= std::max(own_domain, together) * name;
+  mean[kLexical] -= together * name;
   const auto [first, second] = strongest(mean);
   const double two = (first + second) * std::clamp(second / kSecondView, 0.2, 1.0);
   const double guilt =
