@@ -16,10 +16,6 @@ bool is_blank(uint32_t point) {
   return point <= 0x20 || point == 0xa0 || (point >= 0x2000 && point <= 0x200a) || point == 0x202f || point == 0x205f ||
          point == 0x3000;
 }
-bool is_unseen(uint32_t point) {
-  return point == 0xad || point == 0x61c || (point >= 0x200b && point <= 0x200f) ||
-         (point >= 0x202a && point <= 0x202e) || (point >= 0x2060 && point <= 0x206f) || point == 0xfeff;
-}
 
 void append(std::string& out, uint32_t point) {
   std::array<char, 4> bytes{};
@@ -38,9 +34,8 @@ std::string seen_of(std::string_view name) {
   std::string out;
   for (size_t at = 0; at < name.size() && out.size() < kBytesMax;) {
     const uint32_t point = cel::decode_code_point(name, at);
-    if (is_unseen(point)) continue;
     if (!is_blank(point)) {
-      append(out, point);
+      if (!mail::fold_point(point).dropped) append(out, point);
     } else if (!out.empty() && out.back() != ' ') {
       out += ' ';
     }
