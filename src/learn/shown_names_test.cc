@@ -14,10 +14,10 @@ bool shows(const std::string& name, const std::string& wanted) {
 }
 
 TEST(ShownNames, a_name_that_is_written_otherwise_is_the_same_to_a_reader) {
-  for (const char* name : {"Lars Holm", "Lars  Holm", " Lars\xc2\xa0Holm ", "La\xe2\x80\x8brs Holm", "Lars Holm | CEO",
-                           "Lars Holm, CEO", "Holm, Lars", "Holm,  Lars (CEO)", "L\xd0\xb0rs Holm",
-                           "Lars Holm - Director", "Lars Holm \xe2\x80\x93 Director", "\"Lars Holm\"",
-                           "Lars Holm <lars@our.example>", "Lars Holm via DocuSign"})
+  for (const char* name :
+       {"Lars Holm", "Lars  Holm", " Lars\xc2\xa0Holm ", "La\xe2\x80\x8brs Holm", "Lars Holm | CEO", "Lars Holm, CEO",
+        "Holm, Lars", "Holm,  Lars (CEO)", "L\xd0\xb0rs Holm", "Lars Holm - Director",
+        "Lars Holm \xe2\x80\x93 Director", "\"Lars Holm\"", "Lars Holm <lars@our.example>", "Lars Holm via DocuSign"})
     EXPECT_TRUE(shows(name, "Lars Holm")) << name;
   EXPECT_TRUE(shows("lars.holm@our.example", "lars holm"));
   EXPECT_TRUE(shows("lars_holm", "lars holm"));
