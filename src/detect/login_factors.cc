@@ -108,6 +108,14 @@ double LoginRiskImpl::surprise(const Profile& p, const LoginFacts& f, const int*
   return log_odds;
 }
 
+bool LoginRiskImpl::is_at_home(const Profile& p, const LoginFacts& f) const {
+  const bool is_shared = f.net == NetClass::kTor || f.net == NetClass::kVpn || f.net == NetClass::kMobile;
+  const uint32_t ip = own(f, kLogIp);
+  if (is_shared || ip == 0) return false;
+  const auto& known = p.known[kLogIp];
+  return std::any_of(known.begin(), known.end(), [ip](const auto& e) { return e.count >= 1 && e.value == ip; });
+}
+
 // A known cookie. Its browser may change its fingerprint by design, and its build by an update at a place that the
 // account uses; another fingerprint, build and TLS client elsewhere are another machine.
 double LoginRiskImpl::bound_factor(const Profile& p, const Profile::Binding& b, const LoginFacts& f, bool same_place,
@@ -122,6 +130,11 @@ double LoginRiskImpl::bound_factor(const Profile& p, const Profile::Binding& b, 
   if (b.device == own(f, kLogDevice)) {
     *bound = true;
     return -4;
+  }
+  // A release of a browser changes fingerprint, build and TLS client of all who use it, at once.
+  if (same_family && same_zone && is_at_home(p, f)) {
+    *bound = true;
+    return -2.5;
   }
   if (!same_family) return (same_system ? (same_zone ? 5 : 7) : (same_zone ? 6 : 8)) + (same_place ? 0 : 1.5);
   if (same_agent && same_tls) {

@@ -151,6 +151,8 @@ class LoginRiskImpl final : public LoginRisk {
   double surprise(const Profile& p, const LoginFacts& f, const int* levels, int count, double targeted) const;
   double cookie_factor(const Profile& p, const LoginFacts& f, double unknown, bool* known, bool* bound) const;
   double along_with_exit(NetClass net, int attribute) const;
+  // An address that the account has used before, and that few share.
+  bool is_at_home(const Profile& p, const LoginFacts& f) const;
   double bound_factor(const Profile& p, const Profile::Binding& b, const LoginFacts& f, bool same_place,
                       bool* bound) const;
   double tls_factor(const LoginFacts& f) const;

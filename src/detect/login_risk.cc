@@ -185,7 +185,8 @@ LoginRiskImpl::Judged LoginRiskImpl::judge(const Client& client, std::string_vie
   bool device_known = false;
   for (const Profile::Entry& e : p.known[kLogDevice])
     device_known = device_known || (e.count > 0 && e.value == own(f, kLogDevice));
-  j.is_unfamiliar = !bound && !(device_known && !known);
+  // Who aims at many accounts does not sit where each of their owners does.
+  j.is_unfamiliar = !bound && !(device_known && !known) && !is_at_home(p, f);
   if (j.is_unfamiliar) j.campaign = campaign_factor(f);
   g[kLoginCampaign] = static_cast<float>(j.campaign);
   // A session may go on from an unconfirmed login. Nothing of that was learned, so it is as unfamiliar as that was.
