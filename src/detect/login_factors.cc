@@ -151,8 +151,8 @@ double LoginRiskImpl::bound_factor(const Profile& p, const Profile::Binding& b, 
     const double odd = std::clamp(-2 * fast_log((changes + 0.9) / (n + 3)), -0.5, 4.5);
     return same_zone ? odd : (same_place ? 2 : 4) + odd / 2;
   }
-  *bound = same_place && same_zone && same_tls;
-  if (*bound) return -2.5;
+  *bound = same_place && same_zone;
+  if (*bound) return same_tls ? -2.5 : 1;
   return (same_tls ? 3.4 : 5) + (same_place ? 0 : 2.5) + (same_zone ? 0 : 0.5);
 }
 

@@ -93,6 +93,25 @@ TEST(LoginRisk, a_proof_may_come_before_the_login) {
   EXPECT_LT(h.odds(h.stranger), other.odds(other.stranger) + 0.5f) << "a cookie alone is bound to nothing";
 }
 
+// A release changes fingerprint, build and TLS client of all who use a browser, within days.
+TEST(LoginRisk, a_release_of_a_browser_locks_nobody_out) {
+  House h;
+  int odd = 0;
+  for (size_t i = 0; i < 100; ++i) {
+    Person& p = h.owners[i];
+    p.device = "new" + std::to_string(i);
+    p.agent =
+        "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/150.0.0.0 "
+        "Safari/537.36";
+    Login l = from(p, h.now += 60'000, true);
+    l.client.tls = "t13-of-another-kind";
+    odd += h.risk->login(l).score > 0.5;
+    l.is_session = false, l.t_ms = h.now += 60'000;
+    odd += h.risk->login(l).score > 0.5;
+  }
+  EXPECT_EQ(odd, 0);
+}
+
 TEST(LoginRisk, silence_confirms_who_came_in) {
   const auto later = [](bool comes_in, bool fails, int days) {
     Two h;
