@@ -10,7 +10,8 @@
 // The attributes are those of the answer of POST /v1/challenges. When it is solved, the form has a hidden field
 // `tamis_solution` (data-name changes it) with {"challenge": ..., "solution": [...]}, and the element fires the event
 // `tamis-solved` with the same as detail. data-auto="1" begins without the button being pressed. Words can be replaced by
-// data-label, data-working, data-done, data-failed. Everything works with the keyboard; nothing has to be seen, heard or
+// data-label, data-working, data-done, data-failed,
+// data-insecure (the page came without TLS). Everything works with the keyboard; nothing has to be seen, heard or
 // recognised, and nothing runs out while somebody is slow but the challenge's own ten minutes.
 "use strict";
 
@@ -21,6 +22,7 @@
     working: "Checking. This takes a moment, and you need not do anything.",
     done: "The check is done. You can go on.",
     failed: "The check did not work. Please press the button again, or reload the page.",
+    insecure: "The check needs a page that was sent encrypted. Please open this page again with https://.",
   };
 
   function begin(box, parts) {
@@ -31,11 +33,13 @@
       box.dataset.state = state;
       parts.status.textContent = text;
     };
-    const fail = () => {
+    const fail = (why = "failed") => {
       parts.bar.hidden = true;
       parts.button.disabled = false;
-      say("failed", word("failed"));
+      say("failed", word(why));
     };
+    // Browsers compute hashes for pages over TLS, and for those of this very machine, alone.
+    if (!window.isSecureContext) return fail("insecure");
     say("working", word("working"));
     parts.button.disabled = true;
     parts.bar.hidden = false;
@@ -46,7 +50,7 @@
     } catch (error) {
       return fail();
     }
-    worker.onerror = fail;
+    worker.onerror = () => fail();
     worker.onmessage = (event) => {
       if (event.data.error) {
         worker.terminate();
