@@ -130,8 +130,8 @@ void LoginRiskImpl::bind(Profile& p, const LoginFacts& f) {
 // for and nothing tells that whoever it was came in, silence says little.
 double LoginRiskImpl::confirmed_after(const Profile::Pending& q) {
   if (q.campaign != 0 || q.has(Profile::kTold | Profile::kDenied)) return kConfirmedAfterDoubt;
-  if (q.second_factor != 0) return kConfirmedAfterFactor;
-  return q.log_odds >= kAsked && !q.has(Profile::kUsed) ? kConfirmedAfterDoubt : kConfirmedAfter;
+  if (q.log_odds < kAsked) return q.second_factor != 0 ? kConfirmedAfterFactor : kConfirmedAfter;
+  return q.has(Profile::kUsed) ? kConfirmedAfter : kConfirmedAfterDoubt;
 }
 
 // What has waited long enough without a word against it was the owner.
@@ -231,7 +231,7 @@ LoginScore LoginRiskImpl::login(const Login& login) {
   if (j.origin >= 0) {
     Profile::Pending& from = j.profile->pending[size_t(j.origin)];
     go_on(from, j.out);
-    if (login.is_session) from.flags |= Profile::kUsed;
+    if (login.is_session && j.out.log_odds < kAsked) from.flags |= Profile::kUsed;
   }
   const LoginScore& out = j.out;
   const LoginFacts& f = j.facts;

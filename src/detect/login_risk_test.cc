@@ -113,19 +113,23 @@ TEST(LoginRisk, a_release_of_a_browser_locks_nobody_out) {
 }
 
 TEST(LoginRisk, silence_confirms_who_came_in) {
-  const auto later = [](bool comes_in, bool fails, int days) {
+  constexpr int64_t kDay = 86'400'000;
+  // `session_ms`: when a session goes on from the odd login; 0: none does.
+  const auto later = [](int64_t session_ms, bool fails, int days) {
     Two h;
-    h.odds(h.stranger);
-    if (comes_in) h.odds(h.stranger, true);
+    EXPECT_GT(h.odds(h.stranger), 3.3f) << "a proof is asked for";
     if (fails) h.risk->confirm({h.now, h.owner.account, h.client(h.stranger), false});
-    h.now += int64_t{86'400'000} * days;
+    const int64_t begun = h.now;
+    if (session_ms != 0) h.now += session_ms, h.odds(h.stranger, true);
+    h.now = begun + kDay * days;
     return h.odds(h.stranger);
   };
-  EXPECT_LT(later(true, false, 4), -3);
-  EXPECT_GT(later(false, false, 4), -3) << "it was asked for a proof, and went away";
-  EXPECT_LT(later(false, false, 15), -3);
-  EXPECT_GT(later(true, true, 4), 0) << "the proof was not given";
-  EXPECT_GT(later(true, true, 15), 0);
+  EXPECT_LT(later(2 * kDay, false, 4), -3);
+  EXPECT_GT(later(0, false, 4), -3) << "it was asked for a proof, and went away";
+  EXPECT_GT(later(1'000, false, 4), -3) << "its session was asked for one as well";
+  EXPECT_LT(later(0, false, 15), -3);
+  EXPECT_GT(later(2 * kDay, true, 4), 0) << "the proof was not given";
+  EXPECT_GT(later(2 * kDay, true, 15), 0);
 }
 
 TEST(LoginRisk, a_stolen_cookie_on_another_system_stands_out) {
