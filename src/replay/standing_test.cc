@@ -64,6 +64,8 @@ TEST(Standing, WhatIsInForceIsSaidWithoutItsName) {
 TEST(Standing, OfAnEventIsSaidWhatWasDone) {
   Standing standing;
   standing.on = "event:mail", standing.value = "m1", standing.now_ms = kNow, standing.intervened = 1;
+  EXPECT_EQ(all(customer_words(standing)), "We have no record of this message; it may be too long ago.\n");
+  standing.events = 1;
   EXPECT_EQ(all(customer_words(standing)), "Our automatic checks let this message through.\n");
   PastDecision decision;
   decision.type = "mail", decision.verdict = "tag", decision.time_ms = kNow;

@@ -136,7 +136,8 @@ std::string_view deed_of(std::string_view verdict) {
 // Of an event: what was done with it, and what whoever asks can do.
 void add_event_words(const Standing& standing, const std::string& noun, std::vector<std::string>& words) {
   if (standing.decisions.empty()) {
-    words.push_back("Our automatic checks let " + noun + " through.");
+    words.push_back(standing.events == 0 ? "We have no record of " + noun + "; it may be too long ago."
+                                         : "Our automatic checks let " + noun + " through.");
     return;
   }
   const PastDecision& decision = standing.decisions.front();
