@@ -79,6 +79,20 @@ TEST(Standing, OfAnEventIsSaidWhatWasDone) {
   EXPECT_NE(all(customer_words(standing)).find("now they would have let it through"), std::string::npos);
 }
 
+TEST(Standing, WhatHurtMostIsSaidFirst) {
+  Standing standing = standing_of_anna();
+  standing.labels = {label("odd", kNow, kNow + 1), label("held", kNow, kNow + 1)};
+  standing.labels[0].say = "Nothing to do.", standing.labels[1].say = "It waits.";
+  PastDecision mild, hard;
+  mild.type = hard.type = "login", mild.time_ms = hard.time_ms = kNow;
+  mild.verdict = "notify", mild.say = {"Nothing to do."};
+  hard.verdict = "lock", hard.say = {"Nothing to do.", "We closed all sessions."};
+  standing.decisions = {mild, hard};
+  const std::string words = all(customer_words(standing));
+  EXPECT_NE(words.find("We closed all sessions.\nIt waits.\n"), std::string::npos) << words;
+  EXPECT_EQ(words.find("Nothing to do."), std::string::npos) << words;
+}
+
 // Whatever there is, a customer hears none of it.
 TEST(Standing, ACustomerNeverHearsASecret) {
   rc::check([] {

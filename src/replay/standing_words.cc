@@ -133,6 +133,15 @@ std::string_view deed_of(std::string_view verdict) {
   return verdict == "refuse" ? "refused it" : "stepped in";
 }
 
+// How hard a verdict of the ready policies is for people; 0: it is not known.
+int hardness_of(std::string_view verdict) {
+  constexpr std::array<std::string_view, 12> kHardest = {"accept",   "allow",      "notify",    "tag",
+                                                         "greylist", "delay",      "challenge", "defer",
+                                                         "hold",     "quarantine", "reject",    "lock"};
+  const auto* at = std::find(kHardest.begin(), kHardest.end(), verdict == "refuse" ? "reject" : verdict);
+  return at == kHardest.end() ? 0 : static_cast<int>(at - kHardest.begin()) + 1;
+}
+
 // Of an event: what was done with it, and what whoever asks can do.
 void add_event_words(const Standing& standing, const std::string& noun, std::vector<std::string>& words) {
   if (standing.decisions.empty()) {
@@ -164,12 +173,17 @@ std::vector<std::string> customer_words(const Standing& standing) {
     bool is_new = !say.empty() && std::find(says.begin(), says.end(), say) == says.end();
     if (is_new && says.size() < kSaysMax) says.push_back(say);
   };
+  // First what hurt most: of the hardest decision the last rule, as rules go from mild to hard.
+  const auto hardest = std::max_element(
+      standing.decisions.begin(), standing.decisions.end(),
+      [](const PastDecision& a, const PastDecision& b) { return hardness_of(a.verdict) < hardness_of(b.verdict); });
+  if (hardest != standing.decisions.end() && !hardest->say.empty()) hear(hardest->say.back());
   for (const std::vector<Mark>* part : {&standing.labels, &standing.entries, &standing.around}) {
-    for (const Mark& mark : *part) {
+    for (auto mark = part->rbegin(); mark != part->rend(); ++mark) {
       ++marks;
-      if (mark.since_ms != 0) since_ms = std::min(since_ms, mark.since_ms);
-      until_ms = std::max(until_ms, mark.expires_ms);
-      hear(mark.say);
+      if (mark->since_ms != 0) since_ms = std::min(since_ms, mark->since_ms);
+      until_ms = std::max(until_ms, mark->expires_ms);
+      hear(mark->say);
     }
   }
   for (const PastDecision& decision : standing.decisions) {
