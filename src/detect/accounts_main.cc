@@ -1,9 +1,11 @@
 // detect_accounts: runs the account detectors over a file of events, without a policy: for measuring them.
 //
 //   detect_accounts [--intel IP_INTEL.csv] [--accounts SEED.jsonl] [--out DECISIONS.ndjson] [--retro RETRO.ndjson]
-//                   [--signups SCORES.ndjson] [--features FEATURES.csv] [--head TREES] EVENTS.jsonl
+//                   [--signups SCORES.ndjson] [--features FEATURES.csv] [--clusters CLUSTERS.txt] [--head TREES]
+//                   EVENTS.jsonl
 // --accounts is taken for the form of the command only: the detectors need nothing of what it tells (age, paid).
-// DECISIONS: one line per event; RETRO: one per account at the end; SCORES: the causal scores of signups, by account.
+// DECISIONS: one line per event; RETRO: one per account at the end; SCORES: the causal scores of signups, by account;
+// CLUSTERS: why each is held for a campaign or not, at the end.
 #include <cstdio>
 #include <cstring>
 #include <ctime>
@@ -21,7 +23,7 @@ namespace tamis::detect {
 namespace {
 
 struct Arguments {
-  std::string intel, accounts, out, retro, signups, features, head, events;
+  std::string intel, accounts, out, retro, signups, features, clusters, head, events;
 };
 
 bool read_arguments(int argc, char** argv, Arguments& a) {
@@ -33,6 +35,7 @@ bool read_arguments(int argc, char** argv, Arguments& a) {
                       : name == "--retro"    ? &a.retro
                       : name == "--signups"  ? &a.signups
                       : name == "--features" ? &a.features
+                      : name == "--clusters" ? &a.clusters
                       : name == "--head"     ? &a.head
                                              : nullptr;
     if (to == nullptr) {
@@ -68,6 +71,28 @@ void write_decision(FILE* out, int64_t id, std::string_view type, std::string_vi
   if (cluster != 0) std::fprintf(out, ",\"cluster\":%llu", static_cast<unsigned long long>(cluster));
 }
 
+void write_cluster(FILE* out, const ClusterPage& page) {
+  constexpr const char* kParts[kClusterParts] = {"base",      "two_views", "unexplained", "few",
+                                                 "aftermath", "truth",     "confirmed"};
+  const ClusterFacts& f = page.facts;
+  std::fprintf(out, "cluster %llu: %.0f members, log-odds %.2f =", static_cast<unsigned long long>(f.id), f.members,
+               f.log_odds);
+  for (int p = 0; p < kClusterParts; ++p)
+    std::fprintf(out, " %s %.2f", kParts[p], static_cast<double>(f.part[size_t(p)]));
+  std::fprintf(out, "\n  views:");
+  for (int v = 0; v < kViews; ++v)
+    std::fprintf(out, " %.*s %.2f", int(view_name(View(v)).size()), view_name(View(v)).data(),
+                 static_cast<double>(f.view[size_t(v)]));
+  std::fprintf(out, "\n  shared:");
+  for (const ClusterShare& s : page.shared)
+    std::fprintf(out, " %.*s %.0f of %.0f (%.2g)", int(s.attribute.size()), s.attribute.data(), s.observed, s.of,
+                 s.expected);
+  std::fprintf(out, "\n  times:");
+  for (const ClusterTime& t : page.times)
+    std::fprintf(out, " %.*s %.0f ms +- %.2f", int(t.measure.size()), t.measure.data(), t.typical_ms, t.spread);
+  std::fprintf(out, "\n");
+}
+
 }  // namespace
 
 int run(int argc, char** argv) {
@@ -75,7 +100,7 @@ int run(int argc, char** argv) {
   if (!read_arguments(argc, argv, a)) {
     std::fprintf(stderr,
                  "usage: detect_accounts [--intel CSV] [--accounts JSONL] [--out NDJSON] [--retro NDJSON] "
-                 "[--signups NDJSON] [--features CSV] [--head TREES] EVENTS.jsonl\n");
+                 "[--signups NDJSON] [--features CSV] [--clusters TXT] [--head TREES] EVENTS.jsonl\n");
     return 2;
   }
   AccountJsonReader reader;
@@ -172,6 +197,11 @@ int run(int argc, char** argv) {
       write_decision(out.get(), read->id, read->type, account, of.score, of.cluster);
       std::fprintf(out.get(), "}\n");
     }
+  }
+  if (const File pages = open_file(a.clusters)) {
+    std::vector<uint64_t> ids;
+    clusters->visit_clusters([&ids](const ClusterFacts& facts) { ids.push_back(facts.id); });
+    for (uint64_t id : ids) write_cluster(pages.get(), *clusters->cluster(id));
   }
   const ClusterParts parts = retro ? clusters->parts() : ClusterParts();
   if (retro)

@@ -7,7 +7,8 @@ constexpr double kDiscount = 0.6;
 constexpr double kClassPrior = 8;  // signups whose weight the back-off has
 constexpr double kCountryPrior = 1.5;
 // How many values an attribute is thought to have before any was seen.
-constexpr double kValuesPrior[kAttributes] = {60, 300, 20000, 8000, 4000, 300, 20000, 2000, 100, 2000, 8, 4, 1e6, 1e6};
+constexpr double kValuesPrior[kAttributes] = {60,   300, 60,   20000, 8000, 4000, 300, 20000,
+                                              2000, 100, 2000, 8,     4,    1e6,  1e6};
 constexpr double kLogRange = 12;  // nats of time for a measure about which nothing is known
 
 float worth(const float& count) { return count; }
@@ -75,13 +76,15 @@ void Background::learn(const SignupFacts& facts, const BackgroundKeys& keys, dou
     counts_.at(of_class(keys.country, kCountry + net), worth) += w;
   }
   if (keys.with_device != 0) counts_.at(of_class(keys.with_device, 0), worth) += w;
+  const double usual = usual_rtt(facts, keys);
   if (facts.measure[kRtt] >= 0 && keys.country != 0) {
     counts_.at(of_class(keys.country, kRttCount + net), worth) += w;
     counts_.at(of_class(keys.country, kRttSum + net), worth) += w * facts.measure[kRtt];
   }
   for (int m = 0; m < kMeasures; ++m) {
-    const float x = facts.measure[size_t(m)];
-    if (x < 0) continue;
+    float x = facts.measure[size_t(m)];
+    if (x < 0 || (m == kRtt && usual < 0)) continue;
+    if (m == kRtt) x += kSlower - static_cast<float>(usual);
     histograms_[histogram(Measure(m), facts)][size_t(bin(x))] += w;
     histogram_sums_[histogram(Measure(m), facts)] += w;
     pooled_[pooled(Measure(m), facts)][size_t(bin(x))] += w;
@@ -137,7 +140,14 @@ double Background::p(Attribute attribute, const SignupFacts& facts, const Backgr
 
 double Background::density(Measure measure, const SignupFacts& facts) const {
   const float x = facts.measure[measure];
-  if (x < 0) return 1;
+  return x < 0 ? 1 : density_at(measure, facts, x);
+}
+
+double Background::density_of_rtt(const SignupFacts& facts, double slower) const {
+  return density_at(kRtt, facts, kSlower + static_cast<float>(slower));
+}
+
+double Background::density_at(Measure measure, const SignupFacts& facts, float x) const {
   const auto& own = histograms_[histogram(measure, facts)];
   const auto& all = pooled_[pooled(measure, facts)];
   const int at = bin(x);

@@ -35,6 +35,8 @@ class Background {
   double p(Attribute attribute, const SignupFacts& facts, const BackgroundKeys& keys) const;
   // Density of the logarithm of a measure; of one that is not given: 1.
   double density(Measure measure, const SignupFacts& facts) const;
+  // Density of the round trip against the usual one, both as logarithms.
+  double density_of_rtt(const SignupFacts& facts, double slower) const;
   // The usual round trip from the country of the signup in its class; natural logarithm of milliseconds, below zero if
   // unknown.
   double usual_rtt(const SignupFacts& facts, const BackgroundKeys& keys) const;
@@ -59,10 +61,12 @@ class Background {
     double distinct = 0, once = 0, twice = 0;
   };
   static constexpr int kBins = 96;                 // an eighth of a nat each
+  static constexpr float kSlower = 6;              // where the histogram of round trips has the usual one
   static constexpr int kBackOff = kNetClasses;     // the class of all
   static constexpr int kHosted = kNetClasses + 1;  // hosting and VPN together
   static constexpr int kKinds = kCaptchaKinds;
 
+  double density_at(Measure measure, const SignupFacts& facts, float x) const;
   double p_of(Attribute attribute, uint64_t key, NetClass net) const;
   void count(int attribute, int net, uint64_t key, float weight);
   // The histogram of a measure: of the captcha's time for each kind, of the round trip for the class alone.

@@ -30,15 +30,14 @@ Expected expected_of(const Background& background, const SignupFacts& facts, con
     e.x[m] = static_cast<double>(facts.measure[m]);
     e.density[m] = background.density(m, facts);
   }
-  // The round trip counts against the usual one from there: a relay adds to it wherever it stands. Honest ones: a wide
-  // curve around the usual.
+  // The round trip counts against the usual one from there: a relay adds to it wherever it stands.
   const double usual = background.usual_rtt(facts, keys);
   e.density[kRtt] = 1;
   if (usual >= 0 && facts.measure[kRtt] >= 0) {
     const double slower = static_cast<double>(facts.measure[kRtt]) - usual;
     e.given[kRtt] = true;
     e.x[kRtt] = slower;
-    e.density[kRtt] = fast_exp(std::max(-4.0, -0.5 * (slower / 0.8) * (slower / 0.8) - 0.6958));
+    e.density[kRtt] = background.density_of_rtt(facts, slower);
   }
   return e;
 }
@@ -107,8 +106,8 @@ Likelihood ClusterModel::likelihood(const SignupFacts& facts, const Expected& ex
   for (size_t i = 0; i < kAttributes; ++i) out.attribute[i] = static_cast<float>(a[i]);
   for (size_t i = 0; i < kMeasures; ++i) out.measure[i] = static_cast<float>(t[i]);
   // Attributes of one view tell of the same thing: their average likelihood counts, not the product.
-  out.view[kLexical] = view_of((a[kShape] + a[kFine]) / 2 * a[kStem]);
-  out.view[kDeviceView] = view_of((a[kDevice] + a[kHardware] + a[kAgent]) / 3);
+  out.view[kLexical] = view_of((a[kShape] + a[kFine] + a[kStyle]) / 3 * a[kStem]);
+  out.view[kDeviceView] = view_of((a[kDevice] + a[kHardware] + a[kAgent]) / 3 * a[kCarried]);
   out.view[kNetworkView] = view_of((a[kNetwork] + a[kAsn]) / 2 * t[kRtt]);
   out.view[kLocaleView] = view_of(a[kLocale]);
   out.view[kRecoveryView] = view_of(a[kRecovery]);

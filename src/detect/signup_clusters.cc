@@ -15,6 +15,7 @@ constexpr double kSeedCount = 2.5;
 constexpr double kClassMature = 40, kMature = 400;
 constexpr double kSeeds = 10;  // members that a cluster takes in before it must predict them
 constexpr size_t kCandidates = 12;
+constexpr double kUnseen = 1;      // log-odds by which a campaign is larger than what its cluster has of it
 constexpr double kUnproved = 2;    // log-odds of a view beyond what it was worth on average
 constexpr double kSecondView = 1;  // log-odds of the second view that are enough
 constexpr double kOneView = 2;     // log-odds that a signup loses with which one view alone agrees
@@ -110,7 +111,7 @@ double SignupClustersImpl::prior_of(const Cluster& c, int64_t t_ms, bool in_hind
     // What has been silent for a time T can hardly go on faster than 1/T.
     pace = std::min(std::max(fast, slow), 1 / (since_ms + 1));
   }
-  return std::clamp(fast_log(pace / all + 1e-9), -12.0, 2.0);
+  return std::clamp(fast_log(pace / all + 1e-9) + kUnseen, -12.0, 2.0);
 }
 
 // A cluster's members come through the networks that it has: what comes through others is the less likely one of them.
@@ -122,6 +123,34 @@ double SignupClustersImpl::class_odds(const Cluster& c, NetClass net) const {
   const double usual = (background_.learned(net) + 1) / (background_.learned() + kNetClasses);
   const double ratio = (static_cast<double>(c.by_class[size_t(net)]) / usual + kPrior) / (members + kPrior);
   return std::min(0.0, fast_log(ratio));
+}
+
+// Whether the cookie was here before, on this machine or another one. A browser's update changes its fingerprint, and
+// a laptop its network, but hardly ever both at once.
+uint32_t SignupClustersImpl::carried(const SignupFacts& facts) const {
+  const uint64_t key = cookie_key(facts);
+  if (key == 0) return 0;
+  const auto is_other = [&](uint64_t number) {
+    const auto& there = at(number).facts.value;
+    for (Attribute a : {kDevice, kHardware, kNetwork})
+      if (facts.value[a] != 0 && facts.value[a] == there[a]) return false;
+    return true;
+  };
+  if (const KeyEntry* entry = keys_.find(key)) {
+    bool is_known = false, is_here = false;
+    for (uint32_t number : entry->recent) {
+      if (number == 0 || !is_live(number - 1)) continue;
+      is_known = true;
+      is_here = is_here || !is_other(number - 1);
+    }
+    return is_known && !is_here ? kCarriedHere : kNotCarried;
+  }
+  for (uint64_t place : singles_[(key >> 20) & (singles_.size() - 1)]) {
+    const uint64_t number = place & 0xffffffffu;
+    if (place == 0 || (place >> 32) != (key >> 32) || !is_live(number - 1)) continue;
+    return is_other(number - 1) ? kCarriedHere : kNotCarried;
+  }
+  return kNotCarried;
 }
 
 // Asks for all the memory that look_up() will read, so that it comes all at once.
@@ -368,51 +397,72 @@ void SignupClustersImpl::learn_until(int64_t t_ms) {
   }
 }
 
-// How likely what the cluster gathers is a campaign, in log-odds: what its members have in common beyond the better of
-// two honest explanations, a place (an organisation that registers its people: network, locale, ways of making names
-// and, as far as all sit there, machines of one purchase and a mail domain of its own) and a thing that many have got
-// (device, locale). Of two views at least.
-double SignupClustersImpl::guilt_of(const Cluster& c, std::array<float, kClusterParts>* parts) const {
-  constexpr double kOfName = 2.5;            // log-odds of a name that a place explains
-  constexpr double kMost = 5;                // of any view: how rare it is beyond that is not known so well
-  constexpr double kEnough = 2, kSlope = 2;  // log-odds a member that make it as likely as not, and how fast they tell
-  constexpr double kFewMembers = 4, kFew = 2;  // doubt as long as it has predicted few
-  constexpr double kConfirmedGuilt = 6;        // of what people have confirmed, at least
-  std::array<double, kViews> mean{};
+namespace {
+
+using Means = std::array<double, kViews>;  // of each view, log-odds that it adds for a member
+
+// What members have in common beyond the best of three honest explanations.
+struct Unexplained {
+  double all = 0;  // log-odds a member
+  double two = 0;  // of the two strongest views; little if there is but one
+};
+
+// - A place, an organisation that registers its people: network and locale; as far as all sit there, also machines of
+//   one purchase and the cookies that they keep, ways of making names, and a mail domain of its own.
+// - A thing that many have got: device and locale.
+// - A mail domain whose people something brings here: that is half of a reason, for domains are cheap.
+Unexplained unexplained_of(const ClusterModel& model, Means mean) {
+  constexpr double kOfName = 4;      // log-odds of a name that a place explains
+  constexpr double kTogether = 0.3;  // log-odds of the network beyond which it is a place
+  constexpr double kOfDomain = 0.5;
   double total = 0;
-  for (size_t v = 0; v < kViews; ++v) {
-    mean[v] = std::clamp(static_cast<double>(c.view[v]) / (c.joined + 2), 0.0, kMost);
-    total += mean[v];
-  }
+  for (double m : mean) total += m;
   // Several places that came one after the other are still places: what counts is how often a network comes again.
-  const double again = std::max(c.model.sharing(kNetwork), c.model.top(kNetwork).share);
-  const double together = std::clamp((again - 0.3) / 0.3, 0.0, 1.0) * std::clamp(mean[kNetworkView] - 1, 0.0, 1.0);
-  const double name = std::min(mean[kLexical], kOfName);
-  const double thing = mean[kDeviceView] + mean[kLocaleView];
+  const double again = std::max(model.sharing(kNetwork), model.top(kNetwork).share);
+  const double together =
+      std::clamp((again - 0.3) / 0.3, 0.0, 1.0) * std::clamp(mean[kNetworkView] - kTogether, 0.0, 1.0);
+  Means placed{};
+  placed[kDeviceView] = together * mean[kDeviceView];
+  placed[kLexical] = together * std::min(mean[kLexical], kOfName);
   // Who registers in one place may also give addresses of the place's own mail domain. Elsewhere that is a campaign's.
-  const ClusterModel::Top domain = c.model.top(kRecovery);
-  const double same_domain = domain.value == kNoRecovery ? 0 : std::clamp((domain.share - 0.6) / 0.3, 0.0, 1.0);
-  const double own_domain = together * same_domain;
-  const double place =
-      mean[kNetworkView] + mean[kLocaleView] + together * (mean[kDeviceView] + name) + own_domain * mean[kRecoveryView];
-  const double unexplained = total - std::max(place, thing);
-  // The two strongest views, as far as they are not the place's.
+  const ClusterModel::Top domain = model.top(kRecovery);
+  if (domain.value != kNoRecovery)
+    placed[kRecoveryView] = together * std::clamp((domain.share - 0.4) / 0.3, 0.0, 1.0) * mean[kRecoveryView];
+  if (model.sharing(kCookie) > 0.5) placed[kReuse] = together * std::min(1.0, mean[kReuse] / 2) * mean[kReuse];
+  double place = mean[kNetworkView] + mean[kLocaleView];
+  for (double p : placed) place += p;
+  const double thing = mean[kDeviceView] + mean[kLocaleView];
+  Unexplained out;
+  out.all = total - std::max({place, thing, kOfDomain * mean[kRecoveryView] + mean[kLocaleView]});
+  for (size_t v = 0; v < kViews; ++v) mean[v] -= placed[v];
   mean[kNetworkView] = std::min(2.0, mean[kNetworkView] * (1 - together));
   mean[kLocaleView] = 0;
-  mean[kDeviceView] *= 1 - together;
-  mean[kRecoveryView] *= 1 - own_domain;
-  mean[kLexical] -= together * name;
   const auto [first, second] = strongest(mean);
-  const double two = (first + second) * std::clamp(second / kSecondView, 0.2, 1.0);
-  const double guilt =
-      kSlope * (0.5 * two + 0.5 * unexplained - kEnough) - kFew * fast_exp(-c.joined / kFewMembers) + aftermath_of(c);
+  out.two = (first + second) * std::clamp(second / kSecondView, 0.2, 1.0);
+  return out;
+}
+
+}  // namespace
+
+// How likely what the cluster gathers is a campaign, in log-odds: what its members have in common that nothing honest
+// explains, in two views at least.
+double SignupClustersImpl::guilt_of(const Cluster& c, std::array<float, kClusterParts>* parts) const {
+  constexpr double kMost = 5;                  // of any view: how rare it is beyond that is not known so well
+  constexpr double kEnough = 1.7, kSlope = 2;  // log-odds a member that make it as likely as not, how fast they tell
+  constexpr double kFewMembers = 4, kFew = 2;  // doubt as long as it has predicted few
+  constexpr double kConfirmedGuilt = 6;        // of what people have confirmed, at least
+  Means mean{};
+  for (size_t v = 0; v < kViews; ++v) mean[v] = std::clamp(static_cast<double>(c.view[v]) / (c.joined + 2), 0.0, kMost);
+  const Unexplained unexplained = unexplained_of(c.model, mean);
+  const double few = kFew * fast_exp(-c.joined / kFewMembers);
+  const double guilt = kSlope * (0.5 * unexplained.two + 0.5 * unexplained.all - kEnough) - few + aftermath_of(c);
   const double said = c.is_confirmed != 0 ? std::max(guilt, kConfirmedGuilt) : guilt;
   if (parts != nullptr) {
     const auto put = [parts](ClusterPart part, double log_odds) { (*parts)[part] = static_cast<float>(log_odds); };
     put(kClusterBase, -kSlope * kEnough);
-    put(kClusterTwoViews, 0.5 * kSlope * two);
-    put(kClusterUnexplained, 0.5 * kSlope * unexplained);
-    put(kClusterFew, -kFew * fast_exp(-c.joined / kFewMembers));
+    put(kClusterTwoViews, 0.5 * kSlope * unexplained.two);
+    put(kClusterUnexplained, 0.5 * kSlope * unexplained.all);
+    put(kClusterFew, -few);
     put(kClusterAftermath, static_cast<double>(c.aftermath));
     put(kClusterTruth, -doubt_of(c));
     put(kClusterConfirmed, said - guilt);
@@ -490,6 +540,7 @@ SignupScore SignupClustersImpl::signup(const Signup& signup) {
   a.facts = signup_facts(signup);
   a.facts.account = key_of(signup.account);
   a.facts.t_ms = now_ms_;
+  a.facts.value[kCarried] = carried(a.facts);
   Sight sight;
   fetch(a.facts, sight);
   learn_until(now_ms_);

@@ -19,10 +19,12 @@ struct Shown {
 constexpr Shown kShown[] = {
     {kShape, kLexical, "name_shape"},
     {kFine, kLexical, "name_lengths"},
+    {kStyle, kLexical, "name_style"},
     {kStem, kLexical, "name_stem"},
     {kDevice, kDeviceView, "device"},
     {kHardware, kDeviceView, "hardware"},
     {kAgent, kDeviceView, "user_agent"},
+    {kCarried, kDeviceView, "cookie_carried"},
     {kNetwork, kNetworkView, "network"},
     {kAsn, kNetworkView, "provider"},
     {kLocale, kLocaleView, "locale"},

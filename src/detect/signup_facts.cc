@@ -6,6 +6,7 @@
 #include "base/hash.h"
 #include "detect/fast_math.h"
 #include "detect/lexical.h"
+#include "event/domain.h"
 #include "event/ip.h"
 
 namespace tamis::detect {
@@ -32,6 +33,20 @@ uint16_t country_of(std::string_view country) {
   if (country.empty()) return 0;
   if (country.size() != 2) return static_cast<uint16_t>(base::hash64(country)) | 0x8080u;
   return static_cast<uint16_t>((country[0] & 0x7f) << 8 | (country[1] & 0x7f));
+}
+
+// Who owns a domain has as many names below it as wanted: the registrable one counts.
+uint32_t domain_of(std::string_view address) {
+  std::string_view domain = address.substr(address.rfind('@') + 1);
+  std::array<char, event::kDomainBytesMax> lower;
+  if (domain.size() <= lower.size()) {
+    std::transform(domain.begin(), domain.end(), lower.begin(),
+                   [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
+    domain = {lower.data(), domain.size()};
+    const std::string_view registered = event::registered_domain(domain);
+    if (!registered.empty()) domain = registered;
+  }
+  return hash_of({domain});
 }
 
 // "Anna.Bell+x@Mail.example" and "annabell@mail.example" are one mailbox at most providers; so they are here.
@@ -70,6 +85,7 @@ SignupFacts signup_facts(const Signup& s) {
   const NameShape name = name_shape(s.local);
   f.value[kShape] = name.shape;
   f.value[kFine] = name.fine;
+  f.value[kStyle] = name.style;
   f.value[kStem] = name.stem;
   f.value[kDevice] = hash_of({s.client.device});
   const char cores[2] = {static_cast<char>('0' + s.cores % 64), 0};
@@ -83,9 +99,7 @@ SignupFacts signup_facts(const Signup& s) {
   f.country = country_of(s.client.country);
   f.value[kAsn] = s.client.asn == 0 ? 0 : static_cast<uint32_t>(base::combine64(s.client.asn, f.country)) | 1u;
   f.value[kLocale] = hash_of({s.client.language, s.client.time_zone});
-  const size_t at = s.recovery.rfind('@');
-  f.value[kRecovery] =
-      s.recovery.empty() ? kNoRecovery : hash_of({at == std::string_view::npos ? s.recovery : s.recovery.substr(at)});
+  f.value[kRecovery] = s.recovery.empty() ? kNoRecovery : domain_of(s.recovery);
   f.value[kMailbox] = mailbox_of(s.recovery);
   f.kind = static_cast<uint8_t>(base::hash64(s.captcha, kKindSeed) % kCaptchaKinds);
   f.value[kForm] = s.pasted ? 3 : 5;

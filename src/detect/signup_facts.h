@@ -1,4 +1,4 @@
-// What is kept of a signup: hashes of its attributes, three times and its network class; 88 bytes, no text.
+// What is kept of a signup: hashes of its attributes, three times and its network class; 96 bytes, no text.
 #pragma once
 
 #include <array>
@@ -14,6 +14,7 @@ namespace tamis::detect {
 enum Attribute : uint8_t {
   kShape,  // of the local part, see NameShape
   kFine,
+  kStyle,
   kStem,
   kDevice,    // fingerprint
   kHardware,  // what hardly changes with it: screen, cores, graphics, TLS client
@@ -21,13 +22,17 @@ enum Attribute : uint8_t {
   kNetwork,   // /24 or /48
   kAsn,       // with the country of the address
   kLocale,    // language and time zone
-  kRecovery,  // domain of the recovery address, or that there is none
+  kRecovery,  // registrable domain of the recovery address, or that there is none
   kForm,      // captcha kind, pasted or typed
   kTries,     // at the captcha
   kMailbox,   // the recovery address, normalised
   kCookie,
+  kCarried,  // whether the cookie was here before, and on the same machine: see Carried
   kAttributes,
 };
+
+// A cookie is one browser's. The same one on another machine in another place was carried there.
+enum Carried : uint32_t { kNotCarried = 3, kCarriedHere = 5 };
 
 // Times with a scale: natural logarithms of milliseconds, below zero if not given.
 enum Measure : uint8_t { kFill, kCaptcha, kRtt, kMeasures };
@@ -49,7 +54,7 @@ struct SignupFacts {
   uint8_t kind = 0;      // of captcha, as a small hash
   NetClass net = NetClass::kResidential;
 };
-static_assert(sizeof(SignupFacts) == 88);  // every byte has a name, so that digests of memory mean something
+static_assert(sizeof(SignupFacts) == 96);  // every byte has a name, so that digests of memory mean something
 
 // What the signup shows; whose it is, is the caller's to say.
 SignupFacts signup_facts(const Signup& signup);

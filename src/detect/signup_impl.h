@@ -43,7 +43,7 @@ struct Account {
   }
   int64_t time_of(uint32_t moment) const { return moment == 0 ? 0 : facts.t_ms + (int64_t{moment} - 1) * 16; }
 };
-static_assert(sizeof(Account) == 128);
+static_assert(sizeof(Account) == 136);
 
 // Something that young accounts share in what they do: a link's domain, a part of a text.
 struct SharedEntry {
@@ -125,6 +125,7 @@ class SignupClustersImpl final : public SignupClusters {
     Likelihood likelihood;
   };
 
+  uint32_t carried(const SignupFacts& facts) const;
   void fetch(const SignupFacts& facts, Sight& sight) const;
   void look_up(const SignupFacts& facts, Sight& sight) const;
   // `learned_by`: the cluster whose model has learned this very signup.

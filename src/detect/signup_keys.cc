@@ -26,6 +26,7 @@ constexpr KeyKind kKinds[kPairKeys] = {
     {{kAgent, kShape, kLocale, kNone}},          {{kAsn, kShape, kForm, kFillStep}},
     {{kAgent, kForm, kFillStep, kCaptchaStep}},  {{kRecovery, kDevice, kNone, kNone}},
     {{kFine, kLocale, kFillStep, kNone}},        {{kMailbox, kForm, kNone, kNone}},
+    {{kCarried, kForm, kNone, kNone}},
 };
 constexpr Attribute kSolo[kSoloKeys] = {kDevice, kNetwork, kStem, kRecovery, kMailbox, kCookie};
 
@@ -45,15 +46,29 @@ int net_group(NetClass net) {
   }
 }
 
+namespace {
+
+uint64_t mixed(size_t part, uint64_t value) { return base::mix64(value + (uint64_t{part} << 32)); }
+uint64_t solo_key(size_t place, uint64_t mixed_value) { return base::mix64(mixed_value + 1000 + place) | 1u; }
+
+}  // namespace
+
+uint64_t cookie_key(const SignupFacts& facts) {
+  constexpr size_t kPlace = kSoloKeys - 1;
+  static_assert(kSolo[kPlace] == kCookie);
+  return facts.value[kCookie] == 0 ? 0 : solo_key(kPlace, mixed(kCookie, facts.value[kCookie]));
+}
+
 SignupKeys signup_keys(const SignupFacts& facts) {
   // Mixed once; a key is then a sum with odd factors by place, mixed again.
   std::array<uint64_t, kParts> value{};
   for (size_t a = 0; a < kAttributes; ++a)
-    if (facts.value[a] != 0) value[a] = base::mix64(facts.value[a] + (uint64_t{a} << 32));
+    if (facts.value[a] != 0) value[a] = mixed(a, facts.value[a]);
+  if (facts.value[kCarried] == kNotCarried) value[kCarried] = 0;  // what nearly all have in common leads nowhere
   const auto step = [&](Measure m, Part part, double width) {
     const auto x = static_cast<double>(facts.measure[m]);
     // What an event says may be anything; beyond this no two are told apart.
-    if (x >= 0) value[part] = base::mix64(uint64_t(std::min(x / width, 1e15)) + (uint64_t{part} << 32));
+    if (x >= 0) value[part] = mixed(part, uint64_t(std::min(x / width, 1e15)));
   };
   step(kFill, kFillStep, kFillWidth);
   step(kCaptcha, kCaptchaStep, kCaptchaWidth);
@@ -71,7 +86,7 @@ SignupKeys signup_keys(const SignupFacts& facts) {
     if (given) out.key[k] = base::mix64(h) | 1u;
   }
   for (size_t s = 0; s < kSoloKeys; ++s)
-    if (value[kSolo[s]] != 0) out.key[kPairKeys + s] = base::mix64(value[kSolo[s]] + 1000 + s) | 1u;
+    if (value[kSolo[s]] != 0) out.key[kPairKeys + s] = solo_key(s, value[kSolo[s]]);
   return out;
 }
 

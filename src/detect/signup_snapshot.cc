@@ -6,7 +6,7 @@ namespace tamis::detect {
 namespace {
 
 enum Kind : uint32_t { kIndex = 16, kKeyPart, kSharedPart, kUsual, kSingles, kPeople, kGroups };
-constexpr uint32_t kVersion = 3;
+constexpr uint32_t kVersion = 4;
 
 base::Status damaged(const char* what) {
   return base::invalid(std::string("snapshot of signup clusters: a piece of ") + what + " is damaged or does not fit");
