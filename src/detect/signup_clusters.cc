@@ -39,10 +39,10 @@ double surprise(double k, double e) { return k <= e ? 0 : k * fast_log(k / e) - 
 
 std::string_view signup_feature_name(SignupFeature feature) {
   constexpr std::string_view kNames[] = {
-      "log_odds",     "prior",       "name",          "device",         "network",    "locale",
-      "recovery",     "behaviour",   "reuse",         "cluster_size",   "mean_name",  "mean_device",
-      "mean_network", "mean_locale", "mean_recovery", "mean_behaviour", "mean_reuse", "key_surprise",
-      "rare_fill",    "rare_form",   "rare_device",   "rare_locale",    "rare_name",  "aftermath"};
+      "log_odds",      "prior",          "name",         "device",       "network",     "locale",       "recovery",
+      "behaviour",     "reuse",          "cluster_size", "mean_name",    "mean_device", "mean_network", "mean_locale",
+      "mean_recovery", "mean_behaviour", "mean_reuse",   "key_surprise", "rare_fill",   "rare_form",    "rare_device",
+      "rare_locale",   "rare_name",      "aftermath",    "two_views",    "unexplained"};
   return kNames[feature];
 }
 
@@ -401,6 +401,13 @@ namespace {
 
 using Means = std::array<double, kViews>;  // of each view, log-odds that it adds for a member
 
+Means means_of(const Cluster& c) {
+  constexpr double kMost = 5;  // of any view: how rare it is beyond that is not known so well
+  Means mean{};
+  for (size_t v = 0; v < kViews; ++v) mean[v] = std::clamp(static_cast<double>(c.view[v]) / (c.joined + 2), 0.0, kMost);
+  return mean;
+}
+
 // What members have in common beyond the best of three honest explanations.
 struct Unexplained {
   double all = 0;  // log-odds a member
@@ -447,13 +454,10 @@ Unexplained unexplained_of(const ClusterModel& model, Means mean) {
 // How likely what the cluster gathers is a campaign, in log-odds: what its members have in common that nothing honest
 // explains, in two views at least.
 double SignupClustersImpl::guilt_of(const Cluster& c, std::array<float, kClusterParts>* parts) const {
-  constexpr double kMost = 5;                  // of any view: how rare it is beyond that is not known so well
   constexpr double kEnough = 1.7, kSlope = 2;  // log-odds a member that make it as likely as not, how fast they tell
   constexpr double kFewMembers = 4, kFew = 2;  // doubt as long as it has predicted few
   constexpr double kConfirmedGuilt = 6;        // of what people have confirmed, at least
-  Means mean{};
-  for (size_t v = 0; v < kViews; ++v) mean[v] = std::clamp(static_cast<double>(c.view[v]) / (c.joined + 2), 0.0, kMost);
-  const Unexplained unexplained = unexplained_of(c.model, mean);
+  const Unexplained unexplained = unexplained_of(c.model, means_of(c));
   const double few = kFew * fast_exp(-c.joined / kFewMembers);
   const double guilt = kSlope * (0.5 * unexplained.two + 0.5 * unexplained.all - kEnough) - few + aftermath_of(c);
   const double said = c.is_confirmed != 0 ? std::max(guilt, kConfirmedGuilt) : guilt;
@@ -485,6 +489,9 @@ SignupScore SignupClustersImpl::score_of(const Expected& expected, const Match& 
     }
     f[kClusterSize] = static_cast<float>(fast_log1p(c.model.members()));
     f[kAftermath] = static_cast<float>(aftermath_of(c));
+    const Unexplained unexplained = unexplained_of(c.model, means_of(c));
+    f[kTwo] = static_cast<float>(unexplained.two);
+    f[kUnexplained] = static_cast<float>(unexplained.all);
   }
   f[kKeySurprise] = static_cast<float>(fast_log1p(static_cast<double>(key_surprise)));
   f[kRareFill] = -static_cast<float>(fast_log(expected.density[kFill]));

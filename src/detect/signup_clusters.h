@@ -51,7 +51,9 @@ enum SignupFeature : uint8_t {
   kRareDevice,
   kRareLocale,
   kRareName,
-  kAftermath,  // evidence of what the cluster's members did later; log
+  kAftermath,    // evidence of what the cluster's members did later; log
+  kTwo,          // what the cluster's members share in two views; log-odds a member
+  kUnexplained,  // and beyond what one place, one thing or one mail domain explains
   kSignupFeatures,
 };
 std::string_view signup_feature_name(SignupFeature feature);

@@ -240,13 +240,13 @@ std::span<const DetectorKindInfo> detector_kinds() {
       {"campaign_keys_max", 1'000'000, 1'000, 100'000'000, "what unfamiliar attempts share"},
   };
   static constexpr std::string_view kSignupFeatures[] = {
-      "log_odds",     "prior",       "name",          "device",         "network",    "locale",
-      "recovery",     "behaviour",   "reuse",         "cluster_size",   "mean_name",  "mean_device",
-      "mean_network", "mean_locale", "mean_recovery", "mean_behaviour", "mean_reuse", "key_surprise",
-      "rare_fill",    "rare_form",   "rare_device",   "rare_locale",    "rare_name",  "aftermath"};
+      "log_odds",      "prior",          "name",         "device",       "network",     "locale",       "recovery",
+      "behaviour",     "reuse",          "cluster_size", "mean_name",    "mean_device", "mean_network", "mean_locale",
+      "mean_recovery", "mean_behaviour", "mean_reuse",   "key_surprise", "rare_fill",   "rare_form",    "rare_device",
+      "rare_locale",   "rare_name",      "aftermath",    "two_views",    "unexplained"};
   static const DetectorKindInfo kKinds[] = {
       {DetectorKind::kSignupClusters, "signup_clusters", "bulk registrations found as clusters", "a bulk registration",
-       1, kOfAccount, signup_outputs(), kSignupLimits, kSignupFeatures, 3},
+       1, kOfAccount, signup_outputs(), kSignupLimits, kSignupFeatures, 4},
       {DetectorKind::kLoginRisk,
        "login_risk",
        "how much likelier a login is an intruder's than the owner's",

@@ -44,7 +44,7 @@ TEST(Load, AModelOverADetector) {
   const std::string names =
       "log_odds prior name device network locale recovery behaviour reuse cluster_size mean_name mean_device "
       "mean_network mean_locale mean_recovery mean_behaviour mean_reuse key_surprise rare_fill rare_form rare_device "
-      "rare_locale rare_name aftermath";
+      "rare_locale rare_name aftermath two_views unexplained";
   const std::string trees = "tamis-trees 1\nfeatures " + names + "\nbase 0\ntree\n0 leaf 0.5\n";
   const auto policy = [](const std::string& model) {
     return SourceFile{
