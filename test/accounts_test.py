@@ -547,6 +547,48 @@ class Gate(harness.TestCase):
         self.assertEqual(1, len(told["over"]))
         self.eval(honest, "--fpr-max", "login/tor=0.5%", "--fpr-sure")
 
+    def test_accounts_from_before_and_people_who_answer(self):
+        policy = self.write_policy({"p.yaml": GATE_POLICY.replace("rules: [", """features:
+  was_paid: {last: paid, of: account, by: account, over: 90d}
+  proofs: {count: proof, by: account, over: 1d}
+---
+event: account
+fields: {account: {type: account, path: acct}, paid: bool}
+---
+event: proof
+fields: {account: {type: account, path: acct}, passed: bool}
+---
+rules:
+  - {id: unpaid, on: signup, when: "!(has(was_paid) && was_paid)", then: challenge, reason: new, mode: live}
+  - {id: again, on: login, when: odd && proofs == 0, then: hold, reason: odd, mode: live}
+rules_of_before: [""").split("rules_of_before")[0]})
+        lines = [{"id": f"s{n}", "t": START + n, "type": "signup", "acct": f"a{n}", "net": "tor"} for n in range(10)]
+        lines += [{"id": f"l{n}", "t": START + 100 + n, "type": "login", "acct": "a1", "net": "tor", "odd": True, "why": "x"} for n in range(7)]
+        self.events.write_text("".join(json.dumps(line) + "\n" for line in lines))
+        seed = self.folder / "seed.jsonl"
+        seed.write_text("".join(f'{{"acct": "a{n}", "paid": true}}\n' for n in range(4)) + "[]\n")
+
+        def harmed(*arguments, code=0):
+            done = self.run_tamis("eval", "--policy", policy, "--unknown-is-good", "--quiet", "--json", *arguments, self.events, code=code)
+            if code:
+                return done.stderr
+            told = json.loads(done.stdout)
+            return {t: classes["tor"]["harmed"] for t, classes in told["types"].items()} | {k: told[k] for k in ("accounts_before", "accounts_refused", "answered") if k in told}
+        self.assertEqual({"signup": 10, "login": 7}, harmed())
+        self.assertEqual({"signup": 6, "login": 7, "accounts_before": 4, "accounts_refused": 1}, harmed("--accounts", seed))
+        # Who is asked and answers is not asked again.
+        self.assertEqual({"signup": 10, "login": 1, "answered": 1}, harmed("--answer", 'hold={"type": "proof", "passed": true}'))
+        # Of those who are not honest nobody answers.
+        truth = self.folder / "truth.csv"
+        truth.write_text("entity,value,label\naccount,a1,bad\n")
+        done = self.run_tamis("eval", "--policy", policy, "--truth", truth, "--unknown-is-good", "--quiet", "--json", "--answer",
+                              'hold={"type": "proof", "passed": true}', self.events)
+        self.assertEqual((7, 0), (json.loads(done.stdout)["types"]["login"]["tor"]["caught"], json.loads(done.stdout)["answered"]))
+        self.assertIn('no event type has a verdict "halt"', harmed("--answer", "halt={}", code=2))
+        self.assertIn("expected a JSON object", harmed("--answer", "hold=[]", code=2))
+        self.assertIn("makes no event of the policy", harmed("--answer", 'hold={"type": "lunch"}', code=2))
+        self.assertIn("there is no account in it", harmed("--accounts", truth, code=2))
+
     def test_lines_that_are_no_events_are_told(self):
         self.eval({("login", "tor"): (20, 0)})
         with self.events.open("a") as out:

@@ -155,6 +155,7 @@ class LoginRiskImpl final : public LoginRisk {
   bool is_at_home(const Profile& p, const LoginFacts& f) const;
   double bound_factor(const Profile& p, const Profile::Binding& b, const LoginFacts& f, bool same_place,
                       bool* bound) const;
+  double bare_factor(const Profile& p, const LoginFacts& f, bool same_place, bool* bound) const;
   double tls_factor(const LoginFacts& f) const;
   std::array<uint64_t, kCampaignKeys> campaign_keys(const LoginFacts& f) const;
   double campaign_factor(const LoginFacts& f) const;

@@ -166,6 +166,21 @@ TEST(LoginRisk, a_change_is_as_odd_as_it_is_for_the_account) {
 }
 
 // Who steals a session has its cookie; a login with an unknown one is what an intruder's looks like.
+// A service may send of a change no more than its cookie and address.
+TEST(LoginRisk, a_change_that_shows_no_machine_is_not_taken_for_another_one) {
+  Two h;
+  const auto change = [&](const Person& p) {
+    Client bare = h.client(p);
+    bare.user_agent = bare.device = bare.tls = bare.language = bare.time_zone = {};
+    return h.risk->change({h.now += 1000, h.owner.account, bare, ChangeKind::kForwarding}).log_odds;
+  };
+  EXPECT_LT(change(h.owner), -6);
+  // With a stolen cookie: the session that it came with was another machine, and so is the change.
+  h.stranger.cookie = h.owner.cookie;
+  EXPECT_GT(h.odds(h.stranger, true), 3);
+  EXPECT_GT(change(h.stranger), 3);
+}
+
 TEST(LoginRisk, an_unknown_cookie_speaks_against_logins_not_against_sessions) {
   House h;
   Person elsewhere = h.owners[8];
