@@ -60,7 +60,11 @@ void print_decisions(const JsonView& why) {
     std::string rules = joined(d["rules"]);
     std::printf("  %s  %-10s %-12s %s%s%s\n", minute(d["time"], "?").c_str(), d["verdict"].text().c_str(),
                 d["type"].text().c_str(), d["id"].text().c_str(), rules.empty() ? "" : "  by ", rules.c_str());
-    if (d["revised"].has()) std::printf("      now in force: %s\n", d["revised"].text().c_str());
+    if (d["revised"].has()) {
+      std::printf("      now in force: %s\n", d["revised"].text().c_str());
+    } else if (d["over"].has()) {
+      std::printf("      over: what it began was taken back since\n");
+    }
     for (const char* part : {"reasons", "say"}) {
       for (event::Value text : d[part].items()) std::printf("      %s\n", d[part].item(text).text().c_str());
     }

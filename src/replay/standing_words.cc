@@ -61,7 +61,8 @@ void write_mark(const Mark& mark, Reader reader, bool with_entity, JsonWriter& j
   // What rules write into a label is made for analysts: it may hold counts and values of others.
   bool of_rule = mark.by.substr(0, 5) == "rule:";
   if (!mark.reason.empty() && (reader == Reader::kAnalyst || !of_rule)) json.key("reason").string(mark.reason);
-  if (!mark.say.empty()) json.key("say").string(mark.say);
+  if (mark.is_over) json.key("over").boolean(true);
+  if (!mark.say.empty() && !mark.is_over) json.key("say").string(mark.say);
   json.end_object();
 }
 
@@ -88,7 +89,8 @@ void write_decision(const PastDecision& decision, Reader reader, JsonWriter& jso
     write_texts(json, "reasons", decision.reasons);
     json.key("points").real(decision.points).key("score").real(decision.score).key("policy").string(decision.policy);
   }
-  if (!decision.say.empty()) write_texts(json, "say", decision.say);
+  if (decision.is_over) json.key("over").boolean(true);
+  if (!decision.say.empty() && !decision.is_over) write_texts(json, "say", decision.say);
   json.end_object();
 }
 
@@ -124,7 +126,7 @@ std::string_view deed_of(std::string_view verdict) {
        {"defer", "asked the sender's server to try again later"},
        {"delay", "let it wait a little"},
        {"challenge", "asked for one more proof before it could go on"},
-       {"hold", "stopped it until it is confirmed"},
+       {"hold", "held it back"},
        {"lock", "closed the sessions of the account"},
        {"reject", "refused it"}}};
   for (auto [name, deed] : kDeeds) {
@@ -156,6 +158,8 @@ void add_event_words(const Standing& standing, const std::string& noun, std::vec
   if (now != decision.verdict) {
     words.push_back("That was looked at again since, and changed: now they would have " +
                     std::string(now == "accept" || now == "allow" ? "let it through" : "done otherwise") + ".");
+  } else if (decision.is_over) {
+    words.push_back("The account was looked at since, and what was held against it was taken back.");
   } else if (standing.on == "event:mail" && (now == "tag" || now == "quarantine")) {
     words.push_back("If that was wrong, mark it as wanted or tell us so: the checks learn from it.");
   }
@@ -173,13 +177,17 @@ std::vector<std::string> customer_words(const Standing& standing) {
     bool is_new = !say.empty() && std::find(says.begin(), says.end(), say) == says.end();
     if (is_new && says.size() < kSaysMax) says.push_back(say);
   };
-  // First what hurt most: of the hardest decision the last rule, as rules go from mild to hard.
-  const auto hardest = std::max_element(
-      standing.decisions.begin(), standing.decisions.end(),
-      [](const PastDecision& a, const PastDecision& b) { return hardness_of(a.verdict) < hardness_of(b.verdict); });
-  if (hardest != standing.decisions.end() && !hardest->say.empty()) hear(hardest->say.back());
+  // First what hurt most: of the hardest decision the last rule, as rules go from mild to hard. Nothing of what is
+  // over.
+  const PastDecision* hardest = nullptr;
+  for (const PastDecision& decision : standing.decisions) {
+    const bool is_harder = hardest == nullptr || hardness_of(hardest->verdict) < hardness_of(decision.verdict);
+    if (!decision.is_over && is_harder) hardest = &decision;
+  }
+  if (hardest != nullptr && !hardest->say.empty()) hear(hardest->say.back());
   for (const std::vector<Mark>* part : {&standing.labels, &standing.entries, &standing.around}) {
     for (auto mark = part->rbegin(); mark != part->rend(); ++mark) {
+      if (mark->is_over) continue;
       ++marks;
       if (mark->since_ms != 0) since_ms = std::min(since_ms, mark->since_ms);
       until_ms = std::max(until_ms, mark->expires_ms);
@@ -187,7 +195,9 @@ std::vector<std::string> customer_words(const Standing& standing) {
     }
   }
   for (const PastDecision& decision : standing.decisions) {
-    for (const std::string& say : decision.say) hear(say);
+    for (const std::string& say : decision.say) {
+      if (!decision.is_over) hear(say);
+    }
   }
   if (marks > 0) {
     words.push_back((since_ms == INT64_MAX ? std::string("At present our systems take")
@@ -206,8 +216,12 @@ std::vector<std::string> customer_words(const Standing& standing) {
                     std::to_string(standing.window_ms / kDayMs) + " days, most recently on " +
                     day_of(standing.decisions.front().time_ms) + ".");
   }
+  const bool is_settled = std::any_of(standing.decisions.begin(), standing.decisions.end(),
+                                      [&](const PastDecision& d) { return d.time_ms <= standing.settled_ms; });
   if (standing.truth == "good" && marks == 0) {
     words.push_back("A member of our team has looked at it and found it in order.");
+  } else if (!is_event && is_settled && marks == 0) {
+    words.push_back("What was held against it was taken back on " + day_of(standing.settled_ms) + ".");
   }
   for (std::string& say : says) words.push_back(std::move(say));
   return words;
