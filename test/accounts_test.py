@@ -352,6 +352,57 @@ class Accounts(harness.TestCase):
             self.assertIn("held it back. The account was looked at since", words)
             self.assertNotIn(waits, words)
 
+    def test_a_rule_is_made_of_what_says_something(self):
+        """Of addresses their networks, of random fingerprints and cookies nothing, of names their make."""
+        r = random.Random(3)
+        for version, address in (("v4", lambda: f"203.0.113.{1 + r.randrange(250)}"), ("v6", lambda: f"2001:db8:7:{r.randrange(0x100, 0x200):x}::{r.randrange(9999):x}")):
+            events = json.loads(json.dumps(self.events))
+            # Of everything else that the machine shows some honest people have the same.
+            machines = [event for event in events if event.get("gpu") == "soft"]
+            machine = dict(machines[0])
+            shown = ["asn", "cc", "tz", "local", "scr", "cores", "gpu", "cap", "cap_ms"]
+            for n, event in enumerate(events):
+                if event["type"] == "signup" and event not in machines and n % 4 == 0:
+                    event[shown[n // 4 % len(shown)]] = machine[shown[n // 4 % len(shown)]]
+            for event in machines:
+                event |= {"ip": address(), "fp": f"{r.randrange(16**12):012x}", "cookie": f"{r.randrange(16**12):012x}", "canvas": f"{r.randrange(16**12):012x}",
+                          "fill_ms": r.randrange(9000, 60000)}
+            self.source.write_text("".join(json.dumps(event) + "\n" for event in events))
+            data = self.folder / version
+            self.run_tamis("import", "--data", data, "--policy", harness.READY_POLICY, "--quiet", self.source)
+            listed = json.loads(self.run_tamis("clusters", "ls", "--data", data, "--actionable", "--json").stdout)["clusters"]
+            done = self.run_tamis("clusters", "rule", "--data", data, listed[0]["id"])
+            rule = json.loads(self.run_tamis("clusters", "rule", "--data", data, listed[0]["id"], "--json").stdout)
+            self.assertTrue(rule["actionable"])
+            self.assertNotIn("has not proven", done.stderr)
+            self.assertIn('ip.net24 == "203.0.113.0/24"' if version == "v4" else 'ip.net24 == "2001:db8:7:100::/56"', rule["when"])
+            self.assertLessEqual(rule["others"], 3, rule["when"])
+            self.assertEqual(rule["members"] + rule["others"], rule["backtest"]["matched"], rule["when"])
+            self.assertEqual([], re.findall(r"\b(?:device|cookie|canvas|ip|account)\b(?:\.matches| in | ==)", rule["when"]))
+            self.assertEqual(set(), set(re.findall(r"(\w+)\.matches", rule["when"])) - {"local"})
+            # It can be put into the policy as it stands.
+            whole = self.folder / f"with-{version}"
+            shutil.copytree(harness.READY_POLICY, whole)
+            (whole / "proposed.yaml").write_text(done.stdout)
+            self.run_tamis("check", whole)
+
+    def test_a_preview_tells_who_has_the_label_already(self):
+        self.run_tamis("import", "--data", self.data, "--policy", harness.READY_POLICY, "--quiet", self.source)
+        cluster = json.loads(self.run_tamis("clusters", "ls", "--data", self.data, "--actionable", "--json").stdout)["clusters"][0]["id"]
+        listed = self.run_tamis("label", "ls", "--data", self.data, "--on", "account", "--name", "bulk", "--json").stdout
+        labels = [json.loads(line) for line in listed.splitlines()]
+        members = {m["account"] for m in json.loads(self.run_tamis("clusters", "show", "--data", self.data, "--json", cluster).stdout)["members"]}
+        have = len(members & {label["value"] for label in labels})
+        self.assertGreater(have, 10)
+        self.assertLess(have, len(members))
+        act = ("clusters", "act", "--data", self.data, cluster)
+        shown = self.run_tamis(*act, "--for", "900d").stdout
+        self.assertIn(f"{len(members) - have} would be labelled bulk, {have} have the label already and would keep it for longer\n", shown)
+        shown = self.run_tamis(*act, "--for", "1h").stdout
+        self.assertIn(f"{len(members) - have} would be labelled bulk, {have} have it already for as long\n", shown)
+        shown = self.run_tamis(*act, "--for", "900d", "--apply").stdout
+        self.assertIn(f"{len(members) - have} were labelled bulk, {have} have the label already and keep it for longer\n", shown)
+
     def assert_adds_up(self, told):
         self.assertAlmostEqual(told["log_odds"], sum(f["log_odds"] for f in told["factors"]), delta=1e-3)
         self.assertEqual(told["factors"], sorted(told["factors"], key=lambda f: -abs(f["log_odds"])))

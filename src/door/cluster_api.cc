@@ -457,6 +457,7 @@ base::Status ClusterApi::Impl::rule(uint64_t id, std::string& text) {
   json.begin_object().key("id").string(proposed.id).key("when").string(proposed.when).key("yaml").string(proposed.yaml);
   json.key("members").uinteger(proposed.members).key("all_members").uinteger(proposed.all_members);
   json.key("others").uinteger(proposed.others).key("all_others").uinteger(proposed.all_others);
+  json.key("actionable").boolean(page.facts.acted_ms != 0);
   if (loaded.policy != nullptr) {
     replay::Truth truth;
     TAMIS_CHECK(truth.add_archive(archive(), [] { return true; }));
