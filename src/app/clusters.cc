@@ -169,6 +169,10 @@ base::Result<int> say(const Options& o, const char* what) {
   TAMIS_TRY(answer, JsonView::parse(text));
   std::printf("cluster %s is %s until %s; truth was told of %s members\n", answer["id"].text().c_str(), what,
               minute(answer["until"]).c_str(), thousands(answer["members"].count()).c_str());
+  if (std::string_view(what) == "confirmed") {
+    std::printf("label them, past ones too, with: tamis clusters act --data %s %s\n", o.session.data.c_str(),
+                o.id.c_str());
+  }
   return print_batches(o, answer);
 }
 base::Result<int> confirm(const Options& o) { return say(o, "confirmed"); }

@@ -61,6 +61,17 @@ TEST(Standing, WhatIsInForceIsSaidWithoutItsName) {
             "Please choose a new password.\n");
 }
 
+TEST(Standing, NobodyIsToldForHowLongARuleSlowsHimDown) {
+  Standing standing = standing_of_anna();
+  standing.labels = {label("held", kNow - 1000, kNow + 3'600'000, "rule:login-intruder")};
+  standing.labels[0].say = "Use account recovery.";
+  const std::string words = all(customer_words(standing));
+  EXPECT_EQ(words.find("ends by itself"), std::string::npos) << words;
+  EXPECT_NE(words.find("Use account recovery.\n"), std::string::npos) << words;
+  standing.labels.push_back(label("watched", kNow - 1000, kNow + 3'600'000, "eve"));
+  EXPECT_NE(all(customer_words(standing)).find("ends by itself"), std::string::npos) << "what people set";
+}
+
 TEST(Standing, OfAnEventIsSaidWhatWasDone) {
   Standing standing;
   standing.on = "event:mail", standing.value = "m1", standing.now_ms = kNow, standing.intervened = 1;

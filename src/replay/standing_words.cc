@@ -190,7 +190,9 @@ std::vector<std::string> customer_words(const Standing& standing) {
       if (mark->is_over) continue;
       ++marks;
       if (mark->since_ms != 0) since_ms = std::min(since_ms, mark->since_ms);
-      until_ms = std::max(until_ms, mark->expires_ms);
+      // How long a rule slows somebody down is nothing to wait for: an owner is told what to do, anybody else nothing.
+      const bool is_passing = mark->by.starts_with("rule:") && mark->expires_ms - mark->since_ms <= kDayMs;
+      if (!is_passing) until_ms = std::max(until_ms, mark->expires_ms);
       hear(mark->say);
     }
   }
@@ -203,9 +205,11 @@ std::vector<std::string> customer_words(const Standing& standing) {
     words.push_back((since_ms == INT64_MAX ? std::string("At present our systems take")
                                            : "Since " + day_of(since_ms) + " our systems have taken") +
                     " a note about " + noun + " into account.");
-    words.push_back(until_ms == state::kNeverExpires
-                        ? "It stays until a member of our team takes it back."
-                        : "It ends by itself on " + day_of(until_ms) + ", " + hour_of(until_ms) + ".");
+    if (until_ms == state::kNeverExpires) {
+      words.push_back("It stays until a member of our team takes it back.");
+    } else if (until_ms != 0) {
+      words.push_back("It ends by itself on " + day_of(until_ms) + ", " + hour_of(until_ms) + ".");
+    }
   } else if (is_event) {
     add_event_words(standing, noun, words);
   } else {
