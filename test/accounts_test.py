@@ -324,6 +324,10 @@ class Accounts(harness.TestCase):
         self.run_tamis("undo", "--data", self.data, done["batch"]["id"])
         shown = self.run_tamis("clusters", "show", "--data", self.data, cluster).stdout
         self.assertRegex(shown, r"observed +expected")
+        held = next(d for d in map(json.loads, live.splitlines()) if d["verdict"] == "hold" and d["acct"] in members)
+        waits = "We could not set up this account right away"
+        for who in (("account", held["acct"]), ("event:signup", held["id"])):
+            self.assertIn(waits, self.run_tamis("why", "--data", self.data, *who, "--customer").stdout)
         refuted = self.run_tamis("clusters", "refute", "--data", self.data, cluster, "--for", "30d", "--reason", "a school").stdout
         self.assertIn(f"{len(members)} members", refuted)
         page = json.loads(self.run_tamis("clusters", "show", "--data", self.data, "--json", cluster).stdout)
@@ -332,12 +336,72 @@ class Accounts(harness.TestCase):
         self.assertIn("nothing is held against it", page["say"])
         # The label that a rule had set on a member does not lock it any more.
         with harness.Server(harness.READY_POLICY, self.data, "--deadline-ms", "10000") as server:
-            member = next(d["acct"] for d in map(json.loads, live.splitlines()) if d["verdict"] == "hold" and d["acct"] in members)
+            member = held["acct"]
             labels = server.get(f"/v1/why/account/{member}").json()["labels"]
             self.assertIn("bulk", {label["name"] for label in labels})
             send = {"id": "after", "t": self.events[-1]["t"] + MINUTE, "type": "send", "acct": member, "ip": "203.0.113.7", "rcpts": 1, "new": 0,
                     "subj": "00ff00ff00ff00ff", "body": "1", "urls": []}
             self.assertEqual("allow", server.post("/v1/decide", json.dumps(send)).json()["verdict"])
+            # Nor is it told that it has to wait.
+            words = " ".join(server.get(f"/v1/why/account/{member}?for=customer").json()["words"])
+            self.assertIn("At present nothing is in force on this account.", words)
+            self.assertIn("found it in order", words)
+            self.assertNotIn(waits, words)
+            signup = next(str(e["id"]) for e in self.events if e["type"] == "signup" and e["acct"] == member)
+            words = " ".join(server.get(f"/v1/why/event:signup/{signup}?for=customer").json()["words"])
+            self.assertIn("held it back. The account was looked at since", words)
+            self.assertNotIn(waits, words)
+
+    def test_a_rule_is_made_of_what_says_something(self):
+        """Of addresses their networks, of random fingerprints and cookies nothing, of names their make."""
+        r = random.Random(3)
+        for version, address in (("v4", lambda: f"203.0.113.{1 + r.randrange(250)}"), ("v6", lambda: f"2001:db8:7:{r.randrange(0x100, 0x200):x}::{r.randrange(9999):x}")):
+            events = json.loads(json.dumps(self.events))
+            # Of everything else that the machine shows some honest people have the same.
+            machines = [event for event in events if event.get("gpu") == "soft"]
+            machine = dict(machines[0])
+            shown = ["asn", "cc", "tz", "local", "scr", "cores", "gpu", "cap", "cap_ms"]
+            for n, event in enumerate(events):
+                if event["type"] == "signup" and event not in machines and n % 4 == 0:
+                    event[shown[n // 4 % len(shown)]] = machine[shown[n // 4 % len(shown)]]
+            for event in machines:
+                event |= {"ip": address(), "fp": f"{r.randrange(16**12):012x}", "cookie": f"{r.randrange(16**12):012x}", "canvas": f"{r.randrange(16**12):012x}",
+                          "fill_ms": r.randrange(9000, 60000)}
+            self.source.write_text("".join(json.dumps(event) + "\n" for event in events))
+            data = self.folder / version
+            self.run_tamis("import", "--data", data, "--policy", harness.READY_POLICY, "--quiet", self.source)
+            listed = json.loads(self.run_tamis("clusters", "ls", "--data", data, "--actionable", "--json").stdout)["clusters"]
+            done = self.run_tamis("clusters", "rule", "--data", data, listed[0]["id"])
+            rule = json.loads(self.run_tamis("clusters", "rule", "--data", data, listed[0]["id"], "--json").stdout)
+            self.assertTrue(rule["actionable"])
+            self.assertNotIn("has not proven", done.stderr)
+            self.assertIn('ip.net24 == "203.0.113.0/24"' if version == "v4" else 'ip.net24 == "2001:db8:7:100::/56"', rule["when"])
+            self.assertLessEqual(rule["others"], 3, rule["when"])
+            self.assertEqual(rule["members"] + rule["others"], rule["backtest"]["matched"], rule["when"])
+            self.assertEqual([], re.findall(r"\b(?:device|cookie|canvas|ip|account)\b(?:\.matches| in | ==)", rule["when"]))
+            self.assertEqual(set(), set(re.findall(r"(\w+)\.matches", rule["when"])) - {"local"})
+            # It can be put into the policy as it stands.
+            whole = self.folder / f"with-{version}"
+            shutil.copytree(harness.READY_POLICY, whole)
+            (whole / "proposed.yaml").write_text(done.stdout)
+            self.run_tamis("check", whole)
+
+    def test_a_preview_tells_who_has_the_label_already(self):
+        self.run_tamis("import", "--data", self.data, "--policy", harness.READY_POLICY, "--quiet", self.source)
+        cluster = json.loads(self.run_tamis("clusters", "ls", "--data", self.data, "--actionable", "--json").stdout)["clusters"][0]["id"]
+        listed = self.run_tamis("label", "ls", "--data", self.data, "--on", "account", "--name", "bulk", "--json").stdout
+        labels = [json.loads(line) for line in listed.splitlines()]
+        members = {m["account"] for m in json.loads(self.run_tamis("clusters", "show", "--data", self.data, "--json", cluster).stdout)["members"]}
+        have = len(members & {label["value"] for label in labels})
+        self.assertGreater(have, 10)
+        self.assertLess(have, len(members))
+        act = ("clusters", "act", "--data", self.data, cluster)
+        shown = self.run_tamis(*act, "--for", "900d").stdout
+        self.assertIn(f"{len(members) - have} would be labelled bulk, {have} have the label already and would keep it for longer\n", shown)
+        shown = self.run_tamis(*act, "--for", "1h").stdout
+        self.assertIn(f"{len(members) - have} would be labelled bulk, {have} have it already for as long\n", shown)
+        shown = self.run_tamis(*act, "--for", "900d", "--apply").stdout
+        self.assertIn(f"{len(members) - have} were labelled bulk, {have} have the label already and keep it for longer\n", shown)
 
     def assert_adds_up(self, told):
         self.assertAlmostEqual(told["log_odds"], sum(f["log_odds"] for f in told["factors"]), delta=1e-3)
@@ -461,99 +525,6 @@ class Accounts(harness.TestCase):
         self.assertRegex(done.stderr, r"res: \d+\.\d+ % of honest events are treated harshly, at most 1\.000 % may be")
         self.assertRegex(self.run_tamis(*arguments, "--fpr-max", "moon=1%", self.source, code=1).stderr, "moon: there are no honest events")
         self.run_tamis(*arguments, "--fpr-max", "tor", self.source, code=2)
-
-
-GATE_POLICY = """
-policy: gate
-type: {at: type}
-id: {at: id}
-time: {at: t, format: ms}
----
-event: signup
-verdicts: [allow, challenge, refuse]
-fields: {account: {type: account, path: acct}, ip_class: {type: string, path: net}, odd: {type: bool, default: false}}
----
-event: login
-verdicts: [allow, challenge, hold]
-fields: {account: {type: account, path: acct}, ip_class: {type: string, path: net}, odd: {type: bool, default: false}}
----
-event: attempt
-verdicts: [allow, ask]
-fields: {account: {type: account, path: acct}, ip_class: {type: string, path: net}}
----
-rules: [{id: odd, on: [signup, login], when: odd, then: challenge, mode: live}]
-"""
-
-
-class Gate(harness.TestCase):
-    """The bound on what is done to honest people, for each event type by itself."""
-
-    def setUp(self):
-        super().setUp()
-        self.policy = self.write_policy({"p.yaml": GATE_POLICY})
-        self.events = self.folder / "events.jsonl"
-
-    # The events of each type that are honest, and how many of them are harmed.
-    def eval(self, honest, *arguments, code=0, json_out=True):
-        lines = []
-        for (kind, net), (count, harmed) in honest.items():
-            lines += [{"id": f"{kind}{net}{n}", "t": START + n, "type": kind, "acct": f"a{n}", "net": net, "odd": n < harmed} for n in range(count)]
-        self.events.write_text("".join(json.dumps(line) + "\n" for line in sorted(lines, key=lambda line: line["t"])))
-        done = self.run_tamis("eval", "--policy", self.policy, "--unknown-is-good", "--quiet", *(["--json"] if json_out else []), *arguments,
-                              self.events, code=code)
-        return json.loads(done.stdout) if json_out else done
-
-    def test_a_type_with_many_events_hides_none(self):
-        honest = {("login", "tor"): (4000, 4), ("signup", "tor"): (100, 12)}
-        # Together 0.39 %, which the bound would let pass.
-        told = self.eval(honest, "--fpr-max", "tor=0.5%", code=1)
-        self.assertEqual((4100, 16), (told["all"]["tor"]["honest"], told["all"]["tor"]["harmed"]))
-        gate = {check["type"]: check for check in told["gate"]}
-        self.assertEqual({"login": ("holds", True), "signup": ("exceeds", True)}, {t: (c["result"], c["sure"]) for t, c in gate.items()})
-        self.assertEqual((0.12, 100, 12), (gate["signup"]["rate"], gate["signup"]["honest"], gate["signup"]["harmed"]))
-        self.assertEqual({"allow": 88, "challenge": 12, "refuse": 0}, told["types"]["signup"]["tor"]["honest_verdicts"])
-        self.assertEqual(1, len(told["over"]))
-        done = self.eval(honest, "--fpr-max", "tor=0.5%", code=1, json_out=False)
-        self.assertRegex(done.stderr, r"signup/tor: 12\.000 % of honest events are treated harshly, at most 0\.500 % may be \(12 of 100; 95 %: 6\.999 %")
-        self.assertNotIn("login/tor", done.stderr)
-        self.assertRegex(done.stdout, r"login/tor holds: 0\.100 % of 4000, at most 0\.500 % may be\n")
-        self.assertRegex(done.stdout, r"signup +tor +100 +12 +12\.000 %.*challenge 12")
-        self.assertIn("attempt is not looked at", done.stderr)
-        self.assertEqual(["attempt"], told["left_out"])
-
-    def test_a_bound_of_one_type(self):
-        honest = {("login", "tor"): (4000, 4), ("signup", "tor"): (100, 12)}
-        told = self.eval(honest, "--fpr-max", "login/tor=0.5%")
-        self.assertEqual([("login", "holds")], [(c["type"], c["result"]) for c in told["gate"]])
-        self.eval(honest, "--fpr-max", "signup/tor=5%", code=1)
-        # It goes before the bound of all types.
-        self.eval(honest, "--fpr-max", "tor=0.5%", "--fpr-max", "signup/tor=20%")
-        self.assertIn("no honest events", self.eval(honest, "--fpr-max", "signup/vpn=5%", code=1)["over"][0])
-        for wrong, why in [("tor=5", "at most 1, or 100%"), ("attempt/tor=1%", "not looked at"), ("signup/=1%", "expected CLASS=SHARE")]:
-            self.assertIn(why, self.eval(honest, "--fpr-max", wrong, code=2, json_out=False).stderr)
-        twice = self.eval(honest, "--fpr-max", "tor=1%", "--fpr-max", "tor=2%", code=2, json_out=False)
-        self.assertIn("two bounds for tor", twice.stderr)
-
-    def test_too_few_honest_events_are_told(self):
-        honest = {("login", "tor"): (900, 0), ("signup", "tor"): (60, 0)}
-        done = self.eval(honest, "--fpr-max", "tor=0.5%", json_out=False)
-        self.assertRegex(done.stderr, r"signup/tor: 0\.000 % .* \(0 of 60; 95 %: 0\.000 % to 6\.\d+ %\); these are too few to tell, it may be more: "
-                                      r"at this rate it takes 765")
-        self.assertNotIn("login/tor", done.stderr)
-        self.assertRegex(done.stdout, r"signup/tor holds: .*; too few to be sure\n")
-        self.assertEqual([("login", True, None), ("signup", False, 765)],
-                         [(c["type"], c["sure"], c["sure_from"]) for c in self.eval(honest, "--fpr-max", "tor=0.5%")["gate"]])
-        told = self.eval(honest, "--fpr-max", "tor=0.5%", "--fpr-sure", code=1)
-        self.assertEqual(1, len(told["over"]))
-        self.eval(honest, "--fpr-max", "login/tor=0.5%", "--fpr-sure")
-
-    def test_lines_that_are_no_events_are_told(self):
-        self.eval({("login", "tor"): (20, 0)})
-        with self.events.open("a") as out:
-            out.write('{"type":"login","t":"soon"}\n{"type":"lunch","id":"x"}\n')
-        done = self.run_tamis("eval", "--policy", self.policy, "--unknown-is-good", "--quiet", "--json", self.events)
-        self.assertEqual((1, 1), (json.loads(done.stdout)["refused"], json.loads(done.stdout)["skipped"]))
-        self.assertIn(f"{self.events}:21: the time at \"t\"", done.stderr)
 
 
 if __name__ == "__main__":

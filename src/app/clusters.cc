@@ -169,6 +169,10 @@ base::Result<int> say(const Options& o, const char* what) {
   TAMIS_TRY(answer, JsonView::parse(text));
   std::printf("cluster %s is %s until %s; truth was told of %s members\n", answer["id"].text().c_str(), what,
               minute(answer["until"]).c_str(), thousands(answer["members"].count()).c_str());
+  if (std::string_view(what) == "confirmed") {
+    std::printf("label them, past ones too, with: tamis clusters act --data %s %s\n", o.session.data.c_str(),
+                o.id.c_str());
+  }
   return print_batches(o, answer);
 }
 base::Result<int> confirm(const Options& o) { return say(o, "confirmed"); }
@@ -185,6 +189,12 @@ base::Result<int> rule(const Options& o) {
       "# since the cluster's first member, or for a week: matches %s of %s members, and %s of %s other signups\n",
       thousands(answer["members"].count()).c_str(), thousands(answer["all_members"].count()).c_str(),
       thousands(answer["others"].count()).c_str(), thousands(answer["all_others"].count()).c_str());
+  if (!answer["actionable"].truth()) {
+    std::fprintf(stderr, "# the cluster has not proven to be a campaign: its members may be people of one house\n");
+  }
+  if (answer["why_not"].has()) {
+    std::fprintf(stderr, "# no backtest: %s\n", answer["why_not"].text().c_str());
+  }
   if (JsonView test = answer["backtest"]; test.has()) {
     std::fprintf(stderr, "# backtest over all that is stored: %s matched of %s events, %s of them not members\n",
                  thousands(test["matched"].count()).c_str(), thousands(test["events"].count()).c_str(),
@@ -203,14 +213,21 @@ base::Result<int> act(const Options& o) {
   if (o.apply) TAMIS_CHECK(session->checkpoint());
   if (o.json) return raw(text);
   TAMIS_TRY(answer, JsonView::parse(text));
-  std::printf("%s members of cluster %s: %s would be labelled %s, %s have the label already\n",
-              thousands(answer["members"].count()).c_str(), o.id.c_str(),
-              thousands(answer["fresh"].count() + answer["replaced"].count()).c_str(), o.label.c_str(),
-              thousands(answer["already"].count()).c_str());
+  const JsonView batch = answer["batch"];
+  std::printf("%s members of cluster %s: %s %s labelled %s", thousands(answer["members"].count()).c_str(), o.id.c_str(),
+              thousands(answer["fresh"].count()).c_str(), batch.has() ? "were" : "would be", o.label.c_str());
+  if (answer["replaced"].count() > 0) {
+    std::printf(", %s have the label already and %s it for longer", thousands(answer["replaced"].count()).c_str(),
+                batch.has() ? "keep" : "would keep");
+  }
+  if (answer["already"].count() > 0) {
+    std::printf(", %s have it already for as long", thousands(answer["already"].count()).c_str());
+  }
+  std::printf("\n");
   if (answer["known_good"].count() > 0) {
     std::printf("%s more are known to be good, and are left alone\n", thousands(answer["known_good"].count()).c_str());
   }
-  if (JsonView batch = answer["batch"]; batch.has()) {
+  if (batch.has()) {
     std::printf("batch %s: %s, %s changed\ntake it back with: tamis undo --data %s %s\n", batch["id"].text().c_str(),
                 batch["state"].text().c_str(), thousands(batch["changed"].count()).c_str(), o.session.data.c_str(),
                 batch["id"].text().c_str());

@@ -3,10 +3,14 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <map>
+#include <unordered_set>
 
 #include "app/class_table.h"
 #include "app/command.h"
+#include "app/eval_answers.h"
 #include "app/progress.h"
+#include "app/seed_accounts.h"
+#include "base/hash.h"
 #include "engine/engine.h"
 #include "event/json_writer.h"
 #include "event/ndjson.h"
@@ -27,8 +31,8 @@ using replay::RateCheck;
 constexpr uint64_t kRefusalsShownMax = 20;
 
 struct Options {
-  std::string policy, truth, field = "ip_class", harm = "challenge,delay,hold,refuse,reject";
-  std::vector<std::string> events, intel, types, bounds;
+  std::string policy, truth, accounts, field = "ip_class", harm = "challenge,delay,hold,refuse,reject";
+  std::vector<std::string> events, intel, types, bounds, answers;
   bool json = false, quiet = false, unknown_is_good = false, sure = false;
   double from_day = 0;
 };
@@ -58,6 +62,7 @@ class Evaluation {
     }
     TAMIS_CHECK(choose());
     TAMIS_CHECK(read_bounds());
+    TAMIS_CHECK(answers_.read(options_.answers, *policy_));
     if (!options_.intel.empty()) {
       TAMIS_TRY(intel, event::NetworkIntel::load(options_.intel));
       intel_ = std::move(intel);
@@ -65,6 +70,7 @@ class Evaluation {
     }
     engine_.activate(policy_);
     Interrupt::install();
+    if (!options_.accounts.empty()) TAMIS_CHECK(take_accounts());
     for (const std::string& path : options_.events) TAMIS_CHECK(take(path));
     if (Interrupt::requested()) return kInterrupted;
     return report();
@@ -80,6 +86,10 @@ class Evaluation {
   };
   // How often honest people got each verdict: by type, class, and place in the ladder.
   using Verdicts = std::map<std::string, std::map<std::string, std::vector<uint64_t>, std::less<>>>;
+  // The accounts of honest events, and those of which one was harmed: twenty events may be one person's.
+  struct People {
+    std::unordered_set<uint64_t> all, harmed;
+  };
 
   bool named(const std::string& type) const {
     const std::vector<std::string>& types = options_.types;
@@ -162,7 +172,8 @@ class Evaluation {
         continue;
       }
       if (engine_.repeat_of(event_) != 0) continue;
-      count(engine_.decide(event_, Engine::kNoReceiveTime));
+      const engine::Decision& decision = engine_.decide(event_, Engine::kNoReceiveTime);
+      if (count(decision)) TAMIS_CHECK(answer(decision, line));
       progress.step(file.bytes_read(), engine_.decided());
     }
     return {};
@@ -172,16 +183,44 @@ class Evaluation {
     if (++refused_ <= kRefusalsShownMax) std::fprintf(stderr, "%s\n", message.c_str());
   }
 
-  void count(const engine::Decision& decision) {
+  base::Status take_accounts() {
+    AccountsBefore before{options_.accounts, options_.events[0], policy_, intel_.get()};
+    before.on_fault = [this](const std::string& fault) {
+      ++accounts_refused_;
+      refuse(fault);
+    };
+    TAMIS_TRY(seeded, seed_accounts(before, engine_, event_));
+    seeded_ = seeded;
+    return {};
+  }
+
+  // What an honest person does who is asked for something: an event of its own, right behind the one that was asked.
+  base::Status answer(const engine::Decision& decision, std::string_view line) {
+    const std::string* given = answers_.to(decision.verdict_name(), line);
+    if (given == nullptr) return {};
+    if (base::Status ready = event_.prepare(policy_, {}, *given, intel_.get()); !ready) {
+      return base::invalid("--answer makes no event of the policy: " + ready.error().message + ": " + *given);
+    }
+    if (engine_.repeat_of(event_) != 0) return {};
+    (void)engine_.decide(event_, Engine::kNoReceiveTime);
+    ++answered_;
+    return {};
+  }
+
+  // True if it was an honest person's, whatever is looked at.
+  bool count(const engine::Decision& decision) {
     if (begin_ms_ == 0) begin_ms_ = decision.time_ms;
     const Type& type = types_[event_.type_index()];
-    if (!type.wanted) return;
-    if (static_cast<double>(decision.time_ms - begin_ms_) < options_.from_day * 86'400'000.0) return;
+    Known known = type.truth->of(decision.id, event_.event().slots);
+    if (known == Known::kNot && options_.unknown_is_good) known = Known::kGood;
+    const bool is_in_time = static_cast<double>(decision.time_ms - begin_ms_) >= options_.from_day * 86'400'000.0;
+    if (type.wanted && is_in_time && known != Known::kNot) add(decision, type, known);
+    return known == Known::kGood;
+  }
+
+  void add(const engine::Decision& decision, const Type& type, Known known) {
     const event::Event& event = event_.event();
     const std::string& name = decision.type->schema.name;
-    Known known = type.truth->of(decision.id, event.slots);
-    if (known == Known::kNot && options_.unknown_is_good) known = Known::kGood;
-    if (known == Known::kNot) return;
     std::string room;
     const std::string_view of = replay::class_name(event.slots[static_cast<size_t>(type.field)], room);
     const bool harsh = decision.verdict >= type.harm;
@@ -192,6 +231,11 @@ class Evaluation {
     std::vector<uint64_t>& verdicts = verdicts_[name][under];
     verdicts.resize(decision.type->ladder.size());
     ++verdicts[static_cast<size_t>(decision.verdict)];
+    if (decision.account.empty()) return;
+    People& people = people_[name][under];
+    const uint64_t account = base::hash64(decision.account);
+    people.all.insert(account);
+    if (harsh) people.harmed.insert(account);
   }
 
   base::Result<int> report() {
@@ -212,6 +256,7 @@ class Evaluation {
       std::fprintf(stderr, "of %s the field %s had another type %llu times and was not read\n", dropped.type.c_str(),
                    dropped.field.c_str(), ull(dropped.count));
     }
+    if (answered_ > 0) std::fprintf(stderr, "%llu times somebody honest was asked and answered\n", ull(answered_));
     if (skipped_ > 0) std::fprintf(stderr, "%llu events are of types that the policy does not have\n", ull(skipped_));
     return good ? kGood : kNo;
   }
@@ -225,7 +270,14 @@ class Evaluation {
     return "holds";
   }
 
-  // "challenge 3, hold 1": the harsh verdicts that honest people got.
+  const People* people(const std::string& type, const std::string& of) const {
+    const auto classes = people_.find(type);
+    if (classes == people_.end()) return nullptr;
+    const auto found = classes->second.find(of);
+    return found == classes->second.end() ? nullptr : &found->second;
+  }
+
+  // "challenge 3, hold 1, of 2 in 100 accounts": the harsh verdicts that honest people got.
   std::string harsh_verdicts(const std::string& type, const std::string& of) const {
     const auto cells = verdicts_.find(type);
     if (cells == verdicts_.end()) return {};
@@ -238,7 +290,9 @@ class Evaluation {
       if (found->second[at] == 0) continue;
       text += (text.empty() ? "  " : ", ") + event_type.ladder[at] + " " + std::to_string(found->second[at]);
     }
-    return text;
+    const People* who = people(type, of);
+    if (text.empty() || who == nullptr) return text;
+    return text + ", of " + std::to_string(who->harmed.size()) + " in " + std::to_string(who->all.size()) + " accounts";
   }
 
   void print_table(const std::vector<RateCheck>& checks) const {
@@ -273,6 +327,9 @@ class Evaluation {
       if (cell.good + cell.bad == 0) continue;
       json.key(of).begin_object().key("honest").uinteger(cell.good).key("harmed").uinteger(cell.hit_good);
       put_share(json, cell.false_positives());
+      if (const People* who = people(type, of); who != nullptr) {
+        json.key("accounts").uinteger(who->all.size()).key("accounts_harmed").uinteger(who->harmed.size());
+      }
       json.key("bad").uinteger(cell.bad).key("caught").uinteger(cell.hit_bad);
       const auto classes = verdicts_.find(type);
       const policy::EventType* event_type = policy_->find_type(type);
@@ -323,6 +380,10 @@ class Evaluation {
     json.end_array().key("refused").uinteger(refused_);
     if (intel_ != nullptr) json.key("intel_refused").uinteger(intel_->faults().count);
     if (!options_.truth.empty()) json.key("truth_refused").uinteger(truth_faults_.count);
+    if (!options_.accounts.empty()) {
+      json.key("accounts_before").uinteger(seeded_).key("accounts_refused").uinteger(accounts_refused_);
+    }
+    if (!options_.answers.empty()) json.key("answered").uinteger(answered_);
     json.key("skipped").uinteger(skipped_).end_object();
     std::printf("%s\n", out.c_str());
   }
@@ -340,6 +401,9 @@ class Evaluation {
   std::map<std::string, ClassCells> cells_;  // by type
   ClassCells all_;
   Verdicts verdicts_;
+  std::map<std::string, std::map<std::string, People, std::less<>>> people_;  // by type and class
+  EvalAnswers answers_;
+  uint64_t answered_ = 0, seeded_ = 0, accounts_refused_ = 0;
   int64_t begin_ms_ = 0;
   uint64_t refused_ = 0, skipped_ = 0;
 };
@@ -365,6 +429,12 @@ Command add_eval(CLI::App& app) {
   app.add_flag("--fpr-sure", options->sure,
                "Exit code 1, too, where honest events are too few to tell: the upper end of the 95 % interval\n"
                "must be within --fpr-max");
+  app.add_option("--accounts", options->accounts,
+                 "Accounts from before the first event, one JSON object a line: events of the policy's type `account`");
+  app.add_option("--answer", options->answers,
+                 "VERDICT=JSON: what an honest person does who gets this verdict; the event again with these fields,\n"
+                 "decided right behind it. Without it whoever is asked never answers, as recorded events tell")
+      ->allow_extra_args(false);
   app.add_option("--intel", options->intel, "CSV files of network facts: prefix, asn, country, tag")
       ->allow_extra_args(false);
   app.add_flag("--json", options->json, "As JSON");

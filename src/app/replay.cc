@@ -10,6 +10,7 @@
 #include "app/progress.h"
 #include "app/replay_output.h"
 #include "app/replay_state.h"
+#include "app/seed_accounts.h"
 #include "base/file.h"
 #include "base/hash.h"
 #include "detect/signup_facts.h"
@@ -39,9 +40,6 @@ struct Options {
   double checkpoint_s = 10;
 };
 
-// The event type of accounts that were there before the first event.
-constexpr std::string_view kAccountType = "account";
-
 class Replay {
  public:
   explicit Replay(const Options& options) : options_(options) {}
@@ -64,7 +62,7 @@ class Replay {
     TAMIS_CHECK(open_outputs());
     if (resumed_ != nullptr) TAMIS_CHECK(resumed_->restore(engine_));
     Interrupt::install();
-    if (!options_.accounts.empty() && resumed_ == nullptr) TAMIS_CHECK(seed_accounts(loaded.policy));
+    if (!options_.accounts.empty() && resumed_ == nullptr) TAMIS_CHECK(take_accounts(loaded.policy));
     lines_known_ = state_.lines;
     begin_checkpoints();
     for (const std::string& path : options_.events) {
@@ -309,57 +307,16 @@ class Replay {
     return output_.flush(false);
   }
 
-  // Accounts that are there before the first event: one JSON object a line, events of the type that the policy names
-  // `account`, at the time of the first event. They get no line of their own.
-  base::Status seed_accounts(const std::shared_ptr<const policy::Policy>& policy) {
-    if (policy->find_type(kAccountType) == nullptr) {
-      return base::invalid("the policy has no event type \"" + std::string(kAccountType) + "\" for --accounts");
-    }
-    int64_t begin_ms = 0;
-    TAMIS_CHECK(first_time(policy, begin_ms));
-    TAMIS_TRY(file, event::NdjsonFile::open(options_.accounts, kLineBytesMax));
-    std::string_view line;
-    std::string first_fault;
-    while (!Interrupt::requested()) {
-      base::Result<bool> more = file.next(line);
-      std::string fault;
-      if (!more) {
-        if (more.error().code != base::Code::kLimit) return tl::unexpected(more.error());
-        fault = more.error().message;
-      } else if (!*more) {
-        break;
-      } else if (base::Status ready = event_.prepare(policy, kAccountType, line, intel_.get()); !ready) {
-        fault = options_.accounts + ":" + std::to_string(file.line_number()) + ": " + ready.error().message;
-      }
-      if (!fault.empty()) {
-        if (first_fault.empty()) first_fault = fault;
-        refuse(fault);
-        continue;
-      }
-      const engine::Decision& decision = engine_.decide(event_, begin_ms);
+  base::Status take_accounts(const std::shared_ptr<const policy::Policy>& policy) {
+    AccountsBefore before{options_.accounts, options_.events[0], policy, intel_.get()};
+    before.on_decision = [this](const engine::Decision& decision) {
       note_account(decision);
       count_dropped(decision);
-      ++tally_.seeded;
-    }
-    if (tally_.seeded > 0 || Interrupt::requested()) return {};
-    const std::string none = options_.accounts + ": there is no account in it";
-    return base::invalid(first_fault.empty() ? none : none + "; the first line: " + first_fault);
-  }
-
-  // Of the first event that can be read; 0 where it has none.
-  base::Status first_time(const std::shared_ptr<const policy::Policy>& policy, int64_t& time_ms) {
-    if (options_.events[0] == "-") return base::invalid("--accounts needs EVENTS in a file, to know when they begin");
-    TAMIS_TRY(file, event::NdjsonFile::open(options_.events[0], kLineBytesMax));
-    std::string_view line;
-    while (true) {
-      base::Result<bool> more = file.next(line);
-      if (!more && more.error().code == base::Code::kLimit) continue;
-      if (!more) return tl::unexpected(more.error());
-      if (!*more) return {};
-      if (!event_.prepare(policy, {}, line, nullptr)) continue;
-      if (event_.event().has_time) time_ms = event_.event().time_ms;
-      return {};
-    }
+    };
+    before.on_fault = [this](const std::string& fault) { refuse(fault); };
+    TAMIS_TRY(seeded, seed_accounts(before, engine_, event_));
+    tally_.seeded = seeded;
+    return {};
   }
 
   uint64_t account_key(std::string_view account) const {

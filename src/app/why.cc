@@ -36,6 +36,7 @@ void print_mark(const JsonView& mark) {
   std::printf("      since %s, until %s, by %s%s\n", minute(mark["since"], "unknown").c_str(),
               minute(mark["until"], "it is taken back").c_str(), by_whom(mark["by"].text()).c_str(),
               mark["reason"].has() ? (": " + mark["reason"].text()).c_str() : "");
+  if (mark["over"].has()) std::printf("      over: people have found it good since\n");
   if (mark["say"].has()) std::printf("      say: %s\n", mark["say"].text().c_str());
 }
 
@@ -60,7 +61,11 @@ void print_decisions(const JsonView& why) {
     std::string rules = joined(d["rules"]);
     std::printf("  %s  %-10s %-12s %s%s%s\n", minute(d["time"], "?").c_str(), d["verdict"].text().c_str(),
                 d["type"].text().c_str(), d["id"].text().c_str(), rules.empty() ? "" : "  by ", rules.c_str());
-    if (d["revised"].has()) std::printf("      now in force: %s\n", d["revised"].text().c_str());
+    if (d["revised"].has()) {
+      std::printf("      now in force: %s\n", d["revised"].text().c_str());
+    } else if (d["over"].has()) {
+      std::printf("      over: what it began was taken back since\n");
+    }
     for (const char* part : {"reasons", "say"}) {
       for (event::Value text : d[part].items()) std::printf("      %s\n", d[part].item(text).text().c_str());
     }
@@ -110,6 +115,10 @@ base::Result<int> why(const Options& options) {
   std::printf("%s events in %s days, %s of them with another verdict than the mildest%s\n",
               why["events"].text("0").c_str(), why["days"].text("0").c_str(), why["intervened"].text("0").c_str(),
               why["truth"].has() ? ("; known as " + why["truth"].text()).c_str() : "");
+  const bool is_unseen = clear && why["events"].count() == 0 && why["acts"].items().empty();
+  if (is_unseen && !options.kind.starts_with("event:")) {
+    std::fprintf(stderr, "no event names it: is that how this %s is written?\n", options.kind.c_str());
+  }
   print_marks("Labels", why["labels"]);
   print_marks("Entries of lists", why["entries"]);
   print_marks("On what it is part of", why["around"]);

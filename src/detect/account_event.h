@@ -58,6 +58,7 @@ struct Login {
   bool account_exists = true;  // false: the name is unknown here
   bool has_second_factor = false;
   bool second_factor_failed = false;
+  std::string_view event = {};  // its name, by which truth may come; empty: none will
 };
 
 enum class ChangeKind : uint8_t { kOther, kRecovery, kPassword, kPasswordReset, kForwarding, kFilter, kSecondFactor };
@@ -67,6 +68,7 @@ struct Change {
   std::string_view account;
   Client client;
   ChangeKind kind = ChangeKind::kOther;
+  std::string_view event = {};  // as of Login
 };
 
 // How a proof that only the owner can give ended.

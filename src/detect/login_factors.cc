@@ -11,9 +11,15 @@
 namespace tamis::detect {
 namespace {
 
+constexpr int kMachine[] = {kLogDevice, kLogAgent, kLogFamily, kLogSystem, kLogTls};
+
 uint32_t hash2(std::string_view a, std::string_view b = {}) {
   if (a.empty() && b.empty()) return 0;
   return static_cast<uint32_t>(base::combine64(base::hash64(a), base::hash64(b))) | 1u;
+}
+
+bool shows_machine(const LoginFacts& f) {
+  return std::any_of(std::begin(kMachine), std::end(kMachine), [&f](int a) { return f.value[size_t(a)] != 0; });
 }
 
 // Where nearly all show the same (Tor's browser, its language and zone), it comes with the network, whose novelty is
@@ -124,8 +130,8 @@ double LoginRiskImpl::bound_factor(const Profile& p, const Profile::Binding& b, 
     const uint32_t is = own(f, attribute);
     return was == is || was == 0 || is == 0;
   };
-  const bool same_family = b.family == own(f, kLogFamily), same_system = b.system == own(f, kLogSystem);
-  const bool same_zone = b.zone == own(f, kLogZone);
+  const bool same_family = same(b.family, kLogFamily), same_system = same(b.system, kLogSystem);
+  const bool same_zone = same(b.zone, kLogZone);
   const bool same_agent = same(b.agent, kLogAgent), same_tls = same(b.tls, kLogTls);
   if (b.device == own(f, kLogDevice)) {
     *bound = true;
@@ -156,6 +162,17 @@ double LoginRiskImpl::bound_factor(const Profile& p, const Profile::Binding& b, 
   return (same_tls ? 3.4 : 5) + (same_place ? 0 : 2.5) + (same_zone ? 0 : 0.5);
 }
 
+// A known cookie, and nothing of the machine that shows it: where an odd login that nobody has vouched for showed the
+// same one it is taken for that machine, else it says nothing.
+double LoginRiskImpl::bare_factor(const Profile& p, const LoginFacts& f, bool same_place, bool* bound) const {
+  const uint32_t cookie = own(f, kLogCookie);
+  const bool is_odd = std::any_of(p.pending.begin(), p.pending.end(),
+                                  [cookie](const auto& q) { return q.t_ms != 0 && q.value[kLogCookie] == cookie; });
+  *bound = same_place && !is_odd;
+  if (!is_odd) return 0;
+  return same_place ? 5 : 6.5;
+}
+
 double LoginRiskImpl::cookie_factor(const Profile& p, const LoginFacts& f, double unknown, bool* known,
                                     bool* bound) const {
   *known = *bound = false;
@@ -170,7 +187,7 @@ double LoginRiskImpl::cookie_factor(const Profile& p, const LoginFacts& f, doubl
     const bool same_place = provider == 0 || std::any_of(providers.begin(), providers.end(), [&](const auto& e) {
                               return e.count > 0 && e.value == provider;
                             });
-    return bound_factor(p, b, f, same_place, bound);
+    return shows_machine(f) ? bound_factor(p, b, f, same_place, bound) : bare_factor(p, f, same_place, bound);
   }
   const double n = static_cast<double>(p.events);
   // A cookie that came with a login which is not confirmed yet is bound as well.

@@ -55,9 +55,10 @@ struct LoginProfile {
     bool has(uint8_t flag) const { return (flags & flag) != 0; }
   };
   static constexpr int kPending = 3;
-  static constexpr uint8_t kTold = 1;    // a change has made it look like a takeover
-  static constexpr uint8_t kUsed = 2;    // a session went on from it: whoever it was came in
-  static constexpr uint8_t kDenied = 4;  // a proof was asked for and not given
+  static constexpr uint8_t kTold = 1;      // a change has made it look like a takeover
+  static constexpr uint8_t kUsed = 2;      // a session went on from it: whoever it was came in
+  static constexpr uint8_t kDenied = 4;    // a proof was asked for and not given
+  static constexpr uint8_t kDisowned = 8;  // somebody has found out that it was not the owner
   // The device, browser, system and time zone that a cookie was last seen with.
   struct Binding {
     uint32_t cookie = 0, device = 0, agent = 0, tls = 0, family = 0, system = 0, zone = 0;
@@ -80,6 +81,15 @@ struct CampaignEntry {
   float fast = 0, slow = 0;  // decayed counts of accounts
   uint32_t seen_s = 0;
   uint32_t last_account = 0;
+};
+
+// An unfamiliar login, session or change about which people may say something later. Its table has it by its name, and
+// what it showed lies under a mask that is made of its name: who does not have the name can neither find nor read it.
+struct RememberedLogin {
+  int64_t t_ms = 0;
+  uint64_t account = 0;
+  std::array<uint64_t, 8> masked{};
+  uint64_t told = 0;  // LoginRisk::Truth
 };
 
 // What user agents come to, remembered for the texts that were seen lately: most clients show one of a few. No state:
@@ -106,14 +116,18 @@ class LoginRiskImpl final : public LoginRisk {
       : options_(options),
         index_(options.accounts_max),
         campaign_(options.campaign_keys_max),
+        remembered_(options.told_max),
         usual_({1e6, 1e5, 2000, 100, 8000, 300, 30, 8, 100, 40, 20, 1e6}, kNetClasses, options.values_max) {}
 
   LoginScore login(const Login& login) override;
   LoginScore change(const Change& change) override;
   void signup(const Signup& signup) override;
   void confirm(const Confirmation& confirmation) override;
+  bool truth(std::string_view event, Truth truth, int64_t t_ms) override;
   bool erase(std::string_view account) override;
-  uint64_t bytes() const override { return index_.bytes() + profiles_.bytes() + campaign_.bytes() + usual_.bytes(); }
+  uint64_t bytes() const override {
+    return index_.bytes() + profiles_.bytes() + campaign_.bytes() + remembered_.bytes() + usual_.bytes();
+  }
   uint64_t profiles() const override { return index_.size(); }
   uint64_t digest() const override;
   void begin_snapshot(state::PieceWriter& out, uint32_t part) override;
@@ -124,6 +138,7 @@ class LoginRiskImpl final : public LoginRisk {
 
  private:
   using Profile = LoginProfile;
+  using OwnValues = std::array<uint32_t, kLogAttributes>;  // hashes under the account
   static constexpr double kHour = 3.6e6, kDay = 8.64e7;
   static constexpr double kFastHalf = 6 * kHour, kSlowHalf = 3 * kDay;
   static constexpr int kCampaignKeys = 8;
@@ -142,10 +157,12 @@ class LoginRiskImpl final : public LoginRisk {
     double campaign = 0;
     bool is_unfamiliar = false;
     int origin = -1;
+    Profile::Pending* disowned = nullptr;  // of this client people have said that it is not the owner's
   };
   // `unknown_cookie`: what a cookie that nobody has seen is worth.
   Judged judge(const Client& client, std::string_view account, double unknown_cookie);
   static void weigh(LoginScore& out);
+  static void add(LoginScore& out, LoginFactor factor, float log_odds);
   void go_on(const Profile::Pending& from, LoginScore& out) const;
   // Minus the log-likelihood under the user plus that under anyone, going down a hierarchy from fine to coarse.
   double surprise(const Profile& p, const LoginFacts& f, const int* levels, int count, double targeted) const;
@@ -155,13 +172,29 @@ class LoginRiskImpl final : public LoginRisk {
   bool is_at_home(const Profile& p, const LoginFacts& f) const;
   double bound_factor(const Profile& p, const Profile::Binding& b, const LoginFacts& f, bool same_place,
                       bool* bound) const;
+  double bare_factor(const Profile& p, const LoginFacts& f, bool same_place, bool* bound) const;
   double tls_factor(const LoginFacts& f) const;
   std::array<uint64_t, kCampaignKeys> campaign_keys(const LoginFacts& f) const;
   double campaign_factor(const LoginFacts& f) const;
-  void touch_campaign(const LoginFacts& f);
-  void teach(Profile& p, const std::array<uint32_t, kLogAttributes>& own_value, float weight);
+  void touch_campaign(const LoginFacts& f, float weight = 0);  // 0: of an attempt, one, and once in a row of an account
+  void teach(Profile& p, const OwnValues& own_value, float weight);
   void teach_usual(const LoginFacts& f);
   void bind(Profile& p, const LoginFacts& f);
+  void bind(Profile& p, const OwnValues& value, int64_t t_ms);
+  OwnValues own_values(const LoginFacts& f) const {
+    OwnValues value{};
+    for (int a = 0; a < kLogAttributes; ++a) value[size_t(a)] = own(f, a);
+    return value;
+  }
+  static Profile::Pending& place_to_wait(Profile& p);
+  static bool is_same_client(const Profile::Pending& q, const OwnValues& value);
+  // Truth: login_truth.cc.
+  uint64_t key_of_event(std::string_view event) const;
+  void mask(std::string_view event, std::array<uint64_t, 8>& words) const;
+  void remember(std::string_view event, const LoginFacts& f, float log_odds);
+  void learn_owner(const LoginFacts& f);
+  void disown(const LoginFacts& f, float log_odds);
+  static void unlearn(Profile& p, const OwnValues& value);
   static double confirmed_after(const Profile::Pending& q);
   void settle(Profile& p, int64_t t_ms);
   void decay(int64_t t_ms);
@@ -183,6 +216,7 @@ class LoginRiskImpl final : public LoginRisk {
   uint32_t free_ = 0;  // the first profile that is not in use, + 1
   uint64_t restored_ = 0;
   KeyedTable<CampaignEntry> campaign_;
+  KeyedTable<RememberedLogin> remembered_;
   Frequencies usual_;
   AgentHashes agents_;
   // Honest unfamiliar attempts by class: learned slowly, from those that nothing else spoke against.

@@ -30,6 +30,13 @@ constexpr float kBase = -8;  // log-odds of anyone
 constexpr float kSameIncident = 1;
 constexpr float kQuietWorth = 1, kQuietDays = 2.5f;
 
+// Of a client of which people have said that it is not the owner's; and how much odder it is at least than when they
+// were asked, whatever it may have taught in the meantime.
+constexpr float kOfDisowned = 6, kOdderThanThen = 2;
+float of_disowned(const LoginProfile::Pending& then, float log_odds) {
+  return std::max(kOfDisowned, then.log_odds + kOdderThanThen - log_odds);
+}
+
 // Log-odds of a cookie that nobody has seen. A stolen session brings its cookie along: one without goes on from a login
 // that was not seen either.
 constexpr double kUnknownInLogin = 2, kUnknownInSession = -2, kUnknownInChange = 1.5;
@@ -60,22 +67,23 @@ void LoginRiskImpl::release(uint32_t place) {
   free_ = place + 1;
 }
 
-void LoginRiskImpl::touch_campaign(const LoginFacts& f) {
+void LoginRiskImpl::touch_campaign(const LoginFacts& f, float weight) {
   const auto now_s = static_cast<uint32_t>(f.t_ms / 1000);
   for (uint64_t key : campaign_keys(f)) {
     if (key == 0) continue;
     CampaignEntry& e =
         campaign_.at(key, [](const CampaignEntry& c) { return c.slow + static_cast<float>(c.seen_s) * 1e-9f; });
-    if (e.last_account == static_cast<uint32_t>(f.account)) continue;
+    if (weight == 0 && e.last_account == static_cast<uint32_t>(f.account)) continue;
+    const float more = weight == 0 ? 1 : weight;
     const double idle_ms = e.seen_s == 0 ? 0 : std::max(0.0, double(now_s - e.seen_s) * 1e3);
-    e.fast = e.fast * static_cast<float>(half_life(idle_ms, kFastHalf)) + 1;
-    e.slow = e.slow * static_cast<float>(half_life(idle_ms, kSlowHalf)) + 1;
+    e.fast = e.fast * static_cast<float>(half_life(idle_ms, kFastHalf)) + more;
+    e.slow = e.slow * static_cast<float>(half_life(idle_ms, kSlowHalf)) + more;
     e.seen_s = now_s;
     e.last_account = static_cast<uint32_t>(f.account);
   }
 }
 
-void LoginRiskImpl::teach(Profile& p, const std::array<uint32_t, kLogAttributes>& value, float weight) {
+void LoginRiskImpl::teach(Profile& p, const OwnValues& value, float weight) {
   // Old habits fade: about the last hundred logins count.
   if (p.events > 100) {
     p.events *= 0.98f;
@@ -105,8 +113,10 @@ void LoginRiskImpl::teach_usual(const LoginFacts& f) {
     if (f.value[size_t(a)] != 0) usual_.learn(a, int(f.net), f.value[size_t(a)], 1);
 }
 
-void LoginRiskImpl::bind(Profile& p, const LoginFacts& f) {
-  const uint32_t cookie = own(f, kLogCookie);
+void LoginRiskImpl::bind(Profile& p, const LoginFacts& f) { bind(p, own_values(f), f.t_ms); }
+
+void LoginRiskImpl::bind(Profile& p, const OwnValues& value, int64_t t_ms) {
+  const uint32_t cookie = value[kLogCookie];
   if (cookie == 0) return;
   Profile::Binding* to = &p.bindings[0];
   for (Profile::Binding& b : p.bindings) {
@@ -117,13 +127,34 @@ void LoginRiskImpl::bind(Profile& p, const LoginFacts& f) {
     if (b.used < to->used) to = &b;
   }
   *to = {cookie,
-         own(f, kLogDevice),
-         own(f, kLogAgent),
-         own(f, kLogTls),
-         own(f, kLogFamily),
-         own(f, kLogSystem),
-         own(f, kLogZone),
-         static_cast<uint32_t>(f.t_ms / int64_t(kHour))};
+         value[kLogDevice],
+         value[kLogAgent],
+         value[kLogTls],
+         value[kLogFamily],
+         value[kLogSystem],
+         value[kLogZone],
+         static_cast<uint32_t>(t_ms / int64_t(kHour))};
+}
+
+// Where a login waits until it is confirmed: of the places in use the oldest, and not one that keeps an intruder out.
+LoginProfile::Pending& LoginRiskImpl::place_to_wait(Profile& p) {
+  Profile::Pending* to = &p.pending[0];
+  const auto rank = [](const Profile::Pending& q) { return std::pair(q.has(Profile::kDisowned), q.t_ms); };
+  for (Profile::Pending& q : p.pending)
+    if (rank(q) < rank(*to)) to = &q;
+  return *to;
+}
+
+// By its cookie and its device; where neither can be compared by its address. A stolen cookie comes on another device.
+bool LoginRiskImpl::is_same_client(const Profile::Pending& q, const OwnValues& value) {
+  bool is_known = false;
+  for (int a : {kLogCookie, kLogDevice}) {
+    const uint32_t is = value[size_t(a)], was = q.value[size_t(a)];
+    if (is == 0 || was == 0) continue;
+    if (is != was) return false;
+    is_known = true;
+  }
+  return is_known || (value[kLogIp] != 0 && value[kLogIp] == q.value[kLogIp]);
 }
 
 // How long silence has to last. Where something speaks against the login, or where it was so odd that a proof was asked
@@ -191,7 +222,11 @@ LoginRiskImpl::Judged LoginRiskImpl::judge(const Client& client, std::string_vie
   g[kLoginCampaign] = static_cast<float>(j.campaign);
   // A session may go on from an unconfirmed login. Nothing of that was learned, so it is as unfamiliar as that was.
   const uint32_t cookie = own(f, kLogCookie), device = own(f, kLogDevice);
+  const OwnValues value = own_values(f);
   for (const Profile::Pending& q : p.pending) {
+    if (q.t_ms != 0 && q.has(Profile::kDisowned) && is_same_client(q, value)) {
+      j.disowned = &j.profile->pending[size_t(&q - p.pending.data())];
+    }
     if (q.t_ms == 0 || known) continue;  // what the owner's own cookie brings along is judged by itself
     if ((cookie != 0 && q.value[kLogCookie] == cookie) || (device != 0 && q.value[kLogDevice] == device)) {
       const bool is_worse = j.origin < 0 || q.log_odds > p.pending[size_t(j.origin)].log_odds;
@@ -212,20 +247,24 @@ void LoginRiskImpl::weigh(LoginScore& out) {
   out.score = logistic(log_odds / kScoreOf);
 }
 
+void LoginRiskImpl::add(LoginScore& out, LoginFactor factor, float log_odds) {
+  out.factor[factor] += log_odds;
+  out.log_odds += log_odds;
+  out.score = logistic(static_cast<double>(out.log_odds) / kScoreOf);
+}
+
 // What goes on from an unconfirmed login is less odd the longer nobody has complained.
 void LoginRiskImpl::go_on(const Profile::Pending& from, LoginScore& out) const {
-  if (from.has(Profile::kDenied)) return;
+  if (from.has(Profile::kDenied | Profile::kDisowned)) return;
   const auto days = static_cast<float>(std::max(0.0, double(now_ms_ - from.t_ms)) / kDay);
-  const float less = kSameIncident + std::min(kQuietDays, days) * kQuietWorth;
-  out.factor[kLoginOrigin] -= less;
-  out.log_odds -= less;
-  out.score = logistic(static_cast<double>(out.log_odds) / kScoreOf);
+  add(out, kLoginOrigin, -(kSameIncident + std::min(kQuietDays, days) * kQuietWorth));
 }
 
 LoginScore LoginRiskImpl::login(const Login& login) {
   decay(login.t_ms);
   Judged j = judge(login.client, login.account, login.is_session ? kUnknownInSession : kUnknownInLogin);
   weigh(j.out);
+  if (j.disowned != nullptr) add(j.out, kLoginOrigin, of_disowned(*j.disowned, j.out.log_odds));
   // Whether it teaches is asked of it as the first time: to try again confirms nothing.
   const double campaign = j.campaign, log_odds = static_cast<double>(j.out.log_odds);
   if (j.origin >= 0) {
@@ -235,20 +274,25 @@ LoginScore LoginRiskImpl::login(const Login& login) {
   }
   const LoginScore& out = j.out;
   const LoginFacts& f = j.facts;
-  const bool unfamiliar = j.is_unfamiliar, is_origin_known = j.origin >= 0;
+  const bool unfamiliar = j.is_unfamiliar, is_origin_known = j.origin >= 0 || j.disowned != nullptr;
 
   // What goes on from a login that was counted is not counted again.
   if (unfamiliar && !is_origin_known) touch_campaign(f);
   if (!login.account_exists) return out;
   if (unfamiliar && !is_origin_known) unfamiliar_[size_t(f.net)] += campaign < 1.5 ? 1 : 0.3;
+  const bool is_familiar = j.disowned == nullptr && log_odds < static_cast<double>(kFamiliar);
+  if (!is_familiar && (login.ok || login.second_factor_failed)) remember(login.event, f, static_cast<float>(log_odds));
   if (!login.ok) return out;
+  // As long as it comes, it stays disowned.
+  if (j.disowned != nullptr) {
+    j.disowned->t_ms = now_ms_;
+    return out;
+  }
   // The first that is seen of an account is taken for its owner's.
   Profile* p = j.profile != nullptr ? j.profile : &profile(f.account);
   const auto c = size_t(f.net);
-  if (log_odds < static_cast<double>(kFamiliar) ||
-      (p->events < 0.5f && campaign < static_cast<double>(kCampaignDoubt))) {
-    std::array<uint32_t, kLogAttributes> value{};
-    for (int a = 0; a < kLogAttributes; ++a) value[size_t(a)] = own(f, a);
+  if (is_familiar || (p->events < 0.5f && campaign < static_cast<double>(kCampaignDoubt))) {
+    const OwnValues value = own_values(f);
     seen_[c] += 1;
     for (size_t a = 0; a <= kLogCountry; ++a) {
       bool is_known = false;
@@ -259,15 +303,13 @@ LoginScore LoginRiskImpl::login(const Login& login) {
     bind(*p, f);
     teach_usual(f);
   } else if (!is_origin_known) {
-    Profile::Pending* to = &p->pending[0];
-    for (Profile::Pending& q : p->pending)
-      if (q.t_ms < to->t_ms) to = &q;
-    for (int a = 0; a < kLogAttributes; ++a) to->value[size_t(a)] = own(f, a);
-    to->t_ms = f.t_ms;
-    to->log_odds = static_cast<float>(log_odds);
-    to->net = f.net;
-    to->second_factor = login.has_second_factor ? 1 : 0;
-    to->campaign = campaign > static_cast<double>(kCampaignDoubt) ? 1 : 0;
+    Profile::Pending& to = place_to_wait(*p);
+    to.value = own_values(f);
+    to.t_ms = f.t_ms;
+    to.log_odds = static_cast<float>(log_odds);
+    to.net = f.net;
+    to.second_factor = login.has_second_factor ? 1 : 0;
+    to.campaign = campaign > static_cast<double>(kCampaignDoubt) ? 1 : 0;
   }
   return out;
 }
@@ -280,12 +322,15 @@ LoginScore LoginRiskImpl::change(const Change& change) {
   if (j.profile != nullptr && change.kind != ChangeKind::kOther) {
     float worst = kFamiliar;
     for (const Profile::Pending& q : j.profile->pending) {
-      if (q.t_ms != 0 && double(now_ms_ - q.t_ms) < kDay) worst = std::max(worst, q.log_odds);
+      const bool is_over = q.has(Profile::kDisowned) && &q != j.disowned;  // the owner knows of it
+      if (q.t_ms != 0 && !is_over && double(now_ms_ - q.t_ms) < kDay) worst = std::max(worst, q.log_odds);
     }
     if (j.origin >= 0) worst = std::max(worst, j.profile->pending[size_t(j.origin)].log_odds + 2);
     j.out.factor[kLoginChange] = std::clamp(0.5f * (worst - kFamiliar), 0.0f, 5.0f);
   }
   weigh(j.out);
+  if (j.disowned != nullptr) add(j.out, kLoginOrigin, of_disowned(*j.disowned, j.out.log_odds));
+  if (change.kind != ChangeKind::kOther && j.out.log_odds >= kFamiliar) remember(change.event, j.facts, j.out.log_odds);
   if (j.origin >= 0 && j.out.log_odds > 0 && change.kind != ChangeKind::kOther) {
     Profile::Pending& q = j.profile->pending[size_t(j.origin)];
     j.out.is_takeover = !q.has(Profile::kTold);
@@ -298,9 +343,7 @@ void LoginRiskImpl::signup(const Signup& signup) {
   decay(signup.t_ms);
   const LoginFacts f = facts_of(signup.client, signup.account, now_ms_);
   Profile& p = profile(f.account);
-  std::array<uint32_t, kLogAttributes> value{};
-  for (int a = 0; a < kLogAttributes; ++a) value[size_t(a)] = own(f, a);
-  teach(p, value, 1);
+  teach(p, own_values(f), 1);
   bind(p, f);
 }
 
@@ -329,19 +372,8 @@ void LoginRiskImpl::confirm(const Confirmation& confirmation) {
     }
   }
   if (found || !confirmation.was_owner) return;
-  std::array<uint32_t, kLogAttributes> value{};
-  for (int a = 0; a < kLogAttributes; ++a) value[size_t(a)] = own(f, a);
-  teach(*p, value, 1);
+  teach(*p, own_values(f), 1);
   if (own(f, kLogFamily) != 0) bind(*p, f);  // of a cookie alone nobody can tell when it is somewhere else
-}
-
-bool LoginRiskImpl::erase(std::string_view account) {
-  const uint64_t key = account_keys(options_.key, account).find;
-  const uint32_t* place = index_.find(key);
-  if (place == nullptr) return false;
-  release(*place);
-  index_.remove(key);
-  return true;
 }
 
 std::string_view login_factor_name(LoginFactor factor) {

@@ -52,7 +52,8 @@ struct LoginRiskOptions {
   uint64_t accounts_max = 1'000'000;  // profiles
   uint64_t values_max = 2'000'000;
   uint64_t campaign_keys_max = 1'000'000;
-  base::SipKey key{};  // of names of accounts, and of what they show
+  uint64_t told_max = 1'000'000;  // unfamiliar logins that people can still say something about, 88 bytes each
+  base::SipKey key{};             // of names of accounts, and of what they show
 };
 
 class LoginRisk : public state::SnapshotPart {
@@ -68,6 +69,13 @@ class LoginRisk : public state::SnapshotPart {
   // The owner, or whoever speaks for the account, says what the unconfirmed logins of a client were. An owner's client
   // is known from then on, whether or not it has signed in before.
   virtual void confirm(const Confirmation& confirmation) = 0;
+  // What somebody has found out about one login, session or change, named as it was (Login::event): the owner's word,
+  // mostly. kGood: its client is the owner's from then on. kBad: what is not learned of it never will be, what was is
+  // taken back, whoever goes on with this client is an intruder, and so, likelier, is who shares something with it on
+  // other accounts. kNone takes the word back, as far as nothing followed from it. False: it is not known (any more),
+  // as those are not that were familiar.
+  enum class Truth : uint8_t { kNone, kBad, kGood };
+  virtual bool truth(std::string_view event, Truth truth, int64_t t_ms) = 0;
   // Forgets the account: its profile goes.
   virtual bool erase(std::string_view account) = 0;
 

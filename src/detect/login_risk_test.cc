@@ -166,6 +166,141 @@ TEST(LoginRisk, a_change_is_as_odd_as_it_is_for_the_account) {
 }
 
 // Who steals a session has its cookie; a login with an unknown one is what an intruder's looks like.
+// The same as Two::odds, under a name by which truth may come.
+struct Told : Two {
+  using Truth = LoginRisk::Truth;
+  std::vector<std::string> names;
+  float odds(const Person& p, const std::string& name, bool is_session = false) {
+    Login l = from(p, now += 1000, is_session);
+    l.event = name;
+    return risk->login(l).log_odds;
+  }
+};
+
+TEST(LoginRisk, what_was_not_the_owner_is_never_learned) {
+  Told h, other;
+  const float first = h.odds(h.stranger, "login:1");
+  EXPECT_FALSE(h.risk->truth("session:1", Told::Truth::kBad, h.now));
+  EXPECT_TRUE(h.risk->truth("login:1", Told::Truth::kBad, h.now));
+  EXPECT_GT(h.odds(h.stranger, "session:2", true), first);
+  // It is not learned by time, however often it comes, and nobody else of the account is taken for it.
+  for (Told* at : {&h, &other}) {
+    at->odds(at->stranger, "login:3");
+    for (int day = 0; day < 20; ++day) {
+      at->now += 86'400'000;
+      at->odds(at->owner, "o");
+      if (day == 10) at->odds(at->stranger, "session:4", true);
+    }
+  }
+  EXPECT_GT(h.odds(h.stranger, "login:5"), first);
+  EXPECT_LT(other.odds(other.stranger, "login:5"), first - 3) << "without a word it was learned";
+  EXPECT_LT(h.odds(h.owner, "login:6"), -6);
+  EXPECT_NEAR(h.odds(h.phone, "login:7"), other.odds(other.phone, "login:7"), 1.5);
+  // The word can be taken back.
+  EXPECT_TRUE(h.risk->truth("login:1", Told::Truth::kNone, h.now));
+  EXPECT_LT(h.odds(h.stranger, "login:8"), first + 1);
+}
+
+TEST(LoginRisk, what_was_learned_is_taken_back) {
+  Told h, never;
+  never.odds(never.phone, "login:0");
+  const float first = h.odds(h.stranger, "login:1");
+  h.odds(h.stranger, "session:2", true);
+  h.now += 15 * int64_t(86'400'000);
+  EXPECT_LT(h.odds(h.stranger, "login:3"), first - 3);
+  EXPECT_TRUE(h.risk->truth("login:1", Told::Truth::kBad, h.now));
+  EXPECT_GT(h.odds(h.stranger, "login:4"), first - 1);
+  EXPECT_LT(h.odds(h.owner, "login:5"), -6);
+}
+
+TEST(LoginRisk, what_was_the_owner_is_known) {
+  Told h;
+  const float first = h.odds(h.phone, "login:1");
+  EXPECT_GT(first, 0);
+  EXPECT_TRUE(h.risk->truth("login:1", Told::Truth::kGood, h.now));
+  EXPECT_LT(h.odds(h.phone, "login:2"), -4.5f);
+  EXPECT_GT(h.odds(h.stranger, "login:3"), 0);
+  // Whoever said the opposite before is overruled.
+  EXPECT_TRUE(h.risk->truth("login:3", Told::Truth::kBad, h.now));
+  EXPECT_TRUE(h.risk->truth("login:3", Told::Truth::kGood, h.now));
+  EXPECT_LT(h.odds(h.stranger, "login:4"), -4.5f);
+}
+
+// The cookie is the owner's, the machine is not.
+TEST(LoginRisk, a_stolen_session_that_is_disowned_does_not_lock_its_owner_out) {
+  Told h;
+  h.stranger.cookie = h.owner.cookie;
+  const float first = h.odds(h.stranger, "session:1", true);
+  EXPECT_GT(first, 3);
+  EXPECT_TRUE(h.risk->truth("session:1", Told::Truth::kBad, h.now));
+  EXPECT_GT(h.odds(h.stranger, "session:2", true), first + 3);
+  EXPECT_LT(h.odds(h.owner, "session:3", true), -6);
+  const Change turn{h.now += 1000, h.owner.account, h.client(h.owner), ChangeKind::kPassword, "change:4"};
+  EXPECT_LT(h.risk->change(turn).log_odds, -6) << "the owner puts things right";
+  const Change theirs{h.now += 1000, h.owner.account, h.client(h.stranger), ChangeKind::kForwarding, "change:5"};
+  EXPECT_GT(h.risk->change(theirs).log_odds, 6);
+}
+
+// Who shares something with what was an intruder is likelier one; one account's word counts once.
+TEST(LoginRisk, a_login_that_was_an_intruder_s_speaks_against_its_like_on_other_accounts) {
+  const auto campaign = [](int words) {
+    Told h;
+    Person tool = honest(888'888, 0);
+    tool.ip = "203.0.113.9", tool.device = "kit", tool.net = NetClass::kHosting;
+    for (int n = 0; n < 3; ++n) {
+      tool.account = h.owner.account, tool.cookie = "k" + std::to_string(n);
+      h.odds(tool, "login:" + std::to_string(n));
+    }
+    for (int n = 0; n < words; ++n) h.risk->truth("login:" + std::to_string(n), Told::Truth::kBad, h.now);
+    for (int n = 0; n < words; ++n) h.risk->truth("login:" + std::to_string(n), Told::Truth::kBad, h.now);
+    tool.account = h.owners[20].account, tool.cookie = "k9";
+    return h.risk->login(from(tool, h.now += 1000)).factor[kLoginCampaign];
+  };
+  EXPECT_GT(campaign(1), campaign(0) + 0.5f);
+  EXPECT_EQ(campaign(3), campaign(1));
+}
+
+TEST(LoginRisk, single_logins_are_remembered_within_bounds_and_go_with_their_account) {
+  LoginRiskOptions few;
+  few.told_max = 2000;
+  Told h;
+  h.risk = LoginRisk::make(few);
+  for (int day = 0; day < 3; ++day)
+    for (Person& p : h.owners) h.risk->login(from(p, h.now += 60'000));
+  h.odds(h.stranger, "login:old");
+  uint64_t most = 0;
+  for (int n = 0; n < 20'000; ++n) {
+    Person p = h.phone;
+    p.account = h.owners[size_t(n) % 150].account;
+    p.cookie = "c" + std::to_string(n);
+    h.odds(p, "login:" + std::to_string(n));
+    if (n == 10'000) most = h.risk->bytes();
+  }
+  EXPECT_EQ(h.risk->bytes(), most);
+  EXPECT_FALSE(h.risk->truth("login:old", Told::Truth::kBad, h.now)) << "the oldest go";
+  const std::string last = "login:" + std::to_string(19'957);  // of owner 7
+  auto copy = LoginRisk::make(few);
+  ASSERT_TRUE(restore(*copy, pieces_of(*h.risk)));
+  EXPECT_TRUE(copy->truth(last, Told::Truth::kBad, h.now));
+  EXPECT_TRUE(h.risk->erase(h.owners[7].account));
+  EXPECT_FALSE(h.risk->truth(last, Told::Truth::kBad, h.now));
+}
+
+// A service may send of a change no more than its cookie and address.
+TEST(LoginRisk, a_change_that_shows_no_machine_is_not_taken_for_another_one) {
+  Two h;
+  const auto change = [&](const Person& p) {
+    Client bare = h.client(p);
+    bare.user_agent = bare.device = bare.tls = bare.language = bare.time_zone = {};
+    return h.risk->change({h.now += 1000, h.owner.account, bare, ChangeKind::kForwarding, {}}).log_odds;
+  };
+  EXPECT_LT(change(h.owner), -6);
+  // With a stolen cookie: the session that it came with was another machine, and so is the change.
+  h.stranger.cookie = h.owner.cookie;
+  EXPECT_GT(h.odds(h.stranger, true), 3);
+  EXPECT_GT(change(h.stranger), 3);
+}
+
 TEST(LoginRisk, an_unknown_cookie_speaks_against_logins_not_against_sessions) {
   House h;
   Person elsewhere = h.owners[8];
@@ -270,7 +405,12 @@ TEST(LoginRisk, restored_ones_go_on_the_same) {
     Person p = n % 3 ? h.owners[n % h.owners.size()] : honest(900'000 + n, 0);
     p.account = n % 7 == 0 ? "new" + std::to_string(n) : h.owners[n % h.owners.size()].account;
     if (n == 40) risk.erase(h.owners[9].account);
-    return risk.login(from(p, h.now + int64_t(n) * 60'000)).score;
+    const std::string name = "login:" + std::to_string(n), before = "login:" + std::to_string(n - n % 5);
+    Login l = from(p, h.now + int64_t(n) * 60'000);
+    l.event = name;
+    const double score = risk.login(l).score;
+    if (n % 5 == 4) risk.truth(before, n % 2 ? LoginRisk::Truth::kBad : LoginRisk::Truth::kGood, l.t_ms);
+    return score;
   };
   std::vector<double> meanwhile;
   const auto pieces = pieces_of(*h.risk, [&] {
@@ -337,7 +477,8 @@ TEST(LoginRisk, profiles_are_kept_under_the_key_of_the_state) {
   auto one = LoginRisk::make(), other = LoginRisk::make(keyed);
   const Person person = honest(1, 0);
   for (int i = 0; i < 20; ++i) {
-    const Login login = from(person, kStart + i * kHourMs);
+    Login login = from(person, kStart + i * kHourMs);
+    login.event = "login:1";
     EXPECT_EQ(one->login(login).log_odds, other->login(login).log_odds);
   }
   const auto state_of = [](LoginRisk& risk) {

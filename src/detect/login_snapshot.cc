@@ -7,8 +7,8 @@
 namespace tamis::detect {
 namespace {
 
-enum LoginPiece : uint32_t { kIndexPart = 32, kProfilePart, kCampaignPart, kUsualPart };
-constexpr uint32_t kVersion = 4;
+enum LoginPiece : uint32_t { kIndexPart = 32, kProfilePart, kCampaignPart, kUsualPart, kRememberedPart };
+constexpr uint32_t kVersion = 5, kVersionBefore = 4;  // which remembers no single logins
 
 }  // namespace
 
@@ -18,13 +18,14 @@ void LoginRiskImpl::each_table(const Visit& visit) {
   visit(profiles_, kProfilePart);
   visit(campaign_, kCampaignPart);
   visit(usual_.counts(), kUsualPart);
+  visit(remembered_, kRememberedPart);
 }
 
 void LoginRiskImpl::put_head(std::string& out) const {
   state::put_number(out, kVersion);
   state::put_number(out, free_);
   for (uint64_t n : {uint64_t(index_.segments()), uint64_t(profiles_.size()), uint64_t(campaign_.segments()),
-                     uint64_t(usual_.counts().segments())})
+                     uint64_t(usual_.counts().segments()), uint64_t(remembered_.segments())})
     state::put_number(out, n);
   state::put_number(out, begun_ms_);
   state::put_number(out, now_ms_);
@@ -57,10 +58,11 @@ base::Status LoginRiskImpl::restore_piece(uint32_t kind, std::string_view body) 
   if (kind == state::kHeadPiece) {
     const auto version = in.number<uint32_t>();
     free_ = in.number<uint32_t>();
-    std::array<uint64_t, 4> n{};
-    for (uint64_t& v : n) v = in.number<uint64_t>();
-    if (!in.ok() || version != kVersion || restored_ != 0 || !index_.begin_load(n[0]) ||
-        n[1] > 2 * options_.accounts_max + 1000 || !campaign_.begin_load(n[2]) || !usual_.counts().begin_load(n[3]))
+    std::array<uint64_t, 5> n{};
+    for (size_t i = 0; i < (version == kVersionBefore ? 4 : n.size()); ++i) n[i] = in.number<uint64_t>();
+    if (!in.ok() || (version != kVersion && version != kVersionBefore) || restored_ != 0 || !index_.begin_load(n[0]) ||
+        n[1] > 2 * options_.accounts_max + 1000 || !campaign_.begin_load(n[2]) || !usual_.counts().begin_load(n[3]) ||
+        !remembered_.begin_load(n[4]))
       return damaged;
     profiles_.grow(n[1]);
     begun_ms_ = in.number<int64_t>();
@@ -86,7 +88,8 @@ base::Status LoginRiskImpl::finish_restore() {
   uint64_t segments = 1;
   each_table([&](auto& table, uint32_t) { segments += table.segments(); });
   if (restored_ != segments) return base::invalid("snapshot of login risk: pieces are missing");
-  bool ok = index_.finish_load() && campaign_.finish_load() && usual_.counts().finish_load();
+  bool ok =
+      index_.finish_load() && campaign_.finish_load() && usual_.counts().finish_load() && remembered_.finish_load();
   std::vector<bool> used(profiles_.size());
   const auto take = [&](uint32_t place) {
     ok = ok && place < used.size() && !used[place];

@@ -102,13 +102,12 @@ std::string_view support_words(const detect::ClusterFacts& facts) {
            "What was stopped before that may be tried again.";
   }
   if (facts.is_confirmed) {
-    return "This account was opened as one of many by the same hands, and a person has looked at them. If its owner "
-           "writes to us from another address, the account is looked at by itself once more.";
+    return "This account is held back together with others, and a person has looked at them. If its owner writes to us "
+           "from another address, it is looked at by itself once more.";
   }
   if (facts.acted_ms != 0) {
-    return "This account was opened at a time at which very many like it were, so some steps take longer until a "
-           "person "
-           "has looked. If its owner writes to us, the account is looked at by itself.";
+    return "This account was opened at a time at which very many like it were, so some of what it "
+           "does waits until it has been looked at. If its owner writes to us, it is looked at by itself.";
   }
   return "This account is one of several that were opened in a like way, which is nothing unusual by itself. "
          "Nothing is held against it.";
@@ -458,6 +457,7 @@ base::Status ClusterApi::Impl::rule(uint64_t id, std::string& text) {
   json.begin_object().key("id").string(proposed.id).key("when").string(proposed.when).key("yaml").string(proposed.yaml);
   json.key("members").uinteger(proposed.members).key("all_members").uinteger(proposed.all_members);
   json.key("others").uinteger(proposed.others).key("all_others").uinteger(proposed.all_others);
+  json.key("actionable").boolean(page.facts.acted_ms != 0);
   if (loaded.policy != nullptr) {
     replay::Truth truth;
     TAMIS_CHECK(truth.add_archive(archive(), [] { return true; }));

@@ -57,7 +57,7 @@ struct Backfill::Impl {
 
   Engine::Prepared& next;
   PastHost host;
-  void feed_detectors(ActiveType& type, int64_t t_ms, const LeftOut& left_out);
+  void feed_detectors(ActiveType& type, std::string_view id, int64_t t_ms, const LeftOut& left_out);
 
   std::vector<bool> is_new;           // by feature
   std::vector<bool> is_new_detector;  // by detector
@@ -99,7 +99,7 @@ void Backfill::Impl::feed(ActiveType& type, FeatureAccess& access, int64_t t_ms)
 }
 
 // What they find in the past is of then; only what they know of it is kept.
-void Backfill::Impl::feed_detectors(ActiveType& type, int64_t t_ms, const LeftOut& left_out) {
+void Backfill::Impl::feed_detectors(ActiveType& type, std::string_view id, int64_t t_ms, const LeftOut& left_out) {
   for (const policy::DetectorFeed& feed : type.type->feeds) {
     if (!is_new_detector[feed.detector] || is_left_out(left_out.detectors, feed.detector)) continue;
     inputs.fill(Value::absent());
@@ -107,7 +107,7 @@ void Backfill::Impl::feed_detectors(ActiveType& type, int64_t t_ms, const LeftOu
       const Value v = type.type->plan.eval(node, type.frame);
       if (usable(v)) inputs[static_cast<size_t>(input)] = v;
     }
-    next.detectors[feed.detector]->feed(feed.part, t_ms, inputs);
+    next.detectors[feed.detector]->feed(feed.part, t_ms, inputs, {type.type->schema.name, id});
   }
 }
 
@@ -155,7 +155,7 @@ void Backfill::feed(PreparedEvent& prepared, int64_t receive_ms, const LeftOut& 
     if (access.update == nullptr || !impl.is_new[access.feature]) continue;
     if (!is_left_out(left_out.features, access.feature)) impl.feed(type, access, t);
   }
-  impl.feed_detectors(type, t, left_out);
+  impl.feed_detectors(type, event.id, t, left_out);
 }
 
 }  // namespace tamis::engine

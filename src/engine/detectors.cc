@@ -133,7 +133,7 @@ class ClusterDetector final : public Detector {
     TAMIS_ASSERT(used.has_value());  // the policy's compiler has refused other features
   }
 
-  void feed(Part part, int64_t t_ms, const DetectorInputs& inputs) override {
+  void feed(Part part, int64_t t_ms, const DetectorInputs& inputs, const EventName&) override {
     const Inputs in(inputs);
     part_ = part;
     account_ = in.text(In::kAccount);
@@ -372,17 +372,18 @@ class LoginDetector final : public Detector {
     options.accounts_max = static_cast<uint64_t>(decl.limits[0]);
     options.values_max = static_cast<uint64_t>(decl.limits[1]);
     options.campaign_keys_max = static_cast<uint64_t>(decl.limits[2]);
+    options.told_max = options.accounts_max;
     risk_ = detect::LoginRisk::make(options);
   }
 
-  void feed(Part part, int64_t t_ms, const DetectorInputs& inputs) override {
+  void feed(Part part, int64_t t_ms, const DetectorInputs& inputs, const EventName& name) override {
     const Inputs in(inputs);
     const std::string_view account = in.text(In::kAccount);
     has_score_ = false;
     found_ = {};
     if (account.empty()) return;
     if (part == Part::kChange) {
-      score_ = risk_->change({t_ms, account, in.client(), change_of(in.text(In::kWhat))});
+      score_ = risk_->change({t_ms, account, in.client(), change_of(in.text(In::kWhat)), one_name(name)});
       has_score_ = true;
       if (score_.is_takeover) found_.finding = "takeover", found_.cluster.score = score_.score;
     } else if (part == Part::kSignup) {
@@ -391,7 +392,9 @@ class LoginDetector final : public Detector {
       // Nothing: it says nothing of who it was, as a challenge that anybody can solve does not.
       if (in.at(In::kWasOwner).is(Kind::kBool)) risk_->confirm({t_ms, account, in.client(), in.flag(In::kWasOwner)});
     } else {
-      score_ = risk_->login(login_of(in, part, t_ms));
+      detect::Login login = login_of(in, part, t_ms);
+      login.event = one_name(name);
+      score_ = risk_->login(login);
       has_score_ = true;
     }
   }
@@ -405,6 +408,10 @@ class LoginDetector final : public Detector {
   }
   Found found() const override { return found_; }
   void erase(std::string_view account) override { (void)risk_->erase(account); }
+  void truth_of_event(const EventName& name, std::optional<bool> is_bad, int64_t t_ms) override {
+    using Truth = detect::LoginRisk::Truth;
+    (void)risk_->truth(one_name(name), !is_bad ? Truth::kNone : *is_bad ? Truth::kBad : Truth::kGood, t_ms);
+  }
   uint64_t bytes() const override { return risk_->bytes(); }
   uint64_t digest() const override { return risk_->digest(); }
 
@@ -424,7 +431,15 @@ class LoginDetector final : public Detector {
     return detect::ChangeKind::kOther;
   }
 
+  // "login:ID": ids are unique within their type. Valid until the next call; empty without an id.
+  std::string_view one_name(const EventName& name) {
+    name_.clear();
+    if (!name.id.empty()) name_.append(name.type).append(":").append(name.id);
+    return name_;
+  }
+
   std::unique_ptr<detect::LoginRisk> risk_;
+  std::string name_;
   detect::LoginScore score_;
   bool has_score_ = false;
   Found found_;

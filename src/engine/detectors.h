@@ -28,12 +28,17 @@ struct Found {
   detect::ClusterFacts cluster;  // number zero: it is about the account itself, and of this only the score counts
 };
 
+// What an event is called, by which truth may come later.
+struct EventName {
+  std::string_view type, id;
+};
+
 class Detector : public state::SnapshotPart {
  public:
   static std::unique_ptr<Detector> make(const policy::DetectorDecl& decl, const base::SipKey& state_key);
 
   // Takes an event. What it says of it is read by output() until the next call.
-  virtual void feed(policy::DetectorPart part, int64_t t_ms, const DetectorInputs& inputs) = 0;
+  virtual void feed(policy::DetectorPart part, int64_t t_ms, const DetectorInputs& inputs, const EventName& name) = 0;
   virtual event::Value output(uint32_t output) = 0;
   virtual Found found() const { return {}; }
 
@@ -43,6 +48,8 @@ class Detector : public state::SnapshotPart {
   virtual void erase(std::string_view account) = 0;
   // What somebody has found out about one account; nothing: it is not known any more.
   virtual void truth(std::string_view, std::optional<bool>, int64_t) {}
+  // And about one event.
+  virtual void truth_of_event(const EventName&, std::optional<bool>, int64_t) {}
   // What it said of the event that it took last, if that was a signup.
   virtual std::optional<SeenSignup> seen_signup() const { return std::nullopt; }
   virtual std::optional<AccountHindsight> hindsight(std::string_view) const { return std::nullopt; }

@@ -502,5 +502,58 @@ TEST(Detectors, HearTheTruthAboutAccounts) {
   EXPECT_FALSE(world.engine.set_truth("moon", "a", "bad"));
 }
 
+// What somebody finds out about one login reaches the detector of logins, by the login's id.
+TEST(Detectors, HearTheTruthAboutALogin) {
+  World world, other;
+  const auto login = [](World& to, const std::string& id, const std::string& account, bool at_home, int64_t t_ms) {
+    const std::string client =
+        at_home ? R"("ip":"192.0.2.1","asn":64501,"cc":"DE","fp":"own","lang":"de-DE","tz":"Europe/Berlin")"
+                : R"("ip":"203.0.113.5","asn":64666,"cc":"BR","fp":"far","lang":"en-US","tz":"UTC")";
+    const Told told =
+        to.decide(R"({"id":")" + id + R"(","type":"login","acct":")" + account + "\"," + client + "}", t_ms);
+    const size_t at = told.decision.find("\"score\":");
+    return std::strtod(told.decision.c_str() + at + 8, nullptr);
+  };
+  const auto say = [](World& to, const std::string& on, const std::string& id, const std::string& name) {
+    auto act = parse_act(R"({"act":")" + std::string(name.empty() ? "truth_clear" : "truth") + R"(","on":")" + on +
+                             R"(","value":")" + id + "\"" + (name.empty() ? "" : R"(,"name":")" + name + "\"") + "}",
+                         to.engine.now_ms());
+    ASSERT_TRUE(act) << act.error().message;
+    ASSERT_TRUE(apply(to.engine, *act));
+  };
+  int64_t t = 0;
+  for (World* to : {&world, &other}) {
+    to->run(0, 300);
+    t = to->engine.now_ms();
+    for (int n = 0; n < 20; ++n) login(*to, "h" + std::to_string(n), "a1000", true, t += 6 * 60 * kMinute);
+  }
+  const double first = login(world, "odd", "a1000", false, t += kMinute);
+  EXPECT_EQ(login(other, "odd", "a1000", false, t), first);
+  ASSERT_GT(first, 0.5);
+  say(world, "event:signup", "odd", "bad");  // another event of that id
+  EXPECT_EQ(world.engine.digest(), other.engine.digest());
+  say(world, "event:login", "odd", "takeover");  // whatever is not good is bad
+  EXPECT_NE(world.engine.digest(), other.engine.digest());
+  EXPECT_GT(login(world, "odd2", "a1000", false, t += kMinute), first);
+  EXPECT_LT(login(other, "odd2", "a1000", false, t), first);
+  EXPECT_LT(login(world, "mine", "a1000", true, t += kMinute), 0.1);
+  // A restored engine has heard it, too, and still knows which login is meant.
+  World restored;
+  bool given = false;
+  ASSERT_TRUE(
+      restored.engine.restore([&, bytes = snapshot_of(world.engine, [] {})](std::string& piece) -> base::Result<bool> {
+        if (given) return false;
+        piece = bytes;
+        return given = true;
+      }));
+  t += kMinute;
+  for (World* to : {&world, &restored}) {
+    say(*to, "event:login", "odd", "");
+    say(*to, "event:login", "odd2", "good");
+    EXPECT_LT(login(*to, "odd3", "a1000", false, t), 0.3);
+  }
+  EXPECT_EQ(world.engine.digest(), restored.engine.digest());
+}
+
 }  // namespace
 }  // namespace tamis::engine

@@ -23,7 +23,7 @@ void Engine::Impl::run_detectors(ActiveType& type, event::Event& event, uint32_t
     }
     const Value account = inputs[static_cast<size_t>(policy::DetectorInput::kAccount)];
     if (decision.account.empty() && account.is(Kind::kString)) decision.account = account.str();
-    detector.feed(feed.part, decision.time_ms, inputs);
+    detector.feed(feed.part, decision.time_ms, inputs, {t.schema.name, decision.id});
     for (const policy::DetectorRead& read : t.detector_reads) {
       if (read.detector == feed.detector) event.slots[static_cast<size_t>(read.slot)] = detector.output(read.output);
     }
@@ -152,6 +152,13 @@ const detect::SignupClusters* Engine::clusters(std::string_view detector) const 
 
 base::Status Engine::set_truth(std::string_view entity_kind, std::string_view value, std::string_view name) {
   TAMIS_CHECK(check_entity_kind(entity_kind));
+  constexpr std::string_view kEventKind = "event:";
+  if (entity_kind.starts_with(kEventKind)) {
+    const std::string_view type = entity_kind.substr(kEventKind.size());
+    const auto is_bad = name.empty() ? std::nullopt : std::optional(name != "good" && name != "ham" && name != "legit");
+    for (auto& detector : impl_->active->detectors) detector->truth_of_event({type, value}, is_bad, impl_->now);
+    return {};
+  }
   if (entity_kind != "account") return {};
   const std::optional<bool> is_bad = name == "bad"    ? std::optional(true)
                                      : name == "good" ? std::optional(false)

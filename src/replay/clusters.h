@@ -47,9 +47,9 @@ base::Result<ClusterMembers> cluster_members(const policy::Policy& policy, const
 // is held for a page of members at a time, and not while they are compared.
 base::Result<std::vector<uint64_t>> cluster_parts(const DataFolder::WithEngine& with_engine, uint64_t id);
 
-// A rule for the signups that the members share something of: values, ranges and a make of names that nearly all
-// members have and, taken together, few others, told by the archive since the cluster's first member. kNotFound: more
-// than one other signup would be hit for ten members.
+// A rule for the signups that the members share something of: values, networks, ranges of measures and a make of names
+// that nearly all members have and, taken together, few others, told by the archive since the cluster's first member.
+// kNotFound: more than one other signup would be hit for ten members, or there are too few to tell.
 struct ProposedRule {
   std::string id, when, yaml;  // yaml: a whole document
   uint64_t members = 0;        // of the archive, that it matches

@@ -245,7 +245,10 @@ base::Result<std::unordered_set<uint64_t>> part_accounts(const policy::Policy& p
                                                          size_t part_number) {
   const std::string cluster = "cluster " + std::to_string(id);
   TAMIS_TRY(told, told_parts(policy, archive, id));
-  if (!told || told->parts.size() < 2) return base::fail(base::Code::kNotFound, cluster + " was not told apart");
+  if (!told || told->parts.size() < 2)
+    return base::fail(base::Code::kNotFound, "no campaigns were told apart in " + cluster +
+                                                 ": a server looks every --refine-seconds, and its page shows what it "
+                                                 "told. Without a part all members are meant");
   if (part_number >= told->parts.size()) {
     return base::fail(base::Code::kNotFound, cluster + " has the parts 0 to " + std::to_string(told->parts.size() - 1));
   }

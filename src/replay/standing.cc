@@ -16,6 +16,7 @@ using engine::Engine;
 
 constexpr std::string_view kEventKind = "event:";
 constexpr std::string_view kRuleAuthor = "rule:";
+constexpr std::string_view kAccount = "account";
 
 bool is_event(std::string_view on) { return on.substr(0, kEventKind.size()) == kEventKind; }
 
@@ -139,7 +140,12 @@ class Past {
                      [](const auto& a, const auto& b) { return a.time_ms > b.time_ms; });
     if (standing_.decisions.size() > options_.decisions_max) standing_.decisions.resize(options_.decisions_max);
     mark_revised();
-    return find_acts();
+    TAMIS_CHECK(find_acts());
+    TAMIS_CHECK(find_settled());
+    for (PastDecision& decision : standing_.decisions) {
+      decision.is_over = decision.time_ms <= standing_.settled_ms || is_milder(decision);
+    }
+    return {};
   }
 
  private:
@@ -270,6 +276,78 @@ class Past {
     standing_.truth = truth.rows[0][0];
     standing_.truth_ms = std::strtoll(truth.rows[0][1].c_str(), nullptr, 10);
     return {};
+  }
+
+  // The accounts that it is about: itself, or those that the event names.
+  base::Result<std::vector<std::string>> accounts() const {
+    if (standing_.on == kAccount) return std::vector{standing_.value};
+    std::vector<std::string> accounts;
+    if (!is_event(standing_.on)) return accounts;
+    for (const policy::EventType& type : policy_.types) {
+      const std::string where = condition(type);
+      if (where.empty()) continue;
+      const archive::Layout layout = archive::layout_of(policy_, type).layout;
+      for (const policy::EntityField& entity : type.entities) {
+        if (entity.kind != kAccount) continue;
+        const archive::ColumnSpec* spec = layout.find(entity.name);
+        auto table = ask("SELECT " + sql_name(spec == nullptr ? entity.name : spec->column) + " FROM " +
+                         table_name(type) + " WHERE " + where + " LIMIT 1");
+        if (table && !table->rows.empty() && !table->rows[0][0].empty()) accounts.push_back(table->rows[0][0]);
+      }
+    }
+    return accounts;
+  }
+
+  base::Status find_settled() {
+    TAMIS_TRY(accounts, this->accounts());
+    std::string of = "(kind = " + sql_text(standing_.on) + " AND value = " + sql_text(standing_.value) + ")";
+    for (const std::string& account : accounts) {
+      of += " OR (kind = " + sql_text(kAccount) + " AND value = " + sql_text(account) + ")";
+    }
+    if (!is_event(standing_.on)) of += " OR (list <> '' AND value IN " + values_ + ")";
+    TAMIS_TRY(taken_back,
+              ask("SELECT max(epoch_ms(time)) FROM acts WHERE act IN ('label_clear', 'list_remove') AND (" + of + ")"));
+    TAMIS_TRY(good, ask("SELECT max(epoch_ms(time)) FROM acts WHERE act = 'truth' AND name IN ('good', 'ham', 'legit') "
+                        "AND (kind, value) IN (SELECT kind, value FROM truth WHERE label IN ('good', 'ham', 'legit')) "
+                        "AND (" +
+                        of + ")"));
+    const auto time_in = [](const archive::Table& table) -> int64_t {
+      return table.rows.empty() ? 0 : std::strtoll(table.rows[0][0].c_str(), nullptr, 10);
+    };
+    standing_.found_good_ms = time_in(good);
+    bool is_marked = !standing_.entries.empty();
+    with_engine_([&](Engine& engine) { is_marked = look_at(engine, accounts) || is_marked; });
+    for (Mark& mark : standing_.labels) mark.is_over = is_over(mark.by, mark.since_ms);
+    standing_.settled_ms = is_marked ? standing_.found_good_ms : std::max(standing_.found_good_ms, time_in(taken_back));
+    return {};
+  }
+
+  // Whether something is in force still on the entity or its accounts; and when a cluster of theirs was refuted.
+  bool look_at(Engine& engine, const std::vector<std::string>& accounts) {
+    for (const std::string& account : accounts) {
+      const auto known = engine.hindsight(account);
+      if (!known || known->cluster == 0) continue;
+      for (const state::Label& label : engine.labels("cluster", std::to_string(known->cluster))) {
+        if (label.name != engine::kRefutedLabel) continue;
+        standing_.found_good_ms = std::max(standing_.found_good_ms, label.since_ms);
+      }
+    }
+    const auto stands = [&](std::string_view on, const std::string& value) {
+      const std::vector<state::Label> labels = engine.labels(on, value);
+      return std::any_of(labels.begin(), labels.end(),
+                         [&](const state::Label& label) { return !is_over(label.author, label.since_ms); });
+    };
+    bool is_marked = !is_event(standing_.on) && stands(standing_.on, standing_.value);
+    for (const std::string& account : accounts) is_marked = is_marked || stands(kAccount, account);
+    return is_marked;
+  }
+  bool is_over(std::string_view by, int64_t since_ms) const {
+    return by.starts_with(kRuleAuthor) && since_ms <= standing_.found_good_ms;
+  }
+  bool is_milder(const PastDecision& decision) const {
+    const policy::EventType* type = policy_.find_type(decision.type);
+    const int32_t now = type == nullptr ? -1 : type->place_of(decision.revised);
+    return now >= 0 && now < type->place_of(decision.verdict);
   }
 
   static std::vector<std::string> lines_of(const std::string& text) {

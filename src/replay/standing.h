@@ -31,6 +31,7 @@ struct Mark {
   std::string reason;
   std::string say;                                          // of the rule: what may be told to a customer
   int64_t since_ms = 0, expires_ms = state::kNeverExpires;  // since 0: not known
+  bool is_over = false;  // a rule set it, and people have found its entity good since: policies heed that
 };
 
 struct PastDecision {
@@ -38,7 +39,8 @@ struct PastDecision {
   std::vector<std::string> rules, reasons, say;
   double points = 0, score = 0;
   int64_t time_ms = 0;
-  std::string revised;  // the verdict in force instead, of a later revision
+  std::string revised;   // the verdict in force instead, of a later revision
+  bool is_over = false;  // what it began was taken back since: revised to a milder verdict, or settled below
 };
 
 struct PastAct {
@@ -57,6 +59,10 @@ struct Standing {
   std::vector<PastAct> acts;            // what people did to it, newest first, truth included
   std::string truth;                    // the last one: "good", "bad" or a class; empty: nobody has said
   int64_t truth_ms = 0;
+  // When people last took something back that was in force on it, found it (of an event: its account) good, or refuted
+  // the cluster that it is in; 0: never. What checks did before that is over.
+  int64_t settled_ms = 0;
+  int64_t found_good_ms = 0;  // of these the last two
 };
 
 struct StandingOptions {

@@ -61,6 +61,17 @@ TEST(Standing, WhatIsInForceIsSaidWithoutItsName) {
             "Please choose a new password.\n");
 }
 
+TEST(Standing, NobodyIsToldForHowLongARuleSlowsHimDown) {
+  Standing standing = standing_of_anna();
+  standing.labels = {label("held", kNow - 1000, kNow + 3'600'000, "rule:login-intruder")};
+  standing.labels[0].say = "Use account recovery.";
+  const std::string words = all(customer_words(standing));
+  EXPECT_EQ(words.find("ends by itself"), std::string::npos) << words;
+  EXPECT_NE(words.find("Use account recovery.\n"), std::string::npos) << words;
+  standing.labels.push_back(label("watched", kNow - 1000, kNow + 3'600'000, "eve"));
+  EXPECT_NE(all(customer_words(standing)).find("ends by itself"), std::string::npos) << "what people set";
+}
+
 TEST(Standing, OfAnEventIsSaidWhatWasDone) {
   Standing standing;
   standing.on = "event:mail", standing.value = "m1", standing.now_ms = kNow, standing.intervened = 1;
@@ -91,6 +102,37 @@ TEST(Standing, WhatHurtMostIsSaidFirst) {
   const std::string words = all(customer_words(standing));
   EXPECT_NE(words.find("We closed all sessions.\nIt waits.\n"), std::string::npos) << words;
   EXPECT_EQ(words.find("Nothing to do."), std::string::npos) << words;
+}
+
+TEST(Standing, NothingIsSaidOfWhatIsOver) {
+  Standing standing = standing_of_anna();
+  PastDecision before, since;
+  before.type = since.type = "send", before.verdict = since.verdict = "hold";
+  before.time_ms = kNow - 1000, before.say = {"Messages wait."}, before.is_over = true;
+  standing.decisions = {before}, standing.intervened = 1, standing.settled_ms = kNow;
+  const std::string words = all(customer_words(standing));
+  EXPECT_EQ(words.find("wait"), std::string::npos) << words;
+  EXPECT_NE(words.find("What was held against it was taken back on "), std::string::npos) << words;
+  const std::string support = json_for(standing, Reader::kSupport);
+  EXPECT_EQ(support.find("Messages wait."), std::string::npos) << support;
+  EXPECT_NE(support.find("\"over\":true"), std::string::npos) << support;
+  standing.truth = "good";
+  EXPECT_EQ(all(customer_words(standing)).find("taken back"), std::string::npos) << "it was in order all along";
+  // Nor of a mark that a rule set before that, which policies heed no more.
+  standing.labels = {label("held", kNow - 1000, kNow + 1000)};
+  standing.labels[0].say = "The account waits.", standing.labels[0].is_over = true;
+  EXPECT_NE(all(customer_words(standing)).find("nothing is in force"), std::string::npos);
+  EXPECT_EQ(json_for(standing, Reader::kSupport).find("The account waits."), std::string::npos);
+  // What came later is told.
+  since.time_ms = kNow + 1000, since.say = {"One message waits."};
+  standing.decisions = {since, before};
+  EXPECT_NE(all(customer_words(standing)).find("One message waits.\n"), std::string::npos);
+  // Of the event itself, too.
+  Standing event = standing;
+  event.on = "event:send", event.value = "s1", event.events = 1, event.decisions = {before};
+  EXPECT_NE(all(customer_words(event)).find("held it back.\nThe account was looked at since"), std::string::npos)
+      << all(customer_words(event));
+  EXPECT_EQ(all(customer_words(event)).find("Messages wait."), std::string::npos);
 }
 
 // Whatever there is, a customer hears none of it.

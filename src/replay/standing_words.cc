@@ -61,7 +61,8 @@ void write_mark(const Mark& mark, Reader reader, bool with_entity, JsonWriter& j
   // What rules write into a label is made for analysts: it may hold counts and values of others.
   bool of_rule = mark.by.substr(0, 5) == "rule:";
   if (!mark.reason.empty() && (reader == Reader::kAnalyst || !of_rule)) json.key("reason").string(mark.reason);
-  if (!mark.say.empty()) json.key("say").string(mark.say);
+  if (mark.is_over) json.key("over").boolean(true);
+  if (!mark.say.empty() && !mark.is_over) json.key("say").string(mark.say);
   json.end_object();
 }
 
@@ -88,7 +89,8 @@ void write_decision(const PastDecision& decision, Reader reader, JsonWriter& jso
     write_texts(json, "reasons", decision.reasons);
     json.key("points").real(decision.points).key("score").real(decision.score).key("policy").string(decision.policy);
   }
-  if (!decision.say.empty()) write_texts(json, "say", decision.say);
+  if (decision.is_over) json.key("over").boolean(true);
+  if (!decision.say.empty() && !decision.is_over) write_texts(json, "say", decision.say);
   json.end_object();
 }
 
@@ -124,7 +126,7 @@ std::string_view deed_of(std::string_view verdict) {
        {"defer", "asked the sender's server to try again later"},
        {"delay", "let it wait a little"},
        {"challenge", "asked for one more proof before it could go on"},
-       {"hold", "stopped it until it is confirmed"},
+       {"hold", "held it back"},
        {"lock", "closed the sessions of the account"},
        {"reject", "refused it"}}};
   for (auto [name, deed] : kDeeds) {
@@ -156,6 +158,8 @@ void add_event_words(const Standing& standing, const std::string& noun, std::vec
   if (now != decision.verdict) {
     words.push_back("That was looked at again since, and changed: now they would have " +
                     std::string(now == "accept" || now == "allow" ? "let it through" : "done otherwise") + ".");
+  } else if (decision.is_over) {
+    words.push_back("The account was looked at since, and what was held against it was taken back.");
   } else if (standing.on == "event:mail" && (now == "tag" || now == "quarantine")) {
     words.push_back("If that was wrong, mark it as wanted or tell us so: the checks learn from it.");
   }
@@ -173,29 +177,39 @@ std::vector<std::string> customer_words(const Standing& standing) {
     bool is_new = !say.empty() && std::find(says.begin(), says.end(), say) == says.end();
     if (is_new && says.size() < kSaysMax) says.push_back(say);
   };
-  // First what hurt most: of the hardest decision the last rule, as rules go from mild to hard.
-  const auto hardest = std::max_element(
-      standing.decisions.begin(), standing.decisions.end(),
-      [](const PastDecision& a, const PastDecision& b) { return hardness_of(a.verdict) < hardness_of(b.verdict); });
-  if (hardest != standing.decisions.end() && !hardest->say.empty()) hear(hardest->say.back());
+  // First what hurt most: of the hardest decision the last rule, as rules go from mild to hard. Nothing of what is
+  // over.
+  const PastDecision* hardest = nullptr;
+  for (const PastDecision& decision : standing.decisions) {
+    const bool is_harder = hardest == nullptr || hardness_of(hardest->verdict) < hardness_of(decision.verdict);
+    if (!decision.is_over && is_harder) hardest = &decision;
+  }
+  if (hardest != nullptr && !hardest->say.empty()) hear(hardest->say.back());
   for (const std::vector<Mark>* part : {&standing.labels, &standing.entries, &standing.around}) {
     for (auto mark = part->rbegin(); mark != part->rend(); ++mark) {
+      if (mark->is_over) continue;
       ++marks;
       if (mark->since_ms != 0) since_ms = std::min(since_ms, mark->since_ms);
-      until_ms = std::max(until_ms, mark->expires_ms);
+      // How long a rule slows somebody down is nothing to wait for: an owner is told what to do, anybody else nothing.
+      const bool is_passing = mark->by.starts_with("rule:") && mark->expires_ms - mark->since_ms <= kDayMs;
+      if (!is_passing) until_ms = std::max(until_ms, mark->expires_ms);
       hear(mark->say);
     }
   }
   for (const PastDecision& decision : standing.decisions) {
-    for (const std::string& say : decision.say) hear(say);
+    for (const std::string& say : decision.say) {
+      if (!decision.is_over) hear(say);
+    }
   }
   if (marks > 0) {
     words.push_back((since_ms == INT64_MAX ? std::string("At present our systems take")
                                            : "Since " + day_of(since_ms) + " our systems have taken") +
                     " a note about " + noun + " into account.");
-    words.push_back(until_ms == state::kNeverExpires
-                        ? "It stays until a member of our team takes it back."
-                        : "It ends by itself on " + day_of(until_ms) + ", " + hour_of(until_ms) + ".");
+    if (until_ms == state::kNeverExpires) {
+      words.push_back("It stays until a member of our team takes it back.");
+    } else if (until_ms != 0) {
+      words.push_back("It ends by itself on " + day_of(until_ms) + ", " + hour_of(until_ms) + ".");
+    }
   } else if (is_event) {
     add_event_words(standing, noun, words);
   } else {
@@ -206,8 +220,12 @@ std::vector<std::string> customer_words(const Standing& standing) {
                     std::to_string(standing.window_ms / kDayMs) + " days, most recently on " +
                     day_of(standing.decisions.front().time_ms) + ".");
   }
+  const bool is_settled = std::any_of(standing.decisions.begin(), standing.decisions.end(),
+                                      [&](const PastDecision& d) { return d.time_ms <= standing.settled_ms; });
   if (standing.truth == "good" && marks == 0) {
     words.push_back("A member of our team has looked at it and found it in order.");
+  } else if (!is_event && is_settled && marks == 0) {
+    words.push_back("What was held against it was taken back on " + day_of(standing.settled_ms) + ".");
   }
   for (std::string& say : says) words.push_back(std::move(say));
   return words;
