@@ -64,6 +64,41 @@ class Door(harness.TestCase):
             self.assertEqual(0, guesses[2])
             self.assertGreater(guesses[7], 5)
 
+    def test_an_address_for_each_try(self):
+        with harness.Server(harness.READY_POLICY, self.folder / "data") as server:
+            def ask(account, ip, name="allow", **more):
+                return command(server, name, login=account, remote=ip, protocol="imap", session_id="s1", **more).json()["status"]
+
+            for networks in ("198.51.77.{}", "2001:db8:1:1::{}", "2001:db8:2:{}::1"):
+                with self.subTest(networks):
+                    home = networks.format(200)
+                    for _ in range(3):
+                        ask("neighbour", home, "report", success=True, policy_reject=False)
+                    told = []
+                    for n in range(1, 30):
+                        told.append(ask(f"victim{n}", networks.format(n)))
+                        ask(f"victim{n}", networks.format(n), "report", success=False, policy_reject=told[-1] < 0, pwhash=f"{n:03x}")
+                    self.assertEqual([0] * 5, told[:5])
+                    slowed = [seconds for seconds in told if seconds > 0]
+                    self.assertGreaterEqual(len(slowed), 8, told)
+                    self.assertEqual(sorted(slowed), slowed)
+                    self.assertEqual([-1] * 8, told[-8:])
+                    # Who lives there, and a victim elsewhere, do not notice.
+                    self.assertEqual(0, ask("neighbour", home))
+                    self.assertEqual(0, ask("victim1", "203.0.113.5"))
+
+    def test_one_password_on_many_accounts(self):
+        with harness.Server(harness.READY_POLICY, self.folder / "data") as server:
+            told = []
+            for n in range(40):
+                asked = {"login": f"sprayed{n}", "remote": f"198.22.{n}.5", "pwhash": "5aa"}
+                told.append(command(server, "allow", **asked).json()["status"])
+                command(server, "report", **asked, success=False, policy_reject=told[-1] < 0)
+            self.assertEqual([0] * 8, told[:8])
+            self.assertTrue(all(8 <= seconds <= 20 for seconds in told[10:28]), told)
+            self.assertEqual(-1, told[-1], told)
+            self.assertEqual(0, command(server, "allow", login="sprayed1", remote="203.0.113.5", pwhash="5ab").json()["status"])
+
     def test_what_it_does_not_take(self):
         policy = self.write_policy({"p.yaml": "event: signup\nfields: {acct: account}\n"})
         with harness.Server(policy, self.folder / "data") as server:
@@ -237,6 +272,30 @@ class Dovecot(harness.TestCase):
         self.assertIn("owner,127.0.0.1,true,,true", rows)
         self.assertRegex(rows, r"victim12,127\.0\.0\.66,false,policy,")
         self.assertRegex(rows, r"victim4,127\.0\.0\.66,false,bad_pw,true")
+
+    def test_an_address_of_one_network_for_each_try(self):
+        home = "127.0.5.200"
+        for _ in range(3):
+            self.assertEqual((True, ""), self.login("owner", "right", home)[:2], self.log())
+        tries = [self.login(f"victim{n}", "wrong", f"127.0.5.{n + 1}") for n in range(6)]
+        self.assertFalse(any(worked for worked, _, _ in tries))
+        worked, _, slowed = self.login("victim6", "wrong", "127.0.5.7")
+        self.assertFalse(worked)
+        self.assertGreater(slowed, 5.5, (tries, self.log()))
+        # What the delays would take too long for here: the same failures, told by the mail server's other half.
+        for n in range(7, 20):
+            answer = harness.ask("127.0.0.1", self.server.port, "POST", "/v1/auth-policy?command=report",
+                                 {"login": f"victim{n}", "remote": f"127.0.5.{n + 1}", "success": False, "policy_reject": False}, token=self.token)
+            self.assertEqual(200, answer.status, answer)
+        worked, said, took = self.login("victim12", "right", "127.0.5.99")
+        self.assertFalse(worked, self.log())
+        self.assertIn("not possible now", said)
+        self.assertLess(took, 10)
+        # The owner at home in that network, by another address of it, too, and the victim elsewhere.
+        for name, source in [("owner", home), ("owner", "127.0.5.201"), ("victim12", "127.0.6.1")]:
+            worked, said, took = self.login(name, "right", source)
+            self.assertEqual((True, ""), (worked, said), (name, source, self.log()))
+            self.assertLess(took, 3)
 
 
 if __name__ == "__main__":
