@@ -307,6 +307,10 @@ class Accounts(harness.TestCase):
             self.assertEqual(rule["all_members"], rule["members"])
             self.assertEqual(0, rule["others"], rule)
             self.assertEqual(rule["members"], rule["backtest"]["matched"])
+            for path, body in [("act", {"label": "looked-at", "for": "0d"}), ("verdict", {"say": "refuted", "for": "0h"})]:
+                refused = server.post(f"/v1/clusters/{cluster}/{path}", body)
+                self.assertEqual(400, refused.status, refused)
+                self.assertIn('"for": expected a duration longer than nothing', refused.json()["message"])
             preview = server.post(f"/v1/clusters/{cluster}/act", {"label": "looked-at", "for": "7d"}).json()
             self.assertIsNone(preview["batch"])
             self.assertEqual(len(members), preview["fresh"])

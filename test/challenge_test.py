@@ -72,6 +72,23 @@ class Challenge(harness.TestCase):
         for text in ("x", "tamis1.1.1.9999999999999.00.00.00"):
             self.assertEqual("foreign", self.verify({"challenge": text}, [1], on="a", value="b")["outcome"])
 
+    def test_a_client_that_cannot_be_used_is_told_before_the_work_is_spent(self):
+        what = {"on": "account", "value": "a1"}
+        issued = self.issue(**what, risk=0)
+        solution = solve(issued)
+        for client, said in [({"ip": "garbage"}, '"ip": expected an IP address'), ({"ip": ""}, '"ip"'), ({"ip": 7}, '"ip"'), ({"ip": ["192.0.2.1"]}, '"ip"'), ({"ip": "192.0.2.1:443"}, '"ip"'),
+                             ({"cookie": ""}, '"cookie": expected text'), ({"cookie": 7}, '"cookie"'), ({"cookie": {"a": 1}}, '"cookie"'), ({"cookie": "c" * 600}, '"cookie"'),
+                             ("192.0.2.1", '"event": expected an object'), ([], '"event"')]:
+            answer = self.server.post("/v1/challenges/verify", {"challenge": issued["challenge"], "solution": solution, **what, "event": client})
+            self.assertEqual(400, answer.status, (client, answer))
+            self.assertIn(said, answer.json()["message"])
+        self.assertEqual([], self.server.get("/v1/labels/account/a1").json()["labels"])
+        self.assertEqual("passed", self.verify(issued, solution, **what, event={"ip": "2001:db8::1", "cookie": None})["outcome"])
+        for value in ("garbage", "192.0.2", "é" * 100):
+            answer = self.server.post("/v1/challenges", {"on": "ip", "value": value})
+            self.assertEqual(400, answer.status, value)
+            self.assertIn("expected an IP address", answer.json()["message"])
+
     def test_what_browsers_load(self):
         page = self.server.get("/v1/challenges/challenge.html")
         self.assertIn("text/html", page.headers["Content-Type"])

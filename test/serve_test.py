@@ -402,6 +402,10 @@ class ActsOfPeople(ServerCase):
             self.assert_error(server.post("/v1/lists/none", {"value": "d1"}), 404, "not_found", 'no list "none"')
             self.assert_error(server.post("/v1/lists/blocked_devices", {}), 400, "invalid", '"value" is missing')
             self.assert_error(server.post("/v1/lists/blocked_devices", {"value": "d1", "for": "1 week"}), 400, "invalid", "duration")
+            for span in ("0d", "0", 0, "0h0m", ""):  # over before it began, or for good by a slip
+                self.assert_error(server.post("/v1/lists/blocked_devices", {"value": "d1", "for": span}), 400, "invalid", '"for": expected a duration')
+                label = {"on": "account", "value": "a1", "name": "watched", "for": span}
+                self.assert_error(server.post("/v1/labels", label), 400, "invalid", '"for": expected a duration')
             self.assert_error(server.post("/v1/lists/blocked_devices", {"act": "list_remove", "value": "d1"}), 404,
                               "not_found", "no run-time entry")
             self.assert_error(server.post("/v1/lists/offices", {"value": "not a network"}), 400, "invalid", "not an address")

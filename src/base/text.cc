@@ -143,6 +143,16 @@ Result<int64_t> parse_duration_ms(std::string_view text) {
   return total;
 }
 
+Result<int64_t> parse_lasting_ms(std::string_view what, std::string_view text) {
+  const auto refuse = [&](const std::string& why) { return invalid("\"" + std::string(what) + "\": " + why); };
+  const auto ms = parse_duration_ms(text);
+  if (!ms) return refuse(ms.error().message);
+  if (*ms == 0) {
+    return refuse("expected a duration longer than nothing, like 90d or 1h30m, found \"" + std::string(text) + "\"");
+  }
+  return *ms;
+}
+
 std::string format_duration_ms(int64_t duration_ms) {
   if (duration_ms == 0) return "0s";
   std::string text = duration_ms < 0 ? "-" : "";

@@ -32,6 +32,8 @@ std::string format_double(double number);
 // once: "90d", "1h30m", "10s", "500ms". Units: d (24 h), h, m, s, ms. Not negative, at most 1000 years. "0" needs no
 // unit.
 Result<int64_t> parse_duration_ms(std::string_view text);
+// Of what lasts from now on: the same, and longer than nothing. `what` is named in errors.
+Result<int64_t> parse_lasting_ms(std::string_view what, std::string_view text);
 // The same notation back, shortest form: 5400000 is "1h30m", 0 is "0s". Negative ones get a leading minus.
 std::string format_duration_ms(int64_t duration_ms);
 

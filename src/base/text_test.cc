@@ -89,6 +89,17 @@ TEST(Duration, SaysWhatIsWrong) {
   EXPECT_EQ(why("1.5h"), expected + "\"1.5h\" (a number without a unit)");
 }
 
+TEST(Duration, WhatLastsIsLongerThanNothing) {
+  EXPECT_EQ(*parse_lasting_ms("for", "1ms"), 1);
+  for (std::string_view text : {"0", "0d", "0h0m", "0ms"}) {
+    EXPECT_EQ(
+        parse_lasting_ms("for", text).error().message,
+        "\"for\": expected a duration longer than nothing, like 90d or 1h30m, found \"" + std::string(text) + "\"");
+  }
+  EXPECT_EQ(parse_lasting_ms("for", "2w").error().message, "\"for\": " + parse_duration_ms("2w").error().message);
+  EXPECT_FALSE(parse_lasting_ms("for", "").has_value());
+}
+
 RC_GTEST_PROP(Duration, ReadsBackWhatItWrites, ()) {
   const int64_t ms = *rc::gen::inRange<int64_t>(0, int64_t{999} * 365 * 86'400'000);
   const auto back = parse_duration_ms(format_duration_ms(ms));

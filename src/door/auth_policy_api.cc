@@ -120,6 +120,8 @@ base::Result<int> AuthPolicyApi::Impl::allow(const Asked& asked) {
     case Answer::kRefuse:
       return -1;
     case Answer::kWait:
+      // Who gave the right password has waited before it was looked at.
+      if (asked.is_verified()) break;
       waiting.add(asked.login_key(), service.now_ms());
       return delay_s;
     case Answer::kGoOn:
@@ -129,6 +131,7 @@ base::Result<int> AuthPolicyApi::Impl::allow(const Asked& asked) {
 }
 
 base::Status AuthPolicyApi::Impl::report(const Asked& asked) {
+  if (asked.is_nobody()) return {};
   Service::Lease lease(service);
   std::string decided;
   if (has_type(kLogin)) TAMIS_CHECK(service.decide(*lease, kLogin, auth_policy::login_event(asked), decided));
@@ -147,6 +150,9 @@ void AuthPolicyApi::Impl::command(const Request& in, Response& out) {
   }
   const auto asked = Asked::read(in.body());
   if (!asked) return answer(asked.error(), out);
+  if (asked->is_nobody() && !is_report) {
+    return answer({base::Code::kInvalid, "\"login\" is missing: the name that somebody signs in with"}, out);
+  }
   if (is_report) {
     if (const base::Status done = report(*asked); !done) return answer(done.error(), out);
     return auth_policy::write_answer(0, "", out.body());

@@ -3,8 +3,9 @@
 // on; more: wait so many seconds first); `report` tells how the login ended. Wire format only.
 //
 // An `allow` is decided as an event of the type `attempt`, a `report` as one of the type `login`; the verdict of the
-// attempt's policy is the answer. How a login went on that had to wait is a `challenge` event as well. A policy that
-// has no such type lets everybody go on. docs/AUTH_POLICY.md is the reference.
+// attempt's policy is the answer. Dovecot can ask once more when the password was right; that `attempt` says
+// `verified`, and whoever it refuses never signed in. How a login went on that had to wait is a `challenge` event as
+// well. A policy that has no such type lets everybody go on. docs/AUTH_POLICY.md is the reference.
 #pragma once
 
 #include <memory>

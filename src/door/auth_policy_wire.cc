@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/hash.h"
+#include "event/ip.h"
 #include "event/json_event.h"
 #include "event/json_writer.h"
 
@@ -23,7 +24,10 @@ void write_client(const Asked& asked, JsonWriter& json) {
                                                                                            {"session_id", "session"},
                                                                                            {"pwhash", "pwhash"}}};
   for (const auto& [from, to] : kNames) {
-    if (const std::string_view text = asked.text(from); !text.empty()) json.key(to).string(text);
+    const std::string_view text = asked.text(from);
+    event::IpData ip;
+    if (text.empty() || (to == "ip" && !event::parse_ip(text, ip))) continue;
+    json.key(to).string(text);
   }
 }
 
@@ -53,7 +57,10 @@ base::Result<Asked> Asked::read(std::string_view body) {
   TAMIS_TRY(value, event::JsonReader::to_value(body, *asked.arena_, limits));
   if (!value.is(Kind::kMap)) return base::invalid("expected a JSON object");
   asked.object_ = value;
-  if (asked.text("login").empty()) return base::invalid("\"login\" is missing: the name that somebody signs in with");
+  const Value* login = event::map_find(*value.map, Value::string("login"));
+  if (login == nullptr || !login->is(Kind::kString)) {
+    return base::invalid("\"login\" is missing: the name that somebody signs in with");
+  }
   return asked;
 }
 
@@ -67,6 +74,11 @@ bool Asked::flag(std::string_view key) const {
   return v != nullptr && v->is(Kind::kBool) && v->b;
 }
 
+bool Asked::is_verified() const {
+  const std::string_view said = text("verified");
+  return flag("verified") || !(said.empty() || said == "no" || said == "false" || said == "0");
+}
+
 uint64_t Asked::login_key() const {
   return base::combine64(base::combine64(base::hash64(text("login")), base::hash64(text("remote"))),
                          base::hash64(text("session_id")));
@@ -77,6 +89,7 @@ std::string attempt_event(const Asked& asked) {
   JsonWriter json(event);
   json.begin_object();
   write_client(asked, json);
+  if (asked.is_verified()) json.key("verified").boolean(true);
   json.end_object();
   return event;
 }

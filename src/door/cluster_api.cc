@@ -242,7 +242,7 @@ void ClusterApi::Impl::add_read_routes(net::HttpServer& server, const MakeRoute&
 
 void ClusterApi::Impl::add_write_routes(net::HttpServer& server, const MakeRoute& route) {
   auto span_of = [](const std::string& text, int64_t fallback_ms) -> base::Result<int64_t> {
-    return text.empty() ? base::Result<int64_t>(fallback_ms) : base::parse_duration_ms(text);
+    return text.empty() ? base::Result<int64_t>(fallback_ms) : base::parse_lasting_ms("for", text);
   };
   constexpr int64_t kDayMs = 86'400'000;
   server.post(

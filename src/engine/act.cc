@@ -25,12 +25,12 @@ std::string text_at(const event::MapData& map, std::string_view key) {
 }
 
 base::Status read_expiry(const event::MapData& map, int64_t now_ms, Act& act) {
-  std::string lasts = text_at(map, "for"), expires = text_at(map, "expires");
-  if (!lasts.empty()) {
-    TAMIS_TRY(ms, base::parse_duration_ms(lasts));
+  const auto is_given = [&](std::string_view key) { return event::map_find(map, Value::string(key)) != nullptr; };
+  if (is_given("for")) {
+    TAMIS_TRY(ms, base::parse_lasting_ms("for", text_at(map, "for")));
     act.expires_ms = now_ms + ms;
-  } else if (!expires.empty()) {
-    TAMIS_TRY(ms, event::parse_time_ms(expires, event::TimeFormat::kAuto));
+  } else if (is_given("expires")) {
+    TAMIS_TRY(ms, event::parse_time_ms(text_at(map, "expires"), event::TimeFormat::kAuto));
     act.expires_ms = ms;
   }
   return {};
