@@ -233,16 +233,21 @@ def make(seed, tester=None):
     return payments
 
 
-def decide(payments, policy, program):
-    """The decision on each payment, in its order, as (event, decision)."""
+def decide_all(events, policy, program):
+    """Each event with its decision, in their order."""
     with tempfile.TemporaryDirectory() as folder:
         source, out = os.path.join(folder, "events.jsonl"), os.path.join(folder, "decisions")
         with open(source, "w") as file:
-            file.writelines(json.dumps(e) + "\n" for e in payments.events)
+            file.writelines(json.dumps(e) + "\n" for e in events)
         subprocess.run([program, "replay", "--policy", policy, "--out", out, "--quiet", source], check=True)
         with open(out) as file:
             told = {d["id"]: d for d in map(json.loads, file)}
-    return [(e, told[str(e["id"])]) for e in payments.events if e["type"] == "payment"]
+    return [(e, told[str(e["id"])]) for e in events]
+
+
+def numbers(text):
+    low, _, high = text.partition("-")
+    return range(int(low), int(high or low) + 1)
 
 
 def main():
@@ -253,11 +258,11 @@ def main():
     ap.add_argument("--rules", action="store_true")
     a = ap.parse_args()
     program = os.environ.get("TAMIS_BIN", os.path.join(TOP, "build", "release", "tamis"))
-    low, _, high = a.seeds.partition("-")
     table, rules = collections.defaultdict(collections.Counter), collections.defaultdict(collections.Counter)
-    for seed in range(int(low), int(high or low) + 1):
+    for seed in numbers(a.seeds):
         for tester in [None, *filter(None, a.only.split(",") if a.only is not None else TESTERS)]:
-            for e, d in decide(payments := make(seed, tester), a.policy, program):
+            payments = make(seed, tester)
+            for e, d in decide_all(payments.events, a.policy, program):
                 kind = payments.kind[e["id"]]
                 kind = kind + (", beside testers" if tester and not kind.startswith("tester") else "")
                 table[kind][d["verdict"]] += 1
