@@ -114,6 +114,16 @@ class Sends:
                 self.send(who, t + m * 5 * MINUTE, "campaign text and link", 12, 11, self.nearly(text), ["bargain.example"])
 
 
+    def campaign_contacts(self):
+        """Answers are turned away from the owner, who then writes to whom he knows, as it seems."""
+        text = self.text()
+        for who in self.r.sample(self.people, 20):
+            t = START + (8 + 6 * self.r.random()) * DAY
+            self.events.append({"id": f"c{who['acct']}", "t": int(t), "type": "change", **who, "what": "forward_rule"})
+            for m in range(20):
+                self.send(who, t + HOUR + m * MINUTE, "campaign contacts", 4, 0, self.nearly(text), ["share.example"])
+
+
 CAMPAIGNS = [name[9:] for name in vars(Sends) if name.startswith("campaign_")]
 CASES = [name[5:] for name in vars(Sends) if name.startswith("case_")]
 
@@ -124,7 +134,7 @@ def make(seed, campaign=None):
         getattr(sends, "case_" + case)()
     if campaign:
         getattr(sends, "campaign_" + campaign)()
-    sends.events.sort(key=lambda e: (e["t"], e["id"]))
+    sends.events.sort(key=lambda e: (e["t"], str(e["id"])))
     return sends
 
 
@@ -140,8 +150,8 @@ def main():
         for campaign in [None, *CAMPAIGNS]:
             stream = make(seed, campaign)
             for e, d in decide_all(stream.events, a.policy, program):
-                kind = stream.kind[e["id"]]
-                if campaign is None or kind.startswith("campaign"):
+                kind = stream.kind.get(e["id"], "change")
+                if kind != "change" and (campaign is None or kind.startswith("campaign")):
                     table[kind][d["verdict"]] += 1
                     rules[kind].update(d["rules"])
     print(f"{'':34s}{'messages':>9s}{'held %':>9s}{'told %':>9s}")
