@@ -245,6 +245,62 @@ TEST(SignupClusters, friends_who_share_a_link_are_not_sleepers) {
   }
 }
 
+// Accounts that say nearly the same to strangers, and link to the same, one every `apart_ms`.
+double joined_of(SignupClusters& clusters, const std::vector<std::string>& accounts, int64_t from_ms,
+                 int64_t apart_ms) {
+  const std::string_view link[] = {"go-round.example"};
+  for (size_t i = 0; i < accounts.size(); ++i) {
+    Send s;
+    s.t_ms = from_ms + int64_t(i) * apart_ms;
+    s.account = accounts[i];
+    s.recipients = s.new_recipients = 6;
+    s.body_simhash = 0x1234'5678'9abc'def0u ^ (uint64_t{1} << (i % 4));
+    s.link_domains = link;
+    clusters.send(s);
+  }
+  double joined = 0;
+  for (const std::string& account : accounts) joined += clusters.account(account).score > 0.5;
+  return joined / static_cast<double>(accounts.size());
+}
+
+// A burst is not its own past, however long it takes.
+TEST(SignupClusters, sleepers_that_wake_one_by_one_over_a_week_are_found) {
+  for (int64_t apart_ms : {kHourMs / 2, 2 * kHourMs, 4 * kHourMs}) {
+    auto clusters = SignupClusters::make(small());
+    for (const Person& p : people(8, 300)) clusters->signup(p.signup());
+    std::vector<std::string> accounts;
+    for (uint64_t i = 0; i < 45; ++i) accounts.push_back("h" + std::to_string(i * 20));
+    EXPECT_GE(joined_of(*clusters, accounts, kStart + 9 * 24 * kHourMs, apart_ms), 0.95) << apart_ms;
+  }
+}
+
+// As many established accounts, and such as are older than the memory, say the same: it is in everybody's mouth.
+TEST(SignupClusters, what_goes_round_among_people_joins_nobody) {
+  for (const bool is_known : {true, false}) {
+    auto clusters = SignupClusters::make(small());
+    for (const Person& p : people(8, 300)) clusters->signup(p.signup());
+    std::vector<std::string> accounts, young;
+    for (uint64_t i = 0; i < 60; ++i) {
+      if (i % 3 == 0) young.push_back("h" + std::to_string(i * 20));
+      accounts.push_back(i % 3 == 0 || is_known ? "h" + std::to_string(i * 20) : "old" + std::to_string(i));
+    }
+    for (uint64_t i = 0; i < 60 * 6; ++i) {
+      if (i % 60 % 3 == 0) continue;
+      Send s;
+      s.t_ms = kStart + 9 * 24 * kHourMs + int64_t(i) * kHourMs / 2;
+      s.account = accounts[i % 60];
+      s.recipients = 1, s.new_recipients = 0;
+      s.body_simhash = base::mix64(i);
+      clusters->send(s);
+    }
+    EXPECT_EQ(joined_of(*clusters, accounts, kStart + 18 * 24 * kHourMs, 20 * 60'000), 0) << is_known;
+    // The same people alone are a campaign.
+    auto alone = SignupClusters::make(small());
+    for (const Person& p : people(8, 300)) alone->signup(p.signup());
+    EXPECT_GE(joined_of(*alone, young, kStart + 18 * 24 * kHourMs, 3'600'000), 0.9);
+  }
+}
+
 TEST(SignupClusters, restored_ones_go_on_the_same) {
   EXPECT_TRUE(rc::check([](uint64_t seed) {
     SignupClusterOptions o = small();

@@ -46,13 +46,18 @@ struct Account {
 static_assert(sizeof(Account) == 136);
 
 // Something that young accounts share in what they do: a link's domain, a part of a text.
+//
+// What came of late is held back, and becomes the past slowly, so that a burst does not make itself usual. Beside the
+// past there are others: established accounts that share the same, and people who share it with those they know.
 struct SharedEntry {
-  float day = 0, month = 0;  // decayed counts of accounts, half-lives of a day and of thirty
+  float day = 0, past = 0;  // decayed counts of accounts, half-lives of a day and of thirty
   uint32_t seen_s = 0, first_s = 0;
   ClusterRef cluster = 0;
-  uint32_t last_account = 0;  // number + 1
-  std::array<uint32_t, 8> recent{};
+  float held = 0;  // accounts that are no past yet
+  std::array<uint32_t, 6> recent{};
+  std::array<uint32_t, 2> others{};  // distinct ones, as bits of their hashes: of these four days, and of those before
 };
+static_assert(sizeof(SharedEntry) == 56);
 
 struct KeyEntry {
   float fast = 0, slow = 0;  // decayed counts, half-lives of six hours and seven days
@@ -143,6 +148,11 @@ class SignupClustersImpl final : public SignupClusters {
   double later_odds(const Account& a) const;
   // What an account did, under a key that accounts can share. `weight` up to 1: how much it looks like abuse by itself.
   double share(uint64_t key, Account& a, uint32_t number, double by_chance);
+  void age(SharedEntry& entry);
+  // Somebody else did the same: no young account, or to people it knows.
+  void share_as_other(uint64_t key, uint64_t account);
+  void send_as_other(const Send& send);
+  bool is_established(const Account& a) const;
   void gather(SharedEntry& entry, uint32_t number);
   void reconsider(Account& a);
   static void explain(const SignupScore& seen, double before, double after, double deeds, bool is_told,

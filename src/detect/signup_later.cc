@@ -24,7 +24,26 @@ void add_one(Count& n) {
   n = static_cast<Count>(n + (n < std::numeric_limits<Count>::max()));
 }
 
-float worth_shared(const SharedEntry& e) { return e.day + 0.1f * e.month + static_cast<float>(e.seen_s) * 1e-9f; }
+constexpr double kEstablished = 7 * kDay;
+constexpr double kHeld = 7 * kDay;        // how long what came is held back from the past, on average
+constexpr double kPastLeast = 14 * kDay;  // a younger key had no sharers before it was first seen
+constexpr uint32_t kOthersS = 4 * 86'400;
+constexpr double kUsualWeight = 2;  // of the past and of others: so much more is nothing special
+
+float worth_shared(const SharedEntry& e) {
+  return e.day + 0.1f * (e.past + e.held) + static_cast<float>(e.seen_s) * 1e-9f;
+}
+
+// Linear counting (Whang et al., 1990): how many distinct hashes have set so many of 32 bits.
+double others_of(const SharedEntry& e) {
+  const int set = std::popcount(e.others[0] | e.others[1]);
+  return 32 * (fast_log(32.0) - fast_log(std::max(1.0, 32.0 - set)));
+}
+
+uint64_t key_of_link(std::string_view domain) { return base::combine64(1, base::hash64(domain)) | 1u; }
+uint64_t key_of_text(uint64_t simhash, uint64_t band) {
+  return base::combine64(2 + band, (simhash >> (16 * band)) & 0xffff) | 1u;
+}
 
 }  // namespace
 
@@ -48,28 +67,57 @@ uint64_t SignupClustersImpl::number_of(std::string_view account) const {
   return *number - 1;
 }
 
-double SignupClustersImpl::share(uint64_t key, Account& a, uint32_t number, double by_chance) {
-  SharedEntry& e = shared_.at(key, worth_shared);
+void SignupClustersImpl::age(SharedEntry& e) {
   const auto now_s = static_cast<uint32_t>(now_ms_ / 1000);
   if (e.first_s == 0) e.first_s = e.seen_s = now_s;
   const double idle_ms = double(now_s - e.seen_s) * 1e3;
+  const auto still_held = static_cast<float>(half_life(idle_ms, kHeld * M_LN2));
   e.day *= static_cast<float>(half_life(idle_ms, kDay));
-  e.month *= static_cast<float>(half_life(idle_ms, kMonth));
+  e.past = e.past * static_cast<float>(half_life(idle_ms, kMonth)) + e.held * (1 - still_held);
+  e.held *= still_held;
+  const uint32_t periods = now_s / kOthersS - e.seen_s / kOthersS;
+  if (periods > 0) e.others = {0, periods == 1 ? e.others[0] : 0};
   e.seen_s = now_s;
+}
+
+double SignupClustersImpl::share(uint64_t key, Account& a, uint32_t number, double by_chance) {
+  SharedEntry& e = shared_.at(key, worth_shared);
+  age(e);
   if (std::find(e.recent.begin(), e.recent.end(), number + 1) == e.recent.end()) {
     e.day += 1;
-    e.month += 1;
+    e.held += 1;
     for (size_t i = e.recent.size(); --i > 0;) e.recent[i] = e.recent[i - 1];
     e.recent[0] = number + 1;
   }
-  e.last_account = number + 1;
-  if (cluster_of(e.cluster) != nullptr && cluster_of(a.later) == nullptr) gather(e, number);
-  // Its own past: what came before the last day, spread over the time since it was first seen.
-  const double age_ms = std::max(double(now_s - e.first_s) * 1e3, kDay);
-  const double past = std::max(0.0, static_cast<double>(e.month - e.day)) / std::min(age_ms, kMonth) * kDay * 1.44;
-  const double expected = 2 * past + by_chance + 0.05;
-  const double k = static_cast<double>(e.day);
+  const double k = static_cast<double>(e.day), others = others_of(e);
+  if (cluster_of(e.cluster) != nullptr && cluster_of(a.later) == nullptr && others < k) gather(e, number);
+  // Its own past, spread over the time since it was first seen, or over two weeks: that nobody shared it before is
+  // known as well. A burst is not held against itself, whether it takes hours or a week.
+  const double age_ms = std::clamp(double(e.seen_s - e.first_s) * 1e3, kPastLeast, kMonth);
+  const double past = static_cast<double>(e.past) / age_ms * kDay * 1.44;
+  const double expected = kUsualWeight * (past + others) + by_chance + 0.05;
   return k < 2.5 || k <= expected ? 0 : k * fast_log(k / expected) - (k - expected);
+}
+
+void SignupClustersImpl::share_as_other(uint64_t key, uint64_t account) {
+  SharedEntry* e = shared_.change(key);
+  if (e == nullptr) return;
+  age(*e);
+  e->others[0] |= uint32_t{1} << (base::mix64(account) >> 59);
+}
+
+// Only what young accounts share with strangers is remembered, so what others share meets no key, mostly.
+void SignupClustersImpl::send_as_other(const Send& send) {
+  const uint64_t account = key_of(send.account);
+  for (std::string_view domain : send.link_domains) share_as_other(key_of_link(domain), account);
+  if (send.body_simhash == 0) return;
+  for (uint64_t band = 0; band < 4; ++band) share_as_other(key_of_text(send.body_simhash, band), account);
+}
+
+// It has been in use for a while, mostly to write to people it knows.
+bool SignupClustersImpl::is_established(const Account& a) const {
+  return a.first_use != 0 && double(now_ms_ - a.time_of(a.first_use)) > kEstablished && a.sends >= 5 &&
+         a.hot * 2 <= a.sends && cluster_of(a.later) == nullptr;
 }
 
 // Takes the account into the cluster of what it did; begins one if there is none.
@@ -130,7 +178,10 @@ void SignupClustersImpl::send(const Send& send) {
   decay(send.t_ms);
   sends_day_ += 1;
   const uint64_t found = number_of(send.account);
-  if (found == UINT64_MAX) return;
+  if (found == UINT64_MAX) {
+    send_as_other(send);
+    return;
+  }
   const auto number = static_cast<uint32_t>(found);
   Account* a = &change(number);
   if (a->first_use == 0) a->first_use = a->moment(now_ms_);
@@ -139,20 +190,22 @@ void SignupClustersImpl::send(const Send& send) {
   // Mail to strangers. Without it a shared link is what friends do.
   const bool hot = send.new_recipients * 2 > send.recipients;
   if (hot && send.new_recipients >= 5) add_one(a->hot);
-  if (hot || (slept_ms > kSleep && double(now_ms_ - a->time_of(a->first_use)) < kDay)) {
+  const bool woke = slept_ms > kSleep && double(now_ms_ - a->time_of(a->first_use)) < kDay;
+  if ((!hot && !woke) || is_established(*a)) {
+    send_as_other(send);
+  } else {
     double linked = 0, said = 0;
     SharedEntry* via = nullptr;
     uint64_t via_key = 0;
     for (std::string_view domain : send.link_domains) {
-      const uint64_t key = base::combine64(1, base::hash64(domain)) | 1u;
+      const uint64_t key = key_of_link(domain);
       const double s = share(key, *a, number, 0);
       if (s > linked) linked = s, via_key = key;
     }
     if (send.body_simhash != 0) {
       const double by_chance = sends_day_ * 1.44 / 65536;
       for (uint64_t band = 0; band < 4; ++band) {
-        const uint64_t part = (send.body_simhash >> (16 * band)) & 0xffff;
-        const uint64_t key = base::combine64(2 + band, part) | 1u;
+        const uint64_t key = key_of_text(send.body_simhash, band);
         const double s = share(key, *a, number, by_chance);
         if (s > said) {
           said = s;
