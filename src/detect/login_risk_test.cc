@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <cstring>
 #include <map>
 #include <string>
 #include <vector>
@@ -434,6 +435,19 @@ TEST(LoginRisk, restored_ones_go_on_the_same) {
     EXPECT_FALSE(damaged->restore_piece(pieces[i].kind, pieces[i].body + "x"));
   }
   EXPECT_FALSE(second->restore_piece(99, "abcd"));
+}
+
+// Version 4 knew of no single logins: one count less in its head, and no pieces of them.
+TEST(LoginRisk, a_snapshot_of_before_is_read) {
+  House h;
+  auto pieces = pieces_of(*h.risk);
+  std::string& head = pieces[0].body;
+  const uint32_t version = 4;
+  std::memcpy(head.data(), &version, sizeof version);
+  head.erase(2 * sizeof(uint32_t) + 4 * sizeof(uint64_t), sizeof(uint64_t));
+  auto second = LoginRisk::make();
+  ASSERT_TRUE(restore(*second, pieces));
+  EXPECT_EQ(second->digest(), h.risk->digest());
 }
 
 TEST(LoginRisk, keeps_no_more_profiles_than_it_may) {
