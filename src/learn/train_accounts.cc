@@ -94,7 +94,7 @@ base::Result<HeadReport> train_account_head(std::span<const SignupRow> rows, con
   // Where the detector's score is exceeded by as many honest signups as the trees' is, both mean the same.
   std::vector<double> honest_own, honest_head;
   for (size_t i = 0; i < rows.size(); ++i) {
-    if (rows[i].is_bad) continue;
+    if (rows[i].is_bad || rows[i].is_apart) continue;
     honest_own.push_back(static_cast<double>(rows[i].log_odds));
     honest_head.push_back(head[i]);
   }
@@ -106,7 +106,7 @@ base::Result<HeadReport> train_account_head(std::span<const SignupRow> rows, con
   std::vector<double> both(rows.size()), honest_both;
   for (size_t i = 0; i < rows.size(); ++i) {
     both[i] = noisy_or(static_cast<double>(rows[i].log_odds), report.factor * head[i] + report.shift);
-    if (!rows[i].is_bad) honest_both.push_back(both[i]);
+    if (!rows[i].is_bad && !rows[i].is_apart) honest_both.push_back(both[i]);
   }
   const double own_at = quantile(honest_own, 0.001), head_at = quantile(honest_head, 0.001),
                both_at = quantile(honest_both, 0.001);
@@ -204,6 +204,8 @@ base::Result<HeadReport> train_accounts(const TrainAccountsOptions& options) {
     TAMIS_CHECK(
         collect_signup_rows(directory + "/events.jsonl", std::ifstream(intel) ? intel : std::string(), truth_of, rows));
   }
+  const auto& apart = options.apart;
+  for (SignupRow& row : rows) row.is_apart = std::find(apart.begin(), apart.end(), row.kind) != apart.end();
   return train_account_head(rows, options.boost);
 }
 

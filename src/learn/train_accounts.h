@@ -25,6 +25,8 @@ struct SignupRow {
   float log_odds = 0;  // the detector's own, without a head
   bool is_bad = false;
   std::string kind;  // of campaign, or of honest people
+  // Honest people who look like a campaign teach, but neither set the scale nor the threshold.
+  bool is_apart = false;
 };
 
 // Rates among signups of kinds that the trees had not seen.
@@ -67,6 +69,7 @@ base::Status collect_signup_rows(std::string_view events_path, std::string_view 
 struct TrainAccountsOptions {
   std::vector<std::string> directories;
   std::vector<std::string> without;  // kinds of accounts to leave out: those that give no sign at signup teach nothing
+  std::vector<std::string> apart;    // kinds of honest people of whom there are more than anywhere: SignupRow::is_apart
   BoostOptions boost;
 };
 base::Result<HeadReport> train_accounts(const TrainAccountsOptions& options);

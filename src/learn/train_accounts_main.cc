@@ -1,6 +1,9 @@
 // learn_train_accounts: trains the head over the signup detector from events and truth in files.
 //
-//   learn_train_accounts --out MODEL [--without KIND]... DIR...
+//   learn_train_accounts --out MODEL [--without KIND]... [--apart KIND]... DIR...
+//
+// --without: accounts of these kinds are left out. --apart: honest people of these kinds teach, but set neither the
+// scale nor the threshold.
 #include <cstdio>
 #include <string_view>
 
@@ -16,11 +19,13 @@ int main(int count, char** words) {
       out = words[++i];
     else if (word == "--without" && i + 1 < count)
       options.without.emplace_back(words[++i]);
+    else if (word == "--apart" && i + 1 < count)
+      options.apart.emplace_back(words[++i]);
     else
       options.directories.emplace_back(word);
   }
   if (out.empty() || options.directories.empty()) {
-    std::fprintf(stderr, "usage: learn_train_accounts --out MODEL [--without KIND]... DIR...\n");
+    std::fprintf(stderr, "usage: learn_train_accounts --out MODEL [--without KIND]... [--apart KIND]... DIR...\n");
     return 2;
   }
   const auto report = tamis::learn::train_accounts(options);
