@@ -166,6 +166,25 @@ class Injection:
                                     "urls": [link], "bytes": 2000})
                 self.truth.append((self.next_id, number, "sleepers", "send"))
 
+    def write(self, directory, out):
+        """Events and labels, beside what else the given scenario has."""
+        os.makedirs(out, exist_ok=True)
+        self.events.sort(key=lambda e: e["t"])
+        with open(os.path.join(out, "events.jsonl"), "w") as f:
+            for e in self.events:
+                f.write(json.dumps(e, separators=(",", ":")) + "\n")
+        with open(os.path.join(out, "labels_accounts.csv"), "w") as f:
+            writer = csv.DictWriter(f, ["acct", "bad", "campaign", "group", "created_ms"])
+            writer.writeheader()
+            writer.writerows(self.rows)
+        with open(os.path.join(out, "labels_events.csv"), "w") as f:
+            f.write("event_id,campaign,type,phase\n")
+            for row in self.truth:
+                f.write("%d,%d,%s,%s\n" % row)
+        for name in ("ip_intel.csv", "accounts_seed.jsonl"):
+            if os.path.exists(os.path.join(directory, name)):
+                shutil.copy(os.path.join(directory, name), out)
+
 
 KINDS = ["mobile_names", "tor_form", "vpn_devices", "noise_canvas", "typists", "one_browser", "long_drip", "phone_shelf",
          "vpn_people", "mobile_names", "typists", "sleepers"]
@@ -182,22 +201,7 @@ def main():
     for number, kind in enumerate(KINDS, 1):
         if not a.only or kind in a.only.split(","):
             injection.campaign(kind, number, a.seed)
-    os.makedirs(a.out, exist_ok=True)
-    injection.events.sort(key=lambda e: e["t"])
-    with open(os.path.join(a.out, "events.jsonl"), "w") as f:
-        for e in injection.events:
-            f.write(json.dumps(e, separators=(",", ":")) + "\n")
-    with open(os.path.join(a.out, "labels_accounts.csv"), "w") as f:
-        writer = csv.DictWriter(f, ["acct", "bad", "campaign", "group", "created_ms"])
-        writer.writeheader()
-        writer.writerows(injection.rows)
-    with open(os.path.join(a.out, "labels_events.csv"), "w") as f:
-        f.write("event_id,campaign,type,phase\n")
-        for row in injection.truth:
-            f.write("%d,%d,%s,%s\n" % row)
-    for name in ("ip_intel.csv", "accounts_seed.jsonl"):
-        if os.path.exists(os.path.join(a.directory, name)):
-            shutil.copy(os.path.join(a.directory, name), a.out)
+    injection.write(a.directory, a.out)
 
 
 if __name__ == "__main__":

@@ -9,12 +9,8 @@ names of one domain, clients that are no browser, twelve small groups with a too
 evenings of a club, school classes, a helper who registers others, the release of an app, families, offices (behind a
 VPN, too), customers of another provider on the day of its outage, fairs. Needs nothing but Python."""
 import argparse
-import csv
-import json
 import math
-import os
 import random
-import shutil
 
 from inject import DAY, DEVICE, HOUR, Injection, hexa, word
 
@@ -173,22 +169,7 @@ def main():
         if not a.only or kind in a.only.split(","):
             unusual.campaign(kind, number, a.seed)
     unusual.honest(a.seed)
-    os.makedirs(a.out, exist_ok=True)
-    unusual.events.sort(key=lambda e: e["t"])
-    with open(os.path.join(a.out, "events.jsonl"), "w") as f:
-        for e in unusual.events:
-            f.write(json.dumps(e, separators=(",", ":")) + "\n")
-    with open(os.path.join(a.out, "labels_accounts.csv"), "w") as f:
-        writer = csv.DictWriter(f, ["acct", "bad", "campaign", "group", "created_ms"])
-        writer.writeheader()
-        writer.writerows(unusual.rows)
-    with open(os.path.join(a.out, "labels_events.csv"), "w") as f:
-        f.write("event_id,campaign,type,phase\n")
-        for row in unusual.truth:
-            f.write("%d,%d,%s,%s\n" % row)
-    for name in ("ip_intel.csv", "accounts_seed.jsonl"):
-        if os.path.exists(os.path.join(a.directory, name)):
-            shutil.copy(os.path.join(a.directory, name), a.out)
+    unusual.write(a.directory, a.out)
 
 
 if __name__ == "__main__":
