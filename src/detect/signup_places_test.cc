@@ -67,8 +67,9 @@ TEST(SignupPlaces, a_cookie_on_many_machines_is_no_browsers) {
 // What one mail domain is to many people says that they belong together, not that they are up to something; how many
 // names are below it does not matter.
 TEST(SignupPlaces, a_domain_for_recovery_is_one_whatever_is_below_it) {
-  Signup s = honest(1, kStart).signup();
-  const auto domain = [&s](std::string_view address) {
+  const Person person = honest(1, kStart);
+  Signup s = person.signup();
+  const auto domain = [&s](const std::string& address) {
     s.recovery = address;
     return signup_facts(s).value[kRecovery];
   };
@@ -98,7 +99,8 @@ TEST(SignupPlaces, a_release_of_an_app_is_none) {
 
 TEST(SignupPlaces, a_usual_round_trip_speaks_for_nobody) {
   Background background(10'000);
-  Signup s = honest(1, kStart).signup();
+  const Person person = honest(1, kStart);
+  Signup s = person.signup();
   for (uint32_t i = 0; i < 400; ++i) {
     s.client.rtt_ms = 30 + i % 21;
     const SignupFacts facts = signup_facts(s);
