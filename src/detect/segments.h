@@ -101,7 +101,7 @@ class SegmentedArray {
 
  public:
   static constexpr size_t kInSegment = std::bit_floor(std::max<size_t>(16384 / sizeof(T), 1));
-  static constexpr size_t kInBlock = std::bit_floor(Blocks::kBlockBytes / sizeof(T));
+  static constexpr size_t kInBlock = Blocks::kBlockBytes / sizeof(T) / kInSegment * kInSegment;  // whole segments
 
   size_t size() const { return size_; }
   uint64_t bytes() const { return blocks_.size() * Blocks::kBlockBytes; }
