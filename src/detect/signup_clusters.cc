@@ -288,6 +288,8 @@ void SignupClustersImpl::join(Cluster& c, const SignupFacts& facts, uint32_t num
     std::rotate(c.last.begin(), c.last.end() - 1, c.last.end());
     c.last[0] = number + 1;
   }
+  c.latest[c.latest_next++ % kLatest] = number + 1;
+  ++c.unlooked;
   if (c.acted_ms == 0 && c.joined >= 3 && guilt_of(c) >= kActableGuilt) c.acted_ms = now_ms_;
 }
 
@@ -573,6 +575,7 @@ SignupScore SignupClustersImpl::signup(const Signup& signup) {
   if (joins) {
     join(*change_cluster(m.cluster), a.facts, number, sight.expected, m, posterior, true);
     touch_keys(sight.keys, number, m.cluster);
+    look_if_due(m.cluster);
   } else {
     touch_keys(sight.keys, number, 0);
     if (static_cast<double>(key_surprise) > kSeedSurprise && best >= 0) seed(sight, best, number);
@@ -584,6 +587,7 @@ SignupScore SignupClustersImpl::signup(const Signup& signup) {
     background_.learn(a.facts, sight.background, 0.5);
   arrivals_[size_t(net_group(a.facts.net))] += 1 - posterior;
   all_arrivals_ += 1;
+  look_on();
   ahead_number_ = learned_;
   if (learned_ < next_) fetch(at(learned_).facts, ahead_);
   if (learned_ + 2 < next_) accounts_.prefetch((learned_ + 2) % options_.accounts_max);

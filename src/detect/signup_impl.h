@@ -11,11 +11,13 @@
 #include "detect/keyed_table.h"
 #include "detect/signup_clusters.h"
 #include "detect/signup_keys.h"
+#include "detect/signup_split.h"
 
 namespace tamis::detect {
 
 inline constexpr double kActableGuilt = 0;  // of a cluster, in log-odds
 inline constexpr float kGathered = 12;      // log-odds of who is in a cluster by what it did, and of that cluster
+inline constexpr size_t kLatest = 192;      // members of a cluster that are compared with each other
 inline constexpr double kHour = 3.6e6, kDay = 8.64e7;
 
 // A cluster is referred to by its place + 1 and, above 16 bits, how often the place was given anew: what still refers
@@ -79,6 +81,9 @@ struct Cluster {
   uint32_t bad = 0, good = 0;        // members of whom people have found out what they are
   std::array<float, kNetClasses> by_class{};
   std::array<uint32_t, 4> first{}, last{};  // numbers of members, + 1
+  std::array<uint32_t, kLatest> latest{};   // numbers of the members that joined last, + 1; a ring
+  uint32_t latest_next = 0;                 // where the next one goes
+  uint32_t unlooked = 0;                    // members since it was looked at whether they belong together
   ClusterModel model;
 };
 static_assert(sizeof(Cluster) % 8 == 0);
@@ -130,6 +135,15 @@ class SignupClustersImpl final : public SignupClusters {
     Likelihood likelihood;
   };
 
+  // The latest members of a cluster, that are compared with each other after signups that follow.
+  struct Look {
+    ClusterRef cluster = 0;
+    std::vector<uint32_t> numbers;  // of accounts, + 1
+    std::vector<SplitRow> rows;
+    uint64_t steps = 0;  // signups since it was begun
+    std::unique_ptr<Splitting> split;
+  };
+
   uint32_t carried(const SignupFacts& facts) const;
   void fetch(const SignupFacts& facts, Sight& sight) const;
   void look_up(const SignupFacts& facts, Sight& sight) const;
@@ -145,6 +159,15 @@ class SignupClustersImpl final : public SignupClusters {
             double weight, bool is_predicted);
   void learn_until(int64_t t_ms);
   ClusterRef free_place();
+  void look_if_due(ClusterRef ref);
+  void look_on();
+  void part(const Look& look);
+  void retell(Cluster& c, const std::vector<uint32_t>& numbers);
+  void hand_over(uint32_t number, ClusterRef to);
+  // Compares no longer with somebody who is erased.
+  void forget_look(uint64_t number);
+  void put_look(std::string& out) const;
+  bool read_look(state::ByteReader& in);
   double later_odds(const Account& a) const;
   // What an account did, under a key that accounts can share. `weight` up to 1: how much it looks like abuse by itself.
   double share(uint64_t key, Account& a, uint32_t number, double by_chance);
@@ -200,6 +223,7 @@ class SignupClustersImpl final : public SignupClusters {
   SegmentedArray<std::array<uint64_t, 4>> singles_;  // fingerprint << 32 | number + 1, four places to a key
   SegmentedArray<Cluster> clusters_;
   uint64_t clusters_born_ = 0;
+  Look look_;
   mutable std::array<uint32_t, 1024> found_at_{};  // places where clusters were found last, by number: no state
   int64_t begun_ms_ = 0, now_ms_ = 0;
   std::array<double, kNetGroups> arrivals_{};  // decayed with the slow half-life; without what belongs to clusters

@@ -281,6 +281,7 @@ bool SignupClustersImpl::erase(std::string_view account) {
   const uint64_t number = number_of(account);
   if (number == UINT64_MAX) return false;
   by_account_.remove(key_of(account));
+  forget_look(number);
   Account& a = change(number);
   const int64_t t_ms = a.facts.t_ms;
   a = {};

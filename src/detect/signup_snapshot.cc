@@ -6,7 +6,7 @@ namespace tamis::detect {
 namespace {
 
 enum Kind : uint32_t { kIndex = 16, kKeyPart, kSharedPart, kUsual, kSingles, kPeople, kGroups };
-constexpr uint32_t kVersion = 4;
+constexpr uint32_t kVersion = 5;
 
 base::Status damaged(const char* what) {
   return base::invalid(std::string("snapshot of signup clusters: a piece of ") + what + " is damaged or does not fit");
@@ -36,6 +36,7 @@ void SignupClustersImpl::put_head(std::string& out) const {
   state::put_number(out, arrivals_);
   state::put_number(out, all_arrivals_);
   state::put_number(out, sends_day_);
+  put_look(out);
   background_.save_head(out);
 }
 
@@ -74,7 +75,7 @@ base::Status SignupClustersImpl::restore_piece(uint32_t kind, std::string_view b
     all_arrivals_ = in.number<double>();
     sends_day_ = in.number<double>();
     restored_ = 1;
-    return background_.load_head(in) && in.left() == 0 ? base::Status{} : damaged("the head");
+    return read_look(in) && background_.load_head(in) && in.left() == 0 ? base::Status{} : damaged("the head");
   }
   if (restored_ == 0) return base::invalid("snapshot of signup clusters: its head must come first");
   const auto segment = in.number<uint32_t>();

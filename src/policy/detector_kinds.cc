@@ -246,7 +246,7 @@ std::span<const DetectorKindInfo> detector_kinds() {
       "rare_locale",   "rare_name",      "aftermath",    "two_views",    "unexplained"};
   static const DetectorKindInfo kKinds[] = {
       {DetectorKind::kSignupClusters, "signup_clusters", "bulk registrations found as clusters", "a bulk registration",
-       1, kOfAccount, signup_outputs(), kSignupLimits, kSignupFeatures, 4},
+       1, kOfAccount, signup_outputs(), kSignupLimits, kSignupFeatures, 5},
       {DetectorKind::kLoginRisk,
        "login_risk",
        "how much likelier a login is an intruder's than the owner's",
